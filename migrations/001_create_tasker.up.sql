@@ -1,0 +1,197 @@
+-- Templates, tasks, steps, their history, and the workers. Vocabulary and invariants: docs/schema.md.
+
+CREATE TYPE tasker_task_state AS ENUM (
+  'pending', 'in_progress', 'waiting', 'blocked', 'paused',
+  'complete', 'error', 'cancelled', 'resolved_manually');
+
+CREATE TYPE tasker_step_state AS ENUM (
+  'pending', 'enqueued', 'in_progress', 'waiting_for_retry', 'waiting', 'blocked',
+  'complete', 'error', 'skipped', 'cancelled', 'resolved_manually');
+
+CREATE TYPE tasker_step_event AS ENUM (
+  'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
+  'retries_exhausted', 'not_retryable', 'needs_intervention', 'given_back', 'interrupted',
+  'worker_died', 'crashes_exhausted', 'cancelled');
+
+CREATE TYPE tasker_task_event AS ENUM (
+  'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled');
+
+CREATE TYPE tasker_attempt_outcome AS ENUM (
+  'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled');
+
+CREATE TYPE tasker_worker_state AS ENUM ('running', 'draining', 'stopped', 'dead');
+
+CREATE TABLE tasker_task_namespaces (
+  task_namespace_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name              text NOT NULL UNIQUE CHECK (octet_length(name) BETWEEN 1 AND 64),
+  created_at        timestamptz NOT NULL DEFAULT now()
+);
+
+-- A row is one version of a template; `configuration` is its normalised JSON and never changes
+-- once a task was made from it.
+CREATE TABLE tasker_named_tasks (
+  named_task_id     int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  task_namespace_id int NOT NULL REFERENCES tasker_task_namespaces,
+  name              text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
+  version           text NOT NULL CHECK (octet_length(version) BETWEEN 1 AND 64),
+  description       text,
+  configuration     json NOT NULL,
+  created_at        timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (task_namespace_id, name, version)
+);
+
+CREATE TABLE tasker_named_steps (
+  named_step_id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  named_task_id int NOT NULL REFERENCES tasker_named_tasks ON DELETE CASCADE,
+  step_index    int NOT NULL CHECK (step_index BETWEEN 0 AND 1048575),
+  name          text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 512),
+  queue         text NOT NULL CHECK (octet_length(queue) BETWEEN 1 AND 64),
+  UNIQUE (named_task_id, step_index),
+  UNIQUE (named_task_id, name)
+);
+
+-- Which queues there are, without reading the steps.
+CREATE INDEX tasker_named_steps_queue ON tasker_named_steps (queue);
+
+CREATE TABLE tasker_workers (
+  worker_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  state        tasker_worker_state NOT NULL DEFAULT 'running',
+  host         text NOT NULL,
+  pid          int NOT NULL,
+  concurrency  int NOT NULL CHECK (concurrency > 0),
+  queues       text[],
+  started_at   timestamptz NOT NULL DEFAULT now(),
+  heartbeat_at timestamptz NOT NULL DEFAULT now(),
+  stopped_at   timestamptz,
+  CHECK ((stopped_at IS NULL) = (state IN ('running', 'draining')))
+) WITH (fillfactor = 50);
+
+-- The counters count the task's steps by what they are doing; the task's state follows from them
+-- alone (docs/state_machines.md). A large context lies out of line, so that an update of the
+-- counters does not copy it.
+CREATE TABLE tasker_tasks (
+  task_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  named_task_id  int NOT NULL REFERENCES tasker_named_tasks,
+  state          tasker_task_state NOT NULL DEFAULT 'pending',
+  total_steps    int NOT NULL CHECK (total_steps BETWEEN 1 AND 1048576),
+  runnable_steps int NOT NULL CHECK (runnable_steps >= 0),
+  waiting_steps  int NOT NULL DEFAULT 0 CHECK (waiting_steps >= 0),
+  blocked_steps  int NOT NULL DEFAULT 0 CHECK (blocked_steps >= 0),
+  failed_steps   int NOT NULL DEFAULT 0 CHECK (failed_steps >= 0),
+  requested_at   timestamptz NOT NULL DEFAULT now(),
+  started_at     timestamptz,
+  finished_at    timestamptz,
+  initiator      text CHECK (octet_length(initiator) <= 128),
+  source_system  text CHECK (octet_length(source_system) <= 128),
+  reason         text CHECK (octet_length(reason) <= 1024),
+  tags           jsonb,
+  context        jsonb NOT NULL CHECK (jsonb_typeof(context) = 'object'),
+  CHECK (runnable_steps + waiting_steps + blocked_steps + failed_steps <= total_steps),
+  CHECK ((finished_at IS NOT NULL) = (state IN ('complete', 'error', 'cancelled', 'resolved_manually'))),
+  CHECK (state NOT IN ('in_progress', 'waiting', 'blocked', 'complete', 'error') OR started_at IS NOT NULL),
+  CHECK (state NOT IN ('complete', 'error', 'blocked', 'waiting') OR runnable_steps = 0),
+  CHECK (state NOT IN ('complete', 'error', 'blocked') OR waiting_steps = 0),
+  CHECK (state <> 'complete' OR (blocked_steps = 0 AND failed_steps = 0))
+) WITH (fillfactor = 70, toast_tuple_target = 512,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: lists by state, and the doctor. Finished tasks leave it.
+CREATE INDEX tasker_tasks_unfinished ON tasker_tasks (state, task_id)
+  WHERE state NOT IN ('complete', 'cancelled', 'resolved_manually');
+
+-- A step's id holds its task's id (docs/decisions/0002-step-ids.md). Results are written once,
+-- with the last update of the row.
+CREATE TABLE tasker_workflow_steps (
+  workflow_step_id bigint PRIMARY KEY,
+  task_id          bigint NOT NULL REFERENCES tasker_tasks ON DELETE CASCADE,
+  named_step_id    int NOT NULL,
+  state            tasker_step_state NOT NULL,
+  open_parents     int NOT NULL CHECK (open_parents >= 0),
+  attempts         int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  failures         int NOT NULL DEFAULT 0 CHECK (failures >= 0),
+  crashes          int NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+  worker_id        bigint,
+  claimed_at       timestamptz,
+  results          jsonb,
+  CHECK (workflow_step_id >> 20 = task_id),
+  CHECK (failures + crashes <= attempts),
+  CHECK ((state = 'in_progress') = (worker_id IS NOT NULL)),
+  CHECK ((worker_id IS NULL) = (claimed_at IS NULL)),
+  CHECK (open_parents = 0 OR state IN ('pending', 'skipped', 'cancelled')),
+  CHECK (open_parents > 0 OR state <> 'pending'),
+  CHECK (results IS NULL OR state IN ('complete', 'resolved_manually'))
+) WITH (fillfactor = 60,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: the rescue of a dead worker's claims. Holds live claims only.
+CREATE INDEX tasker_workflow_steps_claimed ON tasker_workflow_steps (worker_id) WHERE worker_id IS NOT NULL;
+
+-- Serves: the steps of a task for whoever asks by task_id.
+CREATE INDEX tasker_workflow_steps_task ON tasker_workflow_steps (task_id);
+
+CREATE TABLE tasker_workflow_step_edges (
+  from_step_id bigint NOT NULL,
+  to_step_id   bigint NOT NULL,
+  PRIMARY KEY (from_step_id, to_step_id),
+  CHECK (from_step_id <> to_step_id),
+  CHECK (from_step_id >> 20 = to_step_id >> 20)
+);
+
+-- Serves: the parents of a step (their results, explanations).
+CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_step_id);
+
+-- The hot table: one row for each step that is enqueued or waits for its retry, and no other.
+CREATE TABLE tasker_ready_steps (
+  workflow_step_id bigint PRIMARY KEY,
+  queue            text NOT NULL,
+  available_at     timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+
+-- Serves: claims, first come first served within a queue, and the next time to wake up.
+CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, available_at, workflow_step_id);
+
+-- One row for each attempt that has ended.
+CREATE TABLE tasker_attempts (
+  workflow_step_id bigint NOT NULL,
+  attempt          int NOT NULL CHECK (attempt > 0),
+  worker_id        bigint NOT NULL,
+  outcome          tasker_attempt_outcome NOT NULL,
+  claimed_at       timestamptz NOT NULL,
+  finished_at      timestamptz NOT NULL,
+  execution_us     bigint CHECK (execution_us >= 0),
+  error            jsonb,
+  PRIMARY KEY (workflow_step_id, attempt),
+  CHECK (finished_at >= claimed_at),
+  CHECK ((error IS NULL) OR outcome <> 'succeeded')
+);
+
+-- Append-only: each change of a step's state with the decision behind it.
+CREATE TABLE tasker_workflow_step_transitions (
+  workflow_step_id            bigint NOT NULL,
+  workflow_step_transition_id bigint GENERATED ALWAYS AS IDENTITY,
+  from_state                  tasker_step_state NOT NULL,
+  to_state                    tasker_step_state NOT NULL,
+  event                       tasker_step_event NOT NULL,
+  attempt                     int NOT NULL,
+  worker_id                   bigint,
+  detail                      jsonb,
+  created_at                  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (workflow_step_id, workflow_step_transition_id),
+  CHECK (from_state <> to_state)
+);
+
+-- Append-only: each change of a task's state with the decision behind it.
+CREATE TABLE tasker_task_transitions (
+  task_id            bigint NOT NULL,
+  task_transition_id bigint GENERATED ALWAYS AS IDENTITY,
+  from_state         tasker_task_state NOT NULL,
+  to_state           tasker_task_state NOT NULL,
+  event              tasker_task_event NOT NULL,
+  detail             jsonb,
+  created_at         timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (task_id, task_transition_id),
+  CHECK (from_state <> to_state)
+);
+
+COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1';

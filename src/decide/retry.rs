@@ -1,0 +1,121 @@
+//! When the next attempt may begin.
+
+use std::time::Duration;
+
+use crate::ids::StepId;
+use crate::retry_policy::{Backoff, RetryPolicy};
+
+/// The longest delay that a handler can ask for: one day.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The seed of the jitter of one decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jitter(pub u64);
+
+impl Jitter {
+    /// A number in `0.0..1.0` that depends on the seed, the step and the attempt alone.
+    /// Source: the finaliser of `SplitMix64`, Steele, Lea, Flood, "Fast Splittable Pseudorandom
+    /// Number Generators", OOPSLA 2014.
+    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
+    pub(super) fn unit(self, step: StepId, attempt: u32) -> f64 {
+        let mut z = self.0 ^ (step.0 as u64).rotate_left(24) ^ u64::from(attempt);
+        z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Delay after the `failures`-th failed attempt (from 1), in whole microseconds.
+///
+/// `exponential`: `base * 2^(failures - 1)`; `linear`: `base * failures`; `fixed`: `base`; then
+/// spread evenly over `1 - jitter ..= 1 + jitter` by `unit` in `0.0..1.0`, and capped. A delay that
+/// the handler asks for, in seconds, wins over the policy, up to [`MAX_RETRY_AFTER`], unspread.
+/// Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+pub(crate) fn delay(
+    policy: &RetryPolicy,
+    failures: u32,
+    asked: Option<f64>,
+    unit: f64,
+) -> Duration {
+    if let Some(seconds) = asked {
+        return seconds_up_to(seconds, MAX_RETRY_AFTER);
+    }
+    let base = policy.base.as_secs_f64();
+    let seconds = match policy.backoff {
+        Backoff::Exponential => base * 2f64.powi(i32::try_from(failures - 1).unwrap_or(i32::MAX)),
+        Backoff::Linear => base * f64::from(failures),
+        Backoff::Fixed => base,
+    };
+    let spread = 1.0 + policy.jitter * (2.0 * unit - 1.0);
+    seconds_up_to(seconds * spread, policy.cap)
+}
+
+fn seconds_up_to(seconds: f64, cap: Duration) -> Duration {
+    let capped = seconds.clamp(0.0, cap.as_secs_f64());
+    let whole = Duration::try_from_secs_f64(capped).unwrap_or(cap);
+    Duration::from_micros(u64::try_from(whole.as_micros()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(backoff: Backoff, jitter: f64) -> RetryPolicy {
+        RetryPolicy {
+            backoff,
+            jitter,
+            ..RetryPolicy::default()
+        }
+    }
+
+    fn seconds(policy: &RetryPolicy, failures: u32) -> f64 {
+        delay(policy, failures, None, 0.5).as_secs_f64()
+    }
+
+    #[test]
+    fn each_backoff_grows_by_its_formula_up_to_the_cap() {
+        let exponential = policy(Backoff::Exponential, 0.0);
+        let linear = policy(Backoff::Linear, 0.0);
+        let fixed = policy(Backoff::Fixed, 0.0);
+        for (failures, e, l, f) in [(1, 1.0, 1.0, 1.0), (2, 2.0, 2.0, 1.0), (5, 16.0, 5.0, 1.0)] {
+            assert_eq!(seconds(&exponential, failures), e);
+            assert_eq!(seconds(&linear, failures), l);
+            assert_eq!(seconds(&fixed, failures), f);
+        }
+        assert_eq!(seconds(&exponential, 1000), 300.0);
+        assert_eq!(seconds(&exponential, u32::MAX), 300.0);
+    }
+
+    #[test]
+    fn jitter_spreads_both_ways_within_its_share() {
+        let policy = policy(Backoff::Fixed, 0.1);
+        assert_eq!(delay(&policy, 1, None, 0.0), Duration::from_millis(900));
+        assert_eq!(delay(&policy, 1, None, 0.5), Duration::from_secs(1));
+        for attempt in 1..2000 {
+            let unit = Jitter(7).unit(StepId(99), attempt);
+            let at = delay(&policy, 1, None, unit);
+            assert!((Duration::from_millis(900)..=Duration::from_millis(1100)).contains(&at));
+        }
+    }
+
+    #[test]
+    fn a_unit_is_spread_over_the_whole_range() {
+        let units: Vec<_> = (0..1000).map(|n| Jitter(3).unit(StepId(n), 1)).collect();
+        let mean = units.iter().sum::<f64>() / 1000.0;
+        assert!((0.45..0.55).contains(&mean), "mean {mean}");
+        assert!(units.iter().any(|u| *u < 0.01) && units.iter().any(|u| *u > 0.99));
+    }
+
+    #[test]
+    fn what_the_handler_asks_for_wins_up_to_a_day() {
+        let policy = policy(Backoff::Exponential, 0.5);
+        assert_eq!(
+            delay(&policy, 3, Some(17.5), 0.9),
+            Duration::from_millis(17_500)
+        );
+        assert_eq!(delay(&policy, 3, Some(1e12), 0.9), MAX_RETRY_AFTER);
+        assert_eq!(delay(&policy, 3, Some(-4.0), 0.9), Duration::ZERO);
+        assert_eq!(delay(&policy, 3, Some(f64::NAN), 0.9), MAX_RETRY_AFTER);
+    }
+}

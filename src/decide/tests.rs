@@ -1,0 +1,656 @@
+//! The decider as tables, and as properties over random graphs and random orders of outcomes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta};
+use proptest::prelude::*;
+
+use super::*;
+use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome, Room, Step, Task};
+use crate::ids::{StepId, TaskId, WorkerId};
+use crate::retry_policy::RetryPolicy;
+use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+
+const TASK: TaskId = TaskId(5);
+const WORKER: WorkerId = WorkerId(9);
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure {
+        kind,
+        class: "CardDeclined".into(),
+        message: "no funds".into(),
+        code: None,
+        retry_after_s: None,
+        backtrace: vec![],
+        causes: vec![],
+    }
+}
+
+/// A task in memory: what the store would hold, changed by decisions alone.
+#[derive(Clone)]
+struct World {
+    view: View,
+    parents: BTreeMap<StepId, Vec<StepId>>,
+    now: Timestamp,
+    available: BTreeMap<StepId, Timestamp>,
+    attempts: Vec<crate::decision::AttemptRecord>,
+}
+
+impl World {
+    /// A task whose step `i` has the parents `parents[i]`, all of them smaller than `i`.
+    fn new(parents: &[Vec<u32>], policy: RetryPolicy) -> Self {
+        let mut view = View::default();
+        let mut by_child = BTreeMap::new();
+        for (index, above) in (0u32..).zip(parents) {
+            let id = TASK.step(index);
+            let open = u32::try_from(above.len()).unwrap();
+            let state = if open == 0 {
+                StepState::Enqueued
+            } else {
+                StepState::Pending
+            };
+            let step = Step {
+                id,
+                state,
+                open_parents: open,
+                attempts: 0,
+                failures: 0,
+                crashes: 0,
+                worker: None,
+                policy,
+            };
+            view.steps.insert(id, step);
+            for parent in above {
+                view.children
+                    .entry(TASK.step(*parent))
+                    .or_default()
+                    .push(id);
+            }
+            by_child.insert(id, above.iter().map(|p| TASK.step(*p)).collect());
+        }
+        let runnable = u32::try_from(parents.iter().filter(|p| p.is_empty()).count()).unwrap();
+        let task = Task {
+            id: TASK,
+            state: TaskState::Pending,
+            runnable,
+            waiting: 0,
+            blocked: 0,
+            failed: 0,
+        };
+        view.tasks.insert(TASK, task);
+        let available = view
+            .steps
+            .values()
+            .filter(|step| step.state == StepState::Enqueued)
+            .map(|step| (step.id, DateTime::UNIX_EPOCH))
+            .collect();
+        Self {
+            view,
+            parents: by_child,
+            now: DateTime::UNIX_EPOCH,
+            available,
+            attempts: vec![],
+        }
+    }
+
+    fn task(&self) -> Task {
+        self.view.tasks[&TASK]
+    }
+
+    fn step(&self, index: u32) -> Step {
+        self.view.steps[&TASK.step(index)]
+    }
+
+    fn see(&mut self, observation: Observation) -> Decisions {
+        let decisions = decide(&self.view, observation, self.now, Jitter(1)).unwrap();
+        for change in &decisions.steps {
+            assert_eq!(self.view.steps[&change.before.id], change.before);
+            self.view.steps.insert(change.after.id, change.after);
+            self.available.remove(&change.after.id);
+            if change.after.state.is_claimable() {
+                self.available
+                    .insert(change.after.id, change.available_at.unwrap());
+            }
+        }
+        for change in &decisions.tasks {
+            self.view.tasks.insert(change.after.id, change.after);
+        }
+        self.attempts.extend(decisions.attempts.iter().cloned());
+        self.check();
+        decisions
+    }
+
+    fn claim(&mut self, index: u32) -> Claim {
+        self.see(Observation::StepsClaimed {
+            worker: WORKER,
+            steps: vec![TASK.step(index)],
+        });
+        self.step(index).claim().unwrap()
+    }
+
+    fn end(&mut self, claim: Claim, outcome: Outcome) -> Decisions {
+        let ends = vec![ClaimEnd {
+            claim,
+            outcome,
+            execution: None,
+        }];
+        self.see(Observation::ClaimsEnded { ends, room: None })
+    }
+
+    /// What must hold after every decision: the counters equal a recount, and nothing runs or ran
+    /// before its parents.
+    fn check(&self) {
+        let task = self.task();
+        let count = |wanted: fn(StepState) -> bool| {
+            u32::try_from(self.view.steps.values().filter(|s| wanted(s.state)).count()).unwrap()
+        };
+        assert_eq!(task.runnable, count(StepState::is_runnable));
+        assert_eq!(task.waiting, count(StepState::is_waiting));
+        assert_eq!(task.blocked, count(|s| s == StepState::Blocked));
+        if task.state != TaskState::Cancelled {
+            assert_eq!(task.failed, count(|s| s == StepState::Error));
+        }
+        for step in self.view.steps.values() {
+            let done = |p: &&StepId| self.view.steps[p].state == StepState::Complete;
+            let above = &self.parents[&step.id];
+            if step.state == StepState::Pending {
+                let open = above.len() - above.iter().filter(done).count();
+                assert_eq!(step.open_parents as usize, open);
+            } else if step.state != StepState::Cancelled {
+                assert!(
+                    above.iter().all(|p| done(&p)),
+                    "{} ran before its parents",
+                    step.id
+                );
+            }
+            assert_eq!(step.worker.is_some(), step.state == StepState::InProgress);
+            assert_eq!(
+                self.available.contains_key(&step.id),
+                step.state.is_claimable()
+            );
+        }
+    }
+}
+
+fn diamond() -> World {
+    World::new(
+        &[vec![], vec![0], vec![0], vec![1, 2]],
+        RetryPolicy::default(),
+    )
+}
+
+fn ok() -> Outcome {
+    Outcome::Succeeded("{}".into())
+}
+
+#[test]
+fn a_child_gets_ready_with_its_last_parent_only() {
+    let mut world = diamond();
+    let a = world.claim(0);
+    world.end(a, ok());
+    let (b, c) = (world.claim(1), world.claim(2));
+    world.end(b, ok());
+    assert_eq!(world.step(3).state, StepState::Pending);
+    world.end(c, ok());
+    assert_eq!(world.step(3).state, StepState::Enqueued);
+}
+
+#[test]
+fn two_parents_that_end_in_one_batch_count_off_twice() {
+    let mut world = diamond();
+    let a = world.claim(0);
+    world.end(a, ok());
+    let ends = [world.claim(1), world.claim(2)].map(|claim| ClaimEnd {
+        claim,
+        outcome: ok(),
+        execution: None,
+    });
+    let decisions = world.see(Observation::ClaimsEnded {
+        ends: ends.to_vec(),
+        room: Some(Room {
+            worker: WORKER,
+            steps: 1,
+        }),
+    });
+    let child = decisions
+        .steps
+        .iter()
+        .find(|c| c.after.id == TASK.step(3))
+        .unwrap();
+    assert_eq!(child.event, Some(StepEvent::Claimed));
+    assert_eq!(child.before.open_parents, 2);
+    assert_eq!(
+        decisions.claims().collect::<Vec<_>>(),
+        vec![world.step(3).claim().unwrap()]
+    );
+}
+
+#[test]
+fn the_task_starts_with_its_first_claim_and_completes_with_its_last_step() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    assert_eq!(world.task().state, TaskState::Pending);
+    let claim = world.claim(0);
+    assert_eq!(world.task().state, TaskState::InProgress);
+    let decisions = world.end(claim, ok());
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::Completed));
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn a_completion_from_another_claim_changes_nothing() {
+    let mut world = diamond();
+    let claim = world.claim(0);
+    for late in [
+        Claim {
+            attempt: 2,
+            ..claim
+        },
+        Claim {
+            worker: WorkerId(1),
+            ..claim
+        },
+        Claim {
+            step: TASK.step(1),
+            ..claim
+        },
+        Claim {
+            step: TASK.step(77),
+            ..claim
+        },
+    ] {
+        let decisions = world.end(late, ok());
+        assert_eq!(
+            decisions,
+            Decisions {
+                stale: vec![late],
+                ..Decisions::default()
+            }
+        );
+    }
+    world.end(claim, ok());
+    let again = world.end(claim, ok());
+    assert_eq!(again.stale, vec![claim]);
+}
+
+#[test]
+fn the_same_end_twice_in_one_batch_counts_once() {
+    let mut world = diamond();
+    let claim = world.claim(0);
+    let end = ClaimEnd {
+        claim,
+        outcome: ok(),
+        execution: None,
+    };
+    let ends = vec![end.clone(), end];
+    let decisions = world.see(Observation::ClaimsEnded { ends, room: None });
+    assert_eq!(decisions.stale, vec![claim]);
+    assert_eq!(decisions.attempts.len(), 1);
+}
+
+#[test]
+fn failures_follow_their_kind_and_the_policy() {
+    use FailureKind as K;
+    let policy = RetryPolicy {
+        limit: 2,
+        ..RetryPolicy::default()
+    };
+    let once = RetryPolicy { limit: 0, ..policy };
+    let never = RetryPolicy {
+        retryable: false,
+        ..policy
+    };
+    for (policy, kind, state, event) in [
+        (
+            policy,
+            K::Retryable,
+            StepState::WaitingForRetry,
+            StepEvent::RetryScheduled,
+        ),
+        (
+            policy,
+            K::Timeout,
+            StepState::WaitingForRetry,
+            StepEvent::RetryScheduled,
+        ),
+        (
+            policy,
+            K::Permanent,
+            StepState::Error,
+            StepEvent::FailedPermanently,
+        ),
+        (
+            policy,
+            K::Blocked,
+            StepState::Blocked,
+            StepEvent::NeedsIntervention,
+        ),
+        (
+            once,
+            K::Retryable,
+            StepState::Error,
+            StepEvent::RetriesExhausted,
+        ),
+        (
+            never,
+            K::Retryable,
+            StepState::Error,
+            StepEvent::NotRetryable,
+        ),
+        (
+            never,
+            K::Blocked,
+            StepState::Blocked,
+            StepEvent::NeedsIntervention,
+        ),
+    ] {
+        let mut world = World::new(&[vec![]], policy);
+        let claim = world.claim(0);
+        let decisions = world.end(claim, Outcome::Failed(failure(kind)));
+        assert_eq!(
+            (world.step(0).state, decisions.steps[0].event),
+            (state, Some(event))
+        );
+        assert_eq!(world.step(0).failures, 1);
+        assert!(
+            decisions.attempts[0]
+                .error
+                .as_deref()
+                .unwrap()
+                .contains("no funds")
+        );
+    }
+}
+
+#[test]
+fn a_task_waits_for_a_retry_and_goes_on_with_it() {
+    let mut world = World::new(
+        &[vec![]],
+        RetryPolicy {
+            jitter: 0.0,
+            ..RetryPolicy::default()
+        },
+    );
+    let claim = world.claim(0);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    assert_eq!(world.task().state, TaskState::Waiting);
+    assert_eq!(
+        world.available[&TASK.step(0)],
+        world.now + TimeDelta::seconds(1)
+    );
+    let again = world.claim(0);
+    assert_eq!(
+        (again.attempt, world.task().state),
+        (2, TaskState::InProgress)
+    );
+    world.end(again, ok());
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn other_branches_go_on_after_a_failure_and_then_the_task_is_in_error() {
+    let mut world = World::new(&[vec![], vec![], vec![0]], RetryPolicy::default());
+    let (a, b) = (world.claim(0), world.claim(1));
+    world.end(b, Outcome::Failed(failure(FailureKind::Permanent)));
+    assert_eq!(world.task().state, TaskState::InProgress);
+    world.end(a, ok());
+    let c = world.claim(2);
+    world.end(c, ok());
+    assert_eq!(world.task().state, TaskState::Error);
+}
+
+#[test]
+fn a_task_with_a_blocked_step_is_blocked_once_nothing_else_can_move() {
+    let mut world = World::new(&[vec![], vec![0]], RetryPolicy::default());
+    let claim = world.claim(0);
+    let decisions = world.end(claim, Outcome::Failed(failure(FailureKind::Blocked)));
+    assert_eq!(world.task().state, TaskState::Blocked);
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::GotBlocked));
+}
+
+#[test]
+fn a_step_that_kills_its_workers_ends_in_error() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    for crash in 1..=CRASH_LIMIT {
+        let claim = world.claim(0);
+        world.end(claim, Outcome::WorkerDied);
+        assert_eq!(world.step(0).crashes, crash);
+    }
+    assert_eq!(world.step(0).state, StepState::Error);
+    assert!(
+        world
+            .attempts
+            .iter()
+            .all(|a| a.outcome == AttemptOutcome::WorkerDied)
+    );
+    assert_eq!(world.attempts.len(), 3);
+}
+
+#[test]
+fn a_step_that_must_not_be_retried_is_not_run_again_after_its_worker_ended() {
+    for outcome in [Outcome::WorkerDied, Outcome::Interrupted] {
+        let policy = RetryPolicy {
+            retryable: false,
+            ..RetryPolicy::default()
+        };
+        let mut world = World::new(&[vec![]], policy);
+        let claim = world.claim(0);
+        let decisions = world.end(claim, outcome);
+        assert_eq!(decisions.steps[0].event, Some(StepEvent::NotRetryable));
+        assert_eq!(world.task().state, TaskState::Error);
+    }
+}
+
+#[test]
+fn a_claim_given_back_leaves_no_attempt() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, Outcome::GivenBack);
+    assert_eq!(
+        (world.step(0).state, world.step(0).attempts),
+        (StepState::Enqueued, 0)
+    );
+    assert!(world.attempts.is_empty());
+}
+
+#[test]
+fn an_interrupted_attempt_is_recorded_and_costs_no_failure() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, Outcome::Interrupted);
+    let step = world.step(0);
+    assert_eq!(
+        (step.state, step.attempts, step.failures),
+        (StepState::Enqueued, 1, 0)
+    );
+    assert_eq!(world.attempts[0].outcome, AttemptOutcome::Interrupted);
+}
+
+#[test]
+fn cancelling_ends_what_has_not_ended_and_takes_the_claims() {
+    let mut world = diamond();
+    let a = world.claim(0);
+    world.end(a, ok());
+    let b = world.claim(1);
+    let actor = "mara".to_owned();
+    let reason = Some("order withdrawn".to_owned());
+    let decisions = world.see(Observation::CancelRequested { actor, reason });
+    assert_eq!(world.task().state, TaskState::Cancelled);
+    assert!(
+        decisions.tasks[0]
+            .detail
+            .as_deref()
+            .unwrap()
+            .contains("order withdrawn")
+    );
+    assert_eq!(world.step(0).state, StepState::Complete);
+    assert!((1..4).all(|i| world.step(i).state == StepState::Cancelled));
+    assert_eq!(world.end(b, ok()).stale, vec![b]);
+}
+
+#[test]
+fn a_task_that_has_ended_cannot_be_cancelled() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    let cancel = Observation::CancelRequested {
+        actor: "mara".into(),
+        reason: None,
+    };
+    let refused = decide(&world.view, cancel, world.now, Jitter(1)).unwrap_err();
+    assert_eq!(refused.from, "complete");
+}
+
+#[test]
+fn claiming_a_step_that_is_not_ready_is_refused() {
+    let world = diamond();
+    let mut done = world.view.clone();
+    done.steps.get_mut(&TASK.step(0)).unwrap().state = StepState::Complete;
+    let claim = Observation::StepsClaimed {
+        worker: WORKER,
+        steps: vec![TASK.step(0)],
+    };
+    assert!(decide(&done, claim, world.now, Jitter(1)).is_err());
+}
+
+/// Parents of each step: any subset of the steps before it.
+fn graphs() -> impl Strategy<Value = Vec<Vec<u32>>> {
+    prop::collection::vec(any::<u32>(), 1..24).prop_map(|seeds| {
+        (0u32..)
+            .zip(seeds)
+            .map(|(i, seed)| {
+                (0..i)
+                    .filter(|p| seed.rotate_left(*p).is_multiple_of(3))
+                    .collect()
+            })
+            .collect()
+    })
+}
+
+/// One turn of a random run: which of the possible moves, and how a handler ends.
+#[derive(Clone, Debug)]
+struct Turn {
+    pick: usize,
+    ends: u8,
+    batch: usize,
+    room: usize,
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let turn = (any::<usize>(), any::<u8>(), 1usize..6, 0usize..4).prop_map(
+        |(pick, ends, batch, room)| Turn {
+            pick,
+            ends,
+            batch,
+            room,
+        },
+    );
+    prop::collection::vec(turn, 1..400)
+}
+
+fn outcome(ends: u8) -> Outcome {
+    match ends {
+        0..=7 => Outcome::Failed(failure(FailureKind::Permanent)),
+        8..=11 => Outcome::Failed(failure(FailureKind::Blocked)),
+        12..=50 => Outcome::Failed(failure(FailureKind::Retryable)),
+        51..=60 => Outcome::WorkerDied,
+        61..=70 => Outcome::GivenBack,
+        71..=80 => Outcome::Interrupted,
+        81..=255 => ok(),
+    }
+}
+
+fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome) {
+    for turn in turns.iter().cycle().take(20_000) {
+        let running: Vec<Claim> = world.view.steps.values().filter_map(Step::claim).collect();
+        let ready: Vec<StepId> = world.available.keys().copied().collect();
+        if running.is_empty() && ready.is_empty() {
+            return;
+        }
+        let choice = turn.pick % (running.len() + ready.len());
+        if choice < ready.len() {
+            let steps = ready.into_iter().skip(choice).take(turn.batch).collect();
+            world.see(Observation::StepsClaimed {
+                worker: WORKER,
+                steps,
+            });
+        } else {
+            let ended = running
+                .iter()
+                .cycle()
+                .skip(choice - ready.len())
+                .take(turn.batch);
+            let ends = ended
+                .map(|claim| ClaimEnd {
+                    claim: *claim,
+                    outcome: ends(turn.ends),
+                    execution: None,
+                })
+                .collect();
+            let room = Some(Room {
+                worker: WORKER,
+                steps: turn.room,
+            });
+            world.see(Observation::ClaimsEnded { ends, room });
+        }
+    }
+    unreachable!("a run of at most 24 steps has ended by then");
+}
+
+proptest! {
+    #[test]
+    fn any_graph_completes_when_all_handlers_succeed(parents in graphs(), turns in turns()) {
+        let mut world = World::new(&parents, RetryPolicy::default());
+        play(&mut world, &turns, |_| ok());
+        prop_assert_eq!(world.task().state, TaskState::Complete);
+        prop_assert_eq!(world.attempts.len(), parents.len());
+    }
+
+    #[test]
+    fn any_run_ends_in_a_state_that_says_why(parents in graphs(), turns in turns()) {
+        let mut world = World::new(&parents, RetryPolicy::default());
+        // Claims that are only ever given back never end.
+        play(&mut world, &turns, |n| match outcome(n) { Outcome::GivenBack | Outcome::Interrupted => ok(), o => o });
+        let states: Vec<_> = world.view.steps.values().map(|s| s.state).collect();
+        let expected = if states.contains(&StepState::Blocked) {
+            TaskState::Blocked
+        } else if states.contains(&StepState::Error) {
+            TaskState::Error
+        } else {
+            TaskState::Complete
+        };
+        prop_assert_eq!(world.task().state, expected);
+    }
+
+    #[test]
+    fn each_attempt_is_recorded_once(parents in graphs(), mut turns in turns()) {
+        turns.push(Turn { pick: 0, ends: 200, batch: 5, room: 0 });
+        let mut world = World::new(&parents, RetryPolicy::default());
+        play(&mut world, &turns, |n| match outcome(n) { Outcome::GivenBack | Outcome::Interrupted => ok(), o => o });
+        let mut seen: Vec<_> = world.attempts.iter().map(|a| (a.claim.step, a.claim.attempt)).collect();
+        let all = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        prop_assert_eq!(seen.len(), all);
+        let begun: u32 = world.view.steps.values().map(|s| s.attempts).sum();
+        prop_assert_eq!(begun as usize, all);
+    }
+
+    #[test]
+    fn cancelling_at_any_point_leaves_nothing_claimable(parents in graphs(), turns in turns(), stop in 0usize..60) {
+        let mut world = World::new(&parents, RetryPolicy::default());
+        for turn in turns.iter().take(stop) {
+            let ready: Vec<StepId> = world.available.keys().copied().collect();
+            let running: Vec<Claim> = world.view.steps.values().filter_map(Step::claim).collect();
+            if let Some(id) = ready.get(turn.pick % 2) {
+                world.see(Observation::StepsClaimed { worker: WORKER, steps: vec![*id] });
+            } else if let Some(claim) = running.first() {
+                world.end(*claim, outcome(turn.ends));
+            }
+        }
+        if !world.task().state.is_terminal() {
+            world.see(Observation::CancelRequested { actor: "mara".into(), reason: None });
+            prop_assert!(world.available.is_empty());
+            prop_assert_eq!(world.task().runnable + world.task().waiting + world.task().blocked, 0);
+        }
+    }
+}

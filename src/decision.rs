@@ -1,0 +1,262 @@
+//! What the core sees and what it answers, as plain data: rows in, observation in, changes out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{StepId, TaskId, WorkerId};
+use crate::retry_policy::RetryPolicy;
+use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+
+/// A point in time by the database's clock.
+pub type Timestamp = DateTime<Utc>;
+
+/// A task's row, as far as decisions need it. The counters count its steps by what they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// The task.
+    pub id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Steps that are enqueued or in progress.
+    pub runnable: u32,
+    /// Steps that wait for a retry, a signal or a timer.
+    pub waiting: u32,
+    /// Steps that need a person.
+    pub blocked: u32,
+    /// Steps in error.
+    pub failed: u32,
+}
+
+/// A step's row, as far as decisions need it, with its template's policy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// The step.
+    pub id: StepId,
+    /// Its state.
+    pub state: StepState,
+    /// Parents that have not satisfied their edge.
+    pub open_parents: u32,
+    /// Attempts begun; the number of the current one while in progress.
+    pub attempts: u32,
+    /// Attempts that count against the policy's limit.
+    pub failures: u32,
+    /// Attempts that ended because their worker died.
+    pub crashes: u32,
+    /// Who holds the claim.
+    pub worker: Option<WorkerId>,
+    /// The template's retry policy for this step.
+    pub policy: RetryPolicy,
+}
+
+/// The rows that one decision is made from.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The tasks, locked.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// The observed steps and their children.
+    pub steps: BTreeMap<StepId, Step>,
+    /// The children of the observed steps.
+    pub children: HashMap<StepId, Vec<StepId>>,
+}
+
+/// Identifies a claim: a completion is accepted only when all three are current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The claimed step.
+    pub step: StepId,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The holder.
+    pub worker: WorkerId,
+}
+
+/// What a failed attempt says of itself; kept with the attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// How the handler classifies it.
+    pub kind: FailureKind,
+    /// The exception's class.
+    pub class: String,
+    /// The exception's message.
+    pub message: String,
+    /// The handler's own code for the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Seconds until the next attempt, as asked for by whoever was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<f64>,
+    /// Where it was raised, innermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+    /// The chain of causes, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<FailureCause>,
+}
+
+/// One link of a failure's chain of causes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureCause {
+    /// The exception's class.
+    pub class: String,
+    /// The exception's message.
+    pub message: String,
+}
+
+/// How a handler classifies its failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Another attempt may help.
+    Retryable,
+    /// No retry can help.
+    Permanent,
+    /// Needs a person or an outside event.
+    Blocked,
+    /// The handler did not end within its timeout.
+    Timeout,
+}
+
+/// How a claim came to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The handler returned; its results as JSON text.
+    Succeeded(Box<str>),
+    /// The handler failed.
+    Failed(Failure),
+    /// The worker stopped before the handler began.
+    GivenBack,
+    /// The worker stopped while the handler ran.
+    Interrupted,
+    /// The worker's heartbeat ended.
+    WorkerDied,
+}
+
+/// The end of a claim, as reported.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimEnd {
+    /// Which claim.
+    pub claim: Claim,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long the handler ran, by the worker's monotonic clock.
+    pub execution: Option<Duration>,
+}
+
+/// A worker that takes steps which become ready by the observation itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The worker.
+    pub worker: WorkerId,
+    /// How many steps it takes at most.
+    pub steps: usize,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// Claims ended. Steps that become ready go to `room` first.
+    ClaimsEnded {
+        /// The ends, in the order of their arrival.
+        ends: Vec<ClaimEnd>,
+        /// Who takes successors at once; nobody when `None`.
+        room: Option<Room>,
+    },
+    /// A worker claims these steps.
+    StepsClaimed {
+        /// The worker.
+        worker: WorkerId,
+        /// Claimable steps of the view.
+        steps: Vec<StepId>,
+    },
+    /// An operator cancels every task of the view.
+    CancelRequested {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// A step's row before and after; `event` is `None` when only counters change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepChange {
+    /// The row as read: what the write compares with.
+    pub before: Step,
+    /// The row as it is to be.
+    pub after: Step,
+    /// The cause of the change of state.
+    pub event: Option<StepEvent>,
+    /// When a claimable step may be claimed.
+    pub available_at: Option<Timestamp>,
+    /// The results of a step that completes, as JSON text.
+    pub results: Option<Box<str>>,
+    /// Why, as JSON text.
+    pub detail: Option<String>,
+}
+
+/// A task's row before and after; `event` is `None` when only counters change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskChange {
+    /// The row as read.
+    pub before: Task,
+    /// The row as it is to be.
+    pub after: Task,
+    /// The cause of the change of state.
+    pub event: Option<TaskEvent>,
+    /// Why, as JSON text.
+    pub detail: Option<String>,
+}
+
+/// An attempt that ended, for the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRecord {
+    /// The claim under which it ran.
+    pub claim: Claim,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// How long the handler ran.
+    pub execution: Option<Duration>,
+    /// The failure, as JSON text.
+    pub error: Option<String>,
+}
+
+/// What is to be written, all of it in one transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decisions {
+    /// Steps, at most one change each.
+    pub steps: Vec<StepChange>,
+    /// Tasks, at most one change each.
+    pub tasks: Vec<TaskChange>,
+    /// Attempts that ended.
+    pub attempts: Vec<AttemptRecord>,
+    /// Ends that came from a claim which is not current; they change nothing.
+    pub stale: Vec<Claim>,
+}
+
+impl Decisions {
+    /// The claims that the decision hands out.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> + '_ {
+        self.steps.iter().filter_map(|change| match change.event {
+            Some(StepEvent::Claimed) => change.after.claim(),
+            Some(_) | None => None,
+        })
+    }
+}
+
+impl Step {
+    /// The current claim on the step.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        let worker = self.worker?;
+        Some(Claim {
+            step: self.id,
+            attempt: self.attempts,
+            worker,
+        })
+    }
+}

@@ -1,0 +1,399 @@
+//! States and events as plain data, and the one transition table of each machine.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! database_enum {
+    ($(#[$doc:meta])* $name:ident, $type_name:literal, { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type,
+        )]
+        #[serde(rename_all = "snake_case")]
+        #[sqlx(type_name = $type_name, rename_all = "snake_case")]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the database's enum type.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The value's name in SQL, Ruby and JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// The value with this name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+database_enum!(
+    /// The states of a step.
+    StepState, "tasker_step_state", {
+        /// Parents are open.
+        Pending = "pending",
+        /// Ready: any worker of its queue may claim it.
+        Enqueued = "enqueued",
+        /// Claimed by a worker.
+        InProgress = "in_progress",
+        /// An attempt failed; the next one may be claimed from a known time on.
+        WaitingForRetry = "waiting_for_retry",
+        /// Waits for a signal, a timer or a child task.
+        Waiting = "waiting",
+        /// Needs a person or an outside event.
+        Blocked = "blocked",
+        /// An attempt succeeded.
+        Complete = "complete",
+        /// Failed for good: permanent, or out of attempts.
+        Error = "error",
+        /// The branch was not taken.
+        Skipped = "skipped",
+        /// Its task was cancelled first.
+        Cancelled = "cancelled",
+        /// A person gave the results.
+        ResolvedManually = "resolved_manually",
+    }
+);
+
+database_enum!(
+    /// The states of a task.
+    TaskState, "tasker_task_state", {
+        /// No step was claimed yet.
+        Pending = "pending",
+        /// Steps run or can run.
+        InProgress = "in_progress",
+        /// Only timers, signals and retries are left.
+        Waiting = "waiting",
+        /// Nothing can move without a person.
+        Blocked = "blocked",
+        /// Stopped by an operator.
+        Paused = "paused",
+        /// Every step is complete.
+        Complete = "complete",
+        /// A step failed for good and nothing else can run.
+        Error = "error",
+        /// Ended by an operator.
+        Cancelled = "cancelled",
+        /// Declared done by an operator.
+        ResolvedManually = "resolved_manually",
+    }
+);
+
+database_enum!(
+    /// What happened to a step: the cause of a transition.
+    StepEvent, "tasker_step_event", {
+        /// The last open parent completed.
+        ParentsCompleted = "parents_completed",
+        /// A worker took the right to execute the next attempt.
+        Claimed = "claimed",
+        /// The attempt returned.
+        Succeeded = "succeeded",
+        /// The attempt failed and its policy allows another one.
+        RetryScheduled = "retry_scheduled",
+        /// The handler said that no retry can help.
+        FailedPermanently = "failed_permanently",
+        /// The attempt failed and was the last one allowed.
+        RetriesExhausted = "retries_exhausted",
+        /// The attempt failed, or its worker died, and the step must not be retried.
+        NotRetryable = "not_retryable",
+        /// The handler asked for a person or an outside event.
+        NeedsIntervention = "needs_intervention",
+        /// The worker stopped before the handler began.
+        GivenBack = "given_back",
+        /// The worker stopped while the handler ran.
+        Interrupted = "interrupted",
+        /// The worker's heartbeat ended while it held the claim.
+        WorkerDied = "worker_died",
+        /// Workers died too often while they held this step.
+        CrashesExhausted = "crashes_exhausted",
+        /// The task was cancelled.
+        Cancelled = "cancelled",
+    }
+);
+
+database_enum!(
+    /// What happened to a task: the cause of a transition.
+    TaskEvent, "tasker_task_event", {
+        /// Its first step was claimed.
+        Started = "started",
+        /// Only retries, timers or signals are left.
+        WentWaiting = "went_waiting",
+        /// A step can run again.
+        Resumed = "resumed",
+        /// Nothing can move without a person.
+        GotBlocked = "got_blocked",
+        /// Every step is complete.
+        Completed = "completed",
+        /// A step failed for good and nothing else can run.
+        Failed = "failed",
+        /// An operator cancelled it.
+        Cancelled = "cancelled",
+    }
+);
+
+database_enum!(
+    /// How an attempt ended.
+    AttemptOutcome, "tasker_attempt_outcome", {
+        /// The handler returned.
+        Succeeded = "succeeded",
+        /// The handler failed; another attempt may help.
+        Retryable = "retryable",
+        /// The handler failed; no retry can help.
+        Permanent = "permanent",
+        /// The handler needs a person or an outside event.
+        Blocked = "blocked",
+        /// The handler did not end within its timeout.
+        Timeout = "timeout",
+        /// The worker stopped while the handler ran.
+        Interrupted = "interrupted",
+        /// The worker died while it held the claim.
+        WorkerDied = "worker_died",
+        /// The task was cancelled while the handler ran.
+        Cancelled = "cancelled",
+    }
+);
+
+database_enum!(
+    /// The states of a worker process.
+    WorkerState, "tasker_worker_state", {
+        /// Claims and executes.
+        Running = "running",
+        /// Finishes what it has.
+        Draining = "draining",
+        /// Ended in order.
+        Stopped = "stopped",
+        /// Its heartbeat ended; its claims were rescued.
+        Dead = "dead",
+    }
+);
+
+/// The step machine: `(from, event, to)`. Any other pair is an [`InvalidTransition`].
+///
+/// `Pending` goes to `InProgress` at once when the worker that completed the last parent claims
+/// the step in the same transaction.
+pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
+    use StepEvent as E;
+    use StepState as S;
+    &[
+        (S::Pending, E::ParentsCompleted, S::Enqueued),
+        (S::Pending, E::Claimed, S::InProgress),
+        (S::Enqueued, E::Claimed, S::InProgress),
+        (S::WaitingForRetry, E::Claimed, S::InProgress),
+        (S::InProgress, E::Succeeded, S::Complete),
+        (S::InProgress, E::RetryScheduled, S::WaitingForRetry),
+        (S::InProgress, E::FailedPermanently, S::Error),
+        (S::InProgress, E::RetriesExhausted, S::Error),
+        (S::InProgress, E::NotRetryable, S::Error),
+        (S::InProgress, E::NeedsIntervention, S::Blocked),
+        (S::InProgress, E::GivenBack, S::Enqueued),
+        (S::InProgress, E::Interrupted, S::Enqueued),
+        (S::InProgress, E::WorkerDied, S::Enqueued),
+        (S::InProgress, E::CrashesExhausted, S::Error),
+        (S::Pending, E::Cancelled, S::Cancelled),
+        (S::Enqueued, E::Cancelled, S::Cancelled),
+        (S::InProgress, E::Cancelled, S::Cancelled),
+        (S::WaitingForRetry, E::Cancelled, S::Cancelled),
+        (S::Waiting, E::Cancelled, S::Cancelled),
+        (S::Blocked, E::Cancelled, S::Cancelled),
+    ]
+};
+
+/// The task machine: `(from, event, to)`. Any other pair is an [`InvalidTransition`].
+pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
+    use TaskEvent as E;
+    use TaskState as S;
+    &[
+        (S::Pending, E::Started, S::InProgress),
+        (S::InProgress, E::WentWaiting, S::Waiting),
+        (S::InProgress, E::GotBlocked, S::Blocked),
+        (S::InProgress, E::Completed, S::Complete),
+        (S::InProgress, E::Failed, S::Error),
+        (S::Waiting, E::Resumed, S::InProgress),
+        (S::Pending, E::Cancelled, S::Cancelled),
+        (S::InProgress, E::Cancelled, S::Cancelled),
+        (S::Waiting, E::Cancelled, S::Cancelled),
+        (S::Blocked, E::Cancelled, S::Cancelled),
+    ]
+};
+
+/// An event that the machine does not allow in the state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {machine} that is {from} cannot take the event {event}; allowed there: {allowed}")]
+pub struct InvalidTransition {
+    /// `step` or `task`.
+    pub machine: &'static str,
+    /// The state.
+    pub from: &'static str,
+    /// The event.
+    pub event: &'static str,
+    /// The events allowed in the state, comma separated; `nothing` where there are none.
+    pub allowed: String,
+}
+
+impl StepState {
+    /// The state after `event`.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`] when [`STEP_TRANSITIONS`] has no such row.
+    ///
+    /// # Examples
+    /// ```
+    /// use tasker_core::{StepEvent, StepState};
+    /// assert_eq!(StepState::Enqueued.after(StepEvent::Claimed), Ok(StepState::InProgress));
+    /// assert!(StepState::Complete.after(StepEvent::Claimed).is_err());
+    /// ```
+    pub fn after(self, event: StepEvent) -> Result<Self, InvalidTransition> {
+        look_up(STEP_TRANSITIONS, self, event).ok_or_else(|| InvalidTransition {
+            machine: "step",
+            from: self.as_str(),
+            event: event.as_str(),
+            allowed: allowed(STEP_TRANSITIONS, self, StepEvent::as_str),
+        })
+    }
+
+    /// Can run or runs.
+    #[must_use]
+    pub fn is_runnable(self) -> bool {
+        matches!(self, Self::Enqueued | Self::InProgress)
+    }
+
+    /// Goes on by itself later: a time, a signal.
+    #[must_use]
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::WaitingForRetry | Self::Waiting)
+    }
+
+    /// Has a row in the hot table of steps that a worker may claim now or at a known time.
+    #[must_use]
+    pub fn is_claimable(self) -> bool {
+        matches!(self, Self::Enqueued | Self::WaitingForRetry)
+    }
+
+    /// No event leads out of it but an operator's.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Complete
+            | Self::Error
+            | Self::Skipped
+            | Self::Cancelled
+            | Self::ResolvedManually => true,
+            Self::Pending
+            | Self::Enqueued
+            | Self::InProgress
+            | Self::WaitingForRetry
+            | Self::Waiting
+            | Self::Blocked => false,
+        }
+    }
+}
+
+impl TaskState {
+    /// The state after `event`.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`] when [`TASK_TRANSITIONS`] has no such row.
+    pub fn after(self, event: TaskEvent) -> Result<Self, InvalidTransition> {
+        look_up(TASK_TRANSITIONS, self, event).ok_or_else(|| InvalidTransition {
+            machine: "task",
+            from: self.as_str(),
+            event: event.as_str(),
+            allowed: allowed(TASK_TRANSITIONS, self, TaskEvent::as_str),
+        })
+    }
+
+    /// The task has ended.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Complete | Self::Error | Self::Cancelled | Self::ResolvedManually => true,
+            Self::Pending | Self::InProgress | Self::Waiting | Self::Blocked | Self::Paused => {
+                false
+            }
+        }
+    }
+}
+
+fn look_up<S: Copy + PartialEq, E: Copy + PartialEq>(
+    table: &[(S, E, S)],
+    from: S,
+    event: E,
+) -> Option<S> {
+    table
+        .iter()
+        .find(|row| row.0 == from && row.1 == event)
+        .map(|row| row.2)
+}
+
+fn allowed<S: Copy + PartialEq, E: Copy>(
+    table: &[(S, E, S)],
+    from: S,
+    name: fn(E) -> &'static str,
+) -> String {
+    let names: Vec<_> = table
+        .iter()
+        .filter(|row| row.0 == from)
+        .map(|row| name(row.1))
+        .collect();
+    if names.is_empty() {
+        "nothing".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_of_state_and_event_has_one_target() {
+        for (i, row) in STEP_TRANSITIONS.iter().enumerate() {
+            let twin = STEP_TRANSITIONS[i + 1..]
+                .iter()
+                .find(|o| (o.0, o.1) == (row.0, row.1));
+            assert_eq!(twin, None);
+        }
+        for (i, row) in TASK_TRANSITIONS.iter().enumerate() {
+            let twin = TASK_TRANSITIONS[i + 1..]
+                .iter()
+                .find(|o| (o.0, o.1) == (row.0, row.1));
+            assert_eq!(twin, None);
+        }
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_terminal_state() {
+        assert!(STEP_TRANSITIONS.iter().all(|row| !row.0.is_terminal()));
+        assert!(TASK_TRANSITIONS.iter().all(|row| !row.0.is_terminal()));
+    }
+
+    #[test]
+    fn an_event_that_is_not_allowed_names_those_that_are() {
+        let error = StepState::Enqueued.after(StepEvent::Succeeded).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a step that is enqueued cannot take the event succeeded; allowed there: claimed, cancelled"
+        );
+        let error = TaskState::Complete.after(TaskEvent::Cancelled).unwrap_err();
+        assert!(error.to_string().ends_with("allowed there: nothing"));
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for state in StepState::ALL {
+            assert_eq!(StepState::parse(state.as_str()), Some(*state));
+        }
+        assert_eq!(TaskState::parse("done"), None);
+    }
+}
