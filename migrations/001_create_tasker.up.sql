@@ -60,11 +60,15 @@ CREATE TABLE tasker_workers (
   pid          int NOT NULL,
   concurrency  int NOT NULL CHECK (concurrency > 0),
   queues       text[],
+  dead_after_ms int NOT NULL CHECK (dead_after_ms > 0),
   started_at   timestamptz NOT NULL DEFAULT now(),
   heartbeat_at timestamptz NOT NULL DEFAULT now(),
   stopped_at   timestamptz,
   CHECK ((stopped_at IS NULL) = (state IN ('running', 'draining')))
 ) WITH (fillfactor = 50);
+
+-- Serves: heartbeats that look for dead workers.
+CREATE INDEX tasker_workers_alive ON tasker_workers (worker_id) WHERE state IN ('running', 'draining');
 
 -- The counters count the task's steps by what they are doing; the task's state follows from them
 -- alone (docs/state_machines.md). A large context lies out of line, so that an update of the

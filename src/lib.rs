@@ -4,27 +4,45 @@
 //! The crate decides and stores; handlers, in Ruby or in Rust, do the work.
 //!
 //! # Layout
-//! * [`ids`], [`state`], [`decision`], [`graph`], [`retry_policy`]: plain data
-//! * [`decide`]: the pure decider, rows and an observation in, changes out
+//! * [`ids`], [`state`], [`decision`], [`graph`], [`retry_policy`], [`template`], [`json`]: plain data
+//! * [`decide()`]: the pure decider, rows and an observation in, changes out
+//! * `store`: Postgres, one statement a file
+//! * `runtime`: Tokio; [`Client`] for applications and operators, [`Worker`] for executing steps
+//! * [`config`], [`error`]: options in, errors out
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod config;
 mod decide;
 pub mod decision;
+pub mod error;
 pub mod graph;
 pub mod ids;
+pub mod json;
 pub mod retry_policy;
+mod runtime;
 pub mod state;
+mod store;
 mod suggest;
+pub mod template;
 
+pub use config::{ClientOptions, WorkerOptions};
 pub use decide::{CRASH_LIMIT, Jitter, MAX_RETRY_AFTER, decide};
 pub use decision::{
     AttemptRecord, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Observation,
     Outcome, Room, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
+pub use error::{Error, ErrorKind};
 pub use ids::{StepId, TaskId, TemplateId, WorkerId};
 pub use retry_policy::{Backoff, RetryPolicy};
+pub use runtime::{
+    Attempt, Batch, Change, Client, Delivery, Explanation, Interrupt, ListFilter, StepExplanation,
+    StepResult, Stopped, Submission, TaskResult, TaskStatus, TemplateInfo, Worker, WorkerInfo,
+    WorkerStats,
+};
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,
 };
+pub use store::{Audit, Check, Migrated, SCHEMA_VERSION, StoreError};
+pub use template::TaskTemplate;

@@ -51,5 +51,6 @@ mod tests {
     #[test]
     fn counts_letters_and_not_bytes() {
         assert_eq!(nearest("übersee", ["ubersee"]), Some("ubersee"));
+        assert_eq!(nearest("ééé", ["éab"]), None);
     }
 }

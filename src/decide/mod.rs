@@ -6,10 +6,11 @@ mod claim;
 mod draft;
 mod readiness;
 mod rescue;
-pub(crate) mod retry;
+mod retry;
 mod step;
 mod task;
 
+pub(crate) use readiness::initial_state;
 pub use rescue::CRASH_LIMIT;
 pub use retry::{Jitter, MAX_RETRY_AFTER};
 

@@ -6,6 +6,15 @@ use crate::decision::Room;
 use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState};
 
+/// The state in which a step with this many parents is written.
+pub(crate) fn initial_state(parents: u32) -> StepState {
+    if parents == 0 {
+        StepState::Enqueued
+    } else {
+        StepState::Pending
+    }
+}
+
 /// Counts `parent` off in each of its children; those without open parents join `ready`.
 pub(super) fn close_parent(draft: &mut Draft<'_>, parent: StepId, ready: &mut Vec<StepId>) {
     let view = draft.view;

@@ -137,6 +137,7 @@ fn refuses_half_a_surrogate_pair() {
     assert_eq!(results(r#""\uDE00x""#), lone(1, r"\uDE00"));
     assert_eq!(results(r#""\ud83d\ud83d\ude00""#), lone(1, r"\ud83d"));
     assert_eq!(results(r#""a\ud83dé""#), lone(2, r"\ud83d"));
+    assert_eq!(results(r#""\udc00\udc00""#), lone(1, r"\udc00"));
     assert_eq!(results(r#""\ud83d\ude00\u0041""#), Ok(()));
 }
 

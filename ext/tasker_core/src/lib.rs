@@ -1,5 +1,83 @@
-//! The Ruby extension.
-#[magnus::init]
-fn init(_ruby: &magnus::Ruby) -> Result<(), magnus::Error> {
+//! The Ruby extension of `tasker_core`: values across the border, nothing decided here.
+
+#![allow(
+    missing_docs,
+    reason = "the only public item is the one that magnus::init writes"
+)]
+
+mod client;
+mod errors;
+mod json;
+mod nogvl;
+mod runtime;
+mod worker;
+
+use magnus::{Class, Error, Module, Object, Ruby, function, method};
+
+use client::Client;
+use errors::guard;
+use worker::Worker;
+
+/// The normalised JSON of a template, checked.
+fn check_template(ruby: &Ruby, json: magnus::RString) -> Result<String, Error> {
+    guard(ruby, || {
+        let json = json::text(ruby, json)?;
+        let template = tasker_core::TaskTemplate::from_json(&json)
+            .map_err(|error| errors::raise(ruby, &error.into()))?;
+        Ok(template.to_json())
+    })
+}
+
+/// Checks that JSON text can be stored.
+fn check_json(ruby: &Ruby, json: magnus::RString, what: String) -> Result<(), Error> {
+    guard(ruby, || {
+        let json = json::text(ruby, json)?;
+        let limits = tasker_core::json::JsonLimits::CONTEXT;
+        tasker_core::json::check(&json, limits)
+            .map_err(|source| errors::raise(ruby, &tasker_core::Error::Json { what, source }))
+    })
+}
+
+#[magnus::init(name = "tasker_core")]
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    runtime::watch_forks();
+    let bridge = ruby
+        .define_module("TaskerCore")?
+        .define_module("Internal")?
+        .define_module("Bridge")?;
+    bridge.define_singleton_method("check_template", function!(check_template, 1))?;
+    bridge.define_singleton_method("check_json", function!(check_json, 2))?;
+    bridge.const_set("SCHEMA_VERSION", tasker_core::SCHEMA_VERSION)?;
+
+    let client = bridge.define_class("Client", ruby.class_object())?;
+    client.undef_default_alloc_func();
+    client.define_singleton_method("connect", function!(Client::connect, 1))?;
+    client.define_method("migrate", method!(Client::migrate, 1))?;
+    client.define_method("schema_version", method!(Client::schema_version, 0))?;
+    client.define_method("register_template", method!(Client::register_template, 1))?;
+    client.define_method("templates", method!(Client::templates, 0))?;
+    client.define_method("submit", method!(Client::submit, 1))?;
+    client.define_method("status", method!(Client::status, 1))?;
+    client.define_method("result", method!(Client::result, 1))?;
+    client.define_method("cancel", method!(Client::cancel, 3))?;
+    client.define_method("explain", method!(Client::explain, 2))?;
+    client.define_method("list", method!(Client::list, 1))?;
+    client.define_method("workers", method!(Client::workers, 0))?;
+    client.define_method("doctor", method!(Client::doctor, 0))?;
+    client.define_method("close", method!(Client::close, 0))?;
+
+    let worker = bridge.define_class("Worker", ruby.class_object())?;
+    worker.undef_default_alloc_func();
+    worker.define_singleton_method("start", function!(Worker::start, 1))?;
+    worker.define_method("id", method!(Worker::id, 0))?;
+    worker.define_method("next_batch", method!(Worker::next_batch, 2))?;
+    worker.define_method("succeed", method!(Worker::succeed, 4))?;
+    worker.define_method("fail", method!(Worker::fail, 4))?;
+    worker.define_method("template", method!(Worker::template, 1))?;
+    worker.define_method("results_of", method!(Worker::results_of, 2))?;
+    worker.define_method("drain", method!(Worker::drain, 0))?;
+    worker.define_method("stop", method!(Worker::stop, 1))?;
+    worker.define_method("hurry", method!(Worker::hurry, 1))?;
+    worker.define_method("stats", method!(Worker::stats, 0))?;
     Ok(())
 }

@@ -1,0 +1,161 @@
+//! `TaskerCore::Internal::Bridge::Client`.
+
+use std::mem::ManuallyDrop;
+
+use magnus::{Error, RString, Ruby};
+use tasker_core::{ClientOptions, ListFilter, Submission, TaskId};
+
+use crate::errors::{guard, raise};
+use crate::json::{answer, optional_text, text};
+use crate::runtime::{block_on, generation, same_process};
+
+/// A client of one process. Never dropped in another one, where its connections' tasks do not exist.
+#[magnus::wrap(class = "TaskerCore::Internal::Bridge::Client", free_immediately)]
+pub(crate) struct Client {
+    client: ManuallyDrop<tasker_core::Client>,
+    made_in: u64,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.made_in == generation() {
+            // SAFETY: dropped once, here, and not used again.
+            unsafe { ManuallyDrop::drop(&mut self.client) };
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn connect(ruby: &Ruby, options: RString) -> Result<Self, Error> {
+        guard(ruby, || {
+            let options = text(ruby, options)?;
+            let options = ClientOptions::from_json(&options).map_err(|e| raise(ruby, &e))?;
+            let client = block_on(ruby, tasker_core::Client::connect(&options))?;
+            Ok(Self {
+                client: ManuallyDrop::new(client),
+                made_in: generation(),
+            })
+        })
+    }
+
+    fn ask<T>(
+        &self,
+        ruby: &Ruby,
+        question: impl AsyncFnOnce(&tasker_core::Client) -> Result<T, tasker_core::Error>,
+    ) -> Result<T, Error> {
+        same_process(ruby, self.made_in, "client")?;
+        block_on(ruby, question(&self.client))
+    }
+
+    pub(crate) fn migrate(ruby: &Ruby, this: &Self, version: Option<u32>) -> Result<String, Error> {
+        guard(ruby, || {
+            answer(ruby, &this.ask(ruby, async |c| c.migrate(version).await)?)
+        })
+    }
+
+    pub(crate) fn schema_version(ruby: &Ruby, this: &Self) -> Result<u32, Error> {
+        guard(ruby, || this.ask(ruby, async |c| c.schema_version().await))
+    }
+
+    pub(crate) fn register_template(ruby: &Ruby, this: &Self, json: RString) -> Result<i32, Error> {
+        guard(ruby, || {
+            let json = text(ruby, json)?;
+            Ok(this
+                .ask(ruby, async |c| c.register_template(&json).await)?
+                .0)
+        })
+    }
+
+    pub(crate) fn templates(ruby: &Ruby, this: &Self) -> Result<String, Error> {
+        guard(ruby, || {
+            answer(ruby, &this.ask(ruby, async |c| c.templates().await)?)
+        })
+    }
+
+    pub(crate) fn submit(ruby: &Ruby, this: &Self, json: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let submission =
+                Submission::from_json(&text(ruby, json)?).map_err(|e| raise(ruby, &e))?;
+            let ids = this.ask(ruby, async |c| c.submit(&submission).await)?;
+            answer(ruby, &serde_json::json!({ "task_ids": ids }))
+        })
+    }
+
+    pub(crate) fn status(ruby: &Ruby, this: &Self, task: i64) -> Result<String, Error> {
+        guard(ruby, || {
+            answer(
+                ruby,
+                &this.ask(ruby, async |c| c.status(TaskId(task)).await)?,
+            )
+        })
+    }
+
+    pub(crate) fn result(ruby: &Ruby, this: &Self, task: i64) -> Result<String, Error> {
+        guard(ruby, || {
+            answer(
+                ruby,
+                &this.ask(ruby, async |c| c.result(TaskId(task)).await)?,
+            )
+        })
+    }
+
+    pub(crate) fn cancel(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let actor = text(ruby, actor)?;
+            let reason = optional_text(ruby, reason)?;
+            let cancel = async |c: &tasker_core::Client| {
+                c.cancel(TaskId(task), &actor, reason.as_deref()).await
+            };
+            answer(ruby, &this.ask(ruby, cancel)?)
+        })
+    }
+
+    pub(crate) fn explain(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = optional_text(ruby, step)?;
+            let explain =
+                async |c: &tasker_core::Client| c.explain(TaskId(task), step.as_deref()).await;
+            answer(ruby, &this.ask(ruby, explain)?)
+        })
+    }
+
+    pub(crate) fn list(ruby: &Ruby, this: &Self, filter: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let filter =
+                ListFilter::from_json(&text(ruby, filter)?).map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.list(filter).await)?)
+        })
+    }
+
+    pub(crate) fn workers(ruby: &Ruby, this: &Self) -> Result<String, Error> {
+        guard(ruby, || {
+            answer(ruby, &this.ask(ruby, async |c| c.workers().await)?)
+        })
+    }
+
+    pub(crate) fn doctor(ruby: &Ruby, this: &Self) -> Result<String, Error> {
+        guard(ruby, || {
+            answer(ruby, &this.ask(ruby, async |c| c.doctor().await)?)
+        })
+    }
+
+    pub(crate) fn close(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guard(ruby, || {
+            this.ask(ruby, async |c| {
+                c.close().await;
+                Ok(())
+            })
+        })
+    }
+}

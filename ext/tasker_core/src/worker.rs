@@ -1,0 +1,189 @@
+//! `TaskerCore::Internal::Bridge::Worker`.
+
+use std::mem::ManuallyDrop;
+use std::time::{Duration, Instant};
+
+use magnus::value::ReprValue;
+use magnus::{Error, IntoValue, RArray, RString, Ruby, Value};
+use tasker_core::{Batch, Delivery, ErrorKind, StepId, TaskId, TemplateId, WorkerOptions};
+
+use crate::errors::{guard, raise, raise_kind};
+use crate::json::{answer, text};
+use crate::nogvl::wait;
+use crate::runtime::{block_on, generation, same_process};
+
+/// A worker of one process. Never dropped in another one, where its tasks do not exist.
+#[magnus::wrap(class = "TaskerCore::Internal::Bridge::Worker", free_immediately)]
+pub(crate) struct Worker {
+    worker: ManuallyDrop<tasker_core::Worker>,
+    made_in: u64,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.made_in == generation() {
+            // SAFETY: dropped once, here, and not used again.
+            unsafe { ManuallyDrop::drop(&mut self.worker) };
+        }
+    }
+}
+
+impl Worker {
+    pub(crate) fn start(ruby: &Ruby, options: RString) -> Result<Self, Error> {
+        guard(ruby, || {
+            let options = text(ruby, options)?;
+            let options = WorkerOptions::from_json(&options).map_err(|e| raise(ruby, &e))?;
+            let worker = block_on(ruby, tasker_core::Worker::start(options))?;
+            Ok(Self {
+                worker: ManuallyDrop::new(worker),
+                made_in: generation(),
+            })
+        })
+    }
+
+    fn here(&self, ruby: &Ruby) -> Result<&tasker_core::Worker, Error> {
+        same_process(ruby, self.made_in, "worker")?;
+        Ok(&self.worker)
+    }
+
+    pub(crate) fn id(&self) -> i64 {
+        self.worker.id().0
+    }
+
+    /// Steps to execute, each `[step_id, task_id, attempt, template_id, step_index, context, parents]`;
+    /// nil when there will be no more.
+    pub(crate) fn next_batch(
+        ruby: &Ruby,
+        this: &Self,
+        max: usize,
+        timeout_ms: u64,
+    ) -> Result<Value, Error> {
+        guard(ruby, || {
+            let worker = this.here(ruby)?;
+            let max = max.max(1);
+            let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
+            let batch = wait(ruby, |interrupt| {
+                let left = deadline.map_or(Duration::MAX, |by| {
+                    by.saturating_duration_since(Instant::now())
+                });
+                let batch = worker.next_batch(max, left, interrupt);
+                let empty = matches!(&batch, Batch::Steps(steps) if steps.is_empty());
+                (!(empty && interrupt.is_raised())).then_some(batch)
+            })?;
+            match batch {
+                Batch::Steps(steps) => items(ruby, &steps),
+                Batch::Closed => Ok(ruby.qnil().as_value()),
+            }
+        })
+    }
+
+    pub(crate) fn succeed(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        results: RString,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let execution = Duration::from_micros(execution_us);
+            // SAFETY: the text is checked and copied before Ruby code can run.
+            let results = unsafe { results.as_str() }.map_err(|_| not_text(ruby))?;
+            this.here(ruby)?
+                .succeed(StepId(step), attempt, execution, results)
+                .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    pub(crate) fn fail(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        failure: RString,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let execution = Duration::from_micros(execution_us);
+            let failure = text(ruby, failure)?;
+            this.here(ruby)?
+                .fail(StepId(step), attempt, execution, &failure)
+                .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    pub(crate) fn template(ruby: &Ruby, this: &Self, id: i32) -> Result<String, Error> {
+        guard(ruby, || {
+            block_on(ruby, this.here(ruby)?.template(TemplateId(id)))
+        })
+    }
+
+    pub(crate) fn results_of(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+    ) -> Result<Option<String>, Error> {
+        guard(ruby, || {
+            let step = text(ruby, step)?;
+            block_on(ruby, this.here(ruby)?.results_of(TaskId(task), &step))
+        })
+    }
+
+    pub(crate) fn drain(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guard(ruby, || {
+            this.here(ruby)?.drain();
+            Ok(())
+        })
+    }
+
+    pub(crate) fn stop(ruby: &Ruby, this: &Self, timeout_ms: u64) -> Result<String, Error> {
+        guard(ruby, || {
+            let timeout = Duration::from_millis(timeout_ms);
+            answer(ruby, &block_on(ruby, this.here(ruby)?.stop(timeout))?)
+        })
+    }
+
+    pub(crate) fn hurry(ruby: &Ruby, this: &Self, timeout_ms: u64) -> Result<(), Error> {
+        guard(ruby, || {
+            this.here(ruby)?.hurry(Duration::from_millis(timeout_ms));
+            Ok(())
+        })
+    }
+
+    pub(crate) fn stats(ruby: &Ruby, this: &Self) -> Result<String, Error> {
+        guard(ruby, || answer(ruby, &this.here(ruby)?.stats()))
+    }
+}
+
+fn items(ruby: &Ruby, steps: &[Delivery]) -> Result<Value, Error> {
+    let items = ruby.ary_new_capa(steps.len());
+    for step in steps {
+        items.push(item(ruby, step)?)?;
+    }
+    Ok(items.as_value())
+}
+
+fn item(ruby: &Ruby, delivery: &Delivery) -> Result<RArray, Error> {
+    let step = delivery.claim.step;
+    let item = ruby.ary_new_capa(7);
+    item.push(step.0)?;
+    item.push(step.task().0)?;
+    item.push(delivery.claim.attempt)?;
+    item.push(delivery.template.0)?;
+    item.push(step.index())?;
+    item.push(ruby.str_new(&delivery.context))?;
+    item.push(
+        delivery
+            .parents
+            .as_deref()
+            .map(|json| ruby.str_new(json))
+            .into_value_with(ruby),
+    )?;
+    Ok(item)
+}
+
+fn not_text(ruby: &Ruby) -> Error {
+    let message = "the results are not UTF-8 text; encode them as UTF-8";
+    raise_kind(ruby, ErrorKind::InvalidContext, message, "{}")
+}

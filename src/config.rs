@@ -1,0 +1,188 @@
+//! Options of clients and workers: defaults in one place, each with its unit.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// How a client reaches the database.
+///
+/// # Examples
+/// ```
+/// use tasker_core::ClientOptions;
+/// let options = ClientOptions::from_json(r#"{"url": "postgres:///app"}"#).unwrap();
+/// assert_eq!(options.pool_size, 4);
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientOptions {
+    /// Where the database is: `postgres://user:password@host:port/name`.
+    pub url: String,
+    /// Connections at most. Default 4.
+    #[serde(default = "four")]
+    pub pool_size: u32,
+    /// Milliseconds to wait for a connection. Default 3,000.
+    #[serde(default = "three_seconds")]
+    pub connect_timeout_ms: u32,
+}
+
+/// What a worker serves and how it keeps time.
+///
+/// # Examples
+/// ```
+/// use tasker_core::WorkerOptions;
+/// let options = WorkerOptions::from_json(r#"{"url": "postgres:///app", "concurrency": 10}"#).unwrap();
+/// assert_eq!(options.dead_after_ms, 6_000);
+/// assert!(WorkerOptions::from_json(r#"{"url": "postgres:///app", "concurrency": 0}"#).is_err());
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerOptions {
+    /// Where the database is: `postgres://user:password@host:port/name`.
+    pub url: String,
+    /// Milliseconds to wait for a connection. Default 3,000.
+    #[serde(default = "three_seconds")]
+    pub connect_timeout_ms: u32,
+    /// The queues it serves; all of them when absent.
+    #[serde(default)]
+    pub queues: Option<Vec<String>>,
+    /// Handlers at the same time, 1 to 1,000. Default 5.
+    #[serde(default = "five")]
+    pub concurrency: u32,
+    /// Milliseconds between heartbeats. Default 2,000.
+    #[serde(default = "two_seconds")]
+    pub heartbeat_interval_ms: u32,
+    /// Milliseconds without a heartbeat after which others take its claims; at least twice the
+    /// interval. Default 6,000.
+    #[serde(default = "six_seconds")]
+    pub dead_after_ms: u32,
+}
+
+fn four() -> u32 {
+    4
+}
+
+fn five() -> u32 {
+    5
+}
+
+fn two_seconds() -> u32 {
+    2_000
+}
+
+fn three_seconds() -> u32 {
+    3_000
+}
+
+fn six_seconds() -> u32 {
+    6_000
+}
+
+impl ClientOptions {
+    /// Reads options from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for an unknown key, a wrong type or a value out of range.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        let options: Self = parse(json)?;
+        in_range("pool_size", options.pool_size, 1, 100)?;
+        in_range("connect_timeout_ms", options.connect_timeout_ms, 1, 600_000)?;
+        Ok(options)
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms.into())
+    }
+}
+
+impl WorkerOptions {
+    /// Reads options from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for an unknown key, a wrong type or a value out of range.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        let options: Self = parse(json)?;
+        in_range("concurrency", options.concurrency, 1, 1_000)?;
+        in_range("connect_timeout_ms", options.connect_timeout_ms, 1, 600_000)?;
+        in_range(
+            "heartbeat_interval_ms",
+            options.heartbeat_interval_ms,
+            10,
+            3_600_000,
+        )?;
+        let shortest = options.heartbeat_interval_ms * 2;
+        in_range("dead_after_ms", options.dead_after_ms, shortest, 86_400_000)?;
+        match options.queues.as_deref() {
+            Some([]) => Err(refused(
+                "queues",
+                "[]",
+                "at least one queue, or none given for all",
+            )),
+            Some(_) | None => Ok(options),
+        }
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms.into())
+    }
+
+    pub(crate) fn heartbeat_interval(&self) -> Duration {
+        Duration::from_millis(self.heartbeat_interval_ms.into())
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Error> {
+    serde_json::from_str(json).map_err(|error| Error::Configuration {
+        message: error.to_string(),
+    })
+}
+
+fn in_range(key: &str, value: u32, least: u32, most: u32) -> Result<(), Error> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(refused(
+        key,
+        &value.to_string(),
+        &format!("{least} to {most}"),
+    ))
+}
+
+fn refused(key: &str, value: &str, allowed: &str) -> Error {
+    Error::Configuration {
+        message: format!("{key} is {value}; allowed: {allowed}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_not_dead_before_it_missed_two_heartbeats() {
+        let json = r#"{"url": "x", "heartbeat_interval_ms": 1000, "dead_after_ms": 1500}"#;
+        let error = WorkerOptions::from_json(json).unwrap_err().to_string();
+        assert_eq!(error, "dead_after_ms is 1500; allowed: 2000 to 86400000");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let error = ClientOptions::from_json(r#"{"url": "x", "pool": 3}"#).unwrap_err();
+        assert!(
+            error.to_string().contains("unknown field `pool`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_worker_without_queues_serves_all_and_with_none_is_refused() {
+        assert!(
+            WorkerOptions::from_json(r#"{"url": "x"}"#)
+                .unwrap()
+                .queues
+                .is_none()
+        );
+        assert!(WorkerOptions::from_json(r#"{"url": "x", "queues": []}"#).is_err());
+    }
+}

@@ -1,0 +1,253 @@
+//! What a caller of the library is told.
+
+use serde_json::{Value, json};
+
+use crate::ids::TaskId;
+use crate::json::JsonError;
+use crate::state::InvalidTransition;
+use crate::store::{SCHEMA_VERSION, StoreError};
+use crate::template::{ContextError, TemplateError};
+
+/// An error of the library.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option is wrong.
+    #[error("{message}")]
+    Configuration {
+        /// The option, the value seen and the values allowed.
+        message: String,
+    },
+    /// An argument is wrong.
+    #[error("{argument} is {value}; allowed: {allowed}")]
+    Argument {
+        /// The argument's name.
+        argument: &'static str,
+        /// The value seen.
+        value: String,
+        /// The values allowed.
+        allowed: String,
+    },
+    /// A template is wrong.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The version exists with another definition and tasks were made from it.
+    #[error(
+        "the template {namespace}/{name} version {version} is stored with another definition and has tasks; \
+         give the changed definition a higher version"
+    )]
+    TemplateConflict {
+        /// The template's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+    },
+    /// No such template is stored.
+    #[error("there is no template {wanted}{}", known(.suggestions))]
+    UnknownTemplate {
+        /// Namespace, name and version as asked for.
+        wanted: String,
+        /// Templates with a similar name.
+        suggestions: Vec<String>,
+    },
+    /// A task's context is wrong.
+    #[error("{}{source}", position(*.index))]
+    Context {
+        /// Which of several contexts, from 0; `None` for a single one.
+        index: Option<usize>,
+        /// What is wrong.
+        source: ContextError,
+    },
+    /// JSON text cannot be stored.
+    #[error("the {what} is refused: {source}")]
+    Json {
+        /// What the text is.
+        what: String,
+        /// What is wrong.
+        source: JsonError,
+    },
+    /// There is no such task.
+    #[error("there is no task with the id {task}; `tasker list` shows those that there are")]
+    UnknownTask {
+        /// The id.
+        task: TaskId,
+    },
+    /// The state does not allow it.
+    #[error("task {task}: {source}")]
+    Transition {
+        /// The task.
+        task: TaskId,
+        /// What was asked for and what is allowed.
+        source: InvalidTransition,
+    },
+    /// The database has another schema than this version of the library.
+    #[error("{}", schema_mismatch(*.found))]
+    SchemaMismatch {
+        /// The version found; 0 where there is none.
+        found: u32,
+    },
+    /// The database cannot be reached or refuses.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The client or worker was closed.
+    #[error("the {0} is closed")]
+    Closed(&'static str),
+}
+
+/// The classes of errors that callers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// An option is wrong.
+    Configuration,
+    /// A template is wrong.
+    InvalidTemplate,
+    /// A version exists with another definition.
+    TemplateConflict,
+    /// No such template is stored.
+    UnknownTemplate,
+    /// A context is wrong.
+    InvalidContext,
+    /// An argument is wrong.
+    InvalidArgument,
+    /// There is no such thing.
+    NotFound,
+    /// The state does not allow it.
+    InvalidTransition,
+    /// The database cannot be reached.
+    DatabaseUnavailable,
+    /// The database has another schema.
+    SchemaMismatch,
+    /// The database refuses.
+    Database,
+    /// The library is at fault, or was closed.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The kind's name at the Ruby border.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::InvalidTemplate => "invalid_template",
+            Self::TemplateConflict => "template_conflict",
+            Self::UnknownTemplate => "unknown_template",
+            Self::InvalidContext => "invalid_context",
+            Self::InvalidArgument => "invalid_argument",
+            Self::NotFound => "not_found",
+            Self::InvalidTransition => "invalid_transition",
+            Self::DatabaseUnavailable => "database_unavailable",
+            Self::SchemaMismatch => "schema_mismatch",
+            Self::Database => "database",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Error {
+    /// The error's class.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Configuration { .. } => ErrorKind::Configuration,
+            Self::Argument { .. } => ErrorKind::InvalidArgument,
+            Self::Template(_) => ErrorKind::InvalidTemplate,
+            Self::TemplateConflict { .. } => ErrorKind::TemplateConflict,
+            Self::UnknownTemplate { .. } => ErrorKind::UnknownTemplate,
+            Self::Context { .. } | Self::Json { .. } => ErrorKind::InvalidContext,
+            Self::UnknownTask { .. } => ErrorKind::NotFound,
+            Self::Transition { .. } => ErrorKind::InvalidTransition,
+            Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
+            Self::Store(StoreError::Url(_)) => ErrorKind::Configuration,
+            Self::Store(StoreError::Unavailable(_)) => ErrorKind::DatabaseUnavailable,
+            Self::Store(_) => ErrorKind::Database,
+            Self::Closed(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether the same call may succeed when it is made again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_retryable())
+    }
+
+    /// The facts of the error, for machines.
+    #[must_use]
+    pub fn details(&self) -> Value {
+        match self {
+            Self::Template(error) => error.details(),
+            Self::TemplateConflict {
+                namespace,
+                name,
+                version,
+            } => {
+                json!({ "namespace": namespace, "name": name, "version": version })
+            }
+            Self::UnknownTemplate {
+                wanted,
+                suggestions,
+            } => {
+                json!({ "template": wanted, "suggestions": suggestions })
+            }
+            Self::Context { index, source } => {
+                let mut details = source.details();
+                details["index"] = json!(index);
+                details
+            }
+            Self::Argument {
+                argument,
+                value,
+                allowed,
+            } => {
+                json!({ "argument": argument, "value": value, "allowed": allowed })
+            }
+            Self::UnknownTask { task } => json!({ "task_id": task }),
+            Self::Transition { task, source } => {
+                json!({ "task_id": task, "state": source.from, "event": source.event })
+            }
+            Self::SchemaMismatch { found } => json!({ "found": found, "wanted": SCHEMA_VERSION }),
+            Self::Store(error) => json!({ "sqlstate": error.code() }),
+            Self::Configuration { .. } | Self::Json { .. } | Self::Closed(_) => json!({}),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::SchemaMissing { .. }) {
+            return Self::SchemaMismatch { found: 0 };
+        }
+        Self::Store(error)
+    }
+}
+
+fn schema_mismatch(found: u32) -> String {
+    let wanted = SCHEMA_VERSION;
+    if found == 0 {
+        "the database has no schema of tasker_core, or an incomplete one; run: tasker migrate"
+            .to_owned()
+    } else if found < wanted {
+        format!("the database has schema {found}, this version needs {wanted}; run: tasker migrate")
+    } else {
+        format!(
+            "the database has schema {found}, this version knows {wanted}; \
+             update the tasker_core gem, or run: tasker migrate --to {wanted} with the newer one"
+        )
+    }
+}
+
+fn known(suggestions: &[String]) -> String {
+    if suggestions.is_empty() {
+        "; `tasker templates list` shows those that there are".to_owned()
+    } else {
+        format!("; did you mean {}?", suggestions.join(" or "))
+    }
+}
+
+fn position(index: Option<usize>) -> String {
+    index
+        .map(|index| format!("contexts[{index}]: "))
+        .unwrap_or_default()
+}

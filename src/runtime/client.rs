@@ -1,0 +1,412 @@
+//! What applications and operators ask for: templates, tasks, their states and reasons.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Deserialize;
+
+use super::ending::{self, ByTask};
+use super::explain::{self, Explanation};
+use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+use super::submission::Submission;
+use super::templates::{Stored, Templates};
+use crate::config::ClientOptions;
+use crate::decide::decide;
+use crate::decision::{Observation, View};
+use crate::error::Error;
+use crate::ids::{TaskId, TemplateId};
+use crate::retry_policy::RetryPolicy;
+use crate::state::TaskState;
+use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
+use crate::store::{
+    Audit, Migrated, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx, steps, tasks,
+};
+use crate::suggest::nearest;
+use crate::template::TaskTemplate;
+
+/// Tasks in a list at most.
+const LONGEST_LIST: i64 = 1_000;
+
+/// Times that a transaction which lost a race is tried.
+const TRIES: u32 = 5;
+
+/// A connection to one database for everything but executing steps.
+#[derive(Debug)]
+pub struct Client {
+    store: Store,
+    templates: Templates,
+    /// The schema was seen to be the one that this version knows.
+    schema_seen: AtomicBool,
+}
+
+/// Which tasks to list, newest first.
+///
+/// # Examples
+/// ```
+/// use tasker_core::ListFilter;
+/// let filter = ListFilter::from_json(r#"{"state": "error", "limit": 5}"#).unwrap();
+/// assert_eq!(filter.limit, 5);
+/// assert!(ListFilter::from_json(r#"{"state": "done"}"#).is_err());
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListFilter {
+    /// In this state only.
+    #[serde(default)]
+    pub state: Option<TaskState>,
+    /// Of templates with this name only.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Of templates of this namespace only.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Older than this task only.
+    #[serde(default)]
+    pub before: Option<TaskId>,
+    /// At most so many, 1 to 1,000. Default 20.
+    #[serde(default = "twenty")]
+    pub limit: i64,
+}
+
+fn twenty() -> i64 {
+    20
+}
+
+impl ListFilter {
+    /// Reads a filter from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for unknown keys, states and limits.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        let refused = |allowed: String| Error::Argument {
+            argument: "filter",
+            value: json.chars().take(80).collect(),
+            allowed,
+        };
+        let filter: Self =
+            serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
+        if (1..=LONGEST_LIST).contains(&filter.limit) {
+            Ok(filter)
+        } else {
+            Err(refused(format!("a limit of 1 to {LONGEST_LIST}")))
+        }
+    }
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database does not answer in time.
+    pub async fn connect(options: &ClientOptions) -> Result<Self, Error> {
+        let timeout = options.connect_timeout();
+        let store =
+            Store::connect(&options.url, options.pool_size, timeout, Planning::Server).await?;
+        Ok(Self {
+            store,
+            templates: Templates::default(),
+            schema_seen: AtomicBool::new(false),
+        })
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    /// Brings the schema to `version`, up or down; to the newest one when `None`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a version that this library does not know, [`Error::SchemaMismatch`]
+    /// when the database has a newer one.
+    pub async fn migrate(&self, version: Option<u32>) -> Result<Migrated, Error> {
+        let target = version.unwrap_or(SCHEMA_VERSION);
+        if target > SCHEMA_VERSION {
+            return Err(Error::Argument {
+                argument: "version",
+                value: target.to_string(),
+                allowed: format!("0 to {SCHEMA_VERSION}"),
+            });
+        }
+        let found = self.store.schema_version().await?;
+        if found > SCHEMA_VERSION {
+            return Err(Error::SchemaMismatch { found });
+        }
+        self.schema_seen.store(false, Ordering::Release);
+        Ok(self.store.migrate(target).await?)
+    }
+
+    /// The version of the database's schema; 0 where there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn schema_version(&self) -> Result<u32, Error> {
+        Ok(self.store.schema_version().await?)
+    }
+
+    async fn check_schema(&self) -> Result<(), Error> {
+        if self.schema_seen.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let found = self.store.schema_version().await?;
+        if found != SCHEMA_VERSION {
+            return Err(Error::SchemaMismatch { found });
+        }
+        self.schema_seen.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Stores a version of a template, or finds it stored with the same definition. A version that no
+    /// task was made from is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Template`] when it is wrong, [`Error::TemplateConflict`] when the version has tasks and
+    /// another definition.
+    pub async fn register_template(&self, json: &str) -> Result<TemplateId, Error> {
+        let template = TaskTemplate::from_json(json)?;
+        self.check_schema().await?;
+        let mut tx = self.store.begin().await?;
+        let id = store_template(&mut tx, &template).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(id)
+    }
+
+    /// Every stored version.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn templates(&self) -> Result<Vec<TemplateInfo>, Error> {
+        self.check_schema().await?;
+        Ok(self
+            .store
+            .list_templates()
+            .await?
+            .into_iter()
+            .map(TemplateInfo::from)
+            .collect())
+    }
+
+    /// Creates tasks, all or none. Returns their ids in the order of the contexts.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTemplate`], [`Error::Context`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::Submission;
+    /// let json = r#"{"name": "order_fulfilment", "contexts": [{"order_id": 7}]}"#;
+    /// let ids = client.submit(&Submission::from_json(json)?).await?;
+    /// assert_eq!(ids.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn submit(&self, submission: &Submission) -> Result<Vec<TaskId>, Error> {
+        self.check_schema().await?;
+        let stored = self.find_template(submission).await?;
+        submission.validate(&stored)?;
+        let mut tx = self.store.begin().await?;
+        let ids = submission.write(&mut tx, &stored).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(ids)
+    }
+
+    async fn find_template(&self, submission: &Submission) -> Result<Arc<Stored>, Error> {
+        let versions = self
+            .store
+            .template_versions(&submission.namespace, &submission.name)
+            .await?;
+        let found = match &submission.version {
+            Some(wanted) => versions.iter().find(|(_, version)| version == wanted),
+            None => versions
+                .iter()
+                .max_by_key(|(_, version)| semver::Version::parse(version).ok()),
+        };
+        match found {
+            Some((id, _)) => self.templates.get(&self.store, *id).await,
+            None => Err(self.unknown_template(submission).await?),
+        }
+    }
+
+    async fn unknown_template(&self, submission: &Submission) -> Result<Error, Error> {
+        let all = self.store.list_templates().await?;
+        let name = nearest(&submission.name, all.iter().map(|row| row.name.as_str()));
+        let similar = all.iter().filter(|row| Some(row.name.as_str()) == name);
+        let suggestions =
+            similar.map(|row| format!("{}/{} version {}", row.namespace, row.name, row.version));
+        Ok(Error::UnknownTemplate {
+            wanted: submission.wanted(),
+            suggestions: suggestions.collect(),
+        })
+    }
+
+    /// A task's state and counts.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`].
+    pub async fn status(&self, task: TaskId) -> Result<TaskStatus, Error> {
+        self.check_schema().await?;
+        let filter = TaskFilter {
+            task: Some(task),
+            limit: 1,
+            ..TaskFilter::default()
+        };
+        let row = self.store.list_tasks(&filter).await?.pop();
+        row.map(TaskStatus::from).ok_or(Error::UnknownTask { task })
+    }
+
+    /// Tasks, newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn list(&self, filter: ListFilter) -> Result<Vec<TaskStatus>, Error> {
+        self.check_schema().await?;
+        let filter = TaskFilter {
+            task: None,
+            state: filter.state,
+            name: filter.name,
+            namespace: filter.namespace,
+            before: filter.before,
+            limit: filter.limit,
+        };
+        let rows = self.store.list_tasks(&filter).await?;
+        Ok(rows.into_iter().map(TaskStatus::from).collect())
+    }
+
+    /// The results of a task's steps, complete or not, parents first.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`].
+    pub async fn result(&self, task: TaskId) -> Result<TaskResult, Error> {
+        let status = self.status(task).await?;
+        let stored = self.template_of(task).await?;
+        let steps = self.store.list_steps(task).await?;
+        Ok(TaskResult::new(task, status.state, &stored.template, steps))
+    }
+
+    async fn template_of(&self, task: TaskId) -> Result<Arc<Stored>, Error> {
+        let rows = self.store.task_contexts(&[task]).await?;
+        let row = rows.first().ok_or(Error::UnknownTask { task })?;
+        self.templates.get(&self.store, row.template).await
+    }
+
+    /// Ends a task: what has not ended is cancelled, and handlers that run report in vain.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Transition`] when it has ended already.
+    pub async fn cancel(
+        &self,
+        task: TaskId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<TaskStatus, Error> {
+        self.check_schema().await?;
+        for _ in 1..TRIES {
+            match self.try_cancel(task, actor, reason).await {
+                Err(error) if error.is_retryable() => {}
+                other => return other,
+            }
+        }
+        self.try_cancel(task, actor, reason).await
+    }
+
+    async fn try_cancel(
+        &self,
+        task: TaskId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<TaskStatus, Error> {
+        let mut tx = self.store.begin().await?;
+        let rows = tasks::lock(&mut tx, &[task]).await?;
+        let row = rows.first().ok_or(Error::UnknownTask { task })?;
+        let open = steps::read_open(&mut tx, task).await?;
+        let now = open.first().map_or_else(chrono::Utc::now, |step| step.now);
+        let mut view = View::default();
+        view.tasks.insert(task, row.task);
+        let policy = RetryPolicy::default();
+        view.steps.extend(
+            open.iter()
+                .map(|step| (step.id, ending::step(step, policy))),
+        );
+        let observation = Observation::CancelRequested {
+            actor: actor.to_owned(),
+            reason: reason.map(str::to_owned),
+        };
+        let decisions = decide(&view, observation, now, ending::jitter())
+            .map_err(ending::transition_of(&rows))?;
+        ending::write(&mut tx, &decisions, &ByTask::new()).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        self.status(task).await
+    }
+
+    /// Why a task, or one of its steps, is where it is, from what was recorded.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
+    pub async fn explain(&self, task: TaskId, step: Option<&str>) -> Result<Explanation, Error> {
+        let status = self.status(task).await?;
+        let stored = self.template_of(task).await?;
+        explain::explain(&self.store, &status, &stored.template, step).await
+    }
+
+    /// The worker processes that are not known to have ended.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn workers(&self) -> Result<Vec<WorkerInfo>, Error> {
+        self.check_schema().await?;
+        Ok(self
+            .store
+            .workers()
+            .await?
+            .into_iter()
+            .map(WorkerInfo::from)
+            .collect())
+    }
+
+    /// Computes every counter and state anew and compares.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn doctor(&self) -> Result<Audit, Error> {
+        self.check_schema().await?;
+        Ok(self.store.audit().await?)
+    }
+}
+
+async fn store_template(tx: &mut Tx, template: &TaskTemplate) -> Result<TemplateId, Error> {
+    let key = TemplateKey {
+        namespace: template.namespace(),
+        name: template.name(),
+        version: template.version(),
+    };
+    let configuration = template.to_json();
+    let inserted = rows::insert(tx, key, template.description(), &configuration).await?;
+    if let Some(id) = inserted {
+        rows::insert_steps(tx, id, &named_steps(template)).await?;
+        return Ok(id);
+    }
+    let conflict = || Error::TemplateConflict {
+        namespace: key.namespace.to_owned(),
+        name: key.name.to_owned(),
+        version: key.version.to_owned(),
+    };
+    let stored = rows::lock(tx, key).await?.ok_or_else(conflict)?;
+    if stored.configuration == configuration {
+        return Ok(stored.id);
+    }
+    if stored.used {
+        return Err(conflict());
+    }
+    rows::replace(tx, stored.id, template.description(), &configuration).await?;
+    rows::insert_steps(tx, stored.id, &named_steps(template)).await?;
+    Ok(stored.id)
+}
+
+fn named_steps(template: &TaskTemplate) -> NamedSteps {
+    let steps = template.steps();
+    NamedSteps {
+        indexes: (0i32..).take(steps.len()).collect(),
+        names: steps.iter().map(|step| step.name.clone()).collect(),
+        queues: steps.iter().map(|step| step.queue.clone()).collect(),
+    }
+}

@@ -1,0 +1,134 @@
+//! What a handler needs to execute a claimed step.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::templates::{Stored, Templates};
+use crate::decision::Claim;
+use crate::error::Error;
+use crate::ids::{StepId, TaskId, TemplateId};
+use crate::store::Store;
+
+/// Contexts kept; beyond this many all are dropped and read again as needed.
+const MOST_CONTEXTS: usize = 10_000;
+
+/// A claimed step on its way to a handler.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The claim.
+    pub claim: Claim,
+    /// The version of the task's template.
+    pub template: TemplateId,
+    /// The task's context, JSON text.
+    pub context: Arc<str>,
+    /// The results of the direct parents by name, a JSON object; `None` without parents.
+    pub parents: Option<Box<str>>,
+}
+
+/// Reads what handlers need, and keeps the contexts of recent tasks.
+#[derive(Debug, Default)]
+pub(super) struct Courier {
+    contexts: HashMap<TaskId, (TemplateId, Arc<str>)>,
+}
+
+/// A delivery, and how its step is to be executed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) delivery: Delivery,
+    pub(super) template: Arc<Stored>,
+}
+
+impl Courier {
+    /// Reads what the handlers of these claims need. Claims whose template cannot be read are
+    /// returned apart, with the reason.
+    pub(super) async fn prepare(
+        &mut self,
+        store: &Store,
+        templates: &Templates,
+        claims: &[Claim],
+    ) -> Result<(Vec<Prepared>, Vec<(Claim, String)>), Error> {
+        self.read_contexts(store, claims).await?;
+        let mut prepared = Vec::with_capacity(claims.len());
+        let mut refused = Vec::new();
+        for claim in claims {
+            let Some((template, context)) = self.contexts.get(&claim.step.task()) else {
+                continue;
+            };
+            let context = Arc::clone(context);
+            let delivery = Delivery {
+                claim: *claim,
+                template: *template,
+                context,
+                parents: None,
+            };
+            match templates.get(store, *template).await {
+                Ok(template) => prepared.push(Prepared { delivery, template }),
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => refused.push((*claim, error.to_string())),
+            }
+        }
+        attach_parents(store, &mut prepared).await?;
+        Ok((prepared, refused))
+    }
+
+    async fn read_contexts(&mut self, store: &Store, claims: &[Claim]) -> Result<(), Error> {
+        if self.contexts.len() > MOST_CONTEXTS {
+            self.contexts.clear();
+        }
+        let tasks = super::ending::task_ids(claims.iter().map(|claim| claim.step));
+        let unknown: Vec<_> = tasks
+            .into_iter()
+            .filter(|task| !self.contexts.contains_key(task))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for row in store.task_contexts(&unknown).await? {
+            self.contexts
+                .insert(row.task, (row.template, row.context.into()));
+        }
+        Ok(())
+    }
+}
+
+async fn attach_parents(store: &Store, prepared: &mut [Prepared]) -> Result<(), Error> {
+    let has_parents = |p: &&Prepared| {
+        p.template
+            .template
+            .graph()
+            .in_degree(p.delivery.claim.step.index())
+            > 0
+    };
+    let steps: Vec<_> = prepared
+        .iter()
+        .filter(has_parents)
+        .map(|p| p.delivery.claim.step)
+        .collect();
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let mut by_child: HashMap<StepId, Vec<(StepId, Option<String>)>> = HashMap::new();
+    for (child, parent, results) in store.parent_results(&steps).await? {
+        by_child.entry(child).or_default().push((parent, results));
+    }
+    for one in prepared {
+        let parents = by_child.remove(&one.delivery.claim.step);
+        one.delivery.parents = parents.map(|parents| object(&one.template, &parents));
+    }
+    Ok(())
+}
+
+/// A JSON object from the parents' names and the text of their results.
+fn object(template: &Stored, parents: &[(StepId, Option<String>)]) -> Box<str> {
+    let mut json = String::from("{");
+    for (step, results) in parents {
+        let name = template.step(*step).map_or("", |step| step.name.as_str());
+        let comma = if json.len() > 1 { "," } else { "" };
+        let results = results.as_deref().unwrap_or("null");
+        let name = serde_json::Value::from(name);
+        let _ = write!(json, "{comma}{name}:{results}");
+    }
+    json.push('}');
+    json.into()
+}

@@ -1,0 +1,162 @@
+//! The end of claims, from reading the rows to writing the decision; the same for handlers that
+//! return, workers that stop and workers that died.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use super::templates::{Stored, Templates};
+use crate::decide::{Jitter, decide};
+use crate::decision::{ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
+use crate::error::Error;
+use crate::ids::{StepId, TaskId, TemplateId};
+use crate::retry_policy::RetryPolicy;
+use crate::state::StepState;
+use crate::store::{ChildRow, StepRow, Store, TaskRow, Tx, notify, steps, tasks};
+
+/// The templates of the tasks of one decision.
+pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
+
+/// Decides and writes what follows from `ends`; the caller commits.
+pub(super) async fn end_claims(
+    tx: &mut Tx,
+    store: &Store,
+    templates: &Templates,
+    ends: Vec<ClaimEnd>,
+    room: Option<Room>,
+) -> Result<Decisions, Error> {
+    let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
+    let by_task = load_templates(store, templates, &rows).await?;
+    let ended: Vec<_> = ends.iter().map(|end| end.claim.step).collect();
+    let succeeded: Vec<_> = ends
+        .iter()
+        .filter(|end| matches!(end.outcome, Outcome::Succeeded(_)))
+        .map(|end| end.claim.step)
+        .collect();
+    let steps = steps::read_ended(tx, &ended, &succeeded).await?;
+    let Some(now) = steps.first().map(|row| row.step.now) else {
+        return Ok(all_stale(ends));
+    };
+    let view = view(&rows, &steps, &by_task);
+    let observation = Observation::ClaimsEnded { ends, room };
+    let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
+    write(tx, &decisions, &by_task).await?;
+    Ok(decisions)
+}
+
+/// Writes a decision and calls workers for the steps that became ready by it.
+pub(super) async fn write(
+    tx: &mut Tx,
+    decisions: &Decisions,
+    by_task: &ByTask,
+) -> Result<(), Error> {
+    let queue_of = |step: StepId| queue_of(step, by_task);
+    steps::apply(tx, decisions, &queue_of).await?;
+    let enqueued = decisions
+        .steps
+        .iter()
+        .filter(|c| c.after.state == StepState::Enqueued);
+    let queues: BTreeSet<_> = enqueued.map(|change| queue_of(change.after.id)).collect();
+    notify::call(tx, &queues.into_iter().collect::<Vec<_>>()).await?;
+    Ok(())
+}
+
+/// A seed that differs from decision to decision and from process to process.
+pub(super) fn jitter() -> Jitter {
+    Jitter(RandomState::new().hash_one(0))
+}
+
+/// The tasks of steps, each once, in the order in which they are locked.
+pub(super) fn task_ids(steps: impl Iterator<Item = StepId>) -> Vec<TaskId> {
+    steps
+        .map(StepId::task)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// A step as the decider sees it.
+pub(super) fn step(row: &StepRow, policy: RetryPolicy) -> Step {
+    Step {
+        id: row.id,
+        state: row.state,
+        open_parents: row.open_parents,
+        attempts: row.attempts,
+        failures: row.failures,
+        crashes: row.crashes,
+        worker: row.worker,
+        policy,
+    }
+}
+
+pub(super) fn transition_of(
+    rows: &[TaskRow],
+) -> impl Fn(crate::state::InvalidTransition) -> Error + use<> {
+    let task = rows.first().map_or(TaskId(0), |row| row.task.id);
+    move |source| Error::Transition { task, source }
+}
+
+/// The templates by task. A template that this version cannot read is left out: its steps follow the
+/// default policy.
+async fn load_templates(
+    store: &Store,
+    templates: &Templates,
+    rows: &[TaskRow],
+) -> Result<ByTask, Error> {
+    let mut by_id: HashMap<TemplateId, Option<Arc<Stored>>> = HashMap::new();
+    for row in rows {
+        if let Entry::Vacant(entry) = by_id.entry(row.template) {
+            entry.insert(readable(templates.get(store, row.template).await)?);
+        }
+    }
+    let template = |row: &TaskRow| by_id.get(&row.template).cloned().flatten();
+    let by_task = rows
+        .iter()
+        .filter_map(|row| Some((row.task.id, template(row)?)))
+        .collect();
+    Ok(by_task)
+}
+
+fn readable(template: Result<Arc<Stored>, Error>) -> Result<Option<Arc<Stored>>, Error> {
+    match template {
+        Ok(template) => Ok(Some(template)),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn queue_of(step: StepId, by_task: &ByTask) -> String {
+    let template = by_task
+        .get(&step.task())
+        .and_then(|stored| stored.step(step));
+    template.map_or_else(|| "default".to_owned(), |step| step.queue.clone())
+}
+
+fn view(tasks: &[TaskRow], steps: &[ChildRow], by_task: &ByTask) -> View {
+    let policy = |id: StepId| {
+        by_task
+            .get(&id.task())
+            .map(|t| t.policy(id))
+            .unwrap_or_default()
+    };
+    let mut view = View {
+        tasks: tasks.iter().map(|row| (row.task.id, row.task)).collect(),
+        ..View::default()
+    };
+    for row in steps {
+        view.steps
+            .insert(row.step.id, step(&row.step, policy(row.step.id)));
+        if let Some(parent) = row.parent {
+            view.children.entry(parent).or_default().push(row.step.id);
+        }
+    }
+    view
+}
+
+fn all_stale(ends: Vec<ClaimEnd>) -> Decisions {
+    Decisions {
+        stale: ends.into_iter().map(|end| end.claim).collect(),
+        ..Decisions::default()
+    }
+}

@@ -1,0 +1,602 @@
+//! Why a task or step is where it is, in words, from recorded decisions.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::reports::{TaskStatus, milliseconds, optional_time, raw, time};
+use super::worker::no_such_step;
+use crate::error::Error;
+use crate::ids::{StepId, TaskId};
+use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+use crate::store::{
+    AttemptRow, StepListRow, StepTransitionRow, Store, TaskTransitionRow, WorkerRow,
+};
+use crate::template::TaskTemplate;
+
+/// Steps explained for a whole task at most, those nearest to the reason first.
+const MOST_STEPS: usize = 20;
+
+/// Parents named for one step at most.
+const MOST_PARENTS: usize = 5;
+
+/// Why a task is where it is.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// In words.
+    pub summary: String,
+    /// How its state came about.
+    pub history: Vec<Change<TaskState, TaskEvent>>,
+    /// The step asked for, or those that have not completed.
+    pub steps: Vec<StepExplanation>,
+}
+
+/// Why a step is where it is.
+#[derive(Debug, Serialize)]
+pub struct StepExplanation {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: StepState,
+    /// In words.
+    pub summary: String,
+    /// Its attempts that have ended.
+    pub attempts: Vec<Attempt>,
+    /// How its state came about.
+    pub history: Vec<Change<StepState, StepEvent>>,
+}
+
+/// An attempt that has ended.
+#[derive(Debug, Serialize)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub attempt: i32,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Who executed it.
+    pub worker: String,
+    /// When it was claimed.
+    #[serde(serialize_with = "time")]
+    pub claimed_at: DateTime<Utc>,
+    /// When its end was written.
+    #[serde(serialize_with = "time")]
+    pub finished_at: DateTime<Utc>,
+    /// How long the handler ran, in milliseconds.
+    pub execution_ms: Option<f64>,
+    /// How it failed.
+    pub error: Option<Box<RawValue>>,
+}
+
+/// A change of state and the decision behind it.
+#[derive(Debug, Serialize)]
+pub struct Change<S, E> {
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub at: DateTime<Utc>,
+    /// The state before.
+    pub from: S,
+    /// The state after.
+    pub to: S,
+    /// What happened.
+    pub cause: E,
+    /// The attempt it was about, for a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i32>,
+    /// The worker that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<i64>,
+    /// The facts of the decision.
+    pub detail: Option<Box<RawValue>>,
+    /// From when on the next attempt may be claimed, for a change that schedules one.
+    #[serde(
+        serialize_with = "optional_time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// Everything that was read for an explanation.
+struct Facts<'a> {
+    template: &'a TaskTemplate,
+    steps: Vec<StepListRow>,
+    workers: Vec<WorkerRow>,
+    attempts: HashMap<i64, Vec<AttemptRow>>,
+    history: HashMap<i64, Vec<StepTransitionRow>>,
+    now: DateTime<Utc>,
+}
+
+/// Explains a task, or one step of it.
+pub(super) async fn explain(
+    store: &Store,
+    status: &TaskStatus,
+    template: &TaskTemplate,
+    step: Option<&str>,
+) -> Result<Explanation, Error> {
+    let task = status.task_id;
+    let asked = match step {
+        Some(name) => Some(
+            template
+                .step_index(name)
+                .ok_or_else(|| no_such_step(template, name))?,
+        ),
+        None => None,
+    };
+    let steps = store.list_steps(task).await?;
+    let chosen = choose(&steps, asked);
+    let ids: Vec<_> = chosen
+        .iter()
+        .map(|at| StepId(steps[*at].workflow_step_id))
+        .collect();
+    let facts = Facts {
+        template,
+        workers: store.workers().await?,
+        attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
+        history: group(store.step_history(&ids).await?, |row| row.workflow_step_id),
+        steps,
+        now: Utc::now(),
+    };
+    let history = store.task_history(task).await?;
+    Ok(Explanation {
+        task_id: task,
+        state: status.state,
+        summary: facts.task_summary(status, &history),
+        history: history.into_iter().map(Change::from).collect(),
+        steps: chosen.into_iter().map(|at| facts.explanation(at)).collect(),
+    })
+}
+
+/// The positions of the steps to explain.
+fn choose(steps: &[StepListRow], asked: Option<u32>) -> Vec<usize> {
+    if let Some(index) = asked {
+        return vec![index as usize];
+    }
+    let mut open: Vec<_> = (0..steps.len())
+        .filter(|at| steps[*at].state != StepState::Complete)
+        .collect();
+    open.sort_by_key(|at| (relevance(steps[*at].state), *at));
+    open.truncate(MOST_STEPS);
+    open
+}
+
+fn relevance(state: StepState) -> u8 {
+    match state {
+        StepState::Error => 0,
+        StepState::Blocked => 1,
+        StepState::WaitingForRetry => 2,
+        StepState::InProgress => 3,
+        StepState::Waiting => 4,
+        StepState::Enqueued => 5,
+        StepState::Pending => 6,
+        StepState::Cancelled | StepState::Skipped => 7,
+        StepState::ResolvedManually | StepState::Complete => 8,
+    }
+}
+
+fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> i64) -> HashMap<i64, Vec<T>> {
+    let mut groups: HashMap<i64, Vec<T>> = HashMap::new();
+    for row in rows {
+        groups.entry(key(&row)).or_default().push(row);
+    }
+    groups
+}
+
+impl Facts<'_> {
+    fn explanation(&self, at: usize) -> StepExplanation {
+        let row = &self.steps[at];
+        let attempts = self
+            .attempts
+            .get(&row.workflow_step_id)
+            .map_or(&[][..], Vec::as_slice);
+        let history = self
+            .history
+            .get(&row.workflow_step_id)
+            .map_or(&[][..], Vec::as_slice);
+        StepExplanation {
+            name: self.name(at),
+            state: row.state,
+            summary: self.step_summary(at, attempts, history),
+            attempts: attempts.iter().map(Attempt::from).collect(),
+            history: history.iter().map(Change::from).collect(),
+        }
+    }
+
+    fn name(&self, at: usize) -> String {
+        self.template
+            .steps()
+            .get(at)
+            .map_or_else(String::new, |step| step.name.clone())
+    }
+
+    fn step_summary(
+        &self,
+        at: usize,
+        attempts: &[AttemptRow],
+        history: &[StepTransitionRow],
+    ) -> String {
+        let row = &self.steps[at];
+        let last = attempts.last();
+        let change = history.last();
+        match row.state {
+            StepState::Pending => self.pending(at),
+            StepState::Enqueued => self.enqueued(row, change),
+            StepState::InProgress => self.in_progress(row),
+            StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
+            StepState::Waiting => "waits for a signal, a timer or a child task".to_owned(),
+            StepState::Blocked => {
+                format!("needs a person or an outside event: {}", failure(last))
+            }
+            StepState::Complete => completed(row, last),
+            StepState::Error => self.error(at, row, last, change),
+            StepState::Skipped => "its branch was not taken".to_owned(),
+            StepState::Cancelled => cancelled(row, change),
+            StepState::ResolvedManually => "a person gave its results".to_owned(),
+        }
+    }
+
+    fn pending(&self, at: usize) -> String {
+        let parents = self
+            .template
+            .graph()
+            .parents(u32::try_from(at).unwrap_or(u32::MAX));
+        let open: Vec<_> = parents
+            .iter()
+            .map(|parent| *parent as usize)
+            .filter(|parent| self.steps[*parent].state != StepState::Complete)
+            .collect();
+        let dead = open
+            .iter()
+            .find(|parent| self.steps[**parent].state == StepState::Error);
+        if let Some(parent) = dead {
+            return format!(
+                "cannot start: its parent {} is in error",
+                self.name(*parent)
+            );
+        }
+        let shown: Vec<_> = open
+            .iter()
+            .take(MOST_PARENTS)
+            .map(|parent| {
+                format!(
+                    "{} ({})",
+                    self.name(*parent),
+                    words(self.steps[*parent].state)
+                )
+            })
+            .collect();
+        let more = open.len().saturating_sub(shown.len());
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        let (left, all) = (open.len(), parents.len());
+        format!(
+            "waits for {left} of {all} parents: {}{more}",
+            shown.join(", ")
+        )
+    }
+
+    fn enqueued(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+        let queue = row.queue.as_deref().unwrap_or("default");
+        let since = change.map_or(row.available_at, |change| Some(change.created_at));
+        let since = since
+            .map(|at| format!(" since {}", self.ago(at)))
+            .unwrap_or_default();
+        let why = change
+            .map(|change| came_back(change.event))
+            .unwrap_or_default();
+        let serving = self
+            .workers
+            .iter()
+            .filter(|worker| !worker.silent && serves(worker, queue))
+            .count();
+        let who = match serving {
+            0 => {
+                format!("no live worker serves the queue {queue:?}; start one: tasker work -r FILE")
+            }
+            1 => format!("1 live worker serves the queue {queue:?}"),
+            n => format!("{n} live workers serve the queue {queue:?}"),
+        };
+        format!("ready{since}{why}; {who}")
+    }
+
+    fn in_progress(&self, row: &StepListRow) -> String {
+        let since = row.claimed_at.map(|at| self.ago(at)).unwrap_or_default();
+        let attempt = row.attempts;
+        let worker = self
+            .workers
+            .iter()
+            .find(|worker| Some(worker.worker_id) == row.worker_id);
+        match worker {
+            Some(worker) if worker.silent => format!(
+                "attempt {attempt} is claimed by {} since {since}, but that worker was last heard of {}; \
+                 its claims are taken back by the next live worker",
+                who(worker),
+                self.ago(worker.heartbeat_at)
+            ),
+            Some(worker) => format!("attempt {attempt} runs on {} since {since}", who(worker)),
+            None => format!("attempt {attempt} runs since {since}"),
+        }
+    }
+
+    fn waiting_for_retry(&self, at: usize, row: &StepListRow, last: Option<&AttemptRow>) -> String {
+        let limit = self.limit(at);
+        let next = row
+            .available_at
+            .map(|at| self.ahead(at))
+            .unwrap_or_default();
+        let failures = row.failures;
+        format!(
+            "{failures} of {limit} attempts failed, the last one with {}; the next may start {next}",
+            failure(last)
+        )
+    }
+
+    fn error(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        last: Option<&AttemptRow>,
+        change: Option<&StepTransitionRow>,
+    ) -> String {
+        let limit = self.limit(at);
+        let failure = failure(last);
+        match change.map(|change| change.event) {
+            Some(StepEvent::RetriesExhausted) => {
+                format!("all {limit} attempts failed, the last one with {failure}")
+            }
+            Some(StepEvent::CrashesExhausted) => format!(
+                "{} workers died while they executed it; it is not tried again",
+                row.crashes
+            ),
+            Some(StepEvent::NotRetryable) => {
+                format!(
+                    "attempt {} ended with {failure}, and the step must not be retried",
+                    row.attempts
+                )
+            }
+            Some(_) | None => format!("failed for good in attempt {}: {failure}", row.attempts),
+        }
+    }
+
+    fn limit(&self, at: usize) -> u32 {
+        self.template
+            .steps()
+            .get(at)
+            .map_or(1, |step| step.retry_policy.max_attempts())
+    }
+
+    fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
+        let total = status.steps_total;
+        let count = |state| self.steps.iter().filter(|step| step.state == state).count();
+        let done = count(StepState::Complete);
+        let since = history
+            .last()
+            .map_or(status.requested_at, |change| change.created_at);
+        let since = self.ago(since);
+        match status.state {
+            TaskState::Pending => format!("no step was claimed yet; requested {since}"),
+            TaskState::InProgress => format!(
+                "{done} of {total} steps are complete, {} run, {} are ready",
+                count(StepState::InProgress),
+                count(StepState::Enqueued)
+            ),
+            TaskState::Waiting => format!(
+                "{done} of {total} steps are complete; {} wait for their next attempt, nothing else can run",
+                count(StepState::WaitingForRetry)
+            ),
+            TaskState::Blocked => format!(
+                "{done} of {total} steps are complete; {} need a person, nothing else can run",
+                count(StepState::Blocked)
+            ),
+            TaskState::Paused => format!("an operator paused it {since}"),
+            TaskState::Complete => format!("all {total} steps are complete since {since}"),
+            TaskState::Error => format!(
+                "{} of {total} steps failed for good, and {} cannot start because of that; ended {since}",
+                count(StepState::Error),
+                count(StepState::Pending)
+            ),
+            TaskState::Cancelled => format!("{}, {since}", cancelled_by(history)),
+            TaskState::ResolvedManually => format!("an operator declared it done {since}"),
+        }
+    }
+
+    fn ago(&self, at: DateTime<Utc>) -> String {
+        let seconds = (self.now - at).as_seconds_f64();
+        format!("{} ({} ago)", clock(at), human(seconds.max(0.0)))
+    }
+
+    fn ahead(&self, at: DateTime<Utc>) -> String {
+        let seconds = (at - self.now).as_seconds_f64();
+        if seconds <= 0.0 {
+            format!("now (it was due at {})", clock(at))
+        } else {
+            format!("at {} (in {})", clock(at), human(seconds))
+        }
+    }
+}
+
+fn serves(worker: &WorkerRow, queue: &str) -> bool {
+    worker
+        .queues
+        .as_ref()
+        .is_none_or(|queues| queues.iter().any(|known| known == queue))
+}
+
+fn who(worker: &WorkerRow) -> String {
+    format!(
+        "worker {} ({}, pid {})",
+        worker.worker_id, worker.host, worker.pid
+    )
+}
+
+fn words(state: StepState) -> String {
+    state.as_str().replace('_', " ")
+}
+
+fn clock(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn human(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1_000.0)
+    } else if seconds < 120.0 {
+        format!("{seconds:.1} s")
+    } else if seconds < 7_200.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else if seconds < 172_800.0 {
+        format!("{:.0} h", seconds / 3_600.0)
+    } else {
+        format!("{:.0} days", seconds / 86_400.0)
+    }
+}
+
+fn came_back(event: StepEvent) -> &'static str {
+    match event {
+        StepEvent::WorkerDied => ", again because the worker that ran it died",
+        StepEvent::GivenBack => ", again because the worker that held it stopped",
+        StepEvent::Interrupted => ", again because the worker that ran it stopped",
+        StepEvent::ParentsCompleted
+        | StepEvent::Claimed
+        | StepEvent::Succeeded
+        | StepEvent::RetryScheduled
+        | StepEvent::FailedPermanently
+        | StepEvent::RetriesExhausted
+        | StepEvent::NotRetryable
+        | StepEvent::NeedsIntervention
+        | StepEvent::CrashesExhausted
+        | StepEvent::Cancelled => "",
+    }
+}
+
+fn failure(last: Option<&AttemptRow>) -> String {
+    let Some(last) = last else {
+        return "no recorded attempt".to_owned();
+    };
+    let error: Option<Value> = last
+        .error
+        .as_deref()
+        .and_then(|json| serde_json::from_str(json).ok());
+    match error {
+        Some(error) => {
+            let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+            format!("{}: {}", text("class"), text("message"))
+        }
+        None => words_of(last.outcome).to_owned(),
+    }
+}
+
+fn words_of(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::WorkerDied => "the death of its worker",
+        AttemptOutcome::Interrupted => "the stop of its worker",
+        AttemptOutcome::Cancelled => "the cancellation of the task",
+        AttemptOutcome::Succeeded
+        | AttemptOutcome::Retryable
+        | AttemptOutcome::Permanent
+        | AttemptOutcome::Blocked
+        | AttemptOutcome::Timeout => "no recorded failure",
+    }
+}
+
+fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
+    let attempt = row.attempts;
+    let execution = last
+        .and_then(|last| last.execution_us)
+        .map(|us| format!(" after {}", human(milliseconds(us) / 1_000.0)));
+    let when = last.map(|last| format!(" at {}", clock(last.finished_at)));
+    let before = if row.failures > 0 || row.crashes > 0 {
+        format!(
+            "; before that {} failed and {} lost their worker",
+            row.failures, row.crashes
+        )
+    } else {
+        String::new()
+    };
+    let (when, execution) = (when.unwrap_or_default(), execution.unwrap_or_default());
+    format!("completed{when} in attempt {attempt}{execution}{before}")
+}
+
+fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+    match change.map(|change| change.from_state) {
+        Some(StepState::InProgress) => {
+            format!("the task was cancelled while attempt {} ran", row.attempts)
+        }
+        Some(_) | None => "the task was cancelled before it could run".to_owned(),
+    }
+}
+
+fn cancelled_by(history: &[TaskTransitionRow]) -> String {
+    let detail: Value = history
+        .last()
+        .and_then(|change| change.detail.as_deref())
+        .and_then(|json| serde_json::from_str(json).ok())
+        .unwrap_or_default();
+    let actor = detail["actor"].as_str().unwrap_or("an operator");
+    let reason = detail["reason"]
+        .as_str()
+        .map(|why| format!(" ({why})"))
+        .unwrap_or_default();
+    format!("cancelled by {actor}{reason}")
+}
+
+impl From<&AttemptRow> for Attempt {
+    fn from(row: &AttemptRow) -> Self {
+        let worker = match (&row.host, row.pid) {
+            (Some(host), Some(pid)) => format!("{} ({host}, pid {pid})", row.worker_id),
+            (_, _) => row.worker_id.to_string(),
+        };
+        Self {
+            attempt: row.attempt,
+            outcome: row.outcome,
+            worker,
+            claimed_at: row.claimed_at,
+            finished_at: row.finished_at,
+            execution_ms: row.execution_us.map(milliseconds),
+            error: row.error.clone().and_then(raw),
+        }
+    }
+}
+
+impl From<&StepTransitionRow> for Change<StepState, StepEvent> {
+    fn from(row: &StepTransitionRow) -> Self {
+        Self {
+            at: row.created_at,
+            from: row.from_state,
+            to: row.to_state,
+            cause: row.event,
+            attempt: Some(row.attempt),
+            worker_id: row.worker_id,
+            detail: row.detail.clone().and_then(raw),
+            next_attempt_at: row.detail.as_deref().and_then(retry_at),
+        }
+    }
+}
+
+impl From<TaskTransitionRow> for Change<TaskState, TaskEvent> {
+    fn from(row: TaskTransitionRow) -> Self {
+        Self {
+            at: row.created_at,
+            from: row.from_state,
+            to: row.to_state,
+            cause: row.event,
+            attempt: None,
+            worker_id: None,
+            detail: row.detail.and_then(raw),
+            next_attempt_at: None,
+        }
+    }
+}
+
+fn retry_at(detail: &str) -> Option<DateTime<Utc>> {
+    let detail: Value = serde_json::from_str(detail).ok()?;
+    detail["retry_at"].as_str()?.parse().ok()
+}

@@ -1,0 +1,25 @@
+//! Tokio: reads rows, asks the decider, writes what it decided, and hands claimed steps to threads.
+
+mod client;
+mod delivery;
+mod ending;
+mod explain;
+mod heartbeat;
+mod inbox;
+mod ledger;
+mod listener;
+mod orchestrator;
+mod pace;
+mod reports;
+mod rescuer;
+mod submission;
+mod templates;
+mod worker;
+
+pub use client::{Client, ListFilter};
+pub use delivery::Delivery;
+pub use explain::{Attempt, Change, Explanation, StepExplanation};
+pub use inbox::{Batch, Interrupt};
+pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+pub use submission::Submission;
+pub use worker::{Stopped, Worker, WorkerStats};

@@ -1,0 +1,84 @@
+//! How many claims a worker holds: what its threads run, and what they will run next.
+
+use std::time::{Duration, Instant};
+
+/// Work held in advance, in time: long enough to hide a round trip to the database many times over,
+/// short enough that another worker is not kept waiting for it.
+const AHEAD: Duration = Duration::from_millis(100);
+
+/// Claims held in advance at most: two of the batches in which Postgres is at its best.
+const MOST_AHEAD: f64 = 1_000.0;
+
+/// The rate at which handlers end, as a moving average over [`AHEAD`].
+#[derive(Debug)]
+pub(super) struct Pace {
+    per_second: f64,
+    seen_at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            per_second: 0.0,
+            seen_at: now,
+        }
+    }
+
+    /// `ended` handlers ended since the last call.
+    #[allow(clippy::cast_precision_loss)]
+    pub(super) fn saw(&mut self, ended: usize, now: Instant) {
+        let elapsed = now
+            .saturating_duration_since(self.seen_at)
+            .as_secs_f64()
+            .max(1e-6);
+        let weight = 1.0 - (-elapsed / AHEAD.as_secs_f64()).exp();
+        self.per_second += weight * (ended as f64 / elapsed - self.per_second);
+        self.seen_at = now;
+    }
+
+    /// Claims to hold beyond those that threads run.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(super) fn ahead(&self) -> usize {
+        (self.per_second * AHEAD.as_secs_f64()).min(MOST_AHEAD) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_handlers_hold_nothing_in_advance() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for second in 1..10 {
+            pace.saw(5, start + Duration::from_secs(second));
+        }
+        assert_eq!(pace.ahead(), 0);
+    }
+
+    #[test]
+    fn fast_handlers_hold_a_tenth_of_a_second_up_to_the_most() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for milli in 1..2_000 {
+            pace.saw(2, start + Duration::from_millis(milli));
+        }
+        assert!((190..=200).contains(&pace.ahead()), "{}", pace.ahead());
+        for milli in 2_000..4_000 {
+            pace.saw(100, start + Duration::from_millis(milli));
+        }
+        assert_eq!(pace.ahead(), 1_000);
+    }
+
+    #[test]
+    fn a_pause_lets_the_pace_fall() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for milli in 1..1_000 {
+            pace.saw(20, start + Duration::from_millis(milli));
+        }
+        pace.saw(1, start + Duration::from_secs(60));
+        assert_eq!(pace.ahead(), 0);
+    }
+}

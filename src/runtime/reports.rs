@@ -1,0 +1,255 @@
+//! Answers as data, in the words of the JSON that people and machines read.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::ids::{TaskId, WorkerId};
+use crate::state::{StepState, TaskState, WorkerState};
+use crate::store::{StepListRow, TaskListRow, TemplateListRow, WorkerRow};
+use crate::template::TaskTemplate;
+
+/// A stored version of a template.
+#[derive(Debug, Clone, Serialize)]
+pub struct TemplateInfo {
+    /// Its id.
+    pub template_id: i32,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// How many steps it has.
+    pub steps: i64,
+}
+
+/// A task's state and counts.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskStatus {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its template's namespace.
+    pub namespace: String,
+    /// Its template's name.
+    pub name: String,
+    /// Its template's version.
+    pub version: String,
+    /// Its state.
+    pub state: TaskState,
+    /// When it was created.
+    #[serde(serialize_with = "time")]
+    pub requested_at: DateTime<Utc>,
+    /// When its first step was claimed.
+    #[serde(serialize_with = "optional_time")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(serialize_with = "optional_time")]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Who asked for it.
+    pub initiator: Option<String>,
+    /// From where.
+    pub source_system: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Words to find it by.
+    pub tags: Option<Box<RawValue>>,
+    /// How many steps it has.
+    pub steps_total: i32,
+    /// How many of them are in which state.
+    pub steps_by_state: Box<RawValue>,
+    /// Attempts begun, over all steps.
+    pub attempts_total: i64,
+}
+
+/// A task's results so far.
+#[derive(Debug, Serialize)]
+pub struct TaskResult {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Its steps, parents first.
+    pub steps: Vec<StepResult>,
+}
+
+/// A step's results and its last attempt.
+#[derive(Debug, Serialize)]
+pub struct StepResult {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: StepState,
+    /// Attempts begun.
+    pub attempts: i32,
+    /// What the handler returned.
+    pub results: Option<Box<RawValue>>,
+    /// How the last attempt failed.
+    pub error: Option<Box<RawValue>>,
+    /// The names of its parents.
+    pub depends_on: Vec<String>,
+    /// How long the last attempt's handler ran, in milliseconds.
+    pub execution_ms: Option<f64>,
+    /// When the last attempt was claimed.
+    #[serde(serialize_with = "optional_time")]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the last attempt ended.
+    #[serde(serialize_with = "optional_time")]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A worker process.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerInfo {
+    /// The worker.
+    pub worker_id: WorkerId,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: i32,
+    /// Its state.
+    pub state: WorkerState,
+    /// The queues it serves; `None` for all.
+    pub queues: Option<Vec<String>>,
+    /// Handlers at the same time.
+    pub concurrency: i32,
+    /// When it registered.
+    #[serde(serialize_with = "time")]
+    pub started_at: DateTime<Utc>,
+    /// When it was last heard of.
+    #[serde(serialize_with = "time")]
+    pub heartbeat_at: DateTime<Utc>,
+    /// Its heartbeat is overdue: its claims will be taken back.
+    pub silent: bool,
+    /// Claims held.
+    pub claims: i64,
+}
+
+impl From<TemplateListRow> for TemplateInfo {
+    fn from(row: TemplateListRow) -> Self {
+        let TemplateListRow {
+            template_id,
+            namespace,
+            name,
+            version,
+            description,
+            steps,
+        } = row;
+        Self {
+            template_id,
+            namespace,
+            name,
+            version,
+            description,
+            steps,
+        }
+    }
+}
+
+impl From<TaskListRow> for TaskStatus {
+    fn from(row: TaskListRow) -> Self {
+        Self {
+            task_id: TaskId(row.task_id),
+            namespace: row.namespace,
+            name: row.name,
+            version: row.version,
+            state: row.state,
+            requested_at: row.requested_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            initiator: row.initiator,
+            source_system: row.source_system,
+            reason: row.reason,
+            tags: row.tags.and_then(raw),
+            steps_total: row.total_steps,
+            steps_by_state: raw(row.steps_by_state).unwrap_or_default(),
+            attempts_total: row.attempts,
+        }
+    }
+}
+
+impl From<WorkerRow> for WorkerInfo {
+    fn from(row: WorkerRow) -> Self {
+        Self {
+            worker_id: WorkerId(row.worker_id),
+            host: row.host,
+            pid: row.pid,
+            state: row.state,
+            queues: row.queues,
+            concurrency: row.concurrency,
+            started_at: row.started_at,
+            heartbeat_at: row.heartbeat_at,
+            silent: row.silent,
+            claims: row.claims,
+        }
+    }
+}
+
+impl TaskResult {
+    /// Joins the rows, which are in the order of the template, with the template's names.
+    pub(super) fn new(
+        task_id: TaskId,
+        state: TaskState,
+        template: &TaskTemplate,
+        rows: Vec<StepListRow>,
+    ) -> Self {
+        let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
+        let order = template.graph().topological_order();
+        let step = |index: &u32| {
+            let at = *index as usize;
+            let row = rows.get_mut(at).and_then(Option::take)?;
+            let template = template.steps().get(at)?;
+            let depends_on = template.depends_on_steps.clone();
+            Some(StepResult::new(template.name.clone(), depends_on, row))
+        };
+        Self {
+            task_id,
+            state,
+            steps: order.iter().filter_map(step).collect(),
+        }
+    }
+}
+
+impl StepResult {
+    fn new(name: String, depends_on: Vec<String>, row: StepListRow) -> Self {
+        Self {
+            name,
+            state: row.state,
+            attempts: row.attempts,
+            results: row.results.and_then(raw),
+            error: row.error.and_then(raw),
+            depends_on,
+            execution_ms: row.execution_us.map(milliseconds),
+            started_at: row.claimed_at.or(row.attempt_claimed_at),
+            finished_at: row.attempt_finished_at.filter(|_| row.claimed_at.is_none()),
+        }
+    }
+}
+
+pub(super) fn raw(json: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(json).ok()
+}
+
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn milliseconds(us: i64) -> f64 {
+    us as f64 / 1_000.0
+}
+
+/// ISO 8601 in UTC with microseconds.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+pub(super) fn time<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+#[allow(clippy::ref_option)]
+pub(super) fn optional_time<S: Serializer>(
+    at: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => time(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}

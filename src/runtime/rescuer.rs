@@ -1,0 +1,52 @@
+//! Takes back the claims of workers whose heartbeat ended.
+
+use tracing::{info, instrument};
+
+use super::ending::end_claims;
+use super::templates::Templates;
+use crate::decision::{ClaimEnd, Outcome};
+use crate::error::Error;
+use crate::ids::WorkerId;
+use crate::store::{Store, claims, workers};
+
+/// Claims taken back in one transaction.
+const RESCUE_BATCH: i64 = 500;
+
+/// Buries every worker that is dead and not being buried by somebody else.
+#[instrument(skip_all)]
+pub(super) async fn rescue(store: &Store, templates: &Templates) -> Result<(), Error> {
+    while let Some((worker, rescued)) = rescue_batch(store, templates).await? {
+        info!(
+            worker_id = worker.0,
+            rescued, "took back claims of a dead worker"
+        );
+    }
+    Ok(())
+}
+
+/// Takes back some claims of one dead worker, or buries it when it holds none. A worker that beats
+/// again in between is left alone from then on: its row is read anew for each batch.
+async fn rescue_batch(
+    store: &Store,
+    templates: &Templates,
+) -> Result<Option<(WorkerId, usize)>, Error> {
+    let mut tx = store.begin().await?;
+    let Some(worker) = workers::lock_dead(&mut tx).await? else {
+        return Ok(None);
+    };
+    let held = claims::held_by(&mut tx, worker, RESCUE_BATCH).await?;
+    let rescued = held.len();
+    if rescued == 0 {
+        workers::bury(&mut tx, worker).await?;
+    } else {
+        let end = |claim| ClaimEnd {
+            claim,
+            outcome: Outcome::WorkerDied,
+            execution: None,
+        };
+        let ends = held.into_iter().map(end).collect();
+        end_claims(&mut tx, store, templates, ends, None).await?;
+    }
+    tx.commit().await.map_err(crate::store::StoreError::from)?;
+    Ok(Some((worker, rescued)))
+}

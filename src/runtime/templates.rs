@@ -1,0 +1,73 @@
+//! The templates that a process has read from the database. A version never changes once a task was
+//! made from it, so what is cached stays true.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::Error;
+use crate::ids::{StepId, TemplateId};
+use crate::retry_policy::RetryPolicy;
+use crate::store::{Store, StoreError};
+use crate::template::{StepTemplate, TaskTemplate};
+
+/// A stored version.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) id: TemplateId,
+    pub(crate) template: TaskTemplate,
+    /// The ids of the rows of its steps, by position.
+    pub(crate) named_step_ids: Vec<i32>,
+}
+
+impl Stored {
+    pub(crate) fn step(&self, step: StepId) -> Option<&StepTemplate> {
+        self.template.steps().get(step.index() as usize)
+    }
+
+    pub(crate) fn policy(&self, step: StepId) -> RetryPolicy {
+        self.step(step)
+            .map(|step| step.retry_policy)
+            .unwrap_or_default()
+    }
+}
+
+/// Templates by id. The lock is held for a look-up or an insertion only.
+#[derive(Debug, Default)]
+pub(crate) struct Templates {
+    by_id: Mutex<HashMap<TemplateId, Arc<Stored>>>,
+}
+
+impl Templates {
+    /// The template, read from the database the first time.
+    pub(crate) async fn get(&self, store: &Store, id: TemplateId) -> Result<Arc<Stored>, Error> {
+        if let Some(stored) = self.cached(id) {
+            return Ok(stored);
+        }
+        let stored = Arc::new(load(store, id).await?);
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
+    }
+
+    /// The template if it was read before.
+    pub(crate) fn cached(&self, id: TemplateId) -> Option<Arc<Stored>> {
+        self.by_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned()
+    }
+}
+
+async fn load(store: &Store, id: TemplateId) -> Result<Stored, Error> {
+    let unreadable = |message: String| StoreError::UnreadableTemplate { id: id.0, message };
+    let row = store.load_template(id).await?;
+    let (configuration, named_step_ids) =
+        row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
+    let template =
+        TaskTemplate::from_json(&configuration).map_err(|error| unreadable(error.to_string()))?;
+    Ok(Stored {
+        id,
+        template,
+        named_step_ids,
+    })
+}

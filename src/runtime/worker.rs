@@ -1,0 +1,495 @@
+//! A worker process: registers, claims, hands out, collects, stops.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tracing::{debug, info};
+
+use super::inbox::{Batch, Inbox, Interrupt};
+use super::ledger::Ledger;
+use super::orchestrator::Orchestrator;
+use super::templates::Templates;
+use super::{heartbeat, listener};
+use crate::config::WorkerOptions;
+use crate::decision::{ClaimEnd, Failure, Outcome};
+use crate::error::Error;
+use crate::ids::{StepId, TaskId, TemplateId, WorkerId};
+use crate::json::{self, JsonLimits};
+use crate::store::{NewWorker, Planning, SCHEMA_VERSION, Store};
+use crate::suggest::nearest;
+
+/// Connections of a worker: the orchestrator, the heartbeat, and one for look-ups. The listener has
+/// the fourth.
+const CONNECTIONS: u32 = 3;
+
+/// Times of future work that are remembered; the heartbeat finds what is forgotten.
+const MOST_TIMES: usize = 1_000;
+
+/// Where a worker stands between start and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+#[repr(u8)]
+pub(super) enum Phase {
+    Running,
+    Draining,
+    Stopping,
+}
+
+/// What the parts of a worker share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) templates: Templates,
+    pub(super) options: WorkerOptions,
+    pub(super) inbox: Inbox,
+    pub(super) ledger: Ledger,
+    pub(super) counts: Counts,
+    worker: AtomicI64,
+    phase: AtomicU8,
+    wake: Notify,
+    work: AtomicBool,
+    buried: AtomicBool,
+    /// When there will be work, the nearest times; held for a look-up only.
+    work_at: Mutex<BTreeSet<Instant>>,
+    /// By when stopping must be over; held for a copy only.
+    stop_by: Mutex<Option<Instant>>,
+    /// The queues served; held for a copy only.
+    queues: Mutex<Vec<String>>,
+}
+
+/// Counters since the start of the worker.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) claimed: AtomicU64,
+    pub(super) taken: AtomicU64,
+    pub(super) ended: AtomicU64,
+    pub(super) stale: AtomicU64,
+    pub(super) unwritten: AtomicU64,
+    pub(super) given_back: AtomicU64,
+    pub(super) interrupted: AtomicU64,
+}
+
+/// A worker's counters since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WorkerStats {
+    /// Claims made.
+    pub claimed: u64,
+    /// Claims taken by handler threads.
+    pub taken: u64,
+    /// Attempts whose end is in the database.
+    pub completed: u64,
+    /// Ends that were refused because the claim was not current.
+    pub stale: u64,
+    /// Ends reported by handlers and not yet in the database.
+    pub pending_writes: u64,
+    /// Claims held.
+    pub held: u64,
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// Attempts whose end is in the database.
+    pub finished: u64,
+    /// Claims given back before their handler began.
+    pub given_back: u64,
+    /// Claims given back while their handler ran.
+    pub interrupted: u64,
+    /// Everything was written before the worker ended.
+    pub in_order: bool,
+}
+
+/// A worker of this process. Handler threads take steps with [`Worker::next_batch`] and report with
+/// [`Worker::succeed`] and [`Worker::fail`].
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    ends: mpsc::UnboundedSender<ClaimEnd>,
+    parts: Mutex<Parts>,
+}
+
+/// The tasks that the worker owns.
+#[derive(Debug)]
+struct Parts {
+    orchestrator: Option<JoinHandle<bool>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Shared {
+    pub(super) fn worker(&self) -> WorkerId {
+        WorkerId(self.worker.load(Ordering::Acquire))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Stopping,
+        }
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn stop_by(&self) -> Option<Instant> {
+        *self.stop_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn queues(&self) -> Vec<String> {
+        self.queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Whether steps of the queue are claimed here. A worker that serves all queues learns of new
+    /// ones by being called for them.
+    pub(super) fn serves(&self, queue: &str) -> bool {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = queues.iter().any(|known| known == queue);
+        if !known && self.options.queues.is_none() {
+            queues.push(queue.to_owned());
+        }
+        known || self.options.queues.is_none()
+    }
+
+    pub(super) async fn look_for_queues(&self) {
+        if self.options.queues.is_some() {
+            return;
+        }
+        match self.store.known_queues().await {
+            Ok(known) => {
+                let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+                let all: BTreeSet<_> = queues.drain(..).chain(known).collect();
+                queues.extend(all);
+            }
+            Err(error) => debug!(%error, "cannot read which queues there are"),
+        }
+    }
+
+    pub(super) fn there_is_work(&self) {
+        self.work.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn there_will_be_work(&self, at: Instant) {
+        if at <= Instant::now() {
+            return self.there_is_work();
+        }
+        let mut work_at = self.work_at.lock().unwrap_or_else(PoisonError::into_inner);
+        work_at.insert(at);
+        if work_at.len() > MOST_TIMES {
+            work_at.pop_last();
+        }
+        drop(work_at);
+        self.wake.notify_one();
+    }
+
+    /// Takes the hint that there may be work, if there is one.
+    pub(super) fn take_work(&self) -> bool {
+        let mut work_at = self.work_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = work_at.split_off(&Instant::now());
+        let due = !std::mem::replace(&mut *work_at, later).is_empty();
+        self.work.swap(false, Ordering::AcqRel) || due
+    }
+
+    pub(super) fn work_at(&self) -> Option<Instant> {
+        self.work_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first()
+            .copied()
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The database says that this worker is dead: others have its claims.
+    pub(super) fn was_buried(&self) {
+        self.buried.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn take_burial(&self) -> bool {
+        self.buried.swap(false, Ordering::AcqRel)
+    }
+
+    /// Registers the process under an id of its own, which no other registration ever gets.
+    pub(super) async fn register(&self) -> Result<WorkerId, Error> {
+        let new = NewWorker {
+            host: host(),
+            pid: std::process::id(),
+            concurrency: self.options.concurrency,
+            queues: self.options.queues.clone(),
+            dead_after_ms: self.options.dead_after_ms,
+        };
+        let id = self.store.register_worker(&new).await?;
+        self.worker.store(id.0, Ordering::Release);
+        info!(worker_id = id.0, "registered");
+        Ok(id)
+    }
+}
+
+impl Worker {
+    /// Registers a worker and begins to claim.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or has another schema.
+    pub async fn start(options: WorkerOptions) -> Result<Self, Error> {
+        let timeout = options.connect_timeout();
+        let store = Store::connect(&options.url, CONNECTIONS, timeout, Planning::Fixed).await?;
+        let found = store.schema_version().await?;
+        if found != SCHEMA_VERSION {
+            return Err(Error::SchemaMismatch { found });
+        }
+        let shared = Arc::new(Shared::new(store, options));
+        shared.register().await?;
+        shared.look_for_queues().await;
+        shared.there_is_work();
+        let (ends, reported) = mpsc::unbounded_channel();
+        let orchestrator = Orchestrator::new(Arc::clone(&shared), reported);
+        let parts = Parts {
+            orchestrator: Some(tokio::spawn(orchestrator.run())),
+            others: vec![
+                tokio::spawn(heartbeat::beat(Arc::clone(&shared))),
+                tokio::spawn(listener::listen(Arc::clone(&shared))),
+            ],
+        };
+        Ok(Self {
+            shared,
+            ends,
+            parts: Mutex::new(parts),
+        })
+    }
+
+    /// The id of the worker's current registration.
+    #[must_use]
+    pub fn id(&self) -> WorkerId {
+        self.shared.worker()
+    }
+
+    /// Waits up to `timeout` for at most `max` steps to execute. Blocks the calling thread.
+    pub fn next_batch(&self, max: usize, timeout: Duration, interrupt: &Interrupt) -> Batch {
+        let shared = &self.shared;
+        let batch = shared.inbox.pop(max, timeout, interrupt, |taken| {
+            shared
+                .ledger
+                .begin(taken.iter().map(|d| d.claim), Instant::now());
+        });
+        if let Batch::Steps(steps) = &batch {
+            shared
+                .counts
+                .taken
+                .fetch_add(steps.len() as u64, Ordering::Relaxed);
+        }
+        batch
+    }
+
+    /// Reports that the attempt returned `results`, JSON text. Does not wait for the database.
+    ///
+    /// # Errors
+    /// [`Error::Json`] when the text is no JSON that the database can store; the attempt is still
+    /// open then.
+    pub fn succeed(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: &str,
+    ) -> Result<(), Error> {
+        json::check(results, JsonLimits::RESULTS).map_err(|source| Error::Json {
+            what: format!("results of step {step}"),
+            source,
+        })?;
+        self.report(step, attempt, execution, Outcome::Succeeded(results.into()));
+        Ok(())
+    }
+
+    /// Reports that the attempt failed. Does not wait for the database.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `failure` is not the JSON text of a [`Failure`].
+    pub fn fail(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        failure: &str,
+    ) -> Result<(), Error> {
+        let failure: Failure = serde_json::from_str(failure).map_err(|error| Error::Argument {
+            argument: "failure",
+            value: failure.chars().take(80).collect(),
+            allowed: format!("an object with kind, class and message ({error})"),
+        })?;
+        self.report(step, attempt, execution, Outcome::Failed(failure));
+        Ok(())
+    }
+
+    fn report(&self, step: StepId, attempt: u32, execution: Duration, outcome: Outcome) {
+        let counts = &self.shared.counts;
+        let Some(claim) = self.shared.ledger.end(step, attempt) else {
+            counts.stale.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        counts.unwritten.fetch_add(1, Ordering::Relaxed);
+        let end = ClaimEnd {
+            claim,
+            outcome,
+            execution: Some(execution),
+        };
+        if self.ends.send(end).is_err() {
+            debug!(
+                step_id = step.0,
+                attempt, "reported after the worker had ended"
+            );
+        }
+    }
+
+    /// The normalised JSON of a template.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn template(&self, id: TemplateId) -> Result<String, Error> {
+        let stored = self.shared.templates.get(&self.shared.store, id).await?;
+        Ok(stored.template.to_json())
+    }
+
+    /// The results of a step of the task by its name, JSON text; `None` while there are none.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], and [`Error::Argument`] for a name that its template does not have.
+    pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
+        let shared = &self.shared;
+        let rows = shared.store.task_contexts(&[task]).await?;
+        let row = rows.first().ok_or(Error::UnknownTask { task })?;
+        let stored = shared.templates.get(&shared.store, row.template).await?;
+        let index = stored
+            .template
+            .step_index(name)
+            .ok_or_else(|| no_such_step(&stored.template, name))?;
+        Ok(shared.store.step_results(task.step(index)).await?)
+    }
+
+    /// Stops claiming and gives back what no thread has taken.
+    pub fn drain(&self) {
+        self.shared.advance(Phase::Draining);
+    }
+
+    /// Ends the worker: waits up to `timeout` for handlers that run, gives back what is left, and
+    /// writes everything that was reported.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it was stopped before.
+    pub async fn stop(&self, timeout: Duration) -> Result<Stopped, Error> {
+        let orchestrator = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            parts.orchestrator.take()
+        };
+        let orchestrator = orchestrator.ok_or(Error::Closed("worker"))?;
+        self.hurry(timeout);
+        self.shared.advance(Phase::Stopping);
+        let in_order = orchestrator.await.unwrap_or(false);
+        let others = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut parts.others)
+        };
+        for part in others {
+            part.abort();
+            let _ = part.await;
+        }
+        self.shared.inbox.close();
+        self.shared.store.close().await;
+        Ok(self.shared.counts.stopped(in_order))
+    }
+
+    /// Shortens a stop that is under way: handlers get no more than `timeout` from now on.
+    pub fn hurry(&self, timeout: Duration) {
+        let by = Instant::now().checked_add(timeout);
+        let mut stop_by = self
+            .shared
+            .stop_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if stop_by.is_none_or(|known| by.is_some_and(|by| by < known)) {
+            *stop_by = by;
+        }
+        drop(stop_by);
+        self.shared.wake.notify_one();
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn stats(&self) -> WorkerStats {
+        let counts = &self.shared.counts;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        WorkerStats {
+            claimed: read(&counts.claimed),
+            taken: read(&counts.taken),
+            completed: read(&counts.ended),
+            stale: read(&counts.stale),
+            pending_writes: read(&counts.unwritten),
+            held: self.shared.ledger.open() as u64,
+        }
+    }
+}
+
+impl Shared {
+    fn new(store: Store, options: WorkerOptions) -> Self {
+        let queues = options.queues.clone().unwrap_or_default();
+        Self {
+            store,
+            templates: Templates::default(),
+            options,
+            inbox: Inbox::default(),
+            ledger: Ledger::default(),
+            counts: Counts::default(),
+            worker: AtomicI64::new(0),
+            phase: AtomicU8::new(Phase::Running as u8),
+            wake: Notify::new(),
+            work: AtomicBool::new(false),
+            buried: AtomicBool::new(false),
+            work_at: Mutex::new(BTreeSet::new()),
+            stop_by: Mutex::new(None),
+            queues: Mutex::new(queues),
+        }
+    }
+}
+
+impl Counts {
+    fn stopped(&self, in_order: bool) -> Stopped {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Stopped {
+            finished: read(&self.ended),
+            given_back: read(&self.given_back),
+            interrupted: read(&self.interrupted),
+            in_order,
+        }
+    }
+}
+
+pub(super) fn no_such_step(template: &crate::template::TaskTemplate, name: &str) -> Error {
+    let names = template.steps().iter().map(|step| step.name.as_str());
+    let allowed = match nearest(name, names) {
+        Some(meant) => format!("a step of {}; did you mean {meant:?}?", template.name()),
+        None => format!("a step of {}", template.name()),
+    };
+    Error::Argument {
+        argument: "step",
+        value: format!("{name:?}"),
+        allowed,
+    }
+}
+
+/// The machine's name, as `uname -n` says it.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok());
+    name.map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,109 @@
+//! The consistency check: every counter and state computed anew from the rows.
+
+use serde::Serialize;
+
+use super::{Store, StoreError};
+
+/// The checks of `sql/audit.sql`, with what each compares.
+const CHECKS: &[(&str, &str)] = &[
+    (
+        "attempts",
+        "each step has one record for each attempt that ended",
+    ),
+    (
+        "claims_without_worker",
+        "each claim belongs to a worker that is alive",
+    ),
+    (
+        "edges_without_steps",
+        "each edge joins two steps of its task",
+    ),
+    ("open_parents", "each pending step counts its open parents"),
+    (
+        "ready_steps",
+        "the claimable steps, and no others, are in the hot table",
+    ),
+    (
+        "started_before_parents",
+        "no step started before its parents completed",
+    ),
+    (
+        "step_history",
+        "each step's transitions form a chain that ends in its state",
+    ),
+    (
+        "task_counters",
+        "each task counts its steps by what they do",
+    ),
+    (
+        "task_history",
+        "each task's transitions form a chain that ends in its state",
+    ),
+    ("task_states", "each task's state follows from its steps"),
+];
+
+/// One check and how many rows break it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The check's name.
+    pub name: &'static str,
+    /// Nothing was found.
+    pub ok: bool,
+    /// Rows that break it.
+    pub found: i64,
+    /// The rule, and the first ids that break it.
+    pub detail: String,
+}
+
+/// The outcome of all checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// Nothing was found by any check.
+    pub ok: bool,
+    /// One entry a check.
+    pub checks: Vec<Check>,
+}
+
+impl Store {
+    pub(crate) async fn audit(&self) -> Result<Audit, StoreError> {
+        let findings = sqlx::query_file!("src/store/sql/audit.sql")
+            .fetch_all(&self.pool)
+            .await?;
+        let check = |&(name, rule): &(&'static str, &str)| {
+            let finding = findings.iter().find(|row| row.name == name);
+            let found = finding.map_or(0, |row| row.found);
+            let ids = finding
+                .map(|row| format!("; broken by {:?}", row.ids))
+                .unwrap_or_default();
+            Check {
+                name,
+                ok: found == 0,
+                found,
+                detail: format!("{rule}{ids}"),
+            }
+        };
+        let checks: Vec<_> = CHECKS.iter().map(check).collect();
+        Ok(Audit {
+            ok: checks.iter().all(|check| check.ok),
+            checks,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CHECKS;
+
+    #[test]
+    fn every_finding_of_the_query_is_a_check() {
+        let sql = include_str!("sql/audit.sql");
+        for (name, _) in CHECKS {
+            assert!(
+                sql.contains(&format!("SELECT '{name}'")),
+                "{name} is never found"
+            );
+        }
+        let named = sql.matches("SELECT '").count();
+        assert!(named >= CHECKS.len());
+    }
+}

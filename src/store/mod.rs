@@ -1,0 +1,146 @@
+//! Postgres: set-based statements, each in its own file under `sql/`, one transaction a batch.
+//! Knows rows and states, decides nothing.
+
+mod audit;
+pub(crate) mod claims;
+mod history;
+mod migrate;
+pub(crate) mod notify;
+mod sqlstate;
+pub(crate) mod steps;
+pub(crate) mod tasks;
+pub(crate) mod templates;
+pub(crate) mod workers;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+
+pub use audit::{Audit, Check};
+pub(crate) use claims::Picked;
+pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
+pub use migrate::{Migrated, SCHEMA_VERSION};
+pub(crate) use notify::Listener;
+pub use sqlstate::StoreError;
+pub(crate) use steps::{ChildRow, StepListRow, StepRow};
+pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
+pub(crate) use templates::TemplateListRow;
+pub(crate) use workers::{Beat, NewWorker};
+
+/// A transaction on the engine's schema.
+pub(crate) type Tx = Transaction<'static, Postgres>;
+
+/// How the statements of a pool are planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planning {
+    /// As the server is configured: reads, bulk submits.
+    Server,
+    /// Plans are made once and keep to indexes: the short statements of a worker, whose arrays
+    /// Postgres would otherwise plan anew each time, or scan whole tables for
+    /// (`docs/decisions/0004-plans.md`).
+    Fixed,
+}
+
+/// A pool of connections to one database.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+}
+
+impl Store {
+    /// Connects at once, so that a database that cannot be reached is noticed here.
+    pub(crate) async fn connect(
+        url: &str,
+        connections: u32,
+        timeout: Duration,
+        planning: Planning,
+    ) -> Result<Self, StoreError> {
+        let options = connect_options(url, planning)?;
+        reach(&options, timeout).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(timeout)
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, options })
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    pub(crate) async fn schema_version(&self) -> Result<u32, StoreError> {
+        migrate::version(&mut *self.pool.acquire().await?).await
+    }
+
+    pub(crate) async fn migrate(&self, target: u32) -> Result<Migrated, StoreError> {
+        migrate::migrate(&mut *self.pool.acquire().await?, target).await
+    }
+
+    pub(crate) async fn listen(&self) -> Result<Listener, StoreError> {
+        Listener::connect(&self.options).await
+    }
+
+    /// Closes every connection. One that comes back to the pool while the pool waits for it lies among
+    /// the idle ones only after these were closed, so they are closed until none is left.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+        while self.pool.size() > 0 {
+            self.pool.close().await;
+        }
+    }
+}
+
+/// Opens one connection: a pool would try until its timeout and then not say why.
+async fn reach(options: &PgConnectOptions, timeout: Duration) -> Result<(), StoreError> {
+    let unreachable = |why: String| {
+        let (host, port) = (options.get_host(), options.get_port());
+        let database = options.get_database().unwrap_or_default();
+        StoreError::Unavailable(format!("{host}:{port}/{database}: {why}").into())
+    };
+    match tokio::time::timeout(timeout, options.connect()).await {
+        Ok(Ok(connection)) => Ok(connection.close().await?),
+        Ok(Err(error)) => {
+            let why = error.to_string();
+            let error = StoreError::from(error);
+            Err(if error.is_unavailable() {
+                unreachable(why)
+            } else {
+                error
+            })
+        }
+        Err(_) => Err(unreachable(format!(
+            "no answer within {} ms",
+            timeout.as_millis()
+        ))),
+    }
+}
+
+fn connect_options(url: &str, planning: Planning) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| StoreError::Url(error.to_string()))?
+        .application_name("tasker_core");
+    Ok(match planning {
+        Planning::Server => options,
+        Planning::Fixed => options.options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
+            ("jit", "off"),
+        ]),
+    })
+}
+
+/// Postgres' `int` from a count that the schema keeps small.
+fn int(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// A count from Postgres' `int`, which the schema keeps from being negative.
+fn count(int: i32) -> u32 {
+    u32::try_from(int).unwrap_or(0)
+}

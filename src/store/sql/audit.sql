@@ -1,0 +1,114 @@
+-- Caller: doctor. Recomputes every counter and state from scratch; reads whole tables.
+WITH step AS (
+  SELECT s.*, r.workflow_step_id IS NOT NULL AS in_ready
+  FROM tasker_workflow_steps s
+  LEFT JOIN tasker_ready_steps r USING (workflow_step_id)
+), recount AS (
+  SELECT task_id,
+         count(*) AS total,
+         count(*) FILTER (WHERE state IN ('enqueued', 'in_progress')) AS runnable,
+         count(*) FILTER (WHERE state IN ('waiting_for_retry', 'waiting')) AS waiting,
+         count(*) FILTER (WHERE state = 'blocked') AS blocked,
+         count(*) FILTER (WHERE state = 'error') AS failed,
+         count(*) FILTER (WHERE state NOT IN ('complete', 'resolved_manually', 'skipped')) AS unfinished,
+         bool_or(attempts > 0) AS begun
+  FROM step
+  GROUP BY task_id
+), parents AS (
+  SELECT e.to_step_id,
+         count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')) AS open
+  FROM tasker_workflow_step_edges e
+  LEFT JOIN tasker_workflow_steps p ON p.workflow_step_id = e.from_step_id
+  GROUP BY e.to_step_id
+), step_chain AS (
+  SELECT workflow_step_id, from_state, to_state,
+         lag(to_state) OVER chain AS previous,
+         lead(to_state) OVER chain IS NULL AS last
+  FROM tasker_workflow_step_transitions
+  WINDOW chain AS (PARTITION BY workflow_step_id ORDER BY workflow_step_transition_id)
+), task_chain AS (
+  SELECT task_id, from_state, to_state,
+         lag(to_state) OVER chain AS previous,
+         lead(to_state) OVER chain IS NULL AS last
+  FROM tasker_task_transitions
+  WINDOW chain AS (PARTITION BY task_id ORDER BY task_transition_id)
+), attempt AS (
+  SELECT workflow_step_id, count(*) AS ended, max(attempt) AS newest,
+         count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded
+  FROM tasker_attempts
+  GROUP BY workflow_step_id
+), finding AS (
+  SELECT 'task_counters' AS name, t.task_id AS id
+  FROM tasker_tasks t LEFT JOIN recount r USING (task_id)
+  WHERE (t.total_steps, t.runnable_steps, t.waiting_steps, t.blocked_steps, t.failed_steps)
+        IS DISTINCT FROM (r.total::int, r.runnable::int, r.waiting::int, r.blocked::int, r.failed::int)
+  UNION ALL
+  SELECT 'task_states', t.task_id
+  FROM tasker_tasks t JOIN recount r USING (task_id)
+  WHERE NOT CASE t.state
+    WHEN 'pending' THEN NOT r.begun
+    WHEN 'in_progress' THEN r.runnable > 0
+    WHEN 'waiting' THEN r.runnable = 0 AND r.waiting > 0
+    WHEN 'blocked' THEN r.runnable + r.waiting = 0 AND r.blocked > 0
+    WHEN 'error' THEN r.runnable + r.waiting + r.blocked = 0 AND r.failed > 0
+    WHEN 'complete' THEN r.unfinished = 0
+    WHEN 'cancelled' THEN r.runnable + r.waiting + r.blocked = 0
+    ELSE true
+  END
+  UNION ALL
+  SELECT 'open_parents', s.workflow_step_id
+  FROM step s LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id
+  WHERE s.state = 'pending' AND s.open_parents IS DISTINCT FROM coalesce(p.open, 0)::int
+  UNION ALL
+  SELECT 'started_before_parents', s.workflow_step_id
+  FROM step s JOIN parents p ON p.to_step_id = s.workflow_step_id
+  WHERE p.open > 0 AND s.state NOT IN ('pending', 'cancelled', 'skipped')
+  UNION ALL
+  SELECT 'ready_steps', s.workflow_step_id
+  FROM step s
+  WHERE s.in_ready <> (s.state IN ('enqueued', 'waiting_for_retry'))
+  UNION ALL
+  SELECT 'ready_steps', r.workflow_step_id
+  FROM tasker_ready_steps r LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)
+  WHERE s.workflow_step_id IS NULL
+  UNION ALL
+  SELECT 'claims_without_worker', s.workflow_step_id
+  FROM step s LEFT JOIN tasker_workers w USING (worker_id)
+  WHERE s.worker_id IS NOT NULL AND coalesce(w.state NOT IN ('running', 'draining'), true)
+  UNION ALL
+  SELECT 'edges_without_steps', e.from_step_id
+  FROM tasker_workflow_step_edges e
+  WHERE NOT EXISTS (SELECT FROM tasker_workflow_steps s WHERE s.workflow_step_id = e.from_step_id)
+     OR NOT EXISTS (SELECT FROM tasker_workflow_steps s WHERE s.workflow_step_id = e.to_step_id)
+  UNION ALL
+  SELECT 'step_history', c.workflow_step_id
+  FROM step_chain c LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)
+  WHERE c.previous IS DISTINCT FROM c.from_state AND c.previous IS NOT NULL
+     OR c.previous IS NULL AND c.from_state NOT IN ('pending', 'enqueued')
+     OR c.last AND c.to_state IS DISTINCT FROM s.state
+  UNION ALL
+  SELECT 'step_history', s.workflow_step_id
+  FROM step s
+  WHERE s.state NOT IN ('pending', 'enqueued')
+    AND NOT EXISTS (SELECT FROM step_chain c WHERE c.workflow_step_id = s.workflow_step_id)
+  UNION ALL
+  SELECT 'task_history', c.task_id
+  FROM task_chain c LEFT JOIN tasker_tasks t USING (task_id)
+  WHERE c.previous IS DISTINCT FROM c.from_state AND c.previous IS NOT NULL
+     OR c.previous IS NULL AND c.from_state <> 'pending'
+     OR c.last AND c.to_state IS DISTINCT FROM t.state
+  UNION ALL
+  SELECT 'task_history', t.task_id
+  FROM tasker_tasks t
+  WHERE t.state <> 'pending' AND NOT EXISTS (SELECT FROM task_chain c WHERE c.task_id = t.task_id)
+  UNION ALL
+  SELECT 'attempts', s.workflow_step_id
+  FROM step s LEFT JOIN attempt a USING (workflow_step_id)
+  WHERE coalesce(a.ended, 0) <> s.attempts - (s.state = 'in_progress')::int
+     OR coalesce(a.newest, 0) <> coalesce(a.ended, 0)
+     OR coalesce(a.succeeded, 0) <> (s.state = 'complete')::int
+)
+SELECT name AS "name!", count(*) AS "found!", (array_agg(id ORDER BY id))[1:5] AS "ids!"
+FROM finding
+GROUP BY name
+ORDER BY name

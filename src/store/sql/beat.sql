@@ -1,0 +1,25 @@
+-- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
+-- there is to do: due steps, the next due time, a worker to bury. Indexes: primary key of workers,
+-- tasker_ready_steps_order, tasker_workers_alive.
+WITH beat AS (
+  UPDATE tasker_workers
+  SET heartbeat_at = statement_timestamp()
+  WHERE worker_id = $1 AND state IN ('running', 'draining')
+  RETURNING worker_id
+)
+SELECT EXISTS (SELECT FROM beat) AS "alive!",
+       (SELECT min(next.available_at)
+        FROM unnest($2::text[]) AS served (queue)
+        CROSS JOIN LATERAL (
+          SELECT r.available_at
+          FROM tasker_ready_steps r
+          WHERE r.queue = served.queue
+          ORDER BY r.available_at
+          LIMIT 1
+        ) AS next) AS next_available_at,
+       statement_timestamp() AS "now!",
+       EXISTS (
+         SELECT FROM tasker_workers w
+         WHERE w.state IN ('running', 'draining') AND w.worker_id <> $1
+           AND w.heartbeat_at < statement_timestamp() - w.dead_after_ms * interval '1 millisecond'
+       ) AS "somebody_died!"

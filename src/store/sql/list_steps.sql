@@ -1,0 +1,15 @@
+-- Caller: result and explain. Indexes: primary keys.
+SELECT s.workflow_step_id, s.state AS "state: StepState", s.attempts, s.failures, s.crashes,
+       s.worker_id, s.claimed_at, s.results::text AS results, r.available_at AS "available_at?", r.queue AS "queue?",
+       a.error::text AS error, a.execution_us AS "execution_us?",
+       a.claimed_at AS "attempt_claimed_at?", a.finished_at AS "attempt_finished_at?"
+FROM tasker_workflow_steps s
+LEFT JOIN tasker_ready_steps r ON r.workflow_step_id = s.workflow_step_id
+LEFT JOIN LATERAL (
+  SELECT * FROM tasker_attempts a
+  WHERE a.workflow_step_id = s.workflow_step_id
+  ORDER BY a.attempt DESC
+  LIMIT 1
+) AS a ON true
+WHERE s.workflow_step_id >= ($1::bigint << 20) AND s.workflow_step_id < (($1::bigint + 1) << 20)
+ORDER BY s.workflow_step_id

@@ -1,0 +1,25 @@
+-- Caller: status and list. Indexes: primary keys; tasker_tasks_unfinished for a state. The steps of a
+-- task lie side by side.
+SELECT t.task_id, n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
+       t.state AS "state: TaskState", t.total_steps, t.requested_at, t.started_at, t.finished_at,
+       t.initiator, t.source_system, t.reason, t.tags::text AS tags,
+       s.steps_by_state::text AS "steps_by_state!", s.attempts AS "attempts!"
+FROM tasker_tasks t
+JOIN tasker_named_tasks k USING (named_task_id)
+JOIN tasker_task_namespaces n USING (task_namespace_id)
+CROSS JOIN LATERAL (
+  SELECT jsonb_object_agg(c.state, c.steps) AS steps_by_state, sum(c.attempts)::bigint AS attempts
+  FROM (
+    SELECT w.state, count(*) AS steps, sum(w.attempts) AS attempts
+    FROM tasker_workflow_steps w
+    WHERE w.workflow_step_id >= (t.task_id << 20) AND w.workflow_step_id < ((t.task_id + 1) << 20)
+    GROUP BY w.state
+  ) AS c
+) AS s
+WHERE ($1::bigint IS NULL OR t.task_id = $1)
+  AND ($2::tasker_task_state IS NULL OR t.state = $2)
+  AND ($3::text IS NULL OR k.name = $3)
+  AND ($4::text IS NULL OR n.name = $4)
+  AND ($5::bigint IS NULL OR t.task_id < $5)
+ORDER BY t.task_id DESC
+LIMIT $6

@@ -1,0 +1,17 @@
+-- Caller: claims. Index: tasker_ready_steps_order, then primary keys. Locks: the rows of the hot
+-- table that nobody holds, so that workers never wait for one another.
+SELECT picked.workflow_step_id AS "workflow_step_id!", s.state AS "state!: StepState",
+       s.open_parents AS "open_parents!", s.attempts AS "attempts!", s.failures AS "failures!",
+       s.crashes AS "crashes!", s.worker_id, statement_timestamp() AS "now!",
+       t.state AS "task_state!: TaskState"
+FROM unnest($1::text[]) AS served (queue)
+CROSS JOIN LATERAL (
+  SELECT r.workflow_step_id
+  FROM tasker_ready_steps r
+  WHERE r.queue = served.queue AND r.available_at <= statement_timestamp()
+  ORDER BY r.available_at, r.workflow_step_id
+  LIMIT $2
+  FOR UPDATE SKIP LOCKED
+) AS picked
+JOIN tasker_workflow_steps s ON s.workflow_step_id = picked.workflow_step_id
+JOIN tasker_tasks t ON t.task_id = s.task_id

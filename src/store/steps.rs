@@ -1,0 +1,311 @@
+//! Steps: read under the lock of their tasks, and the one place that writes a decision.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, Tx, count, int};
+use crate::decision::{Decisions, StepChange, Timestamp};
+use crate::ids::{StepId, TaskId, WorkerId};
+use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+
+/// A step's row without its template's policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepRow {
+    pub(crate) id: StepId,
+    pub(crate) state: StepState,
+    pub(crate) open_parents: u32,
+    pub(crate) attempts: u32,
+    pub(crate) failures: u32,
+    pub(crate) crashes: u32,
+    pub(crate) worker: Option<WorkerId>,
+    /// The database's clock when the row was read.
+    pub(crate) now: Timestamp,
+}
+
+/// An observed step, or a child of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChildRow {
+    /// The observed step that this one is a child of; `None` for the observed step itself.
+    pub(crate) parent: Option<StepId>,
+    pub(crate) step: StepRow,
+}
+
+/// A step as people ask for it, with its last attempt.
+#[derive(Debug)]
+pub(crate) struct StepListRow {
+    pub(crate) workflow_step_id: i64,
+    pub(crate) state: StepState,
+    pub(crate) attempts: i32,
+    pub(crate) failures: i32,
+    pub(crate) crashes: i32,
+    pub(crate) worker_id: Option<i64>,
+    pub(crate) claimed_at: Option<DateTime<Utc>>,
+    pub(crate) results: Option<String>,
+    pub(crate) available_at: Option<DateTime<Utc>>,
+    pub(crate) queue: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) execution_us: Option<i64>,
+    pub(crate) attempt_claimed_at: Option<DateTime<Utc>>,
+    pub(crate) attempt_finished_at: Option<DateTime<Utc>>,
+}
+
+/// Says which queue a step goes to when it becomes claimable.
+pub(crate) type QueueOf<'a> = &'a (dyn Fn(StepId) -> String + Sync);
+
+macro_rules! step_row {
+    ($row:expr) => {
+        StepRow {
+            id: StepId($row.workflow_step_id),
+            state: $row.state,
+            open_parents: count($row.open_parents),
+            attempts: count($row.attempts),
+            failures: count($row.failures),
+            crashes: count($row.crashes),
+            worker: $row.worker_id.map(WorkerId),
+            now: $row.now,
+        }
+    };
+}
+pub(super) use step_row;
+
+/// The ended steps, and the children of those that succeeded.
+pub(crate) async fn read_ended(
+    tx: &mut Tx,
+    ended: &[StepId],
+    succeeded: &[StepId],
+) -> Result<Vec<ChildRow>, StoreError> {
+    let rows = sqlx::query_file!(
+        "src/store/sql/read_ended_steps.sql",
+        ended as &[StepId],
+        succeeded as &[StepId]
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ChildRow {
+            parent: row.parent_id.map(StepId),
+            step: step_row!(row),
+        })
+        .collect())
+}
+
+/// The steps of a task that have not ended; none of them can be claimed before the transaction ends.
+pub(crate) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+    sqlx::query_file!("src/store/sql/lock_ready_of_task.sql", task.0)
+        .fetch_all(&mut **tx)
+        .await?;
+    let rows = sqlx::query_file!("src/store/sql/read_open_steps.sql", task.0)
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| step_row!(row)).collect())
+}
+
+/// Writes a decision: each row only if it still is as it was read, all of them or none.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when a row was not as it had been read; the transaction must be rolled
+/// back then.
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    decisions: &Decisions,
+    queue_of: QueueOf<'_>,
+) -> Result<(), StoreError> {
+    let steps = StepColumns::new(&decisions.steps, queue_of);
+    let attempts = AttemptColumns::new(decisions);
+    let tasks = TaskColumns::new(decisions);
+    let written = sqlx::query_file!(
+        "src/store/sql/apply_decisions.sql",
+        &steps.ids as &[StepId],
+        &steps.from_states as &[StepState],
+        &steps.from_attempts,
+        &steps.from_workers as &[Option<WorkerId>],
+        &steps.to_states as &[StepState],
+        &steps.open_parents,
+        &steps.attempts,
+        &steps.failures,
+        &steps.crashes,
+        &steps.workers as &[Option<WorkerId>],
+        &steps.events as &[Option<StepEvent>],
+        &steps.available_at as &[Option<Timestamp>],
+        &steps.results as &[Option<&str>],
+        &steps.details as &[Option<&str>],
+        &steps.queues as &[Option<String>],
+        &attempts.ids as &[StepId],
+        &attempts.numbers,
+        &attempts.workers as &[WorkerId],
+        &attempts.outcomes as &[AttemptOutcome],
+        &attempts.execution_us as &[Option<i64>],
+        &attempts.errors as &[Option<&str>],
+        &tasks.ids as &[TaskId],
+        &tasks.from_states as &[TaskState],
+        &tasks.to_states as &[TaskState],
+        &tasks.runnable,
+        &tasks.waiting,
+        &tasks.blocked,
+        &tasks.failed,
+        &tasks.events as &[Option<TaskEvent>],
+        &tasks.details as &[Option<&str>],
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    all_written(decisions.steps.len(), written.steps)?;
+    all_written(decisions.tasks.len(), written.tasks)?;
+    all_written(steps.left_ready, written.left_ready)
+}
+
+fn all_written(expected: usize, written: i64) -> Result<(), StoreError> {
+    let written = usize::try_from(written).unwrap_or(0);
+    if written == expected {
+        Ok(())
+    } else {
+        Err(StoreError::Conflict { expected, written })
+    }
+}
+
+#[derive(Default)]
+struct StepColumns<'a> {
+    ids: Vec<StepId>,
+    from_states: Vec<StepState>,
+    from_attempts: Vec<i32>,
+    from_workers: Vec<Option<WorkerId>>,
+    to_states: Vec<StepState>,
+    open_parents: Vec<i32>,
+    attempts: Vec<i32>,
+    failures: Vec<i32>,
+    crashes: Vec<i32>,
+    workers: Vec<Option<WorkerId>>,
+    events: Vec<Option<StepEvent>>,
+    available_at: Vec<Option<Timestamp>>,
+    results: Vec<Option<&'a str>>,
+    details: Vec<Option<&'a str>>,
+    queues: Vec<Option<String>>,
+    left_ready: usize,
+}
+
+impl<'a> StepColumns<'a> {
+    fn new(changes: &'a [StepChange], queue_of: QueueOf<'_>) -> Self {
+        let mut columns = Self::default();
+        for change in changes {
+            columns.push(change, queue_of);
+        }
+        columns
+    }
+
+    fn push(&mut self, change: &'a StepChange, queue_of: QueueOf<'_>) {
+        let (before, after) = (&change.before, &change.after);
+        let enters_ready = after.state.is_claimable();
+        self.left_ready += usize::from(before.state.is_claimable() && !enters_ready);
+        self.ids.push(after.id);
+        self.from_states.push(before.state);
+        self.from_attempts.push(int(before.attempts));
+        self.from_workers.push(before.worker);
+        self.to_states.push(after.state);
+        self.open_parents.push(int(after.open_parents));
+        self.attempts.push(int(after.attempts));
+        self.failures.push(int(after.failures));
+        self.crashes.push(int(after.crashes));
+        self.workers.push(after.worker);
+        self.events.push(change.event);
+        self.available_at.push(change.available_at);
+        self.results.push(change.results.as_deref());
+        self.details.push(change.detail.as_deref());
+        self.queues.push(enters_ready.then(|| queue_of(after.id)));
+    }
+}
+
+#[derive(Default)]
+struct AttemptColumns<'a> {
+    ids: Vec<StepId>,
+    numbers: Vec<i32>,
+    workers: Vec<WorkerId>,
+    outcomes: Vec<AttemptOutcome>,
+    execution_us: Vec<Option<i64>>,
+    errors: Vec<Option<&'a str>>,
+}
+
+impl<'a> AttemptColumns<'a> {
+    fn new(decisions: &'a Decisions) -> Self {
+        let mut columns = Self::default();
+        for attempt in &decisions.attempts {
+            let micros = attempt.execution.map(|t| i64::try_from(t.as_micros()));
+            columns.ids.push(attempt.claim.step);
+            columns.numbers.push(int(attempt.claim.attempt));
+            columns.workers.push(attempt.claim.worker);
+            columns.outcomes.push(attempt.outcome);
+            columns
+                .execution_us
+                .push(micros.map(|us| us.unwrap_or(i64::MAX)));
+            columns.errors.push(attempt.error.as_deref());
+        }
+        columns
+    }
+}
+
+#[derive(Default)]
+struct TaskColumns<'a> {
+    ids: Vec<TaskId>,
+    from_states: Vec<TaskState>,
+    to_states: Vec<TaskState>,
+    runnable: Vec<i32>,
+    waiting: Vec<i32>,
+    blocked: Vec<i32>,
+    failed: Vec<i32>,
+    events: Vec<Option<TaskEvent>>,
+    details: Vec<Option<&'a str>>,
+}
+
+impl<'a> TaskColumns<'a> {
+    fn new(decisions: &'a Decisions) -> Self {
+        let mut columns = Self::default();
+        for change in &decisions.tasks {
+            columns.ids.push(change.after.id);
+            columns.from_states.push(change.before.state);
+            columns.to_states.push(change.after.state);
+            columns.runnable.push(int(change.after.runnable));
+            columns.waiting.push(int(change.after.waiting));
+            columns.blocked.push(int(change.after.blocked));
+            columns.failed.push(int(change.after.failed));
+            columns.events.push(change.event);
+            columns.details.push(change.detail.as_deref());
+        }
+        columns
+    }
+}
+
+impl Store {
+    /// The results of the direct parents of each step, by child and parent.
+    pub(crate) async fn parent_results(
+        &self,
+        steps: &[StepId],
+    ) -> Result<Vec<(StepId, StepId, Option<String>)>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/parent_results.sql", steps as &[StepId])
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                (
+                    StepId(row.to_step_id),
+                    StepId(row.from_step_id),
+                    row.results,
+                )
+            })
+            .collect())
+    }
+
+    /// The results of one step; `None` where there are none.
+    pub(crate) async fn step_results(&self, step: StepId) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query_file_scalar!("src/store/sql/step_results.sql", step.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.flatten())
+    }
+
+    pub(crate) async fn list_steps(&self, task: TaskId) -> Result<Vec<StepListRow>, StoreError> {
+        Ok(
+            sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
+                .fetch_all(&self.pool)
+                .await?,
+        )
+    }
+}

@@ -1,0 +1,173 @@
+//! Tasks: written whole, locked before anything of theirs changes, read for people.
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, Tx, count, int};
+use crate::decision::Task;
+use crate::ids::{TaskId, TemplateId};
+use crate::state::{StepState, TaskState};
+
+/// A locked task and its template.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskRow {
+    pub(crate) task: Task,
+    pub(crate) template: TemplateId,
+}
+
+/// Tasks of one template that are to be written, as columns.
+#[derive(Debug, Default)]
+pub(crate) struct NewTasks<'a> {
+    pub(crate) template: i32,
+    pub(crate) initiator: Option<&'a str>,
+    pub(crate) source_system: Option<&'a str>,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) tags: Option<&'a str>,
+    pub(crate) step_indexes: Vec<i32>,
+    pub(crate) named_step_ids: Vec<i32>,
+    pub(crate) states: Vec<StepState>,
+    pub(crate) open_parents: Vec<i32>,
+    pub(crate) edges_from: Vec<i32>,
+    pub(crate) edges_to: Vec<i32>,
+    pub(crate) ready_indexes: Vec<i32>,
+    pub(crate) ready_queues: Vec<String>,
+}
+
+/// What a worker needs of a task to execute its steps.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskContextRow {
+    pub(crate) task: TaskId,
+    pub(crate) template: TemplateId,
+    pub(crate) context: String,
+}
+
+/// Which tasks to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskFilter {
+    pub(crate) task: Option<TaskId>,
+    pub(crate) state: Option<TaskState>,
+    pub(crate) name: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) before: Option<TaskId>,
+    pub(crate) limit: i64,
+}
+
+/// A task as people ask for it.
+#[derive(Debug)]
+pub(crate) struct TaskListRow {
+    pub(crate) task_id: i64,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) state: TaskState,
+    pub(crate) total_steps: i32,
+    pub(crate) requested_at: DateTime<Utc>,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) initiator: Option<String>,
+    pub(crate) source_system: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) tags: Option<String>,
+    pub(crate) steps_by_state: String,
+    pub(crate) attempts: i64,
+}
+
+macro_rules! task_row {
+    ($row:expr) => {
+        TaskRow {
+            template: TemplateId($row.named_task_id),
+            task: Task {
+                id: TaskId($row.task_id),
+                state: $row.state,
+                runnable: count($row.runnable_steps),
+                waiting: count($row.waiting_steps),
+                blocked: count($row.blocked_steps),
+                failed: count($row.failed_steps),
+            },
+        }
+    };
+}
+
+/// Locks the tasks, in the order of their ids, waiting for each.
+pub(crate) async fn lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/lock_tasks.sql", ids as &[TaskId])
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| task_row!(row)).collect())
+}
+
+/// Locks those of the tasks that nobody holds.
+pub(crate) async fn lock_free(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/lock_free_tasks.sql", ids as &[TaskId])
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| task_row!(row)).collect())
+}
+
+/// Writes one task for each context, with its steps and edges.
+pub(crate) async fn create(
+    tx: &mut Tx,
+    new: &NewTasks<'_>,
+    contexts: &[String],
+) -> Result<Vec<TaskId>, StoreError> {
+    let total = int(u32::try_from(new.step_indexes.len()).unwrap_or(u32::MAX));
+    let runnable = int(u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX));
+    let ids = sqlx::query_file_scalar!(
+        "src/store/sql/create_tasks.sql",
+        new.template,
+        total,
+        runnable,
+        new.initiator,
+        new.source_system,
+        new.reason,
+        new.tags,
+        contexts,
+        &new.step_indexes,
+        &new.named_step_ids,
+        new.states.as_slice() as &[StepState],
+        &new.open_parents,
+        &new.edges_from,
+        &new.edges_to,
+        &new.ready_indexes,
+        &new.ready_queues,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(ids.into_iter().map(TaskId).collect())
+}
+
+impl Store {
+    pub(crate) async fn task_contexts(
+        &self,
+        ids: &[TaskId],
+    ) -> Result<Vec<TaskContextRow>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/task_contexts.sql", ids as &[TaskId])
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| TaskContextRow {
+                task: TaskId(row.task_id),
+                template: TemplateId(row.named_task_id),
+                context: row.context,
+            })
+            .collect())
+    }
+
+    pub(crate) async fn list_tasks(
+        &self,
+        filter: &TaskFilter,
+    ) -> Result<Vec<TaskListRow>, StoreError> {
+        Ok(sqlx::query_file_as!(
+            TaskListRow,
+            "src/store/sql/list_tasks.sql",
+            filter.task as Option<TaskId>,
+            filter.state as Option<TaskState>,
+            filter.name.as_deref(),
+            filter.namespace.as_deref(),
+            filter.before as Option<TaskId>,
+            filter.limit,
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}

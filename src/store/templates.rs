@@ -1,0 +1,158 @@
+//! Templates: one immutable row a version, with a row a step for those who read SQL.
+
+use super::{Store, StoreError, Tx};
+use crate::ids::TemplateId;
+
+/// A version that is stored already.
+#[derive(Debug)]
+pub(crate) struct StoredTemplate {
+    pub(crate) id: TemplateId,
+    pub(crate) configuration: String,
+    /// A task was made from it.
+    pub(crate) used: bool,
+}
+
+/// A version in a list.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct TemplateListRow {
+    pub(crate) template_id: i32,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) description: Option<String>,
+    pub(crate) steps: i64,
+}
+
+/// A version by its names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TemplateKey<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+}
+
+/// The steps of a version, as columns.
+#[derive(Debug)]
+pub(crate) struct NamedSteps {
+    pub(crate) indexes: Vec<i32>,
+    pub(crate) names: Vec<String>,
+    pub(crate) queues: Vec<String>,
+}
+
+/// Locks the version if it is stored.
+pub(crate) async fn lock(
+    tx: &mut Tx,
+    key: TemplateKey<'_>,
+) -> Result<Option<StoredTemplate>, StoreError> {
+    let row = sqlx::query_file!(
+        "src/store/sql/lock_template.sql",
+        key.namespace,
+        key.name,
+        key.version
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| StoredTemplate {
+        id: TemplateId(row.named_task_id),
+        configuration: row.configuration,
+        used: row.used,
+    }))
+}
+
+/// Writes a version; `None` when another process was faster.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    key: TemplateKey<'_>,
+    description: Option<&str>,
+    configuration: &str,
+) -> Result<Option<TemplateId>, StoreError> {
+    sqlx::query_file!("src/store/sql/insert_namespace.sql", key.namespace)
+        .execute(&mut **tx)
+        .await?;
+    let id = sqlx::query_file_scalar!(
+        "src/store/sql/insert_template.sql",
+        key.namespace,
+        key.name,
+        key.version,
+        description,
+        configuration,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(TemplateId))
+}
+
+/// Replaces a version that no task was made from.
+pub(crate) async fn replace(
+    tx: &mut Tx,
+    id: TemplateId,
+    description: Option<&str>,
+    configuration: &str,
+) -> Result<(), StoreError> {
+    sqlx::query_file!(
+        "src/store/sql/replace_template.sql",
+        id.0,
+        description,
+        configuration
+    )
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query_file!("src/store/sql/delete_named_steps.sql", id.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes the steps of a version.
+pub(crate) async fn insert_steps(
+    tx: &mut Tx,
+    id: TemplateId,
+    steps: &NamedSteps,
+) -> Result<(), StoreError> {
+    sqlx::query_file!(
+        "src/store/sql/insert_named_steps.sql",
+        id.0,
+        &steps.indexes,
+        &steps.names,
+        &steps.queues
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// The stored versions of a template.
+    pub(crate) async fn template_versions(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/find_template.sql", namespace, name)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (TemplateId(row.named_task_id), row.version))
+            .collect())
+    }
+
+    /// A version's normalised JSON and the ids of its steps, in their order.
+    pub(crate) async fn load_template(
+        &self,
+        id: TemplateId,
+    ) -> Result<Option<(String, Vec<i32>)>, StoreError> {
+        let row = sqlx::query_file!("src/store/sql/load_template.sql", id.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.map(|row| (row.configuration, row.named_step_ids)))
+    }
+
+    pub(crate) async fn list_templates(&self) -> Result<Vec<TemplateListRow>, StoreError> {
+        Ok(
+            sqlx::query_file_as!(TemplateListRow, "src/store/sql/list_templates.sql")
+                .fetch_all(&self.pool)
+                .await?,
+        )
+    }
+}

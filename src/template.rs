@@ -1,0 +1,322 @@
+//! Templates: a named, versioned workflow as data, checked completely before anything uses it.
+//!
+//! A template is read from JSON (YAML and the Ruby DSL are turned into it), and every fault is
+//! reported with the path of the key, the value seen and the values allowed. Unknown keys are
+//! refused. A key with the value null counts as left out, except `depends_on_step` and
+//! `depends_on_steps`.
+//!
+//! | key of the template | default | allowed |
+//! |---|---|---|
+//! | `name` | needed | 1 to 128 bytes, no control characters; `/` is fine |
+//! | `namespace_name` | `default` | 1 to 64 bytes, no control characters |
+//! | `version` | `0.1.0` | a semantic version of at most 64 bytes |
+//! | `description` | none | at most 4096 bytes |
+//! | `schema` | none: any object | a JSON Schema for contexts, without references to the outside |
+//! | `queue` | `default` | 1 to 64 bytes, no control characters |
+//! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
+//! | `module_namespace` | none | Ruby module put before each `handler_class` |
+//! | `default_dependent_system` | none | `dependent_system` of steps that name none |
+//! | `named_steps` | none | the only names that steps may have |
+//! | `task_handler_class`, `concurrent`, `custom_events` | | accepted for older templates and dropped |
+//!
+//! | key of a step | default | allowed |
+//! |---|---|---|
+//! | `name` | needed | 1 to 512 bytes, unique in the template |
+//! | `handler_class` | needed | 1 to 255 bytes; `::` in front keeps `module_namespace` away |
+//! | `description` | none | at most 4096 bytes |
+//! | `depends_on_step`, `depends_on_steps` | none | names of other steps, each once, no circle |
+//! | `queue` | the template's | 1 to 64 bytes, no control characters |
+//! | `default_retryable` | true | true or false |
+//! | `default_retry_limit` | 3 | attempts in all, 0 to 1000; 0 counts as 1 |
+//! | `skippable` | false | true or false |
+//! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
+//! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed` |
+//! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000 |
+//! | `retry.max_seconds` | 300.0, or the base if larger | at least the base, at most 2592000 |
+//! | `retry.jitter` | 0.1 | 0.0 to 1.0 |
+//! | `handler_config` | `{}` | an object |
+//! | `dependent_system` | the template's | 1 to 64 bytes, no control characters |
+//! | `custom_events` | | accepted for older templates and dropped |
+
+mod error;
+mod parse;
+mod schema;
+mod section;
+mod steps;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jsonschema::Validator;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+pub use error::TemplateError;
+pub use schema::{ContextError, Violation};
+
+use crate::graph::Graph;
+use crate::json::JsonLimits;
+use crate::retry_policy::{Backoff, RetryPolicy};
+
+/// One step of a template.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepTemplate {
+    /// Name, unique within the template.
+    pub name: String,
+    /// Class that executes the step, with its module and without `::` in front.
+    pub handler_class: String,
+    /// What the step is for.
+    pub description: Option<String>,
+    /// Names of the steps that it waits for, in the order given.
+    pub depends_on_steps: Vec<String>,
+    /// Which workers may claim it.
+    pub queue: String,
+    /// Whether, how often and when it is tried again.
+    pub retry_policy: RetryPolicy,
+    /// Whether it may be left out.
+    pub skippable: bool,
+    /// How long one attempt may take; nothing for as long as it likes.
+    pub timeout: Option<Duration>,
+    /// Handed to the handler as it is.
+    pub handler_config: Map<String, Value>,
+    /// The outside system that it talks to.
+    pub dependent_system: Option<String>,
+}
+
+impl Serialize for StepTemplate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        StepJson::from(self).serialize(serializer)
+    }
+}
+
+/// The keys of a step in the order of the normalised form.
+#[derive(Serialize)]
+struct StepJson<'a> {
+    name: &'a str,
+    handler_class: &'a str,
+    description: Option<&'a str>,
+    depends_on_steps: &'a [String],
+    queue: &'a str,
+    default_retryable: bool,
+    default_retry_limit: u32,
+    skippable: bool,
+    timeout_seconds: Option<f64>,
+    retry: RetryJson,
+    handler_config: &'a Map<String, Value>,
+    dependent_system: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RetryJson {
+    backoff: Backoff,
+    base_seconds: f64,
+    max_seconds: f64,
+    jitter: f64,
+}
+
+impl<'a> From<&'a StepTemplate> for StepJson<'a> {
+    fn from(step: &'a StepTemplate) -> Self {
+        StepJson {
+            name: &step.name,
+            handler_class: &step.handler_class,
+            description: step.description.as_deref(),
+            depends_on_steps: &step.depends_on_steps,
+            queue: &step.queue,
+            default_retryable: step.retry_policy.retryable,
+            default_retry_limit: step.retry_policy.limit,
+            skippable: step.skippable,
+            timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),
+            retry: RetryJson::from(&step.retry_policy),
+            handler_config: &step.handler_config,
+            dependent_system: step.dependent_system.as_deref(),
+        }
+    }
+}
+
+impl From<&RetryPolicy> for RetryJson {
+    fn from(policy: &RetryPolicy) -> Self {
+        RetryJson {
+            backoff: policy.backoff,
+            base_seconds: policy.base.as_secs_f64(),
+            max_seconds: policy.cap.as_secs_f64(),
+            jitter: policy.jitter,
+        }
+    }
+}
+
+/// What a template says; two templates are the same if this is.
+#[derive(Debug, PartialEq, Serialize)]
+struct Content {
+    namespace_name: String,
+    name: String,
+    version: String,
+    description: Option<String>,
+    schema: Option<Value>,
+    queue: String,
+    step_templates: Vec<StepTemplate>,
+}
+
+/// A named, versioned workflow: a graph of steps. Immutable and valid.
+///
+/// # Examples
+/// ```
+/// use tasker_core::template::TaskTemplate;
+///
+/// let template = TaskTemplate::from_json(
+///     r#"{"name": "reconcile", "namespace_name": "billing", "version": "1.2.0", "step_templates": [
+///         {"name": "load", "handler_class": "Billing::Load"},
+///         {"name": "post", "handler_class": "Billing::Post", "depends_on_step": "load"}]}"#,
+/// )?;
+/// assert_eq!(template.steps()[1].depends_on_steps, ["load"]);
+/// assert_eq!(template.step_index("post"), Some(1));
+/// assert_eq!(template.graph().parents(1), [0]);
+/// assert_eq!(TaskTemplate::from_json(&template.to_json())?, template);
+/// # Ok::<(), tasker_core::template::TemplateError>(())
+/// ```
+#[derive(Debug)]
+pub struct TaskTemplate {
+    content: Content,
+    graph: Graph,
+    index: HashMap<String, u32>,
+    validator: Option<Validator>,
+}
+
+impl PartialEq for TaskTemplate {
+    fn eq(&self, other: &Self) -> bool {
+        self.content == other.content
+    }
+}
+
+impl Serialize for TaskTemplate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.content.serialize(serializer)
+    }
+}
+
+impl TaskTemplate {
+    /// Reads and checks a template of at most 64 MiB of JSON, normalised at most 64 MiB as
+    /// well. Takes time proportional to its length. A key that stands twice in one object counts with its last value.
+    ///
+    /// # Errors
+    /// [`TemplateError`] for the first fault found.
+    ///
+    /// # Examples
+    /// ```
+    /// use tasker_core::template::TaskTemplate;
+    ///
+    /// let error = TaskTemplate::from_json(r#"{"name": "x", "steps": []}"#).unwrap_err();
+    /// assert_eq!(error.to_string(), "steps is not a known key; did you mean \"step_templates\"?");
+    /// ```
+    pub fn from_json(text: &str) -> Result<TaskTemplate, TemplateError> {
+        parse::template(text, JsonLimits::TEMPLATE)
+    }
+
+    /// Puts checked parts together.
+    fn assemble(content: Content, graph: Graph, validator: Option<Validator>) -> TaskTemplate {
+        let names = content.step_templates.iter().map(|step| step.name.clone());
+        let index = names.zip(0..).collect();
+        TaskTemplate {
+            content,
+            graph,
+            index,
+            validator,
+        }
+    }
+
+    /// The namespace, such as `billing`.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.content.namespace_name
+    }
+
+    /// The name, unique together with namespace and version.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.content.name
+    }
+
+    /// The semantic version, such as `1.2.0`.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.content.version
+    }
+
+    /// What the workflow is for.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.content.description.as_deref()
+    }
+
+    /// The JSON Schema of contexts.
+    #[must_use]
+    pub fn schema(&self) -> Option<&Value> {
+        self.content.schema.as_ref()
+    }
+
+    /// The queue of steps that name none.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.content.queue
+    }
+
+    /// The steps in the order given; a step's position is its number in [`TaskTemplate::graph`].
+    #[must_use]
+    pub fn steps(&self) -> &[StepTemplate] {
+        &self.content.step_templates
+    }
+
+    /// Which step waits for which, by position.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The position of the step called `name`.
+    #[must_use]
+    pub fn step_index(&self, name: &str) -> Option<u32> {
+        self.index.get(name).copied()
+    }
+
+    /// Checks the JSON text of a new task's context: at most 1 MiB and 64 levels, an object, and
+    /// as the schema says. A property that the schema does not mention is fine unless the schema
+    /// forbids it, and `format` is a remark unless the schema's draft makes it a rule.
+    ///
+    /// # Errors
+    /// [`ContextError`] with every violation, at most 20.
+    ///
+    /// # Examples
+    /// ```
+    /// use tasker_core::template::TaskTemplate;
+    ///
+    /// let template = TaskTemplate::from_json(
+    ///     r#"{"name": "ship", "schema": {"properties": {"order_id": {"type": "integer"}}},
+    ///         "step_templates": [{"name": "a", "handler_class": "A"}]}"#,
+    /// )
+    /// .unwrap();
+    /// assert!(template.validate_context(r#"{"order_id": 7, "gift": true}"#).is_ok());
+    /// assert!(template.validate_context(r#"{"order_id": "7"}"#).is_err());
+    /// ```
+    pub fn validate_context(&self, context: &str) -> Result<(), ContextError> {
+        schema::validate(self.validator.as_ref(), context)
+    }
+
+    /// The normalised form: every key with its value, defaults filled in, always in the same
+    /// order, so that equal templates give equal texts.
+    ///
+    /// # Examples
+    /// ```
+    /// use tasker_core::template::TaskTemplate;
+    ///
+    /// let text = r#"{"step_templates": [{"handler_class": "A", "name": "a"}], "name": "x"}"#;
+    /// let json = TaskTemplate::from_json(text)?.to_json();
+    /// assert!(json.starts_with(r#"{"namespace_name":"default","name":"x","version":"0.1.0","#));
+    /// # Ok::<(), tasker_core::template::TemplateError>(())
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.content).expect("keys are text and numbers are finite")
+    }
+}
+
+#[cfg(test)]
+mod tests;

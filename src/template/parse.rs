@@ -1,0 +1,137 @@
+//! From JSON text to a template: the keys of the template itself.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::error::TemplateError;
+use super::section::Section;
+use super::steps::{Common, LONGEST_STEP_NAME, Steps};
+use super::{Content, TaskTemplate, schema};
+use crate::json::{self, JsonLimits};
+
+type Result<T> = std::result::Result<T, TemplateError>;
+
+const KEYS: [&str; 13] = [
+    "name",
+    "namespace_name",
+    "version",
+    "description",
+    "schema",
+    "queue",
+    "step_templates",
+    "module_namespace",
+    "task_handler_class",
+    "default_dependent_system",
+    "named_steps",
+    "concurrent",
+    "custom_events",
+];
+
+const LONGEST_TASK_NAME: usize = 128;
+const LONGEST_NAMESPACE: usize = 64;
+const LONGEST_VERSION: usize = 64;
+
+/// Longest name of a queue, in bytes.
+pub(super) const LONGEST_QUEUE: usize = 64;
+
+/// Longest name of a system that a step depends on, in bytes.
+pub(super) const LONGEST_SYSTEM: usize = 64;
+
+/// Longest name of a class or module, in bytes.
+pub(super) const LONGEST_CLASS: usize = 255;
+
+/// Longest description, in bytes.
+pub(super) const LONGEST_DESCRIPTION: usize = 4096;
+
+const VERSION_ALLOWED: &str = "a semantic version of at most 64 bytes, as text, such as \"1.2.0\"";
+
+/// Reads a template that is within `limits`, both as given and normalised.
+pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
+    let mut section = Section::open(String::new(), read(text, limits)?, &KEYS)?;
+    let name = section.required_word("name", LONGEST_TASK_NAME)?;
+    let namespace_name = section.word("namespace_name", LONGEST_NAMESPACE)?;
+    let version = version(&mut section)?;
+    let description = section.text("description", 0..=LONGEST_DESCRIPTION)?;
+    let schema = section.take("schema");
+    let validator = schema.as_ref().map(schema::compile).transpose()?;
+    check_unused(&mut section)?;
+    let common = common(&mut section)?;
+    let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
+    let content = Content {
+        namespace_name: namespace_name.unwrap_or_else(|| "default".to_owned()),
+        name,
+        version,
+        description,
+        schema,
+        queue: common.queue,
+        step_templates,
+    };
+    check_size(&content, limits.max_bytes)?;
+    Ok(TaskTemplate::assemble(content, graph, validator))
+}
+
+fn read(text: &str, limits: JsonLimits) -> Result<Value> {
+    json::check(text, limits)
+        .and_then(|()| serde_json::from_str(text).map_err(|error| json::syntax_error(text, &error)))
+        .map_err(|error| {
+            TemplateError::problem("template", format!("is refused: {error}"), "a JSON object")
+        })
+}
+
+/// Refuses a template whose normalised form, with all defaults filled in, could not be read again.
+fn check_size(content: &Content, allowed: usize) -> Result<()> {
+    let mut size = Size(0);
+    serde_json::to_writer(&mut size, content).expect("keys are text and a size takes any bytes");
+    if size.0 <= allowed {
+        return Ok(());
+    }
+    let problem = format!("is {} bytes with all defaults filled in", size.0);
+    let allowed = format!("at most {allowed}: split the work into several templates");
+    Err(TemplateError::problem("template", problem, allowed))
+}
+
+/// Counts the bytes written to it.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn version(section: &mut Section) -> Result<String> {
+    let Some(version) = section.take("version") else {
+        return Ok("0.1.0".to_owned());
+    };
+    version
+        .as_str()
+        .filter(|text| text.len() <= LONGEST_VERSION && semver::Version::parse(text).is_ok())
+        .map(str::to_owned)
+        .ok_or_else(|| TemplateError::value("version", &version, VERSION_ALLOWED))
+}
+
+/// Keys that older templates carry and that decide nothing here must at least make sense.
+fn check_unused(section: &mut Section) -> Result<()> {
+    section.flag("concurrent", true)?;
+    section.list("custom_events")?;
+    section.word("task_handler_class", LONGEST_CLASS)?;
+    Ok(())
+}
+
+fn common(section: &mut Section) -> Result<Common> {
+    let named_steps = section.texts("named_steps", 1..=LONGEST_STEP_NAME)?;
+    Ok(Common {
+        queue: section
+            .word("queue", LONGEST_QUEUE)?
+            .unwrap_or_else(|| "default".to_owned()),
+        dependent_system: section.word("default_dependent_system", LONGEST_SYSTEM)?,
+        module_namespace: section.word("module_namespace", LONGEST_CLASS)?,
+        named_steps: named_steps.map(HashSet::from_iter),
+    })
+}

@@ -1,0 +1,293 @@
+//! The steps of a template: their keys, and the graph they form.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::StepTemplate;
+use super::error::TemplateError;
+use super::parse::{LONGEST_CLASS, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM};
+use super::section::{self, Section};
+use crate::graph::{Graph, GraphError};
+use crate::retry_policy::{Backoff, RetryPolicy};
+use crate::suggest;
+
+type Result<T> = std::result::Result<T, TemplateError>;
+
+const KEYS: [&str; 14] = [
+    "name",
+    "handler_class",
+    "description",
+    "depends_on_step",
+    "depends_on_steps",
+    "queue",
+    "default_retryable",
+    "default_retry_limit",
+    "skippable",
+    "timeout_seconds",
+    "retry",
+    "handler_config",
+    "dependent_system",
+    "custom_events",
+];
+
+const RETRY_KEYS: [&str; 4] = ["backoff", "base_seconds", "max_seconds", "jitter"];
+
+/// Longest name of a step, in bytes.
+pub(super) const LONGEST_STEP_NAME: usize = 512;
+
+const MOST_ATTEMPTS: u32 = 1000;
+
+const NO_STEPS: &str = "a list of at least one step";
+
+/// What a template says for all its steps.
+pub(super) struct Common {
+    /// Queue of steps that name none.
+    pub(super) queue: String,
+    /// Dependent system of steps that name none.
+    pub(super) dependent_system: Option<String>,
+    /// Ruby module of the handler classes.
+    pub(super) module_namespace: Option<String>,
+    /// The only names that steps may have.
+    pub(super) named_steps: Option<HashSet<String>>,
+}
+
+/// The steps in their order, not yet known to form a graph.
+pub(super) struct Steps {
+    steps: Vec<StepTemplate>,
+    /// For each step, whether its first parent came from `depends_on_step`.
+    has_single_parent: Vec<bool>,
+}
+
+impl Steps {
+    /// Reads `step_templates`.
+    pub(super) fn read(template: &mut Section, common: &Common) -> Result<Steps> {
+        let list = template.list("step_templates")?;
+        let list = list.ok_or_else(|| TemplateError::missing("step_templates", NO_STEPS))?;
+        if list.is_empty() {
+            return Err(TemplateError::value(
+                "step_templates",
+                &Value::from(list),
+                NO_STEPS,
+            ));
+        }
+        let mut all = Steps {
+            steps: Vec::new(),
+            has_single_parent: Vec::new(),
+        };
+        for (index, value) in list.into_iter().enumerate() {
+            let name = value.get("name").and_then(Value::as_str).map(str::to_owned);
+            let step = all.add(format!("step_templates[{index}]"), value, common);
+            step.map_err(|error| error.in_step(name.as_deref()))?;
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, path: String, value: Value, common: &Common) -> Result<()> {
+        let mut section = Section::open(path, value, &KEYS)?;
+        let name = name(&mut section, common)?;
+        let handler_class = handler_class(&mut section, common)?;
+        let (depends_on_steps, has_single_parent) = parents(&mut section)?;
+        let queue = section.word("queue", LONGEST_QUEUE)?;
+        let dependent_system = section.word("dependent_system", LONGEST_SYSTEM)?;
+        section.list("custom_events")?;
+        self.has_single_parent.push(has_single_parent);
+        self.steps.push(StepTemplate {
+            name,
+            handler_class,
+            description: section.text("description", 0..=LONGEST_DESCRIPTION)?,
+            depends_on_steps,
+            queue: queue.unwrap_or_else(|| common.queue.clone()),
+            retry_policy: retry_policy(&mut section)?,
+            skippable: section.flag("skippable", false)?,
+            timeout: section.seconds("timeout_seconds")?,
+            handler_config: section.object("handler_config")?,
+            dependent_system: dependent_system.or_else(|| common.dependent_system.clone()),
+        });
+        Ok(())
+    }
+
+    /// Builds the graph that the steps' parents describe.
+    pub(super) fn connect(self) -> Result<(Vec<StepTemplate>, Graph)> {
+        let steps = self.steps.iter().map(|step| {
+            (
+                step.name.as_str(),
+                step.depends_on_steps.iter().map(String::as_str),
+            )
+        });
+        let graph = Graph::from_parents(steps).map_err(|error| self.refusal(&error))?;
+        Ok((self.steps, graph))
+    }
+
+    /// Says at which key the graph is wrong.
+    fn refusal(&self, error: &GraphError) -> TemplateError {
+        match error {
+            GraphError::DuplicateName {
+                name,
+                first,
+                second,
+            } => TemplateError::value(
+                format!("step_templates[{second}].name"),
+                &Value::from(name.as_str()),
+                format!("a name that no other step has (step_templates[{first}] has this one)"),
+            ),
+            GraphError::UnknownParent {
+                node,
+                parent,
+                suggestion,
+            } => self
+                .wrong_parent(node, parent, 0, "the name of a step of this template")
+                .suggest(suggestion.as_deref()),
+            GraphError::SelfEdge { node } => self.wrong_parent(
+                node,
+                node,
+                0,
+                "other steps; a step that waits for itself could never start",
+            ),
+            GraphError::DuplicateEdge { node, parent } => {
+                self.wrong_parent(node, parent, 1, "each parent once")
+            }
+            GraphError::Cycle { path } => {
+                let mut refusal = self.wrong_parent(
+                    &path[1],
+                    &path[0],
+                    0,
+                    "steps that do not wait for each other in a circle",
+                );
+                refusal.problem = format!("{} ({error})", refusal.problem).into();
+                refusal
+            }
+            GraphError::Empty
+            | GraphError::UnknownIndex { .. }
+            | GraphError::TooManyNodes { .. }
+            | GraphError::TooManyEdges { .. } => {
+                TemplateError::problem("step_templates", format!("is refused: {error}"), NO_STEPS)
+            }
+        }
+    }
+
+    /// The error that `child` may not name `parent`, or not once more after `before` times.
+    fn wrong_parent(
+        &self,
+        child: &str,
+        parent: &str,
+        before: usize,
+        allowed: &str,
+    ) -> TemplateError {
+        let index = self
+            .steps
+            .iter()
+            .position(|step| step.name == child)
+            .unwrap_or_default();
+        let parents = self.steps[index].depends_on_steps.iter().enumerate();
+        let place = parents.filter(|(_, name)| *name == parent).nth(before);
+        let place = place.map_or(0, |(place, _)| place);
+        let key = match (self.has_single_parent[index], place) {
+            (true, 0) => "depends_on_step".to_owned(),
+            (single, place) => format!("depends_on_steps[{}]", place - usize::from(single)),
+        };
+        let key = format!("step_templates[{index}].{key}");
+        TemplateError::value(key, &Value::from(parent), allowed).in_step(Some(child))
+    }
+}
+
+fn name(section: &mut Section, common: &Common) -> Result<String> {
+    let name = section.required_text("name", 1..=LONGEST_STEP_NAME)?;
+    match &common.named_steps {
+        Some(known) if !known.contains(&name) => {
+            let meant = suggest::nearest(&name, known.iter().map(String::as_str));
+            let key = section.key("name");
+            Err(
+                TemplateError::value(key, &Value::from(name.as_str()), "one of named_steps")
+                    .suggest(meant),
+            )
+        }
+        Some(_) | None => Ok(name),
+    }
+}
+
+/// The class with its module. `::` in front says that the name is complete.
+fn handler_class(section: &mut Section, common: &Common) -> Result<String> {
+    let class = section.required_word("handler_class", LONGEST_CLASS)?;
+    let full = match (&common.module_namespace, class.strip_prefix("::")) {
+        (_, Some(complete)) => complete.to_owned(),
+        (None, None) => class,
+        (Some(module), None) => {
+            let prefix = format!("{}::", module.trim_start_matches("::"));
+            if class.starts_with(&prefix) {
+                class
+            } else {
+                prefix + &class
+            }
+        }
+    };
+    section::text(Value::from(full), 1..=LONGEST_CLASS, || {
+        section.key("handler_class")
+    })
+}
+
+/// The parents, and whether the first came from `depends_on_step`. Null is refused here: a step
+/// that starts too early because a list was forgotten is worse than an error.
+fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
+    let single = section.take_even_null("depends_on_step");
+    let key = || section.key("depends_on_step");
+    let single = single.map(|name| section::text(name, 1..=LONGEST_STEP_NAME, key));
+    let mut parents: Vec<String> = single.into_iter().collect::<Result<_>>()?;
+    let has_single = !parents.is_empty();
+    section.refuse_null(
+        "depends_on_steps",
+        "a list of names of steps; leave the key out for none",
+    )?;
+    parents.extend(
+        section
+            .texts("depends_on_steps", 1..=LONGEST_STEP_NAME)?
+            .unwrap_or_default(),
+    );
+    Ok((parents, has_single))
+}
+
+fn retry_policy(section: &mut Section) -> Result<RetryPolicy> {
+    let defaults = RetryPolicy::default();
+    let retry = Value::Object(section.object("retry")?);
+    let mut retry = Section::open(section.key("retry"), retry, &RETRY_KEYS)?;
+    let base = retry.seconds("base_seconds")?.unwrap_or(defaults.base);
+    Ok(RetryPolicy {
+        retryable: section.flag("default_retryable", defaults.retryable)?,
+        limit: section.integer("default_retry_limit", 0..=MOST_ATTEMPTS, defaults.limit)?,
+        backoff: backoff(&mut retry)?,
+        base,
+        cap: cap(&mut retry, base)?,
+        jitter: retry.fraction("jitter", defaults.jitter)?,
+    })
+}
+
+fn backoff(retry: &mut Section) -> Result<Backoff> {
+    let Some(value) = retry.take("backoff") else {
+        return Ok(Backoff::default());
+    };
+    value.as_str().and_then(Backoff::from_word).ok_or_else(|| {
+        let words = Backoff::ALL.map(Backoff::as_str);
+        let meant = value
+            .as_str()
+            .and_then(|word| suggest::nearest(word, words));
+        TemplateError::value(retry.key("backoff"), &value, words.join(", ")).suggest(meant)
+    })
+}
+
+/// A cap that is not given is never below the base.
+fn cap(retry: &mut Section, base: Duration) -> Result<Duration> {
+    match retry.seconds("max_seconds")? {
+        None => Ok(RetryPolicy::default().cap.max(base)),
+        Some(cap) if cap >= base => Ok(cap),
+        Some(cap) => {
+            let allowed = format!("at least base_seconds, which is {}", base.as_secs_f64());
+            let cap = Value::from(cap.as_secs_f64());
+            Err(TemplateError::value(
+                retry.key("max_seconds"),
+                &cap,
+                allowed,
+            ))
+        }
+    }
+}

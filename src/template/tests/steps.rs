@@ -1,0 +1,444 @@
+use super::*;
+
+#[test]
+fn a_step_name_may_be_any_text_of_512_bytes() {
+    assert_eq!(
+        first_step(&json!({"name": " a, (b)/\n c"})).name,
+        " a, (b)/\n c"
+    );
+    assert!(step(&json!({"name": "s".repeat(512)})).is_ok());
+    assert_refused(
+        step(&json!({"name": "s".repeat(513)})),
+        "step_templates[0].name",
+        "1 to 512 bytes",
+    );
+    assert_refused(
+        step(&json!({"name": ""})),
+        "step_templates[0].name",
+        "1 to 512 bytes",
+    );
+}
+
+#[test]
+fn a_handler_class_is_needed() {
+    assert_refused(
+        step(&json!({"handler_class": null})),
+        "step_templates[0].handler_class",
+        "is missing",
+    );
+    assert_refused(
+        step(&json!({"handler_class": "c".repeat(256)})),
+        "step_templates[0].handler_class",
+        "1 to 255 bytes",
+    );
+}
+
+#[test]
+fn module_namespace_goes_before_a_class_once() {
+    let class = |module: &str, class: &str| {
+        let template = with(
+            &json!({"module_namespace": module}),
+            &json!({"handler_class": class}),
+        );
+        read(&template).expect("valid").steps()[0]
+            .handler_class
+            .clone()
+    };
+    assert_eq!(class("Billing", "Load"), "Billing::Load");
+    assert_eq!(class("Billing", "Billing::Load"), "Billing::Load");
+    assert_eq!(class("Billing", "BillingLoad"), "Billing::BillingLoad");
+    assert_eq!(class("Billing", "::Load"), "Load");
+    assert_eq!(class("::Billing", "Load"), "Billing::Load");
+    assert_eq!(
+        first_step(&json!({"handler_class": "::A::B"})).handler_class,
+        "A::B"
+    );
+    assert_refused(
+        step(&json!({"handler_class": "::"})),
+        "step_templates[0].handler_class",
+        "1 to 255 bytes",
+    );
+}
+
+#[test]
+fn a_class_with_its_module_is_no_longer_than_a_class() {
+    let template = with(
+        &json!({"module_namespace": "M".repeat(250)}),
+        &json!({"handler_class": "Loader"}),
+    );
+    assert_refused(
+        read(&template),
+        "step_templates[0].handler_class",
+        "1 to 255 bytes",
+    );
+}
+
+#[test]
+fn one_parent_and_a_list_of_parents_are_put_together() {
+    let list = json!([
+        {"name": "a", "handler_class": "A"}, {"name": "b", "handler_class": "A"}, {"name": "c", "handler_class": "A"},
+        {"name": "d", "handler_class": "A", "depends_on_step": "b", "depends_on_steps": ["c", "a"]},
+    ]);
+    let template = steps(&list).expect("valid");
+    assert_eq!(template.steps()[3].depends_on_steps, ["b", "c", "a"]);
+    assert_eq!(template.graph().parents(3), [1, 2, 0]);
+    assert!(
+        template
+            .to_json()
+            .contains(r#""depends_on_steps":["b","c","a"]"#)
+    );
+}
+
+#[test]
+fn a_forgotten_list_of_parents_is_not_taken_for_none() {
+    assert_refused(
+        step(&json!({"depends_on_steps": null})),
+        "step_templates[0].depends_on_steps",
+        "is null",
+    );
+    assert_refused(
+        step(&json!({"depends_on_step": null})),
+        "step_templates[0].depends_on_step",
+        "is null",
+    );
+    assert_refused(
+        step(&json!({"depends_on_steps": "b"})),
+        "step_templates[0].depends_on_steps",
+        "is \"b\"; allowed: a list",
+    );
+    assert_refused(
+        step(&json!({"depends_on_steps": ["b", 1]})),
+        "step_templates[0].depends_on_steps[1]",
+        "is 1",
+    );
+    assert!(step(&json!({"depends_on_steps": []})).is_ok());
+}
+
+#[test]
+fn an_unknown_parent_is_named_with_its_key_and_the_step_that_was_meant() {
+    let list = json!([
+        {"name": "load", "handler_class": "A"},
+        {"name": "ship", "handler_class": "A", "depends_on_steps": ["load", "laod"]},
+    ]);
+    let error = steps(&list).expect_err("unknown parent");
+    assert_eq!(
+        error.to_string(),
+        r#"step_templates[1].depends_on_steps[1] (step "ship") is "laod"; did you mean "load"?"#
+    );
+    assert_eq!(error.value.as_deref(), Some("\"laod\""));
+    let one = steps(&json!([{"name": "load", "handler_class": "A", "depends_on_step": "zebra"}]));
+    assert_refused(
+        one,
+        "step_templates[0].depends_on_step",
+        "allowed: the name of a step of this template",
+    );
+}
+
+#[test]
+fn a_parent_is_named_once() {
+    let twice = |keys: Value| {
+        let mut child = json!({"name": "b", "handler_class": "A"});
+        put(&mut child, &keys);
+        steps(&json!([{"name": "a", "handler_class": "A"}, child]))
+    };
+    let both = twice(json!({"depends_on_step": "a", "depends_on_steps": ["a"]}));
+    assert_refused(
+        both,
+        "step_templates[1].depends_on_steps[0]",
+        "is \"a\"; allowed: each parent once",
+    );
+    let list = twice(json!({"depends_on_steps": ["a", "a"]}));
+    assert_refused(
+        list,
+        "step_templates[1].depends_on_steps[1]",
+        "each parent once",
+    );
+}
+
+#[test]
+fn a_step_does_not_wait_for_itself() {
+    let result = step(&json!({"depends_on_steps": ["a"]}));
+    assert_refused(
+        result,
+        "step_templates[0].depends_on_steps[0]",
+        "could never start",
+    );
+}
+
+#[test]
+fn a_name_is_used_once() {
+    let list = json!([{"name": "a", "handler_class": "A"}, {"name": "b", "handler_class": "A"}, {"name": "a", "handler_class": "A"}]);
+    assert_refused(
+        steps(&list),
+        "step_templates[2].name",
+        "is \"a\"; allowed: a name that no other step has (step_templates[0] has this one)",
+    );
+}
+
+#[test]
+fn a_circle_is_shown_with_the_key_that_closes_it() {
+    let list = json!([
+        {"name": "a", "handler_class": "A", "depends_on_step": "c"},
+        {"name": "b", "handler_class": "A", "depends_on_step": "a"},
+        {"name": "c", "handler_class": "A", "depends_on_steps": ["b"]},
+    ]);
+    let error = steps(&list).expect_err("circle");
+    assert!(
+        error.to_string().contains(r#""a" -> "b" -> "c" -> "a""#),
+        "{error}"
+    );
+    assert_eq!(&*error.key, "step_templates[1].depends_on_step");
+    assert_eq!(error.value.as_deref(), Some("\"a\""));
+}
+
+#[test]
+fn at_least_one_step_is_needed() {
+    assert_refused(
+        steps(&json!([])),
+        "step_templates",
+        "is []; allowed: a list of at least one step",
+    );
+    assert_refused(read(&json!({"name": "x"})), "step_templates", "is missing");
+    assert_refused(
+        steps(&json!({})),
+        "step_templates",
+        "is {}; allowed: a list",
+    );
+}
+
+#[test]
+fn attempts_are_an_integer_from_0_to_1000() {
+    for value in [
+        json!(-1),
+        json!(1001),
+        json!(2.5),
+        json!("3"),
+        json!(4_294_967_299_u64),
+    ] {
+        let result = step(&json!({"default_retry_limit": value}));
+        assert_refused(
+            result,
+            "step_templates[0].default_retry_limit",
+            "allowed: an integer from 0 to 1000",
+        );
+    }
+    assert_eq!(
+        first_step(&json!({"default_retry_limit": 0}))
+            .retry_policy
+            .limit,
+        0
+    );
+    assert_eq!(
+        first_step(&json!({"default_retry_limit": 1000}))
+            .retry_policy
+            .limit,
+        1000
+    );
+}
+
+#[test]
+fn switches_are_true_or_false() {
+    for key in ["default_retryable", "skippable"] {
+        let result = step(&json!({key: "yes"}));
+        assert_refused(
+            result,
+            &format!("step_templates[0].{key}"),
+            "is \"yes\"; allowed: true or false",
+        );
+    }
+    assert!(first_step(&json!({"skippable": true})).skippable);
+    assert!(
+        !first_step(&json!({"default_retryable": false}))
+            .retry_policy
+            .retryable
+    );
+}
+
+#[test]
+fn a_timeout_is_above_zero_and_at_most_30_days() {
+    for value in [
+        json!(0),
+        json!(-1),
+        json!(2_592_000.5),
+        json!("10"),
+        json!(1e-12),
+    ] {
+        let result = step(&json!({"timeout_seconds": value}));
+        assert_refused(
+            result,
+            "step_templates[0].timeout_seconds",
+            "more than 0 and at most 2592000 (30 days)",
+        );
+    }
+    assert_eq!(
+        first_step(&json!({"timeout_seconds": 2_592_000})).timeout,
+        Some(Duration::from_secs(2_592_000))
+    );
+    assert_eq!(first_step(&json!({"timeout_seconds": null})).timeout, None);
+    assert_eq!(
+        first_step(&json!({"timeout_seconds": 0.25})).timeout,
+        Some(Duration::from_millis(250))
+    );
+}
+
+#[test]
+fn the_kinds_of_backoff_are_three() {
+    for (word, kind) in [
+        ("exponential", Backoff::Exponential),
+        ("linear", Backoff::Linear),
+        ("fixed", Backoff::Fixed),
+    ] {
+        assert_eq!(
+            first_step(&json!({"retry": {"backoff": word}}))
+                .retry_policy
+                .backoff,
+            kind
+        );
+    }
+    let key = "step_templates[0].retry.backoff";
+    assert_refused(
+        step(&json!({"retry": {"backoff": "exponental"}})),
+        key,
+        "did you mean \"exponential\"?",
+    );
+    assert_refused(
+        step(&json!({"retry": {"backoff": 2}})),
+        key,
+        "allowed: exponential, linear, fixed",
+    );
+}
+
+#[test]
+fn delays_are_above_zero_and_the_cap_is_not_below_the_base() {
+    let key = "step_templates[0].retry.base_seconds";
+    assert_refused(
+        step(&json!({"retry": {"base_seconds": 0}})),
+        key,
+        "more than 0",
+    );
+    let result = step(&json!({"retry": {"base_seconds": 10, "max_seconds": 9.5}}));
+    assert_refused(
+        result,
+        "step_templates[0].retry.max_seconds",
+        "is 9.5; allowed: at least base_seconds, which is 10",
+    );
+    let result = step(&json!({"retry": {"max_seconds": 0.5}}));
+    assert_refused(result, "step_templates[0].retry.max_seconds", "which is 1");
+    let equal = first_step(&json!({"retry": {"base_seconds": 10, "max_seconds": 10}})).retry_policy;
+    assert_eq!(equal.base, equal.cap);
+}
+
+#[test]
+fn a_base_above_the_default_cap_raises_the_cap() {
+    let policy = first_step(&json!({"retry": {"base_seconds": 400}})).retry_policy;
+    assert_eq!(policy.cap, Duration::from_secs(400));
+    let policy = first_step(&json!({"retry": {"base_seconds": 4}})).retry_policy;
+    assert_eq!(policy.cap, Duration::from_secs(300));
+}
+
+#[test]
+fn jitter_is_a_share() {
+    for value in [json!(-0.1), json!(1.0001), json!("0.1")] {
+        let result = step(&json!({"retry": {"jitter": value}}));
+        assert_refused(
+            result,
+            "step_templates[0].retry.jitter",
+            "allowed: a number from 0.0 to 1.0",
+        );
+    }
+    let jitter = |value| {
+        first_step(&json!({"retry": {"jitter": value}}))
+            .retry_policy
+            .jitter
+            .to_bits()
+    };
+    assert_eq!(jitter(0), 0.0_f64.to_bits());
+    assert_eq!(jitter(1), 1.0_f64.to_bits());
+}
+
+#[test]
+fn handler_config_is_an_object() {
+    assert_refused(
+        step(&json!({"handler_config": [1]})),
+        "step_templates[0].handler_config",
+        "is [1]; allowed: an object",
+    );
+    assert_eq!(
+        first_step(&json!({"handler_config": null})).handler_config,
+        Map::new()
+    );
+}
+
+#[test]
+fn a_dependent_system_comes_from_the_step_or_the_template() {
+    let list = json!([{"name": "a", "handler_class": "A"}, {"name": "b", "handler_class": "B", "dependent_system": "own"}]);
+    let template =
+        json!({"name": "x", "default_dependent_system": "ledger", "step_templates": list});
+    let template = read(&template).expect("valid");
+    assert_eq!(
+        template.steps()[0].dependent_system.as_deref(),
+        Some("ledger")
+    );
+    assert_eq!(template.steps()[1].dependent_system.as_deref(), Some("own"));
+    assert_refused(
+        top(&json!({"default_dependent_system": 1})),
+        "default_dependent_system",
+        "is 1",
+    );
+}
+
+#[test]
+fn named_steps_lists_every_step() {
+    assert!(top(&json!({"named_steps": ["a", "b"]})).is_ok());
+    let result = read(&with(
+        &json!({"named_steps": ["load", "ship"]}),
+        &json!({"name": "laod"}),
+    ));
+    assert_refused(
+        result,
+        "step_templates[0].name",
+        "is \"laod\"; did you mean \"load\"?",
+    );
+    assert_refused(
+        top(&json!({"named_steps": []})),
+        "step_templates[0].name",
+        "allowed: one of named_steps",
+    );
+    assert_refused(
+        top(&json!({"named_steps": ["a", 1]})),
+        "named_steps[1]",
+        "is 1",
+    );
+}
+
+#[test]
+fn steps_are_found_by_name() {
+    let list = json!([{"name": "a", "handler_class": "A"}, {"name": "b", "handler_class": "A"}]);
+    let template = steps(&list).expect("valid");
+    assert_eq!(template.step_index("b"), Some(1));
+    assert_eq!(template.step_index("c"), None);
+}
+
+#[test]
+fn a_template_may_have_60_000_steps() {
+    let step = |index: usize| {
+        let parents: Vec<String> = (1..=3)
+            .filter_map(|back| index.checked_sub(back))
+            .map(|parent| format!("s{parent}"))
+            .collect();
+        json!({"name": format!("s{index}"), "handler_class": "A", "depends_on_steps": parents})
+    };
+    let list: Vec<Value> = (0..60_000).map(step).collect();
+    let template = steps(&Value::from(list)).expect("valid");
+    assert_eq!(template.graph().edge_count(), 60_000 * 3 - 6);
+    assert_eq!(template.step_index("s59999"), Some(59_999));
+}
+
+#[test]
+fn a_step_takes_the_queue_of_the_template_unless_it_has_its_own() {
+    let list = json!([{"name": "a", "handler_class": "A"}, {"name": "b", "handler_class": "B", "queue": "own"}]);
+    let template =
+        read(&json!({"name": "x", "queue": "slow", "step_templates": list})).expect("valid");
+    assert_eq!(template.steps()[0].queue, "slow");
+    assert_eq!(template.steps()[1].queue, "own");
+}
