@@ -1,0 +1,332 @@
+//! Tasks from submit to their end, on a real Postgres, with workers of this process.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::common::{Database, diamond, fail, fan, hands, single, stop, succeed, take};
+use serde_json::json;
+use tasker_core::{Error, StepState, TaskState};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diamond_runs_parents_first_and_hands_their_results_down() {
+    let db = Database::migrated().await;
+    db.template(&diamond()).await;
+    let task = db.submit("diamond", 1).await[0];
+    let worker = db.worker(2).await;
+    let a = take(&worker);
+    assert_eq!(
+        (&*a.context, a.parents.as_deref()),
+        (r#"{"order": 7}"#, None)
+    );
+    succeed(&worker, &a, r#"{"sum":1}"#);
+    let (b, c) = (take(&worker), take(&worker));
+    assert_eq!(b.parents.as_deref(), Some(r#"{"a":{"sum": 1}}"#));
+    succeed(&worker, &b, "2");
+    succeed(&worker, &c, "null");
+    let d = take(&worker);
+    assert_eq!(d.parents.as_deref(), Some(r#"{"b":2,"c":null}"#));
+    assert_eq!(
+        worker.results_of(task, "a").await.unwrap().as_deref(),
+        Some(r#"{"sum": 1}"#)
+    );
+    succeed(&worker, &d, "[]");
+    let status = db.wait_for(task, TaskState::Complete).await;
+    assert_eq!((status.steps_total, status.attempts_total), (4, 4));
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_workers_share_many_tasks_and_run_each_step_once() {
+    let db = Database::migrated().await;
+    db.template(&fan(60)).await;
+    let tasks = db.submit("fan", 10).await;
+    let (one, two) = (db.worker(3).await, db.worker(3).await);
+    let (hands_one, hands_two) = (hands(&one, 3), hands(&two, 3));
+    for task in &tasks {
+        db.wait_for(*task, TaskState::Complete).await;
+    }
+    let mut done = stop(one, hands_one).await;
+    done.extend(stop(two, hands_two).await);
+    let steps: BTreeSet<_> = done.iter().map(|delivery| delivery.claim.step).collect();
+    assert_eq!((done.len(), steps.len()), (620, 620));
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_step_is_tried_again_when_its_delay_is_over() {
+    let db = Database::migrated().await;
+    db.template(&single(
+        &json!({ "retry": { "base_seconds": 0.15, "jitter": 0.0 } }),
+    ))
+    .await;
+    let task = db.submit("single", 1).await[0];
+    let worker = db.worker(1).await;
+    let first = take(&worker);
+    fail(&worker, &first, "retryable");
+    let again = take(&worker);
+    assert_eq!(again.claim.attempt, 2);
+    succeed(&worker, &again, "1");
+    db.wait_for(task, TaskState::Complete).await;
+    let waited = "SELECT (extract(epoch FROM b.claimed_at - a.finished_at) * 1000)::bigint \
+                  FROM tasker_attempts a, tasker_attempts b WHERE a.attempt = 1 AND b.attempt = 2";
+    let waited = db.count(waited).await;
+    assert!((150..2_000).contains(&waited), "{waited} ms");
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_ends_in_error_once_nothing_else_can_run() {
+    let db = Database::migrated().await;
+    db.template(&diamond()).await;
+    let task = db.submit("diamond", 1).await[0];
+    let worker = db.worker(2).await;
+    succeed(&worker, &take(&worker), "1");
+    let (b, c) = (take(&worker), take(&worker));
+    fail(&worker, &b, "permanent");
+    succeed(&worker, &c, "1");
+    db.wait_for(task, TaskState::Error).await;
+    let why = db.client.explain(task, Some("d")).await.unwrap();
+    assert_eq!(
+        why.steps[0].summary,
+        "cannot start: its parent b is in error"
+    );
+    let why = db.client.explain(task, Some("b")).await.unwrap();
+    assert_eq!(
+        why.steps[0].summary,
+        "failed for good in attempt 1: CardDeclined: no funds"
+    );
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_completion_after_a_rescue_changes_nothing() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let task = db.submit("single", 1).await[0];
+    let sleeper = db
+        .worker_with(json!({ "heartbeat_interval_ms": 600_000, "dead_after_ms": 1_200_000 }))
+        .await;
+    let lost = take(&sleeper);
+    db.run("UPDATE tasker_workers SET heartbeat_at = now() - interval '1 hour'")
+        .await;
+    let rescuer = db.worker(1).await;
+    let again = take(&rescuer);
+    assert_eq!(
+        (again.claim.step, again.claim.attempt),
+        (lost.claim.step, 2)
+    );
+    succeed(&sleeper, &lost, r#""late""#);
+    succeed(&rescuer, &again, r#""kept""#);
+    db.wait_for(task, TaskState::Complete).await;
+    let result = db.client.result(task).await.unwrap();
+    assert_eq!(result.steps[0].results.as_ref().unwrap().get(), r#""kept""#);
+    db.wait_for_count(
+        "SELECT count(*) FROM tasker_workers WHERE state = 'dead'",
+        1,
+    )
+    .await;
+    let died = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'worker_died' AND attempt = 1";
+    assert_eq!(db.count(died).await, 1);
+    sleeper.stop(Duration::ZERO).await.unwrap();
+    assert_eq!(sleeper.stats().stale, 1);
+    stop(rescuer, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_taken_for_dead_goes_on_under_another_id() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let worker = db.worker(1).await;
+    let first = worker.id();
+    db.run("UPDATE tasker_workers SET state = 'dead', stopped_at = now()")
+        .await;
+    db.wait_for_count(
+        "SELECT count(*) FROM tasker_workers WHERE state = 'running'",
+        1,
+    )
+    .await;
+    let task = db.submit("single", 1).await[0];
+    succeed(&worker, &take(&worker), "1");
+    db.wait_for(task, TaskState::Complete).await;
+    assert_ne!(worker.id(), first);
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_takes_too_long_is_ended_in_the_database() {
+    let db = Database::migrated().await;
+    let keys = json!({ "timeout_seconds": 0.1, "default_retry_limit": 2, "retry": { "base_seconds": 0.01 } });
+    db.template(&single(&keys)).await;
+    let task = db.submit("single", 1).await[0];
+    let worker = db.worker(2).await;
+    let (first, second) = (take(&worker), take(&worker));
+    assert_eq!((first.claim.attempt, second.claim.attempt), (1, 2));
+    db.wait_for(task, TaskState::Error).await;
+    succeed(&worker, &first, "1");
+    succeed(&worker, &second, "1");
+    assert_eq!(worker.stats().stale, 2);
+    let timeouts = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'timeout'";
+    assert_eq!(db.count(timeouts).await, 2);
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_refuses_what_runs_and_what_is_ready() {
+    let db = Database::migrated().await;
+    db.template(&diamond()).await;
+    let task = db.submit("diamond", 1).await[0];
+    let worker = db.worker(1).await;
+    succeed(&worker, &take(&worker), "1");
+    let running = take(&worker);
+    let status = db
+        .client
+        .cancel(task, "mara", Some("order withdrawn"))
+        .await
+        .unwrap();
+    assert_eq!(status.state, TaskState::Cancelled);
+    succeed(&worker, &running, "1");
+    let again = db.client.cancel(task, "mara", None).await.unwrap_err();
+    assert!(matches!(again, Error::Transition { .. }), "{again}");
+    stop(worker, vec![]).await;
+    assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps").await, 0);
+    let why = db.client.explain(task, None).await.unwrap().summary;
+    assert!(
+        why.starts_with("cancelled by mara (order withdrawn), "),
+        "{why}"
+    );
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_gives_back_what_no_handler_began_and_interrupts_the_rest() {
+    let db = Database::migrated().await;
+    db.template(&fan(8)).await;
+    db.submit("fan", 1).await;
+    let worker = db.worker(4).await;
+    succeed(&worker, &take(&worker), "1");
+    let running = take(&worker);
+    db.wait_for_count(
+        "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'",
+        4,
+    )
+    .await;
+    worker.drain();
+    db.wait_for_count(
+        "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'",
+        1,
+    )
+    .await;
+    let stopped = worker.stop(Duration::from_millis(20)).await.unwrap();
+    assert_eq!(
+        (stopped.finished, stopped.given_back, stopped.interrupted),
+        (1, 3, 1)
+    );
+    let attempts = "SELECT sum(attempts) FROM tasker_workflow_steps WHERE state = 'enqueued'";
+    assert_eq!(db.count(attempts).await, 1);
+    let of_running = format!(
+        "SELECT count(*) FROM tasker_attempts WHERE outcome = 'interrupted' AND workflow_step_id = {}",
+        running.claim.step
+    );
+    assert_eq!(db.count(&of_running).await, 1);
+    assert!(matches!(
+        worker.stop(Duration::ZERO).await,
+        Err(Error::Closed(_))
+    ));
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_claims_from_its_queues_only() {
+    let db = Database::migrated().await;
+    db.template(&json!({ "name": "queues", "step_templates": [
+        { "name": "slow", "handler_class": "A", "queue": "slow" },
+        { "name": "quick", "handler_class": "A", "queue": "quick" },
+    ]}))
+    .await;
+    let task = db.submit("queues", 1).await[0];
+    let worker = db.worker_with(json!({ "queues": ["quick"] })).await;
+    let quick = take(&worker);
+    assert_eq!(quick.claim.step, task.step(1));
+    succeed(&worker, &quick, "1");
+    db.wait_for_count("SELECT count(*) FROM tasker_attempts", 1)
+        .await;
+    let why = db
+        .client
+        .explain(task, Some("slow"))
+        .await
+        .unwrap()
+        .steps
+        .remove(0);
+    assert_eq!(why.state, StepState::Enqueued);
+    assert!(
+        why.summary
+            .contains(r#"no live worker serves the queue "slow""#),
+        "{}",
+        why.summary
+    );
+    let all = db.worker(1).await;
+    succeed(&all, &take(&all), "1");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(worker, vec![]).await;
+    stop(all, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_connections_lose_no_step_and_run_none_twice() {
+    let db = Database::migrated().await;
+    db.template(&fan(200)).await;
+    let tasks = db.submit("fan", 5).await;
+    let worker = db.worker(4).await;
+    let hands = hands(&worker, 4);
+    for _ in 0..20 {
+        db.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name = 'tasker_core' AND pid <> pg_backend_pid()",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    for task in tasks {
+        db.wait_for_count(
+            &format!(
+                "SELECT count(*) FROM tasker_tasks WHERE task_id = {task} AND state = 'complete'"
+            ),
+            1,
+        )
+        .await;
+    }
+    let done = stop(worker, hands).await;
+    let steps: BTreeSet<_> = done.iter().map(|delivery| delivery.claim.step).collect();
+    assert_eq!((done.len(), steps.len()), (1010, 1010));
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_that_cannot_be_stored_are_refused_and_the_attempt_stays_open() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let task = db.submit("single", 1).await[0];
+    let worker = db.worker(1).await;
+    let step = take(&worker);
+    let claim = step.claim;
+    for results in [
+        "{",
+        r#""\u0000""#,
+        &"[".repeat(1_000),
+        &format!("{:?}", "x".repeat(2 << 20)),
+    ] {
+        let refused = worker.succeed(claim.step, claim.attempt, Duration::ZERO, results);
+        assert!(matches!(refused, Err(Error::Json { .. })), "{refused:?}");
+    }
+    succeed(&worker, &step, r#"{"total": 12345678901234567890123}"#);
+    db.wait_for(task, TaskState::Complete).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}

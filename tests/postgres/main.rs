@@ -1,0 +1,6 @@
+//! The engine on a real Postgres: `TASKER_TEST_DATABASE_URL` names the server, `bin/test rust` starts one.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+mod engine;
+mod store;
