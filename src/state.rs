@@ -373,6 +373,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_about_the_machines_lists_every_transition_and_no_other() {
+        let page = include_str!("../docs/state_machines.md");
+        let steps = STEP_TRANSITIONS
+            .iter()
+            .map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
+        let tasks = TASK_TRANSITIONS
+            .iter()
+            .map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
+        let rows: Vec<_> = steps.chain(tasks).collect();
+        let listed = page.lines().filter(|line| {
+            let last = line.rsplit('|').nth(1).map(str::trim).unwrap_or_default();
+            StepState::parse(last).is_some() || TaskState::parse(last).is_some()
+        });
+        assert_eq!(listed.collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
     fn nothing_leads_out_of_a_terminal_state() {
         assert!(STEP_TRANSITIONS.iter().all(|row| !row.0.is_terminal()));
         assert!(TASK_TRANSITIONS.iter().all(|row| !row.0.is_terminal()));
