@@ -383,8 +383,10 @@ mod tests {
             .map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
         let rows: Vec<_> = steps.chain(tasks).collect();
         let listed = page.lines().filter(|line| {
-            let last = line.rsplit('|').nth(1).map(str::trim).unwrap_or_default();
-            StepState::parse(last).is_some() || TaskState::parse(last).is_some()
+            let cells: Vec<_> = line.split('|').map(str::trim).collect();
+            let is_state =
+                |name: &str| StepState::parse(name).is_some() || TaskState::parse(name).is_some();
+            cells.len() == 5 && is_state(cells[3])
         });
         assert_eq!(listed.collect::<Vec<_>>(), rows);
     }

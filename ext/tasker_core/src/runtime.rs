@@ -95,9 +95,10 @@ pub(crate) fn block_on<T>(
 ) -> Result<T, Error> {
     let handle = handle(ruby)?;
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    // Entered until the future is dropped: an interrupted one still holds a connection to give back.
+    let _entered = handle.enter();
     let mut future = pin!(future);
     let result = wait(ruby, |interrupt: &Interrupt| {
-        let _entered = handle.enter();
         let mut context = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
