@@ -12,11 +12,13 @@ require "rbconfig"
 # one the build happens in the folder `target` beside the Makefile, which is deleted by the install:
 # some 600 MB that nobody needs again.
 #
-# RUBY must not be exported: the build script of rb-sys watches it, so that a build that was begun
-# in one way (rake, gem, cargo) would start from nothing in another.
+# What build scripts of crates watch must be the same however a build is started (rake, gem, cargo),
+# or each way would begin from nothing: RUBY is not passed on, and neither is SOURCE_DATE_EPOCH, which
+# RubyGems sets to the time of the installation.
 class CargoMakefile
   TEMPLATE = <<~'MAKEFILE'
     .DEFAULT_GOAL := all
+    unexport SOURCE_DATE_EPOCH
 
     CARGO ?= %<cargo>s
     RB_SYS_CARGO_PROFILE ?= release
@@ -81,6 +83,8 @@ class CargoMakefile
   end
 
   def cargo
+    return ENV.fetch("CARGO") if ENV.key?("CARGO")
+
     folders = ENV.fetch("PATH", "").split(File::PATH_SEPARATOR) << File.join(Dir.home, ".cargo", "bin")
     programs = folders.map { |folder| File.join(folder, "cargo#{config("EXEEXT")}") }
     programs.find { |path| File.executable?(path) } ||

@@ -94,14 +94,14 @@ impl Inbox {
         loop {
             {
                 let mut state = self.lock();
+                if state.closed {
+                    return Batch::Closed;
+                }
                 if !state.deliveries.is_empty() {
                     let batch = max.min(state.deliveries.len());
                     let taken: Vec<_> = state.deliveries.drain(..batch).collect();
                     take(&taken);
                     return Batch::Steps(taken);
-                }
-                if state.closed {
-                    return Batch::Closed;
                 }
                 if interrupt.is_raised() {
                     return Batch::Steps(Vec::new());
@@ -123,14 +123,13 @@ impl Inbox {
 
     fn pop_now(&self, max: usize, take: impl Fn(&[Delivery])) -> Batch {
         let mut state = self.lock();
+        if state.closed {
+            return Batch::Closed;
+        }
         let batch = max.min(state.deliveries.len());
         let taken: Vec<_> = state.deliveries.drain(..batch).collect();
         take(&taken);
-        if taken.is_empty() && state.closed {
-            Batch::Closed
-        } else {
-            Batch::Steps(taken)
-        }
+        Batch::Steps(taken)
     }
 
     fn stop_waiting(&self, thread: &Thread) {
@@ -144,7 +143,7 @@ impl Inbox {
         self.lock().deliveries.drain(..).collect()
     }
 
-    /// Lets every wait end, now and from now on.
+    /// Lets every wait end, now and from now on. What no thread has taken stays for [`Inbox::drain`].
     pub(crate) fn close(&self) {
         let woken = {
             let mut state = self.lock();
@@ -202,27 +201,21 @@ mod tests {
     }
 
     #[test]
-    fn closing_lets_waiting_threads_finish_what_is_left_and_then_end() {
+    fn closing_ends_every_wait_and_leaves_what_no_thread_has_taken() {
         let inbox = Arc::new(Inbox::default());
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let inbox = Arc::clone(&inbox);
-                std::thread::spawn(move || {
-                    let mut seen = 0;
-                    while let Batch::Steps(steps) = pop(&inbox, 1, Duration::from_secs(60)) {
-                        seen += steps.len();
-                    }
-                    seen
-                })
+                std::thread::spawn(move || pop(&inbox, 1, Duration::from_secs(60)))
             })
             .collect();
-        inbox.push((0..100).map(delivery).collect());
         inbox.close();
-        let seen: usize = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .sum();
-        assert_eq!(seen, 100);
+        inbox.push(vec![delivery(0)]);
+        for thread in threads {
+            assert_eq!(len(&thread.join().unwrap()), None);
+        }
+        assert_eq!(len(&pop(&inbox, 1, Duration::ZERO)), None);
+        assert_eq!(inbox.drain().len(), 1);
     }
 
     #[test]
@@ -260,6 +253,9 @@ mod tests {
             .collect();
         for chunk in 0..200 {
             inbox.push((chunk * 10..chunk * 10 + 10).map(delivery).collect());
+        }
+        while !inbox.lock().deliveries.is_empty() {
+            std::thread::yield_now();
         }
         inbox.close();
         let mut all: Vec<_> = threads

@@ -91,7 +91,7 @@ impl Orchestrator {
         if self.unsure {
             self.read_own_claims().await?;
         }
-        if !self.undelivered.is_empty() {
+        if !self.undelivered.is_empty() && !self.drained {
             self.deliver().await?;
         }
         if !self.ends.is_empty() {
@@ -119,7 +119,7 @@ impl Orchestrator {
         if self.shared.take_burial() {
             self.begin_anew().await;
         }
-        if self.shared.phase() >= Phase::Draining && !self.drained {
+        if self.shared.stops() {
             self.drain().await;
         }
     }
@@ -150,7 +150,7 @@ impl Orchestrator {
         let threads = self.shared.options.concurrency as usize;
         let room = self.room();
         let worthwhile = self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead();
-        self.hungry && !self.drained && room > 0 && worthwhile
+        self.hungry && !self.shared.stops() && room > 0 && worthwhile
     }
 
     #[instrument(skip_all, fields(ends = self.ends.len(), worker_id = self.shared.worker().0))]
@@ -171,7 +171,7 @@ impl Orchestrator {
             worker: self.shared.worker(),
             steps: self.room(),
         };
-        let room = Some(room).filter(|_| !self.drained);
+        let room = Some(room).filter(|_| !self.shared.stops());
         let shared = Arc::clone(&self.shared);
         let mut tx = shared.store.begin().await?;
         let decisions = end_claims(
@@ -400,9 +400,8 @@ impl Orchestrator {
         self.hungry = true;
     }
 
-    /// Gives back what no thread has taken, and lets the threads end.
+    /// Gives back what no thread has taken; the inbox hands out nothing any more.
     async fn drain(&mut self) {
-        self.drained = true;
         for delivery in self.shared.inbox.drain() {
             if let Some(claim) = self
                 .shared
@@ -415,8 +414,9 @@ impl Orchestrator {
         for claim in std::mem::take(&mut self.undelivered) {
             self.end(claim, Outcome::GivenBack);
         }
-        self.shared.inbox.close();
-        if let Err(error) = self.shared.store.drain_worker(self.shared.worker()).await {
+        if !std::mem::replace(&mut self.drained, true)
+            && let Err(error) = self.shared.store.drain_worker(self.shared.worker()).await
+        {
             debug!(%error, "cannot say that this worker stops");
         }
     }

@@ -137,6 +137,11 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// No claims are made and none are handed out.
+    pub(super) fn stops(&self) -> bool {
+        self.phase() >= Phase::Draining
+    }
+
     pub(super) fn stop_by(&self) -> Option<Instant> {
         *self.stop_by.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -380,6 +385,7 @@ impl Worker {
     /// Stops claiming and gives back what no thread has taken.
     pub fn drain(&self) {
         self.shared.advance(Phase::Draining);
+        self.shared.inbox.close();
     }
 
     /// Ends the worker: waits up to `timeout` for handlers that run, gives back what is left, and
@@ -394,6 +400,7 @@ impl Worker {
         };
         let orchestrator = orchestrator.ok_or(Error::Closed("worker"))?;
         self.hurry(timeout);
+        self.drain();
         self.shared.advance(Phase::Stopping);
         let in_order = orchestrator.await.unwrap_or(false);
         let others = {
@@ -404,7 +411,6 @@ impl Worker {
             part.abort();
             let _ = part.await;
         }
-        self.shared.inbox.close();
         self.shared.store.close().await;
         Ok(self.shared.counts.stopped(in_order))
     }

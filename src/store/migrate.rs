@@ -48,10 +48,9 @@ pub struct Migrated {
 
 /// The version of the schema in the database; 0 where there is none.
 pub(crate) async fn version(connection: &mut PgConnection) -> Result<u32, StoreError> {
-    let comment =
-        sqlx::query_scalar!("SELECT obj_description(to_regclass('tasker_tasks'), 'pg_class')")
-            .fetch_one(connection)
-            .await?;
+    let comment = sqlx::query_file_scalar!("src/store/sql/schema_version.sql")
+        .fetch_optional(connection)
+        .await?;
     let version = comment
         .as_deref()
         .and_then(|text| text.strip_prefix("tasker_core schema "));

@@ -38,8 +38,22 @@ fn check_json(ruby: &Ruby, json: magnus::RString, what: String) -> Result<(), Er
     })
 }
 
+/// Writes the library's log to standard error when `TASKER_LOG` says which, such as `info` or
+/// `tasker_core=debug`.
+fn log() {
+    if let Ok(filter) = std::env::var("TASKER_LOG") {
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        // A process that has a subscriber already keeps it.
+        let _ = log.try_init();
+    }
+}
+
 #[magnus::init(name = "tasker_core")]
 fn init(ruby: &Ruby) -> Result<(), Error> {
+    log();
     runtime::watch_forks();
     let bridge = ruby
         .define_module("TaskerCore")?

@@ -1,0 +1,211 @@
+# frozen_string_literal: true
+
+require_relative "tasker_core/version"
+require_relative "tasker_core/errors"
+require_relative "tasker_core/step_handler/errors"
+require_relative "tasker_core/internal/bridge"
+require_relative "tasker_core/configuration"
+require_relative "tasker_core/database"
+require_relative "tasker_core/step_handler/base"
+require_relative "tasker_core/handler_registry"
+require_relative "tasker_core/task"
+require_relative "tasker_core/step"
+require_relative "tasker_core/sequence"
+require_relative "tasker_core/task_template"
+require_relative "tasker_core/template_dsl"
+require_relative "tasker_core/task_status"
+require_relative "tasker_core/task_result"
+require_relative "tasker_core/client"
+require_relative "tasker_core/worker"
+require_relative "tasker_core/internal/template_loader"
+require_relative "tasker_core/internal/templates"
+
+# Durable workflows, directed acyclic graphs of steps, on the Postgres that an application already has.
+#
+# The methods here work with the templates of this process and with the database that the configuration names.
+# Loading the library starts nothing: no thread, no connection.
+#
+# @example
+#   require "tasker_core"
+#
+#   class Greet < TaskerCore::StepHandler::Base
+#     def process(task, _sequence, _step)
+#       { "greeting" => "Hello, #{task.context["name"]}" }
+#     end
+#   end
+#
+#   TaskerCore.define("greeting") { step "greet", handler: Greet }
+#   task_id = TaskerCore.submit("greeting", context: { name: "Ada" })
+#   worker = TaskerCore::Worker.new.start
+#   TaskerCore.wait(task_id, timeout: 10)
+#   TaskerCore.result(task_id).results_of("greet") # => { "greeting" => "Hello, Ada" }
+#   worker.stop
+#   worker.wait
+module TaskerCore
+  @lock = Mutex.new
+  @registry = Internal::Templates.new
+  @configuration = @client = nil
+
+  class << self
+    # @api private
+    # @return [Internal::Templates] templates that this process has loaded
+    attr_reader :registry
+
+    # Changes settings. The connection that was in use, if any, is closed.
+    #
+    # @yieldparam configuration [Configuration] a copy of the settings in force
+    # @return [Configuration] the new settings, frozen
+    # @raise [ConfigurationError] a value that is not allowed; nothing is changed
+    # @example
+    #   TaskerCore.configure { |c| c.database_url = "postgres:///shop" }
+    def configure(&block)
+      @lock.synchronize do
+        @configuration = (@configuration || Configuration.new).with(&block)
+        @client&.close
+        @client = nil
+        @configuration
+      end
+    end
+
+    # @return [Configuration] the settings in force, frozen
+    def configuration
+      @configuration || @lock.synchronize { @configuration ||= Configuration.new.with }
+    end
+
+    # The client that the methods below use. May be shared by threads, and used after a fork.
+    #
+    # @return [Client]
+    # @example
+    #   TaskerCore.client.schema_version # => 1
+    def client
+      settings = configuration
+      @client || @lock.synchronize { @client ||= Client.new(settings) }
+    end
+
+    # Loads templates from YAML files, all or none, and finds their handler classes. They are recorded in the database
+    # with the first {submit} or when a worker starts.
+    #
+    # @param paths [Array<String>] files, folders (their *.yaml and *.yml files, at any depth) or patterns
+    # @return [Array<TaskTemplate>]
+    # @raise [InvalidArgument] a path or pattern matches no file
+    # @raise [InvalidTemplate] a file is not understood; the message begins with its path
+    # @raise [HandlerNotFound] names file, step and class
+    # @raise [TemplateConflict] two definitions have the same namespace, name and version
+    # @example
+    #   TaskerCore.load_templates("config/tasker/*.yaml")
+    def load_templates(*paths)
+      templates = Internal::TemplateLoader.new(environment: configuration.environment).load(paths)
+      registry.add(templates)
+      templates
+    end
+
+    # Defines a template in Ruby. The same structure as from YAML.
+    #
+    # @param name [String] of the template
+    # @param options [Hash{Symbol => Object}] namespace (default "default"), version (default "0.1.0"), description,
+    #   schema (a JSON Schema for contexts), queue (default "default")
+    # @yield [] calls {TemplateDSL#step}; a block with a parameter gets the {TemplateDSL} instead of becoming part of it
+    # @return [TaskTemplate]
+    # @raise [InvalidTemplate] the message begins with file and line of the call
+    # @raise [HandlerNotFound]
+    # @raise [TemplateConflict]
+    # @example
+    #   TaskerCore.define("order_fulfilment", version: "1.0.0") do
+    #     step "validate_order", handler: ValidateOrder
+    #     step "charge_card", handler: ChargeCard, depends_on: "validate_order", retry_limit: 5
+    #   end
+    def define(name, **options, &block)
+      place = caller_locations(1, 1).first
+      template = TemplateDSL.template(name, source: "#{place.path}:#{place.lineno}", **options, &block)
+      HandlerRegistry.check(template)
+      registry.add([template])
+      template
+    end
+
+    # @return [Array<TaskTemplate>] templates that this process has loaded, in that order
+    def templates
+      registry.all
+    end
+
+    # Makes a task. See {Client#submit}.
+    #
+    # @return [Integer] the task's id
+    # @example
+    #   TaskerCore.submit("order_fulfilment", context: { order_id: 42 }, tags: ["web"]) # => 1
+    def submit(name, context: {}, **options)
+      client.submit(name, context: context, **options)
+    end
+
+    # Makes many tasks, all or none. See {Client#submit_all}.
+    #
+    # @return [Array<Integer>] the tasks' ids
+    # @example
+    #   TaskerCore.submit_all("reindex", contexts: [{ id: 1 }, { id: 2 }]) # => [2, 3]
+    def submit_all(name, contexts:, **options)
+      client.submit_all(name, contexts: contexts, **options)
+    end
+
+    # How far a task is. See {Client#status}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.status(1).complete? # => false
+    def status(task_id)
+      client.status(task_id)
+    end
+
+    # What a task's steps produced. See {Client#result}.
+    #
+    # @return [TaskResult]
+    # @example
+    #   TaskerCore.result(1).results_of("charge_card")
+    def result(task_id)
+      client.result(task_id)
+    end
+
+    # Ends a task. See {Client#cancel}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.cancel(1, actor: "support", reason: "customer withdrew")
+    def cancel(task_id, actor: nil, reason: nil)
+      client.cancel(task_id, actor: actor, reason: reason)
+    end
+
+    # Waits until a task is over or blocked. See {Client#wait}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.wait(1, timeout: 60)
+    def wait(task_id, timeout: nil)
+      client.wait(task_id, timeout: timeout)
+    end
+
+    # In words: what a task waits for, or why it ended. See {Client#explain}.
+    #
+    # @return [Hash{String => Object}]
+    # @example
+    #   TaskerCore.explain(1, step: "charge_card")["summary"]
+    def explain(task_id, step: nil)
+      client.explain(task_id, step: step)
+    end
+
+    # The newest tasks. See {Client#list}.
+    #
+    # @return [Array<TaskStatus>]
+    # @example
+    #   TaskerCore.list(state: "error")
+    def list(**filter)
+      client.list(**filter)
+    end
+
+    # Recomputes every counter and state from scratch and compares. See {Client#doctor}.
+    #
+    # @return [Hash{String => Object}]
+    # @example
+    #   TaskerCore.doctor["ok"] # => true
+    def doctor
+      client.doctor
+    end
+  end
+end

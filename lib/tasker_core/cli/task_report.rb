@@ -1,0 +1,81 @@
+# frozen_string_literal: true
+
+require_relative "command"
+require_relative "format"
+require_relative "progress"
+
+module TaskerCore
+  class CLI
+    # Shows the status of one task to people.
+    class TaskReport
+      # States that say that a task did not do what it was submitted for, or cannot without a person.
+      FAILURES = %w[error cancelled blocked].freeze
+
+      # The exit status of a command that was asked about a task in this state.
+      #
+      # @param state [String]
+      # @return [Integer] {Command::FAILED} for error, cancelled and blocked, else {Command::OK}
+      # @example
+      #   TaskReport.exit_status("complete") # => 0
+      def self.exit_status(state)
+        FAILURES.include?(state) ? Command::FAILED : Command::OK
+      end
+
+      # @param output [Output]
+      def initialize(output)
+        @output = output
+      end
+
+      # Writes the status.
+      #
+      # @param status [TaskStatus]
+      # @param more [Hash{String => String}] names and values that follow. Default: none.
+      # @return [void]
+      # @example
+      #   report.show(TaskerCore.status(42))
+      def show(status, more = {})
+        @output.line(@output.style.bold("task #{status.task_id}: #{template(status)}"))
+        @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status),
+                      "steps" => steps(status), "attempts" => Format.count(status.attempts_total),
+                      "requested" => happened(status.requested_at), "started" => happened(status.started_at),
+                      "finished" => happened(status.finished_at), "took" => took(status), **more)
+      end
+
+      # Namespace, name and version on one line.
+      #
+      # @param status [#namespace, #name, #version]
+      # @return [String] for instance "shop/order_fulfilment 1.0.0"; the default namespace is left out
+      # @example
+      #   report.template(status)
+      def template(status)
+        prefix = status.namespace == "default" ? "" : "#{status.namespace}/"
+        Format.clean("#{prefix}#{status.name} #{status.version}")
+      end
+
+      # Seconds from the first start to the end, or to now.
+      #
+      # @param status [#started_at, #finished_at]
+      # @return [String] a duration
+      def took(status)
+        Format.duration(Format.between(status.started_at, status.finished_at))
+      end
+
+      private
+
+      def reason(status)
+        status.reason && Format.clean(status.reason)
+      end
+
+      def steps(status)
+        parts = status.steps_by_state.reject { |_, number| number.zero? }.map do |state, number|
+          @output.style.state(state.to_s, "#{Format.count(number)} #{state}")
+        end
+        "#{Format.count(status.steps_total)} (#{parts.join(", ")})"
+      end
+
+      def happened(timestamp)
+        timestamp && "#{Format.moment(timestamp)} (#{Format.age(timestamp)})"
+      end
+    end
+  end
+end

@@ -1,0 +1,119 @@
+# frozen_string_literal: true
+
+require_relative "../internal/supervisor"
+require_relative "command"
+require_relative "failure"
+require_relative "format"
+require_relative "loader"
+
+module TaskerCore
+  class CLI
+    # `tasker work`: executes steps until it is told to stop.
+    class Work < Command
+      NAME = "work"
+      SUMMARY = "execute steps until told to stop"
+      DETAILS = <<~TEXT
+        Stop it with Ctrl-C or TERM: it claims nothing more, lets running steps finish within the shutdown timeout
+        and gives the rest back. A second one, or QUIT, stops it at once; what was cut off is executed again later.
+        Both end with exit status 0.
+      TEXT
+      EXAMPLES = ["tasker work -r config/tasker.rb",
+                  "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default"].freeze
+
+      # Most worker processes that one command starts.
+      MAX_PROCESSES = 1000
+
+      # Works.
+      #
+      # @return [Integer] exit status
+      def call
+        check_processes
+        settings
+        Loader.load(options.fetch(:require) { refuse("missing -r FILE: it loads the handlers and templates") })
+        use_database
+        processes == 1 ? work : supervise
+      end
+
+      private
+
+      def define_options(parser)
+        require_option(parser)
+        parser.on("-c", "--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
+        parser.on("-p", "--processes N", Integer, "worker processes (default: 1)")
+        parser.on("--queues A,B", Array, "queues to serve (default: all)")
+        parser.on("--shutdown-timeout S", Float, "seconds that running steps get to finish (default: 25)")
+      end
+
+      def processes
+        options.fetch(:processes, 1)
+      end
+
+      def check_processes
+        refuse("--processes must be from 1 to #{MAX_PROCESSES}, got #{processes}") unless
+          processes.between?(1, MAX_PROCESSES)
+      end
+
+      # What the worker is made with; refuses numbers that are not allowed.
+      def settings
+        @settings ||= begin
+          given = options.transform_keys { |name| name.to_s.tr("-", "_").to_sym }
+          Internal::WorkerOptions.new(**given.slice(:concurrency, :queues, :shutdown_timeout)).values
+        end
+      end
+
+      def work
+        worker = Worker.new(**settings)
+        stoppable(worker) do
+          worker.start
+          output.line("worker #{worker.id} (pid #{Process.pid}) is ready: #{capacity}; stop it with Ctrl-C")
+          tell(worker.wait)
+        end
+        OK
+      end
+
+      # What would stop every process is found, and told, before any is started.
+      def supervise
+        Client.open(&:workers)
+        output.line("starting #{processes} worker processes (supervisor: pid #{Process.pid})")
+        failure = Failure.new(output)
+        Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger) do
+          failure.guard { work }
+        end.run
+      end
+
+      def capacity
+        "#{Format.many(settings[:concurrency], "thread")}, queues: #{settings[:queues]&.join(", ") || "all"}"
+      end
+
+      # The worker hears signals while the block runs, and is gone after it.
+      def stoppable(worker)
+        before = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once }.to_h do |signal, answer|
+          [signal, Signal.trap(signal) { send(answer, worker) }]
+        end
+        yield
+      ensure
+        worker.stop!
+        worker.wait if worker.running?
+        before&.each { |signal, handler| Signal.trap(signal, handler || "DEFAULT") }
+      end
+
+      def ask(worker)
+        return stop_at_once(worker) if @asked
+
+        @asked = true
+        worker.stop
+        output.line("stopping: what runs may finish within #{Format.duration(settings[:shutdown_timeout])}; " \
+                    "once more stops it at once")
+      end
+
+      def stop_at_once(worker)
+        worker.stop!
+      end
+
+      def tell(summary)
+        output.line("worker stopped: #{Format.many(summary.finished, "step")} finished while stopping, " \
+                    "#{Format.count(summary.given_back)} given back, #{Format.count(summary.interrupted)} interrupted")
+      end
+    end
+  end
+end

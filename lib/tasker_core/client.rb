@@ -1,0 +1,258 @@
+# frozen_string_literal: true
+
+require "etc"
+require "json"
+require_relative "client/administration"
+require_relative "errors"
+require_relative "internal/check"
+require_relative "internal/connection"
+require_relative "internal/submission"
+require_relative "task_result"
+require_relative "task_status"
+
+module TaskerCore
+  # A connection to one database, for submitting and reading. Connects with the first call; may be shared by threads.
+  # After a fork the child connects anew by itself. Most programs use the one behind {TaskerCore.submit},
+  # {TaskerCore.status} and so on.
+  #
+  # Every method that asks the database may raise {DatabaseUnavailable} (within about `connect_timeout`),
+  # {SchemaMismatch}, {DatabaseError} and {ConfigurationError} (no database is named).
+  #
+  # @example
+  #   client = TaskerCore::Client.new(TaskerCore::Configuration.new.with { |c| c.database_url = "postgres:///shop" })
+  #   task_id = client.submit("order_fulfilment", context: { "order_id" => 42 })
+  #   client.wait(task_id, timeout: 60).complete?
+  class Client
+    # Seconds between the first two looks of {#wait}; each further interval is longer, up to the second number.
+    WAIT_INTERVALS = [0.01, 0.5].freeze
+    # How much longer.
+    WAIT_GROWTH = 1.5
+
+    # Gives a client to the block and closes it afterwards.
+    #
+    # @param configuration [Configuration]
+    # @yieldparam client [Client]
+    # @return [Object] what the block returned
+    # @example
+    #   TaskerCore::Client.open(configuration) { |client| client.schema_version }
+    def self.open(configuration = TaskerCore.configuration)
+      client = new(configuration)
+      yield client
+    ensure
+      client&.close
+    end
+
+    include Administration
+
+    # @param configuration [Configuration] Default: the one in force.
+    def initialize(configuration = TaskerCore.configuration)
+      @connection = Internal::Connection.new(configuration)
+    end
+
+    # Which database this is. Starts the embedded Postgres where that is what is used.
+    #
+    # @return [String] its URL, with the password if it has one
+    # @raise [ConfigurationError]
+    # @raise [DatabaseUnavailable]
+    # @example
+    #   client.url # => "postgres:///shop"
+    def url
+      @connection.url
+    end
+
+    # Makes a task. The template is one that this process has loaded, else one that the database knows.
+    #
+    # @param name [String] of the template
+    # @param context [Hash] what the handlers read as `task.context`; text or symbol keys. Default {}.
+    # @param options [Hash{Symbol => Object}] as for {#submit_all}
+    # @return [Integer] the task's id
+    # @raise [UnknownTemplate]
+    # @raise [InvalidContext] not JSON, too large or deep, or against the template's schema; names the key path
+    # @raise [InvalidArgument]
+    # @example
+    #   client.submit("order_fulfilment", context: { order_id: 42 }, initiator: "checkout") # => 1
+    def submit(name, context: {}, **options)
+      submit_all(name, contexts: [context], **options).first
+    end
+
+    # Makes many tasks of one template, all or none.
+    #
+    # @param name [String] of the template
+    # @param contexts [Array<Hash>] one for each task
+    # @param options [Hash{Symbol => Object}] may all be left out.
+    #   namespace [String] of the template, default "default";
+    #   version [String] of the template, default: the highest this process has loaded, else the database's highest;
+    #   initiator, source_system, reason [String], for the record;
+    #   tags [Array<String>]
+    # @return [Array<Integer>] the tasks' ids, in the order of the contexts
+    # @raise [Error] as {#submit}
+    # @example
+    #   client.submit_all("reindex", contexts: ids.map { |id| { id: id } }, tags: ["nightly"])
+    def submit_all(name, contexts:, **options)
+      submission = Internal::Submission.new(name, contexts, **options)
+      return [] if submission.empty?
+
+      parse(submit_registered(submission)).fetch("task_ids")
+    end
+
+    # @param task_id [Integer]
+    # @return [TaskStatus]
+    # @raise [NotFound]
+    # @raise [InvalidArgument] no positive whole number
+    # @example
+    #   client.status(1).state # => "in_progress"
+    def status(task_id)
+      id = Internal::Check.id(task_id)
+      TaskStatus.new(parse(native.status(id)))
+    end
+
+    # @param task_id [Integer]
+    # @return [TaskResult] steps in topological order
+    # @raise [NotFound]
+    # @raise [InvalidArgument] no positive whole number
+    # @example
+    #   client.result(1).results_of("charge_card")
+    def result(task_id)
+      id = Internal::Check.id(task_id)
+      TaskResult.new(parse(native.result(id)))
+    end
+
+    # Ends a task: no further step of it starts; attempts that are running come to nothing.
+    #
+    # @param task_id [Integer]
+    # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+    # @param reason [String, nil] why, for the record
+    # @return [TaskStatus]
+    # @raise [NotFound]
+    # @raise [InvalidTransition] the task is over already
+    # @raise [InvalidArgument]
+    # @example
+    #   client.cancel(1, actor: "support", reason: "customer withdrew")
+    def cancel(task_id, actor: nil, reason: nil)
+      id = Internal::Check.id(task_id)
+      actor = Internal::Check.optional_text(actor, "actor") || this_process
+      reason = Internal::Check.optional_text(reason, "reason")
+      TaskStatus.new(parse(native.cancel(id, actor, reason)))
+    end
+
+    # Waits until a task is over, or blocked, when nothing can move without a person.
+    #
+    # @param task_id [Integer]
+    # @param timeout [Numeric, nil] seconds; nil waits for ever. Default nil.
+    # @return [TaskStatus] {TaskStatus#settled?}
+    # @raise [TimeoutError] not so after `timeout`; the task itself is untouched
+    # @raise [NotFound]
+    # @raise [InvalidArgument]
+    # @example
+    #   client.wait(task_id, timeout: 60).complete?
+    def wait(task_id, timeout: nil)
+      deadline = Internal::Check.seconds(timeout, "timeout") && (clock + timeout)
+      interval, longest = WAIT_INTERVALS
+      until (status = status(task_id)).settled?
+        left = deadline ? deadline - clock : longest
+        raise timed_out(status, timeout) unless left.positive?
+
+        sleep([interval, left].min)
+        interval = [interval * WAIT_GROWTH, longest].min
+      end
+      status
+    end
+
+    # In words, from what was recorded: what a task waits for, or why it ended.
+    #
+    # @param task_id [Integer]
+    # @param step [String, nil] name of a step, for all its attempts and changes. Default nil: the task, and its steps
+    #   that are not complete.
+    # @return [Hash{String => Object}] task_id, state, summary, steps; frozen
+    # @raise [NotFound]
+    # @raise [InvalidArgument] the task has no such step
+    # @example
+    #   client.explain(1)["summary"]
+    def explain(task_id, step: nil)
+      id = Internal::Check.id(task_id)
+      step = Internal::Check.optional_text(step, "step")
+      parse(native.explain(id, step))
+    end
+
+    # The newest tasks.
+    #
+    # @param state [String, nil] only tasks in this state
+    # @param name [String, nil] only tasks of templates with this name
+    # @param namespace [String, nil] only tasks of templates in this namespace
+    # @param limit [Integer] most tasks. Default 20.
+    # @param before [Integer, nil] only tasks older than the one with this id: the next page
+    # @return [Array<TaskStatus>] newest first
+    # @raise [InvalidArgument]
+    # @example
+    #   client.list(state: "error", limit: 5).map(&:task_id)
+    def list(state: nil, name: nil, namespace: nil, limit: 20, before: nil)
+      filter = { state: Internal::Check.optional_text(state, "state"),
+                 name: Internal::Check.optional_text(name, "name"),
+                 namespace: Internal::Check.optional_text(namespace, "namespace"),
+                 limit: Internal::Check.count(limit, "limit"),
+                 before: before && Internal::Check.id(before, "before") }
+      parse(native.list(JSON.generate(filter))).map { |status| TaskStatus.new(status) }
+    end
+
+    # Records a template, as {#submit} and {Worker#start} do by themselves.
+    #
+    # @param template [TaskTemplate]
+    # @return [Integer] its id; the same for the same template
+    # @raise [TemplateConflict] the database has another one under this namespace, name and version
+    # @example
+    #   client.register(template)
+    def register(template)
+      @connection.register(template)
+    end
+
+    # Ends the connection. A later call connects again.
+    #
+    # @return [void]
+    def close
+      @connection.close
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{@connection.inspect}>"
+    end
+
+    private
+
+    def native
+      @connection.native
+    end
+
+    def parse(json)
+      JSON.parse(json, freeze: true, max_nesting: false)
+    end
+
+    def this_process
+      "process #{Process.pid} on #{Etc.uname.fetch(:nodename)}"
+    end
+
+    # The database may have been emptied since the template was recorded: then it is recorded again, once.
+    def submit_registered(submission)
+      template = TaskerCore.registry.find(submission.name, namespace: submission.namespace, version: submission.version)
+      return native.submit(submission.json) unless template
+
+      begin
+        register(template)
+        native.submit(submission.json(version: template.version))
+      rescue UnknownTemplate
+        @connection.forget_template(template)
+        register(template)
+        native.submit(submission.json(version: template.version))
+      end
+    end
+
+    def timed_out(status, timeout)
+      TimeoutError.new("task #{status.task_id} is #{status.state} after #{timeout} s; it goes on",
+                       details: { "task_id" => status.task_id, "state" => status.state })
+    end
+
+    def clock
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+end

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  class Client
+    # What concerns the database as a whole rather than one task.
+    module Administration
+      # @return [Array<Hash{String => Object}>] workers that run or ran lately: worker_id, host, pid, state, queues,
+      #   concurrency, started_at, heartbeat_at, claims; frozen
+      def workers
+        parse(native.workers)
+      end
+
+      # @return [Array<Hash{String => Object}>] templates in the database: template_id, namespace, name, version,
+      #   description, steps; frozen
+      def templates
+        parse(native.templates)
+      end
+
+      # Recomputes every counter and state from scratch and compares.
+      #
+      # @return [Hash{String => Object}] ok, checks (each name, ok, found, detail); frozen
+      # @example
+      #   client.doctor["ok"] # => true
+      def doctor
+        parse(native.doctor)
+      end
+
+      # Brings the schema to a version.
+      #
+      # @param version [Integer, nil] nil: the latest; a lower one than the present undoes. Default nil.
+      # @return [Hash{String => Object}] from, to, applied, latest; frozen
+      # @raise [SchemaMismatch] the database is newer than this library
+      # @example
+      #   client.migrate["to"] # => 1
+      def migrate(version: nil)
+        parse(native.migrate(version))
+      end
+
+      # @return [Integer] version of the schema in the database; 0: nothing there
+      def schema_version
+        native.schema_version
+      end
+    end
+  end
+end

@@ -1,0 +1,119 @@
+# frozen_string_literal: true
+
+require "logger"
+require_relative "errors"
+
+module TaskerCore
+  # Settings of this process. The one that is in force is frozen; {TaskerCore.configure} replaces it.
+  #
+  # @example
+  #   TaskerCore.configure do |c|
+  #     c.database_url = "postgres:///shop"
+  #     c.environment = "production"
+  #   end
+  class Configuration
+    # Variables of the environment that name the environment, the first that is set wins.
+    ENVIRONMENT_VARIABLES = %w[TASKER_ENV RAILS_ENV].freeze
+    # Environment where none is named.
+    DEFAULT_ENVIRONMENT = "development"
+    # Largest number of database connections that one client may hold.
+    MAX_POOL_SIZE = 100
+    # Longest wait for a connection, in seconds.
+    MAX_CONNECT_TIMEOUT = 300.0
+
+    # @return [String, nil] database to use, "postgres://..." or "postgresql://...". Default nil: DATABASE_URL, else
+    #   the configuration file, else the embedded Postgres where the command line started one.
+    attr_accessor :database_url
+    # @return [String] selects the `environments:` part of templates. Default: TASKER_ENV, RAILS_ENV or "development".
+    attr_accessor :environment
+    # @return [Logger] anything with debug, info, warn and error. Default: warnings and worse to $stderr.
+    attr_accessor :logger
+    # @return [Integer] connections of the client that submits and reads, 1..100. Default 4.
+    attr_accessor :pool_size
+    # @return [Numeric] seconds until a database that does not answer is called unavailable, up to 300. Default 3.0.
+    attr_accessor :connect_timeout
+
+    # @param env [Hash{String => String}] where the defaults come from. Default: ENV, read once, here.
+    def initialize(env: ENV)
+      @database_url = nil
+      @environment = env.values_at(*ENVIRONMENT_VARIABLES).compact.find { |name| !name.empty? } || DEFAULT_ENVIRONMENT
+      @logger = Logger.new($stderr, level: Logger::WARN, progname: "tasker_core")
+      @pool_size = 4
+      @connect_timeout = 3.0
+    end
+
+    # A changed copy, checked and frozen.
+    #
+    # @yieldparam draft [Configuration]
+    # @return [Configuration] frozen
+    # @raise [ConfigurationError] a setting has a value that is not allowed
+    # @example
+    #   configuration = Configuration.new.with { |c| c.pool_size = 10 }
+    def with
+      draft = dup
+      yield draft if block_given?
+      draft.check
+      draft.freeze
+    end
+
+    # @return [void]
+    # @raise [ConfigurationError] a setting has a value that is not allowed
+    # @example
+    #   configuration.check
+    def check
+      check_database_url
+      check_environment
+      check_logger
+      check_number(:pool_size, pool_size, Integer, 1..MAX_POOL_SIZE)
+      check_number(:connect_timeout, connect_timeout, Numeric, 0.001..MAX_CONNECT_TIMEOUT)
+    end
+
+    # Hides the password that a URL may hold.
+    #
+    # @return [String]
+    # @example
+    #   configuration.inspect # => "#<TaskerCore::Configuration environment=\"test\" pool_size=4 ...>"
+    def inspect
+      "#<#{self.class} environment=#{environment.inspect} database_url=#{shown_url.inspect} " \
+        "pool_size=#{pool_size.inspect} connect_timeout=#{connect_timeout.inspect}>"
+    end
+
+    private
+
+    def check_database_url
+      return if database_url.nil?
+      return if database_url.is_a?(String) && database_url.start_with?("postgres://", "postgresql://")
+
+      refuse(:database_url, shown_url, "text that begins with postgres:// or postgresql://, or nil")
+    end
+
+    def check_environment
+      return if environment.is_a?(String) && environment.match?(/\A[\w.-]+\z/)
+
+      refuse(:environment, environment, "a name of letters, digits, \"_\", \"-\" and \".\"")
+    end
+
+    def check_logger
+      return if %i[debug info warn error].all? { |level| logger.respond_to?(level) }
+
+      refuse(:logger, logger.class, "an object with debug, info, warn and error; Logger.new(File::NULL) says nothing")
+    end
+
+    def check_number(key, value, type, range)
+      return if value.is_a?(type) && range.cover?(value)
+
+      refuse(key, value, "#{type == Integer ? "a whole number" : "a number"} from #{range.begin} to #{range.end}")
+    end
+
+    def refuse(key, value, allowed)
+      raise ConfigurationError.new("#{key} is #{value.inspect}, allowed is #{allowed}",
+                                   details: { "key" => key.to_s, "value" => value.inspect, "allowed" => allowed })
+    end
+
+    def shown_url
+      return database_url unless database_url.is_a?(String)
+
+      database_url.scrub.sub(%r{//([^:/@]*):.*@}m, '//\1:***@').gsub(/(password=)[^&]*/, '\1***')
+    end
+  end
+end

@@ -1,0 +1,96 @@
+# frozen_string_literal: true
+
+require_relative "errors"
+require_relative "internal/database_file"
+require_relative "internal/embedded_postgres"
+
+module TaskerCore
+  # Which database is used. The first of these that names one decides:
+  #
+  # 1. `database_url` of the configuration (on the command line `--database-url`),
+  # 2. the environment variable DATABASE_URL,
+  # 3. `database_url` in the file config/tasker.yml of the current folder,
+  # 4. the embedded Postgres, which is started when it does not run.
+  #
+  # The file holds a URL for all environments, or one for each, or both:
+  #
+  #     database_url: postgres:///shop
+  #     environments:
+  #       production:
+  #         database_url: postgres://db.internal/shop
+  #
+  # @example
+  #   database = TaskerCore::Database.resolve(TaskerCore.configuration)
+  #   database.url    # => "postgres:///shop"
+  #   database.source # => :file
+  class Database
+    # The file that may name a database, from the current folder.
+    FILE = "config/tasker.yml"
+
+    # How a URL begins.
+    SCHEMES = %w[postgres:// postgresql://].freeze
+
+    # @return [String] the URL
+    attr_reader :url
+    # @return [Symbol] what named it: :configuration, :environment, :file or :embedded
+    attr_reader :source
+    # @return [String, nil] one sentence for the user when the embedded Postgres was started just
+    #   for this, else nil
+    attr_reader :notice
+
+    class << self
+      # @param configuration [Configuration] its `database_url` and `environment` count
+      # @param env [Hash{String => String}] where DATABASE_URL is taken from
+      # @param folder [String] the folder from which {FILE} is looked for
+      # @param embedded [Internal::EmbeddedPostgres, nil] the server to start when nothing names a
+      #   database; nil takes that of this user
+      # @return [Database] frozen
+      # @raise [ConfigurationError] the file is not understood, or a URL is none
+      # @raise [DatabaseUnavailable] the embedded Postgres is not installed or does not start
+      def resolve(configuration, env: ENV, folder: Dir.pwd, embedded: nil)
+        file = File.expand_path(FILE, folder)
+        named(:configuration, configuration.database_url, "database_url") ||
+          named(:environment, env["DATABASE_URL"], "DATABASE_URL") ||
+          named(:file, Internal::DatabaseFile.new(file).url(configuration.environment), file) ||
+          started(embedded || Internal::EmbeddedPostgres.new)
+      end
+
+      private
+
+      def named(source, url, where)
+        return if url.nil? || url == ""
+        return new(url: url, source: source) if url.is_a?(String) && url.start_with?(*SCHEMES)
+
+        raise ConfigurationError.new("#{where} must begin with #{SCHEMES.join(" or ")}, not with #{beginning(url)}",
+                                     details: { "key" => where, "allowed" => SCHEMES })
+      end
+
+      # No more of it: a password may follow.
+      def beginning(url)
+        url.to_s[%r{\A[\w+.-]*:?/*}].inspect
+      end
+
+      def started(embedded)
+        outcome = embedded.start
+        notice = "no database is configured: started the embedded Postgres in #{embedded.data_folder} " \
+                 "(stop it with `tasker db stop`)"
+        new(url: embedded.url, source: :embedded, notice: (notice if outcome == :started))
+      end
+    end
+
+    # @param url [String] the URL
+    # @param source [Symbol] what named it
+    # @param notice [String, nil] one sentence for the user
+    def initialize(url:, source:, notice: nil)
+      @url = url.dup.freeze
+      @source = source
+      @notice = notice
+      freeze
+    end
+
+    # @return [Boolean] it is the embedded Postgres
+    def embedded?
+      source == :embedded
+    end
+  end
+end

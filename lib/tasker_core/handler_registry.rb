@@ -1,0 +1,102 @@
+# frozen_string_literal: true
+
+require_relative "errors"
+require_relative "internal/suggestion"
+require_relative "step_handler/base"
+
+module TaskerCore
+  # Finds the class behind the name of a handler: the constant of that name, loaded by whatever loads constants
+  # (a `require`, `autoload`, Rails). There is nothing to register.
+  module HandlerRegistry
+    # What the name of a class looks like.
+    CLASS_NAME = /\A(::)?[A-Z]\w*(::[A-Z]\w*)*\z/.freeze
+    # Number of arguments of `process`.
+    ARITY = 3
+
+    class << self
+      # @param name [String] for instance "Payments::ChargeCard"
+      # @return [Class] a subclass of {StepHandler::Base}, or any class that defines `process(task, sequence, step)`
+      # @raise [HandlerNotFound] no such constant, or it is no handler; says what is near
+      # @example
+      #   TaskerCore::HandlerRegistry.resolve("Payments::ChargeCard")
+      def resolve(name)
+        refuse(name, "is not the name of a class") unless class_name?(name)
+        handler = constant(name)
+        problem = problem_of(handler)
+        problem ? refuse(name, problem) : handler
+      end
+
+      # Finds the classes of all steps.
+      #
+      # @param template [TaskTemplate]
+      # @return [void]
+      # @raise [HandlerNotFound] naming the file, the step and the class
+      # @example
+      #   TaskerCore::HandlerRegistry.check(template)
+      def check(template)
+        template.steps.each do |step|
+          resolve(step.fetch("handler_class"))
+        rescue HandlerNotFound => e
+          raise HandlerNotFound.new("#{template.source}: step #{step.fetch("name").inspect}: #{e.message}",
+                                    details: e.details.merge("file" => template.source, "step" => step.fetch("name")))
+        end
+      end
+
+      private
+
+      def class_name?(name)
+        name.is_a?(String) && name.valid_encoding? && CLASS_NAME.match?(name)
+      end
+
+      def constant(name)
+        name.delete_prefix("::").split("::").inject(Object) { |scope, segment| member(scope, segment, name) }
+      rescue NameError => e
+        raise if e.is_a?(NoMethodError) || !name.split("::").include?(e.name.to_s)
+
+        refuse(name, "cannot be found; load the file that defines it first#{hint(name)}")
+      rescue ScriptError => e
+        refuse(name, "cannot be loaded (#{e.class}: #{e.message.scrub.lines.first.to_s.chomp})")
+      end
+
+      # Only the first segment may be found elsewhere than in the scope itself: `Shop::String` is not `String`.
+      def member(scope, segment, name)
+        refuse(name, "cannot be found: #{scope.inspect} is no module") unless scope.is_a?(Module)
+
+        scope.const_get(segment, scope.equal?(Object))
+      end
+
+      def problem_of(handler)
+        return "is no class, it is #{handler.inspect[0, 60]}" unless handler.is_a?(Class)
+        return "has no public method process(task, sequence, step)" unless defines_process?(handler)
+
+        arity = handler.instance_method(:process).arity
+        return if arity == ARITY || (arity.negative? && ~arity <= ARITY)
+
+        "has a method process with other arguments than (task, sequence, step)"
+      end
+
+      def defines_process?(handler)
+        handler.public_method_defined?(:process) && handler.instance_method(:process).owner != StepHandler::Base
+      end
+
+      def hint(name)
+        known = descendants(StepHandler::Base).filter_map(&:name)
+        nearest = known.find { |other| last(other) == last(name) } || Internal::Suggestion.nearest(name, known)
+        nearest ? ", or did you mean #{nearest.inspect}?" : ""
+      end
+
+      def last(name)
+        name.split("::").last
+      end
+
+      def descendants(parent)
+        parent.subclasses.flat_map { |child| [child, *descendants(child)] }
+      end
+
+      def refuse(name, problem)
+        raise HandlerNotFound.new("handler class #{class_name?(name) ? name : name.inspect} #{problem}",
+                                  details: { "handler_class" => name.to_s })
+      end
+    end
+  end
+end

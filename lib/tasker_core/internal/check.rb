@@ -1,0 +1,97 @@
+# frozen_string_literal: true
+
+require_relative "../errors"
+
+module TaskerCore
+  module Internal
+    # Checks of arguments. What passes can be written as JSON.
+    module Check
+      # Largest id that the database can hold.
+      MAX_ID = (2**63) - 1
+
+      module_function
+
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Integer] the value
+      # @raise [InvalidArgument] no whole number from 1 to {MAX_ID}
+      # @example
+      #   Check.id(-1) # raises: task_id is -1, allowed: ...
+      def id(value, key = "task_id")
+        return value if value.is_a?(Integer) && value.between?(1, MAX_ID)
+
+        refuse(key, value, "a whole number from 1 to #{MAX_ID}")
+      end
+
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [String] the value as UTF-8
+      # @raise [InvalidArgument] no text, or empty, or not UTF-8
+      # @example
+      #   Check.text("charge_card", "step") # => "charge_card"
+      def text(value, key)
+        text = value.is_a?(Symbol) ? value.name : value
+        refuse(key, value, "text that is not empty") unless text.is_a?(String) && !text.empty?
+        utf8 = text.encode(Encoding::UTF_8)
+        utf8.valid_encoding? ? utf8 : refuse(key, value, "text in UTF-8")
+      rescue EncodingError
+        refuse(key, value, "text in UTF-8")
+      end
+
+      # @param value [Object] nil passes
+      # @param key [String] name of the argument
+      # @return [String, nil] the value as UTF-8
+      # @raise [InvalidArgument]
+      # @example
+      #   Check.optional_text(nil, "reason") # => nil
+      def optional_text(value, key)
+        value.nil? ? nil : text(value, key)
+      end
+
+      # @param values [Object]
+      # @param key [String] name of the argument
+      # @return [Array<String>]
+      # @raise [InvalidArgument] no array, or not of texts
+      # @example
+      #   Check.texts(%w[a b], "tags") # => ["a", "b"]
+      def texts(values, key)
+        refuse(key, values, "an array of text") unless values.is_a?(Array)
+        values.each_with_index.map { |value, index| text(value, "#{key}[#{index}]") }
+      end
+
+      # @param value [Object] nil passes
+      # @param key [String] name of the argument
+      # @return [Numeric, nil]
+      # @raise [InvalidArgument] negative, not finite or no number
+      # @example
+      #   Check.seconds(1.5, "timeout") # => 1.5
+      def seconds(value, key)
+        return value if value.nil? || (value.is_a?(Numeric) && value.real? && value.to_f.finite? && !value.negative?)
+
+        refuse(key, value, "nil or a number of seconds, not negative")
+      end
+
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Integer]
+      # @raise [InvalidArgument] no whole number above 0
+      # @example
+      #   Check.count(20, "limit") # => 20
+      def count(value, key)
+        value.is_a?(Integer) && value.positive? ? value : refuse(key, value, "a whole number above 0")
+      end
+
+      # @param key [String]
+      # @param value [Object]
+      # @param allowed [String]
+      # @raise [InvalidArgument] always
+      # @example
+      #   Check.refuse("limit", 0, "a whole number above 0")
+      def refuse(key, value, allowed)
+        shown = value.inspect.scrub[0, 60]
+        raise InvalidArgument.new("#{key} is #{shown}, allowed: #{allowed}",
+                                  details: { "key" => key, "value" => shown, "allowed" => allowed })
+      end
+    end
+  end
+end

@@ -1,0 +1,101 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../database"
+require_relative "../errors"
+require_relative "bridge"
+
+module TaskerCore
+  module Internal
+    # The native client behind a {Client}: made when it is first needed, made anew in a forked child (the parent's
+    # sockets and threads are not the child's), shared by threads.
+    class Connection
+      # @param configuration [Configuration]
+      def initialize(configuration)
+        @configuration = configuration
+        @lock = Mutex.new
+        @url = nil
+        forget
+      end
+
+      # @return [String]
+      # @raise [ConfigurationError]
+      # @raise [DatabaseUnavailable] the embedded Postgres does not start
+      def url
+        @lock.synchronize { resolved_url }
+      end
+
+      # @return [Bridge::Client]
+      # @raise [DatabaseUnavailable]
+      # @raise [ConfigurationError]
+      def native
+        @lock.synchronize { connected }
+      end
+
+      # @param template [TaskTemplate]
+      # @return [Integer] its id in the database
+      # @raise [TemplateConflict]
+      # @example
+      #   connection.register(template)
+      def register(template)
+        @lock.synchronize do
+          connection = connected
+          @registered[template] ||= connection.register_template(template.json)
+        end
+      end
+
+      # The next {#register} of this template asks the database again.
+      #
+      # @param template [TaskTemplate]
+      # @return [void]
+      def forget_template(template)
+        @lock.synchronize { @registered.delete(template) }
+      end
+
+      # @return [void]
+      def close
+        @lock.synchronize do
+          @native.close if @native && @pid == Process.pid
+          forget
+        end
+      end
+
+      # @return [String] without the URL, which may hold a password
+      def inspect
+        @native && @pid == Process.pid ? "connected" : "not connected"
+      end
+
+      private
+
+      def connected
+        forget unless @pid == Process.pid
+        @native || connect
+      end
+
+      def connect
+        @native = Bridge::Client.connect(options)
+      end
+
+      def forget
+        @pid = Process.pid
+        @registered = {}.compare_by_identity
+        @native = nil
+      end
+
+      def options
+        JSON.generate({ "url" => resolved_url, "pool_size" => @configuration.pool_size,
+                        "connect_timeout_ms" => (@configuration.connect_timeout * 1000).ceil })
+      end
+
+      def resolved_url
+        @url || resolve
+      end
+
+      def resolve
+        database = Database.resolve(@configuration)
+        @configuration.logger.info { database.notice } if database.notice
+        @url = database.url
+      end
+    end
+  end
+end

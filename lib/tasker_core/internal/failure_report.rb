@@ -1,0 +1,108 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../errors"
+require_relative "../step_handler/errors"
+
+module TaskerCore
+  module Internal
+    # What is recorded of an exception that ended an attempt: bounded in size, valid UTF-8, without U+0000 (which
+    # Postgres cannot keep), whatever the exception's own methods do.
+    #
+    # * permanent: PermanentError; also ScriptError (NotImplementedError, LoadError, SyntaxError), SystemStackError
+    #   and SecurityError, because the same code fails the same way again
+    # * blocked: BlockedError; also HandlerNotFound, because somebody has to deploy the class
+    # * retryable: everything else; also SystemExit, Interrupt, SignalException and NoMemoryError, because the
+    #   surroundings may be different next time
+    module FailureReport
+      # First match wins.
+      KINDS = {
+        PermanentError => "permanent", BlockedError => "blocked", HandlerNotFound => "blocked",
+        ScriptError => "permanent", SystemStackError => "permanent", SecurityError => "permanent",
+        Exception => "retryable"
+      }.freeze
+      # Longest message, in bytes.
+      MAX_MESSAGE = 4_096
+      # Most lines of a backtrace.
+      MAX_BACKTRACE = 50
+      # Longest line of a backtrace, name of a class or code, in bytes.
+      MAX_LINE = 512
+      # Most exceptions behind the exception.
+      MAX_CAUSES = 5
+
+      module_function
+
+      # @param error [Exception]
+      # @return [String] JSON: kind, class, message, backtrace, code, retry_after_s, causes
+      # @example
+      #   FailureReport.json(RuntimeError.new("no route"))
+      def json(error)
+        JSON.generate({
+                        "kind" => kind(error), **identity(error),
+                        "backtrace" => backtrace(error),
+                        "code" => (text(error.error_code, MAX_LINE) if error.is_a?(PermanentError) && error.error_code),
+                        "retry_after_s" => (error.retry_after_seconds if error.is_a?(RetryableError)),
+                        "causes" => causes(error).map { |cause| identity(cause) }
+                      })
+      end
+
+      # @param error [Exception]
+      # @return [String] "retryable", "permanent" or "blocked"
+      # @example
+      #   FailureReport.kind(RuntimeError.new) # => "retryable"
+      def kind(error)
+        KINDS.find { |type, _kind| error.is_a?(type) }.last
+      end
+
+      # @param error [Exception]
+      # @return [String] class and message on one line, for a log
+      # @example
+      #   FailureReport.line(RuntimeError.new("no route")) # => "RuntimeError: no route"
+      def line(error)
+        identity(error).values.join(": ").lines.first.to_s.chomp
+      end
+
+      # @api private
+      def identity(error)
+        { "class" => text(class_name(error), MAX_LINE), "message" => text(message(error), MAX_MESSAGE) }
+      end
+
+      # @api private
+      def class_name(error)
+        error.class.ancestors.grep(Class).filter_map(&:name).first
+      end
+
+      # The method is the application's and may fail itself.
+      #
+      # @api private
+      def message(error)
+        error.message
+      rescue StandardError => e
+        "(the message cannot be read: #{e.class})"
+      end
+
+      # @api private
+      def backtrace(error)
+        lines = error.backtrace
+        lines.is_a?(Array) ? lines.first(MAX_BACKTRACE).map { |line| text(line, MAX_LINE) } : []
+      end
+
+      # @api private
+      def causes(error)
+        found = []
+        while found.size < MAX_CAUSES && (error = error.cause) && !found.include?(error)
+          found << error
+        end
+        found
+      end
+
+      # @api private
+      def text(value, limit)
+        text = value.to_s.dup
+        text.force_encoding(Encoding::UTF_8) if text.encoding == Encoding::BINARY
+        text = text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "\u2400")
+        text.bytesize > limit ? "#{text.byteslice(0, limit - 3).scrub("")}..." : text
+      end
+    end
+  end
+end

@@ -1,0 +1,137 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../errors"
+require_relative "../handler_registry"
+
+module TaskerCore
+  module Internal
+    # All that is the same in every attempt of a template's step: found once, read by each attempt.
+    class StepPlan
+      # @return [String]
+      attr_reader :name
+      # @return [TemplateSteps]
+      attr_reader :template
+      # @return [Integer]
+      attr_reader :retry_limit
+      # @return [Hash{String => Object}] frozen
+      attr_reader :config
+
+      # @param definition [Hash{String => Object}] the step in a normalised template, frozen
+      # @param template [TemplateSteps]
+      # @raise [HandlerNotFound]
+      def initialize(definition, template)
+        @name = definition.fetch("name")
+        @template = template
+        @retry_limit = definition.fetch("default_retry_limit")
+        @config = definition["handler_config"] || {}.freeze
+        @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
+        @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
+        @takes_config = takes_config?
+        @processes_results = @handler_class.public_method_defined?(:process_results)
+        freeze
+      end
+
+      # @return [Object] a handler for one attempt
+      # @example
+      #   plan.handler.process(task, sequence, step)
+      def handler
+        @takes_config ? @handler_class.new(config: @config) : @handler_class.new
+      end
+
+      # @return [Boolean] whether the handler turns its output into results itself
+      def processes_results?
+        @processes_results
+      end
+
+      # @param name [String]
+      # @return [Boolean] whether this step depends on the other directly
+      def parent?(name)
+        @parents.key?(name)
+      end
+
+      # @param name [String]
+      # @return [Boolean] whether the template has such a step
+      def step?(name)
+        template.index_of(name) ? true : false
+      end
+
+      # @return [Array<String>] names of the template's steps
+      def step_names
+        template.step_names
+      end
+
+      private
+
+      def takes_config?
+        @handler_class.instance_method(:initialize).parameters.any? do |kind, name|
+          kind == :keyrest || (%i[key keyreq].include?(kind) && name == :config)
+        end
+      end
+    end
+
+    # The steps of one template as the database has it, which may be another version than this process loaded.
+    class TemplateSteps
+      # @return [String]
+      attr_reader :name, :namespace, :version
+
+      # @param json [String] normalised template
+      def initialize(json)
+        definition = JSON.parse(json, freeze: true, max_nesting: false)
+        @namespace, @name, @version = definition.values_at("namespace_name", "name", "version")
+        @steps = definition.fetch("step_templates")
+        @indexes = @steps.each_with_index.to_h { |step, index| [step.fetch("name"), index] }
+        @plans = Array.new(@steps.size)
+      end
+
+      # @param index [Integer] position of the step
+      # @return [StepPlan]
+      # @raise [HandlerNotFound] it is looked for again with the next attempt
+      # @example
+      #   steps.plan(0).handler
+      def plan(index)
+        @plans[index] ||= StepPlan.new(@steps.fetch(index), self)
+      end
+
+      # @param index [Integer]
+      # @return [String] name of the step
+      def step_name(index)
+        @steps.fetch(index).fetch("name")
+      end
+
+      # @param name [String]
+      # @return [Integer, nil] position of the step
+      def index_of(name)
+        @indexes[name]
+      end
+
+      # @return [Array<String>] names of the steps, in order
+      def step_names
+        @indexes.keys
+      end
+
+      # @return [String] for instance "default/order_fulfilment 0.1.0"
+      def to_s
+        "#{namespace}/#{name} #{version}"
+      end
+    end
+
+    # The plans of all templates that a worker has met. Two threads that meet a template at the same time build its
+    # plans twice, which harms nothing; so no lock stands in the way of every attempt.
+    class StepPlans
+      # @param native [Bridge::Worker] what knows the templates
+      def initialize(native)
+        @native = native
+        @templates = {}
+      end
+
+      # @param template_id [Integer]
+      # @return [TemplateSteps]
+      # @example
+      #   plans.template(7).plan(0)
+      def template(template_id)
+        @templates[template_id] ||= TemplateSteps.new(@native.template(template_id))
+      end
+    end
+  end
+end

@@ -1,0 +1,126 @@
+# frozen_string_literal: true
+
+require_relative "../sequence"
+require_relative "../step"
+require_relative "../step_handler/base"
+require_relative "../task"
+require_relative "failure_report"
+require_relative "json_text"
+require_relative "step_plans"
+
+module TaskerCore
+  module Internal
+    # Executes one attempt and reports how it ended, exactly once, whatever the handler does: it may return, raise
+    # anything, exit, or end its thread.
+    #
+    # The caller defers interrupts (Thread#raise, Thread#kill, a Timeout) around the whole; they are let in while the
+    # handler runs, and only then, so that none can come between an attempt's end and its report.
+    class StepRunner
+      # Interrupts reach the handler as they would outside a worker.
+      INTERRUPTIBLE = { Object => :immediate }.freeze
+      # What an attempt without results sends.
+      NO_RESULTS = "null"
+      # Code of attempts whose results cannot be kept.
+      INVALID_RESULTS = "INVALID_RESULTS"
+
+      # @api private
+      # The handler ended its thread (Thread.exit, Thread#kill) before it returned.
+      class ThreadEnded < StandardError
+        def message
+          "the handler's thread was ended before the handler returned"
+        end
+      end
+
+      # @param native [Bridge::Worker] takes the reports
+      # @param logger [Logger]
+      def initialize(native, logger)
+        @native = native
+        @logger = logger
+        @plans = StepPlans.new(native)
+        @json_text = JsonText.new(symbols: true)
+      end
+
+      # @param item [Array] as from `next_batch`: step id, task id, attempt, template id, index of the step, context
+      #   and results of the parents as JSON
+      # @return [Integer] how long it took, in microseconds
+      # @example
+      #   runner.run(native.next_batch(1, 500).first)
+      def run(item)
+        started = clock
+        failure = ThreadEnded
+        begin
+          results = Thread.handle_interrupt(INTERRUPTIBLE) { execute(item) }
+          failure = nil
+        rescue Exception => e # rubocop:disable Lint/RescueException -- an exit or a signal fails the attempt, not the worker
+          failure = e
+        ensure
+          report(item, clock - started, results, failure)
+        end
+        clock - started
+      end
+
+      private
+
+      def execute(item)
+        step_id, task_id, attempt, template_id, step_index, context_json, parents_json = item
+        plan = @plans.template(template_id).plan(step_index)
+        task = Task.new(task_id, plan.template, context_json)
+        step = Step.new(step_id, attempt, plan, task)
+        handle(plan, task, Sequence.new(task_id, plan, parents_json, @native), step)
+        results_json(step.results)
+      end
+
+      def handle(plan, task, sequence, step)
+        handler = plan.handler
+        output = handler.process(task, sequence, step)
+        if plan.processes_results?
+          handler.process_results(step, output, nil)
+        elsif step.results.nil?
+          step.results = output
+        end
+      end
+
+      def results_json(results)
+        results.nil? ? NO_RESULTS : @json_text.generate(results, what: "results")
+      rescue InvalidContext => e
+        raise unkept(e)
+      end
+
+      def unkept(error)
+        PermanentError.new("the handler's results cannot be kept: #{error.message}", error_code: INVALID_RESULTS)
+      end
+
+      # Where the native library refuses the results (their size, U+0000), the attempt is still open.
+      def report(item, execution_us, results, failure)
+        return report_failure(item, execution_us, failure.is_a?(Class) ? failure.new : failure) if failure
+
+        @native.succeed(item[0], item[2], execution_us, results)
+      rescue InvalidContext => e
+        report_failure(item, execution_us, unkept(e))
+      end
+
+      def report_failure(item, execution_us, failure)
+        @native.fail(item[0], item[2], execution_us, FailureReport.json(failure))
+        log(item, failure)
+      end
+
+      def log(item, failure)
+        kind = FailureReport.kind(failure)
+        @logger.public_send(kind == "retryable" ? :info : :warn) do
+          "step #{step_name(item)} of task #{item[1]}, attempt #{item[2]}: #{kind} failure: " +
+            FailureReport.line(failure)
+        end
+      end
+
+      def step_name(item)
+        @plans.template(item[3]).step_name(item[4])
+      rescue Error
+        item[0].to_s
+      end
+
+      def clock
+        Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond)
+      end
+    end
+  end
+end

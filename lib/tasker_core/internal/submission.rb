@@ -1,0 +1,83 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../errors"
+require_relative "check"
+require_relative "json_text"
+require_relative "suggestion"
+
+module TaskerCore
+  module Internal
+    # A request for tasks of one template, checked as far as that is possible without knowing the template.
+    class Submission
+      # Option => default.
+      DEFAULTS = { namespace: "default", version: nil, initiator: nil, source_system: nil, reason: nil,
+                   tags: [].freeze }.freeze
+      # Options that are text or nil.
+      TEXTS = %i[version initiator source_system reason].freeze
+
+      # @return [String]
+      attr_reader :name, :namespace
+      # @return [String, nil] nil: the highest
+      attr_reader :version
+
+      # @param name [String]
+      # @param contexts [Array<Hash>]
+      # @param options [Hash{Symbol => Object}] keys of {DEFAULTS}
+      # @raise [InvalidArgument] an unknown option, or a value that is not allowed
+      # @raise [InvalidContext] a context is no Hash, or holds what JSON cannot say
+      def initialize(name, contexts, **options)
+        check_names(options.keys)
+        options = DEFAULTS.merge(options)
+        @name = Check.text(name, "name")
+        @namespace = Check.text(options[:namespace], "namespace")
+        @texts = options.slice(*TEXTS).to_h { |key, value| [key, Check.optional_text(value, key.to_s)] }
+        @version = @texts.delete(:version)
+        @tags = Check.texts(options[:tags], "tags")
+        @contexts = contexts_json(contexts)
+      end
+
+      # @return [Boolean] whether it asks for no task at all
+      def empty?
+        @contexts.empty?
+      end
+
+      # @param version [String, nil] the version that is used when the request names none
+      # @return [String] what the native client takes
+      # @example
+      #   submission.json(version: "1.0.0")
+      def json(version: nil)
+        head = JSON.generate({ "namespace" => namespace, "name" => name, "version" => self.version || version,
+                               **@texts, "tags" => @tags })
+        "#{head.chop},\"contexts\":[#{@contexts.join(",")}]}"
+      end
+
+      private
+
+      def check_names(names)
+        unknown = names.find { |name| !DEFAULTS.key?(name) }
+        return unless unknown
+
+        raise InvalidArgument.new("unknown option #{unknown}#{Suggestion.sentence(unknown, DEFAULTS.keys)}",
+                                  details: { "key" => unknown.to_s, "allowed" => DEFAULTS.keys.join(", ") })
+      end
+
+      def contexts_json(contexts)
+        Check.refuse("contexts", contexts, "an array of hashes") unless contexts.is_a?(Array)
+        writer = JsonText.new
+        contexts.each_with_index.map do |context, index|
+          what = contexts.size == 1 ? "context" : "contexts[#{index}]"
+          check_hash(context, what)
+          writer.generate(context, what: what)
+        end
+      end
+
+      def check_hash(context, what)
+        return if context.is_a?(Hash)
+
+        raise InvalidContext.new("#{what} is of class #{context.class}, allowed: a Hash",
+                                 details: { "key" => what, "value" => context.class.to_s, "allowed" => "a Hash" })
+      end
+    end
+  end
+end

@@ -1,0 +1,66 @@
+# frozen_string_literal: true
+
+require_relative "../errors"
+
+module TaskerCore
+  module Internal
+    # The templates that this process has loaded. Safe to use from several threads.
+    class Templates
+      def initialize
+        @lock = Mutex.new
+        @by_key = {}.freeze
+      end
+
+      # Adds all of them or none. The same definition again replaces the earlier object.
+      #
+      # @param templates [Array<TaskTemplate>]
+      # @return [void]
+      # @raise [TemplateConflict] another definition has the same namespace, name and version
+      # @example
+      #   templates.add([template])
+      def add(templates)
+        @lock.synchronize do
+          @by_key = templates.inject(@by_key) do |known, template|
+            check(known[template.key], template)
+            known.merge(template.key => template)
+          end.freeze
+        end
+      end
+
+      # @param name [String]
+      # @param namespace [String]
+      # @param version [String, nil] nil: the highest
+      # @return [TaskTemplate, nil]
+      # @example
+      #   templates.find("order_fulfilment", namespace: "default", version: nil)
+      def find(name, namespace:, version:)
+        return @by_key[[namespace, name, version]] if version
+
+        all.select { |template| template.name == name && template.namespace == namespace }
+           .max_by { |template| Gem::Version.new(template.version[/\A[^+]*/]) }
+      end
+
+      # @return [Array<TaskTemplate>] in the order in which they were loaded
+      def all
+        @by_key.values
+      end
+
+      # Forgets all templates. The database keeps what it knows.
+      #
+      # @return [void]
+      def clear
+        @lock.synchronize { @by_key = {}.freeze }
+      end
+
+      private
+
+      def check(known, template)
+        return if known.nil? || known == template
+
+        raise TemplateConflict.new("#{template.source}: template #{template} is already defined otherwise in " \
+                                   "#{known.source}; give one of them another version or name",
+                                   details: { "key" => "version", "value" => template.version })
+      end
+    end
+  end
+end

@@ -1,0 +1,41 @@
+# frozen_string_literal: true
+
+require "io/wait"
+
+module TaskerCore
+  module Internal
+    # Wakes one thread that waits with a limit. Unlike a condition variable it may be rung from a signal trap.
+    class Wakeup
+      def initialize
+        @reader, @writer = IO.pipe
+      end
+
+      # Ends the wait that is going on, or the next one. May be called from a signal trap, and after {#close}.
+      #
+      # @return [void]
+      # @example
+      #   trap("TERM") { wakeup.ring }
+      def ring
+        @writer.write_nonblock(".", exception: false)
+      rescue IOError, Errno::EPIPE
+        nil
+      end
+
+      # @param seconds [Numeric, nil] nil: without a limit
+      # @return [void]
+      # @example
+      #   wakeup.wait(1.5)
+      def wait(seconds = nil)
+        return unless @reader.wait_readable(seconds)
+
+        @reader.read_nonblock(512, exception: false)
+      end
+
+      # @return [void]
+      def close
+        @reader.close
+        @writer.close
+      end
+    end
+  end
+end

@@ -1,0 +1,101 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../errors"
+require_relative "suggestion"
+
+module TaskerCore
+  module Internal
+    # The options of a {Worker}, checked and frozen. All times are in seconds.
+    class WorkerOptions
+      # Option => default.
+      DEFAULTS = { concurrency: 5, queues: nil, shutdown_timeout: 25.0, heartbeat_interval: 2.0,
+                   dead_after: 6.0 }.freeze
+      # Option => smallest and largest number.
+      RANGES = { concurrency: 1..1_000, shutdown_timeout: 0..86_400, heartbeat_interval: 0.05..600,
+                 dead_after: 0.1..3_600 }.freeze
+      # A worker counts as dead after no less than this many missed heartbeats.
+      MISSED_HEARTBEATS = 2
+
+      # @return [Hash{Symbol => Object}] all options
+      attr_reader :values
+
+      # @param given [Hash{Symbol => Object}] keys of {DEFAULTS}
+      # @raise [ConfigurationError] an unknown option or a value that is not allowed
+      def initialize(**given)
+        @values = DEFAULTS.merge(given).freeze
+        check_names(given.keys)
+        RANGES.each { |name, range| check_number(name, range) }
+        check_queues
+        check_heartbeat
+        freeze
+      end
+
+      # @return [Integer] number of threads
+      def concurrency
+        values.fetch(:concurrency)
+      end
+
+      # @return [Numeric] seconds
+      def shutdown_timeout
+        values.fetch(:shutdown_timeout)
+      end
+
+      # @param url [String] the database
+      # @param connect_timeout [Numeric] seconds to wait for it
+      # @return [String] what the native worker is started with
+      # @example
+      #   Bridge::Worker.start(options.native_json("postgres:///shop", connect_timeout: 3.0))
+      def native_json(url, connect_timeout:)
+        JSON.generate({ "url" => url, "connect_timeout_ms" => (connect_timeout * 1000).ceil,
+                        "queues" => values.fetch(:queues), "concurrency" => concurrency,
+                        "heartbeat_interval_ms" => milliseconds(:heartbeat_interval),
+                        "dead_after_ms" => milliseconds(:dead_after) })
+      end
+
+      private
+
+      def milliseconds(name)
+        (values.fetch(name) * 1000).round
+      end
+
+      def check_names(names)
+        unknown = names.find { |name| !DEFAULTS.key?(name) }
+        return unless unknown
+
+        raise ConfigurationError.new("a worker has no option #{unknown.inspect}" \
+                                     "#{Suggestion.sentence(unknown, DEFAULTS.keys)}",
+                                     details: { "key" => unknown.to_s, "allowed" => DEFAULTS.keys.join(", ") })
+      end
+
+      def check_number(name, range)
+        type = DEFAULTS[name].is_a?(Integer) ? Integer : Numeric
+        value = values.fetch(name)
+        return if value.is_a?(type) && value.real? && range.cover?(value)
+
+        refuse(name, "a #{type == Integer ? "whole number" : "number of seconds"} from #{range.min} to #{range.max}")
+      end
+
+      def check_queues
+        queues = values.fetch(:queues)
+        return if queues.nil?
+        return if queues.is_a?(Array) && queues.any? && queues.all? { |name| name.is_a?(String) && !name.empty? }
+
+        refuse(:queues, "nil (every queue) or an array of names that is not empty")
+      end
+
+      def check_heartbeat
+        least = values.fetch(:heartbeat_interval) * MISSED_HEARTBEATS
+        return if values.fetch(:dead_after) >= least
+
+        refuse(:dead_after, "at least #{least} seconds, #{MISSED_HEARTBEATS} times heartbeat_interval")
+      end
+
+      def refuse(name, allowed)
+        value = values.fetch(name).inspect
+        raise ConfigurationError.new("#{name} is #{value}, allowed is #{allowed}",
+                                     details: { "key" => name.to_s, "value" => value, "allowed" => allowed })
+      end
+    end
+  end
+end

@@ -1,0 +1,94 @@
+# frozen_string_literal: true
+
+require "json"
+require "time"
+
+module TaskerCore
+  # How far a task is. Frozen.
+  #
+  # @example
+  #   status = TaskerCore.status(42)
+  #   status.state                      # => "in_progress"
+  #   status.steps_by_state["complete"] # => 3
+  class TaskStatus
+    # States that are not left.
+    TERMINAL = %w[complete error cancelled resolved_manually].freeze
+
+    # @return [Integer]
+    attr_reader :task_id
+    # @return [String] of the template
+    attr_reader :namespace, :name, :version
+    # @return [String] pending, in_progress, waiting, blocked, paused, complete, error, cancelled or resolved_manually
+    attr_reader :state
+    # @return [Time] UTC
+    attr_reader :requested_at
+    # @return [Time, nil] UTC; when the first step was claimed
+    attr_reader :started_at
+    # @return [Time, nil] UTC
+    attr_reader :finished_at
+    # @return [Integer] number of steps
+    attr_reader :steps_total
+    # @return [Hash{String => Integer}] state of steps => how many; frozen
+    attr_reader :steps_by_state
+    # @return [Integer] attempts so far, of all steps
+    attr_reader :attempts_total
+    # @return [String, nil] why the task is in its state, where that was said
+    attr_reader :reason
+
+    # @api private
+    # @param attributes [Hash{String => Object}] as the native library gives them, frozen
+    def initialize(attributes)
+      @attributes = attributes
+      @task_id, @namespace, @name, @version, @state, @steps_total, @steps_by_state, @attempts_total, @reason =
+        attributes.values_at("task_id", "namespace", "name", "version", "state", "steps_total", "steps_by_state",
+                             "attempts_total", "reason")
+      @requested_at, @started_at, @finished_at =
+        attributes.values_at("requested_at", "started_at", "finished_at").map { |text| text && Time.iso8601(text) }
+      freeze
+    end
+
+    # @return [Boolean] whether the task is over: complete, error, cancelled or resolved_manually
+    def terminal?
+      TERMINAL.include?(state)
+    end
+
+    # @return [Boolean] whether every step is done
+    def complete?
+      state == "complete"
+    end
+
+    # @return [Boolean] whether nothing can move without a person
+    def blocked?
+      state == "blocked"
+    end
+
+    # @return [Boolean] whether nothing happens by itself any more: {#terminal?} or {#blocked?}
+    def settled?
+      terminal? || blocked?
+    end
+
+    # @return [Hash{Symbol => Object}] all attributes, times as ISO 8601 text: ready for JSON
+    # @example
+    #   JSON.generate(status.to_h)
+    def to_h
+      @attributes.transform_keys(&:to_sym)
+    end
+
+    # @param other [Object]
+    # @return [Boolean]
+    def ==(other)
+      other.is_a?(TaskStatus) && to_h == other.to_h
+    end
+    alias eql? ==
+
+    # @return [Integer]
+    def hash
+      @attributes.hash
+    end
+
+    # @return [String]
+    def inspect
+      "#<#{self.class} #{task_id} #{namespace}/#{name} #{version} #{state} #{steps_by_state}>"
+    end
+  end
+end

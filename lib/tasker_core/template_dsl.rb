@@ -1,0 +1,105 @@
+# frozen_string_literal: true
+
+require_relative "errors"
+require_relative "internal/suggestion"
+require_relative "task_template"
+
+module TaskerCore
+  # What the block of {TaskerCore.define} can say. Collects the definition in the form of a YAML file; defaults and
+  # checks are the same as there.
+  #
+  # @example
+  #   TaskerCore.define("order_fulfilment", namespace: "shop", version: "1.0.0") do
+  #     step "validate_order", handler: ValidateOrder
+  #     step "charge_card", handler: ChargeCard, depends_on: "validate_order", retry_limit: 5
+  #   end
+  class TemplateDSL
+    # Options of the template => key in the definition.
+    TEMPLATE_KEYS = { namespace: "namespace_name", version: "version", description: "description",
+                      schema: "schema", queue: "queue" }.freeze
+    # Options of a step => key in the definition.
+    STEP_KEYS = {
+      handler: "handler_class", depends_on: "depends_on_steps", description: "description", queue: "queue",
+      retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
+      timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system"
+    }.freeze
+
+    # Runs the block of a definition.
+    #
+    # @param name [String]
+    # @param source [String] file and line, for messages
+    # @param options [Hash{Symbol => Object}] keys of {TEMPLATE_KEYS}
+    # @return [TaskTemplate]
+    # @raise [InvalidTemplate]
+    # @example
+    #   TemplateDSL.template("greeting", source: "app.rb:3") { step "greet", handler: "Greet" }
+    def self.template(name, source:, **options, &block)
+      dsl = new(name, source: source, **options)
+      run(dsl, block) if block
+      TaskTemplate.new(dsl.definition, source: source)
+    end
+
+    # @api private
+    def self.run(dsl, block)
+      block.arity.zero? ? dsl.instance_exec(&block) : block.call(dsl)
+    end
+    private_class_method :run
+
+    # @return [Hash{String => Object}] the definition so far, as in a YAML file
+    attr_reader :definition
+
+    # @param name [String] name of the template
+    # @param source [String] file and line, for messages
+    # @param options [Hash{Symbol => Object}] keys of {TEMPLATE_KEYS}; nil counts as not given
+    # @raise [InvalidTemplate] an unknown option
+    def initialize(name, source:, **options)
+      @source = source
+      @definition = { "name" => name, **translate(options, TEMPLATE_KEYS, "template"), "step_templates" => [] }
+    end
+
+    # Adds a step.
+    #
+    # @param name [String, Symbol]
+    # @param options [Hash{Symbol => Object}] all but the handler may be left out:
+    #   handler (a class or its name), depends_on (a name or an array of names), description,
+    #   retryable (default true), retry_limit (executions in all, default 3),
+    #   retry (backoff: "exponential", "linear" or "fixed", base_seconds:, max_seconds:, jitter:),
+    #   timeout (seconds, default none), queue, config (what the handler reads as `step.config`),
+    #   skippable, dependent_system
+    # @return [void]
+    # @raise [InvalidTemplate] an unknown option, or a class without a name
+    # @example
+    #   step "charge_card", handler: ChargeCard, depends_on: %w[validate_order], retry: { base_seconds: 0.5 }
+    def step(name, **options)
+      path = "step #{name.to_s.inspect}"
+      keys = translate(options, STEP_KEYS, path)
+      keys["handler_class"] = handler_name(keys["handler_class"], path) if keys.key?("handler_class")
+      keys["depends_on_steps"] = [*keys["depends_on_steps"]] if keys.key?("depends_on_steps")
+      definition["step_templates"] << { "name" => name, **keys }
+      nil
+    end
+
+    private
+
+    def translate(options, keys, path)
+      options.compact.to_h do |option, value|
+        key = keys.fetch(option) do
+          refuse("#{path}: unknown option #{option}#{Internal::Suggestion.sentence(option, keys.keys)}",
+                 "key" => option.to_s, "allowed" => keys.keys.join(", "))
+        end
+        [key, value]
+      end
+    end
+
+    def handler_name(handler, path)
+      return handler unless handler.is_a?(Module)
+
+      handler.name || refuse("#{path}: the handler is a class without a name; workers find classes by name",
+                             "key" => "handler")
+    end
+
+    def refuse(message, details)
+      raise InvalidTemplate.new("#{@source}: #{message}", details: details.merge("file" => @source))
+    end
+  end
+end

@@ -1,0 +1,206 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "client"
+require_relative "errors"
+require_relative "internal/bridge"
+require_relative "internal/crew"
+require_relative "internal/inbox"
+require_relative "internal/step_runner"
+require_relative "internal/wakeup"
+require_relative "internal/worker_options"
+
+module TaskerCore
+  # Claims steps and executes their handlers in threads, until it is told to stop. Runs once: a worker that has
+  # stopped is not started again.
+  #
+  # An attempt that fails is recorded and, where that is right, tried again later; the worker goes on. That holds for
+  # everything a handler raises, `exit` and Interrupt included. A step whose handler class is not there is blocked,
+  # with that as the reason.
+  #
+  # @example a worker process
+  #   worker = TaskerCore::Worker.new(concurrency: 10)
+  #   trap("TERM") { worker.stop }
+  #   worker.run
+  class Worker
+    # How the work ended: number of attempts that ended and are recorded, since the start; of steps that were given
+    # back unexecuted; of attempts that were cut off; and whether all of that could be recorded (else other workers
+    # take the rest over after `dead_after`).
+    Summary = Struct.new(:finished, :given_back, :interrupted, :in_order, keyword_init: true)
+
+    # @param configuration [Configuration] Default: the one in force.
+    # @param options [Hash{Symbol => Object}] may all be left out.
+    #   concurrency [Integer], threads, default 5;
+    #   queues [Array<String>, nil], default nil: every queue;
+    #   shutdown_timeout [Numeric], seconds that running attempts get after {#stop}, default 25.0;
+    #   heartbeat_interval [Numeric], seconds, default 2.0;
+    #   dead_after [Numeric], seconds without a heartbeat after which other workers take the steps over, default 6.0
+    # @raise [ConfigurationError] an unknown option or a value that is not allowed
+    def initialize(configuration: TaskerCore.configuration, **options)
+      @configuration = configuration
+      @options = Internal::WorkerOptions.new(**options)
+      @lock = Mutex.new
+      @stop = @native = @wakeup = @failure = @summary = nil
+    end
+
+    # Works until {#stop} or {#stop!} is called from another thread or from a signal trap. Sets no traps itself. Leaves
+    # no thread behind, also when it is interrupted.
+    #
+    # @return [Summary] frozen
+    # @raise [Error] see {#start}; or the worker could not go on, for instance because of a defect
+    # @example
+    #   worker.run
+    def run
+      start
+      begin
+        wait
+      ensure
+        stop!
+        @control.join
+      end
+    end
+
+    # Registers this process's templates, connects and starts the threads.
+    #
+    # @return [self]
+    # @raise [DatabaseUnavailable]
+    # @raise [SchemaMismatch] the message says what to run
+    # @raise [TemplateConflict] the database has another template under a name and version of this process's
+    # @raise [InvalidArgument] started before
+    # @example
+    #   worker = TaskerCore::Worker.new.start
+    def start
+      @lock.synchronize do
+        raise InvalidArgument, "this worker was started before; make another with Worker.new" if @native
+
+        @pid = Process.pid
+        @native = connect
+        begin_work
+      end
+      self
+    end
+
+    # Asks the worker to end its work: no further step is claimed, what runs may finish within `shutdown_timeout`, the
+    # rest is given back. Returns at once; {#wait} and {#run} return when it has happened. May be called from a signal
+    # trap, before {#start} and more than once.
+    #
+    # @return [void]
+    # @example
+    #   trap("TERM") { worker.stop }
+    def stop
+      ask_to_stop(:gracefully)
+    end
+
+    # Asks the worker to stop at once: running attempts are cut off, recorded as interrupted, and executed again later
+    # by whichever worker claims them. May be called where {#stop} may.
+    #
+    # @return [void]
+    # @example
+    #   trap("QUIT") { worker.stop! }
+    def stop!
+      ask_to_stop(:at_once)
+    end
+
+    # Waits until the worker has stopped.
+    #
+    # @param timeout [Numeric, nil] seconds; nil: without a limit. Default nil.
+    # @return [Summary, nil] frozen; nil: not started, or still running after `timeout`
+    # @raise [Error] why the worker could not go on
+    # @example
+    #   worker.stop
+    #   worker.wait(timeout: 30)
+    def wait(timeout: nil)
+      return unless @control&.join(timeout)
+      raise @failure if @failure
+
+      @summary
+    end
+
+    # @return [Boolean] whether it was started and has not stopped yet
+    def running?
+      @control&.alive? || false
+    end
+
+    # @return [Integer, nil] the worker's id in the database; nil before {#start}
+    def id
+      @native&.id
+    end
+
+    # Counts since the start: claimed, taken, completed, stale, pending_writes.
+    #
+    # @return [Hash{String => Integer}] {} before {#start}
+    # @example
+    #   worker.stats["completed"] # => 1204
+    def stats
+      @native ? JSON.parse(@native.stats) : {}
+    end
+
+    private
+
+    # In a fork of this process, where the threads are not, this changes nothing: only the pipe is shared, and a ring
+    # without a reason is ignored.
+    def ask_to_stop(how)
+      @stop = how unless @stop == :at_once
+      @native&.drain if @pid == Process.pid
+      @wakeup&.ring
+    end
+
+    def connect
+      url = Client.open(@configuration) do |client|
+        TaskerCore.templates.each { |template| client.register(template) }
+        client.url
+      end
+      Internal::Bridge::Worker.start(@options.native_json(url, connect_timeout: @configuration.connect_timeout))
+    end
+
+    def begin_work
+      @wakeup = Internal::Wakeup.new
+      @crew = hire
+      @control = Thread.new { control }
+      @control.name = "tasker-worker"
+    end
+
+    def hire
+      runner = Internal::StepRunner.new(@native, @configuration.logger)
+      Internal::Crew.new(size: @options.concurrency, inbox: Internal::Inbox.new(@native), runner: runner) do |error|
+        fail_with(error) if error
+        @wakeup.ring
+      end
+    end
+
+    def fail_with(error)
+      return if @stop == :at_once
+
+      @failure ||= error
+      stop!
+    end
+
+    def control
+      @wakeup.wait until @stop || @crew.done?
+      @native.drain
+      await_crew
+      end_work
+    rescue Error => e
+      @failure ||= e
+    ensure
+      @crew.kill
+      @wakeup.close
+    end
+
+    def await_crew
+      deadline = clock + @options.shutdown_timeout
+      @wakeup.wait([deadline - clock, 0].max) until @crew.done? || @stop == :at_once || clock >= deadline
+    end
+
+    # Before the threads are killed: what they report afterwards is late, and the attempt is recorded as interrupted.
+    def end_work
+      counts = JSON.parse(@native.stop(0), symbolize_names: true)
+      @summary = Summary.new(**counts.slice(*Summary.members)).freeze
+      @configuration.logger.public_send(@summary.in_order ? :info : :warn) { "worker #{id} stopped: #{@summary.to_h}" }
+    end
+
+    def clock
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+  end
+end

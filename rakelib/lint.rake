@@ -1,0 +1,51 @@
+# frozen_string_literal: true
+
+require_relative "locked_crates"
+require_relative "signature_files"
+
+# Checks that are one command each stand in bin/test; these need a few lines of Ruby.
+namespace :lint do
+  ruby_files = FileList["lib/**/*.rb", "ext/**/*.rb", "rakelib/**/*.{rb,rake}", "spec/**/*.rb", "examples/**/*.rb",
+                        "bench/**/*.rb", "*.gemspec", "Rakefile", "Gemfile"]
+
+  desc "Fail where Ruby warns: each file on its own, and the library as it loads"
+  task :warnings do
+    require "open3"
+    output, = Open3.capture2e(RbConfig.ruby, "-wc", *ruby_files)
+    loading, = Open3.capture2e(RbConfig.ruby, "-w", "-Ilib", "-e", 'require "tasker_core"; require "tasker_core/cli"')
+    complaints = output.lines.grep_v(/\ASyntax OK/) + loading.lines
+    abort(complaints.join) if complaints.any?
+    puts "#{ruby_files.size} files without a warning"
+  end
+
+  # Libraries of Ruby itself whose types the signatures name.
+  libraries = %w[digest json logger monitor optparse pathname time]
+
+  desc "Fail unless every file of the library has a valid signature in sig"
+  task :signatures do
+    require "rbs"
+    require "rbs/cli"
+    files = SignatureFiles.new
+    abort(files.complaints.join("\n")) if files.complaints.any?
+    options = libraries.flat_map { |name| ["-r", name] }
+    RBS::CLI.new(stdout: $stdout, stderr: $stderr).run([*options, "-I", "sig", "validate", "--silent"])
+    puts "#{files.size} signatures are valid"
+  end
+
+  # Constants are left out: a name such as DATABASE or MAX_BYTES may say enough.
+  desc "Fail where YARD warns or a public module, class, attribute or method has no documentation"
+  task :documentation do
+    options = %w[--no-save --no-cache]
+    sh "yard", "doc", "--no-output", "--no-stats", "--fail-on-warning", *options
+    statistics = `yard stats --list-undoc #{options.join(" ")}`
+    abort(statistics) if statistics.lines.grep_v(/\AConstants/).grep(/\(\s*[1-9]\d* undocumented\)/).any?
+    puts "everything public is documented"
+  end
+
+  desc "Fail unless every crate has a licence that lets anybody use it, and none is withdrawn"
+  task :licences do
+    crates = LockedCrates.new
+    abort(crates.complaints.join("\n")) if crates.complaints.any?
+    puts crates.summary
+  end
+end

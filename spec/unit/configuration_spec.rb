@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerCore::Configuration do
+  def with(**settings)
+    described_class.new(env: {}).with { |c| settings.each { |name, value| c.public_send("#{name}=", value) } }
+  end
+
+  describe "the environment" do
+    {
+      {} => "development", { "RAILS_ENV" => "staging" } => "staging",
+      { "TASKER_ENV" => "test", "RAILS_ENV" => "staging" } => "test",
+      { "TASKER_ENV" => "", "RAILS_ENV" => "staging" } => "staging"
+    }.each do |env, expected|
+      it "is #{expected} where the variables are #{env}" do
+        expect(described_class.new(env: env).environment).to eq(expected)
+      end
+    end
+  end
+
+  {
+    database_url: ["mysql://x", 7, "", "postgres:/x"], environment: ["", nil, "a b", :test],
+    pool_size: [0, 101, -1, 2.5, "4", nil], connect_timeout: [0, -1, 301, Float::NAN, "3", nil, Complex(1, 1)],
+    logger: [nil, Object.new, "stderr"]
+  }.each do |name, values|
+    values.each do |value|
+      it "refuses #{name} = #{value.class} #{value.inspect[0, 14]} and says what is allowed" do
+        expect { with(name => value) }.to raise_error(TaskerCore::ConfigurationError, /\A#{name} is .*, allowed is /)
+      end
+    end
+  end
+
+  it "says which setting, which value, and what is allowed in the details" do
+    expect { with(pool_size: 0) }.to raise_error(TaskerCore::ConfigurationError) { |error|
+      expect(error.details).to eq("key" => "pool_size", "value" => "0", "allowed" => "a whole number from 1 to 100")
+    }
+  end
+
+  it "accepts what it documents" do
+    logger = Logger.new(File::NULL)
+    settings = { database_url: "postgresql:///x", environment: "qa-2", pool_size: 1, connect_timeout: 1,
+                 logger: logger }
+
+    expect(with(**settings)).to have_attributes(settings)
+  end
+
+  it "is frozen, and leaves the settings it was made from as they are" do
+    base = described_class.new(env: {})
+    changed = base.with { |c| c.pool_size = 9 }
+
+    expect(changed).to be_frozen.and have_attributes(pool_size: 9)
+    expect(base.pool_size).to eq(4)
+  end
+
+  {
+    "postgres://ada:s3cret@db/shop" => "s3cret", "postgres://ada:a/b@c@db/shop" => "a/b",
+    "postgres://db/shop?user=ada&password=s3cret" => "s3cret"
+  }.each do |url, password|
+    it "hides the password of #{url} when it is shown or refused" do
+      expect(with(database_url: url).inspect).to include("db/shop").and(satisfy { |text| !text.include?(password) })
+      expect { with(database_url: url.sub("postgres", "mysql")) }
+        .to raise_error(TaskerCore::ConfigurationError, satisfy { |text| !text.include?(password) })
+    end
+  end
+end

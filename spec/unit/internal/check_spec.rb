@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerCore::Internal::Check do
+  def refusal(key)
+    raise_error(TaskerCore::InvalidArgument) { |error|
+      expect(error.message).to match(/\A#{Regexp.escape(key)} is .*, allowed: /)
+      expect(error.details.keys).to eq(%w[key value allowed])
+    }
+  end
+
+  describe ".id" do
+    [1, (2**63) - 1].each { |id| it("accepts #{id}") { expect(described_class.id(id)).to eq(id) } }
+
+    [0, -1, 2**63, 1.0, "1", nil, :a, [1], "\xFF"].each do |id|
+      it("refuses #{id.inspect}") { expect { described_class.id(id) }.to refusal("task_id") }
+    end
+  end
+
+  describe ".text" do
+    it "accepts text and symbols, as UTF-8" do
+      expect([described_class.text("a", "k"), described_class.text(:b, "k"),
+              described_class.text("\u00e9".encode("ISO-8859-1"), "k")]).to eq(%w[a b é])
+    end
+
+    ["", nil, 1, "\xFF", "\xFF".b, ["a"]].each do |value|
+      it("refuses #{value.inspect}") { expect { described_class.text(value, "k") }.to refusal("k") }
+    end
+  end
+
+  it "accepts nil where text is optional" do
+    expect(described_class.optional_text(nil, "k")).to be_nil
+    expect { described_class.optional_text("", "k") }.to refusal("k")
+  end
+
+  describe ".texts" do
+    it("accepts an array of text") { expect(described_class.texts(["a", :b], "tags")).to eq(%w[a b]) }
+    it("accepts an empty array") { expect(described_class.texts([], "tags")).to eq([]) }
+    it("refuses what is no array") { expect { described_class.texts("a", "tags") }.to refusal("tags") }
+    it("names the one at fault") { expect { described_class.texts(["a", 1], "tags") }.to refusal("tags[1]") }
+  end
+
+  describe ".seconds" do
+    [nil, 0, 1.5, Rational(1, 2)].each do |value|
+      it("accepts #{value.inspect}") { expect(described_class.seconds(value, "timeout")).to eq(value) }
+    end
+
+    [-1, Float::NAN, Float::INFINITY, "1", Complex(1, 1)].each do |value|
+      it("refuses #{value.inspect}") { expect { described_class.seconds(value, "timeout") }.to refusal("timeout") }
+    end
+  end
+
+  describe ".count" do
+    it("accepts 1") { expect(described_class.count(1, "limit")).to eq(1) }
+
+    [0, -1, 1.0, "1", nil].each do |value|
+      it("refuses #{value.inspect}") { expect { described_class.count(value, "limit") }.to refusal("limit") }
+    end
+  end
+end

@@ -1,0 +1,99 @@
+# frozen_string_literal: true
+
+require "bigdecimal"
+require "set"
+
+RSpec.describe TaskerCore::Internal::JsonText do
+  def generate(value, symbols: false)
+    described_class.new(symbols: symbols).generate(value, what: "context")
+  end
+
+  def refusal(message)
+    raise_error(TaskerCore::InvalidContext) { |error|
+      expect(error.message).to match(message)
+      expect(error.details.fetch("allowed")).not_to be_empty
+      expect(error.message).to start_with(error.details.fetch("key"))
+    }
+  end
+
+  [
+    nil, true, false, 0, -1, 10**40, 1.5, -0.0, 1e300, "", "text", "\u{1F600} \u0000 \" \\", [], {}, [1, [nil, {}]],
+    { "a" => { "b" => [1, "c"] } }
+  ].each do |value|
+    it "writes #{value.inspect[0, 40]} so that reading gives the same" do
+      expect(JSON.parse(generate(value))).to eq(value)
+    end
+  end
+
+  it "writes symbols that are keys as text" do
+    expect(generate({ a: { b: 1 } })).to eq('{"a":{"b":1}}')
+  end
+
+  it "writes text of other encodings as UTF-8" do
+    expect(generate({ "a" => "\u00e9".encode("ISO-8859-1") })).to eq('{"a":"é"}')
+    expect(generate("ascii".b)).to eq('"ascii"')
+  end
+
+  {
+    { "at" => Time.at(0) } => /\Acontext\.at is of class Time .*iso8601/,
+    { "items" => [1, { "price" => BigDecimal("1.5") }] } => /\Acontext\.items\[1\]\.price is of class BigDecimal/,
+    { "a b" => :sym } => /\Acontext\["a b"\] is of class Symbol \(:sym\).*to_s/,
+    { "tags" => Set[1] } => /\Acontext\.tags is of class Set .*to_a/,
+    { "o" => Object.new } => /\Acontext\.o is of class Object/,
+    { "n" => Float::NAN } => /\Acontext\.n is NaN .*finite/,
+    { "n" => -Float::INFINITY } => /\Acontext\.n is -Infinity/,
+    { "n" => Complex(1, 1) } => /\Acontext\.n is of class Complex/,
+    { 1 => 2 } => /\Acontext has a key of class Integer \(1\)/,
+    { "a" => { nil => 2 } } => /\Acontext\.a has a key of class NilClass/,
+    { :a => 1, "a" => 2 } => /\Acontext has a key twice.*\(:a\)/,
+    { "a" => "\xFF" } => /\Acontext\.a is not UTF-8/,
+    { "a" => "\xFF".b } => /\Acontext\.a is not UTF-8/,
+    { "\xFF" => 1 } => /\Acontext has a key that is not UTF-8 \("\\xFF"\)/
+  }.each do |value, message|
+    it "refuses #{value.inspect[0, 50]}" do
+      expect { generate(value) }.to refusal(message)
+    end
+  end
+
+  it "refuses an object whose inspect fails, and one of a class without a name" do
+    odd = Class.new { def inspect = raise("no") }.new
+
+    expect { generate({ "a" => odd }) }.to refusal(/anonymous class \(a value that/)
+  end
+
+  it "shows a piece of a long value only" do
+    expect { generate({ "a" => ("x" * 10_000).to_sym }) }
+      .to raise_error(TaskerCore::InvalidContext, satisfy { |message| message.length < 300 })
+  end
+
+  describe "nesting" do
+    def nested(levels)
+      Array.new(levels).inject(1) { |inner, _| [inner] }
+    end
+
+    it "may be as deep as the limit" do
+      expect(JSON.parse(generate(nested(100)), max_nesting: 100)).to eq(nested(100))
+    end
+
+    it "is refused beyond it, with the beginning of the key path" do
+      expect { generate(nested(101)) }.to refusal(/\Acontext\[0\]\[0\].*\.\.\. is nested too deeply.*100 levels/)
+    end
+
+    it "is refused where a value contains itself" do
+      loop = {}
+      loop["again"] = loop
+
+      expect { generate(loop) }.to refusal(/\Acontext\.again\.again.*nested too deeply/)
+    end
+  end
+
+  context "with symbols allowed" do
+    it "writes symbols that are values as text" do
+      expect(generate({ status: :ok, list: [:a] }, symbols: true)).to eq('{"status":"ok","list":["a"]}')
+    end
+
+    it "still refuses other objects" do
+      expect { generate({ "at" => Time.at(0) }, symbols: true) }.to refusal(/\Acontext\.at is of class Time/)
+    end
+  end
+end

@@ -1,0 +1,53 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerCore::Internal::Templates do
+  subject(:templates) { described_class.new }
+
+  def template(name, version: "0.1.0", namespace: "default", handler: "A")
+    TaskerCore::TaskTemplate.new({ "name" => name, "namespace_name" => namespace, "version" => version,
+                                   "step_templates" => [{ "name" => "a", "handler_class" => handler }] },
+                                 source: "#{name}-#{version}-#{handler}.yaml")
+  end
+
+  def find(name, namespace: "default", version: nil)
+    templates.find(name, namespace: namespace, version: version)
+  end
+
+  it "finds a template by namespace, name and version" do
+    templates.add([template("a"), template("a", version: "0.2.0"), template("a", namespace: "shop")])
+
+    expect(find("a", version: "0.1.0")).to eq(template("a"))
+    expect(find("a", namespace: "shop")).to eq(template("a", namespace: "shop"))
+    expect([find("a", version: "9.0.0"), find("b"), find("a", namespace: "none")]).to eq([nil, nil, nil])
+  end
+
+  it "finds the highest version where none is asked for" do
+    %w[1.9.0 1.10.0 1.10.0-rc.1 1.2.0].each { |version| templates.add([template("a", version: version)]) }
+
+    expect(find("a").version).to eq("1.10.0")
+  end
+
+  it "accepts the same definition again" do
+    2.times { templates.add([template("a")]) }
+
+    expect(templates.all).to eq([template("a")])
+  end
+
+  it "refuses another definition of the same version, naming both places, and keeps what it has" do
+    templates.add([template("a")])
+
+    expect { templates.add([template("b"), template("a", handler: "B")]) }.to raise_error(
+      TaskerCore::TemplateConflict,
+      "a-0.1.0-B.yaml: template default/a 0.1.0 is already defined otherwise in a-0.1.0-A.yaml; " \
+      "give one of them another version or name"
+    )
+    expect(templates.all).to eq([template("a")])
+  end
+
+  it "forgets" do
+    templates.add([template("a")])
+    templates.clear
+
+    expect(templates.all).to eq([])
+  end
+end

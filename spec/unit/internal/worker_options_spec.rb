@@ -1,0 +1,44 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerCore::Internal::WorkerOptions do
+  def native(**given)
+    JSON.parse(described_class.new(**given).native_json("postgres:///x", connect_timeout: 1.5))
+  end
+
+  it "fills in what was not given" do
+    expect(native).to eq(
+      "url" => "postgres:///x", "connect_timeout_ms" => 1_500, "queues" => nil, "concurrency" => 5, "heartbeat_interval_ms" => 2_000,
+      "dead_after_ms" => 6_000
+    )
+  end
+
+  it "passes on what was given, times in milliseconds" do
+    given = { concurrency: 2, queues: %w[a b], heartbeat_interval: 0.25, dead_after: 1 }
+
+    expect(native(**given)).to include("concurrency" => 2, "queues" => %w[a b], "heartbeat_interval_ms" => 250,
+                                       "dead_after_ms" => 1_000)
+  end
+
+  {
+    concurrency: [0, -1, 1_001, 2.0, "5", nil], queues: [[], "a", [""], [:a], [nil]],
+    shutdown_timeout: [-1, "1", nil, Float::NAN, Float::INFINITY, Complex(1, 1)], heartbeat_interval: [0, 601],
+    dead_after: [3.9, 0, 4_000]
+  }.each do |name, values|
+    values.each do |value|
+      it "refuses #{name}: #{value.inspect} and says what is allowed" do
+        expect { described_class.new(name => value) }
+          .to raise_error(TaskerCore::ConfigurationError, /\A#{name} is #{Regexp.escape(value.inspect)}, allowed is /)
+      end
+    end
+  end
+
+  it "refuses an option that does not exist and says what is near" do
+    expect { described_class.new(concurency: 5) }
+      .to raise_error(TaskerCore::ConfigurationError,
+                      'a worker has no option :concurency; did you mean "concurrency"?')
+  end
+
+  it "is frozen" do
+    expect(described_class.new).to be_frozen
+  end
+end

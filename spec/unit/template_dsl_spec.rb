@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerCore::TemplateDSL do
+  after { TaskerCore.registry.clear }
+
+  def definition(**options, &block)
+    described_class.template("order", source: "app.rb:1", **options, &block).definition
+  end
+
+  before { stub_const("DslHandler", Class.new { def process(task, sequence, step) = nil }) }
+
+  it "collects the steps in order" do
+    steps = definition do
+      step "a", handler: "DslHandler"
+      step :b, handler: DslHandler, depends_on: :a
+      step "c", handler: DslHandler, depends_on: ["a", :b]
+    end["step_templates"]
+
+    expect(steps.map { |step| step.values_at("name", "handler_class", "depends_on_steps") })
+      .to eq([["a", "DslHandler", []], ["b", "DslHandler", ["a"]], ["c", "DslHandler", %w[a b]]])
+  end
+
+  it "gives itself to a block with a parameter, which keeps its own self" do
+    here = self
+    seen = nil
+    definition do |template|
+      seen = self
+      template.step "a", handler: DslHandler
+    end
+
+    expect(seen).to be(here)
+  end
+
+  it "can be used in loops" do
+    expect(definition { 3.times { |i| step "s#{i}", handler: DslHandler } }["step_templates"].size).to eq(3)
+  end
+
+  it "refuses an option that does not exist and says what is near" do
+    expect { definition { step "a", handler: DslHandler, depend_on: "b" } }
+      .to raise_error(TaskerCore::InvalidTemplate,
+                      'app.rb:1: step "a": unknown option depend_on; did you mean "depends_on"?')
+    expect { definition(verson: "1.0.0") { step "a", handler: DslHandler } }
+      .to raise_error(TaskerCore::InvalidTemplate, /template: unknown option verson; did you mean "version"\?/)
+  end
+
+  it "refuses a class without a name" do
+    expect { definition { step "a", handler: Class.new } }
+      .to raise_error(TaskerCore::InvalidTemplate, /step "a": the handler is a class without a name/)
+  end
+
+  it "refuses a template without steps" do
+    expect { described_class.template("order", source: "app.rb:1") }
+      .to raise_error(TaskerCore::InvalidTemplate, /\Aapp\.rb:1: step_templates/)
+  end
+
+  describe "TaskerCore.define" do
+    it "names the file and the line of the call" do
+      expect { TaskerCore.define("x") { step "a", handler: DslHandler, retry_limit: -1 } }
+        .to raise_error(TaskerCore::InvalidTemplate, /\A#{__FILE__}:#{__LINE__ - 1}: step_templates\[0\]/)
+    end
+
+    it "refuses a handler class that does not exist, and keeps nothing" do
+      expect { TaskerCore.define("x") { step "a", handler: "DslHandlr" } }
+        .to raise_error(TaskerCore::HandlerNotFound, /step "a": handler class DslHandlr cannot be found/)
+      expect(TaskerCore.templates).to eq([])
+    end
+
+    it "keeps the template" do
+      template = TaskerCore.define("x") { step "a", handler: DslHandler }
+
+      expect(TaskerCore.templates).to eq([template])
+    end
+  end
+end

@@ -1,0 +1,61 @@
+//! The arrows between the layers point one way.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+/// A layer, and the modules of the crate that it may use.
+const LAYERS: [(&str, &[&str]); 3] = [
+    ("decide", &["decision", "ids", "retry_policy", "state"]),
+    ("store", &["decision", "ids", "state"]),
+    (
+        "template",
+        &["graph", "json", "retry_policy", "suggest", "template"],
+    ),
+];
+
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    entries
+        .flat_map(|entry| sources(&entry.unwrap().path()))
+        .collect()
+}
+
+/// The modules of the crate that a source names, each with its line.
+fn uses(source: &str) -> impl Iterator<Item = (&str, &str)> {
+    source.lines().flat_map(|line| {
+        line.split("crate::").skip(1).map(move |rest| {
+            let end = rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            (&rest[..end], line)
+        })
+    })
+}
+
+#[test]
+fn a_layer_uses_those_below_it_only() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    for (layer, allowed) in LAYERS {
+        let files = [
+            sources(&src.join(layer)),
+            sources(&src.join(format!("{layer}.rs"))),
+        ]
+        .concat();
+        for file in files
+            .iter()
+            .filter(|file| file.extension().is_some_and(|e| e == "rs"))
+        {
+            let source = std::fs::read_to_string(file).unwrap();
+            for (module, line) in uses(&source) {
+                let own = module == layer || allowed.contains(&module);
+                assert!(own, "{} must not use {module}: {line}", file.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 30, "the layers use something");
+}
