@@ -194,17 +194,6 @@ module TaskerCore
       parse(native.list(JSON.generate(filter))).map { |status| TaskStatus.new(status) }
     end
 
-    # Records a template, as {#submit} and {Worker#start} do by themselves.
-    #
-    # @param template [TaskTemplate]
-    # @return [Integer] its id; the same for the same template
-    # @raise [TemplateConflict] the database has another one under this namespace, name and version
-    # @example
-    #   client.register(template)
-    def register(template)
-      @connection.register(template)
-    end
-
     # Ends the connection. A later call connects again.
     #
     # @return [void]

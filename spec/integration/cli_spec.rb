@@ -247,7 +247,7 @@ RSpec.describe "tasker", :database do
           expect(wait_until("it stops") { worker.status }).to eq(0)
         end
         expect(worker.text).to match(/worker \d+ \(pid #{worker.pid}\) is ready: 2 threads, queues: all/)
-        expect(worker.text).to match(/worker stopped: 1 step finished while stopping/)
+        expect(worker.text).to match(/worker stopped: 1 attempt finished, 0 given back, 0 interrupted/)
       end
       expect(tasker("status", "1").status).to eq(0)
       expect(tasker("list", "--state", "complete", "--json").json.size).to eq(1)

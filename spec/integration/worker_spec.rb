@@ -34,16 +34,13 @@ RSpec.describe "A worker", :database do
   end
 
   it "gives a handler all it needs to know" do
-    handler("Know") do |task, sequence, step|
+    know = handler("Know") do |task, sequence, step|
       { "task" => [task.task_id, task.namespace, task.name, task.version, task.context],
         "step" => [step.name, step.attempt, step.attempts, step.retry_limit, step.config, step.inputs == task.context,
                    step.idempotency_key == "tasker-#{step.workflow_step_id}"],
         "others" => sequence.names }
-    end.class_eval do
-      def process_results(step, output, _initial)
-        step.results = output.merge("handler" => config)
-      end
     end
+    know.class_eval { def process_results(step, output, _) = step.results = output.merge("handler" => config) }
     TaskerCore.define("know", namespace: "n", version: "1.0.0") do
       step "only", handler: "Know", retry_limit: 7, config: { url: "u", nested: { a: [1] } }
     end
@@ -78,6 +75,13 @@ RSpec.describe "A worker", :database do
     TaskerCore.define("plain") { step "only", handler: Plain }
 
     expect(run("plain", context: { a: 1 }).results_of("only")).to eq(["a"])
+  end
+
+  it "keeps results that such a class assigned itself" do
+    stub_const("Plain", Class.new { def process(_task, _sequence, step) = (step.results = "mine") && "output" })
+    TaskerCore.define("plain") { step "only", handler: Plain }
+
+    expect(run("plain").results_of("only")).to eq("mine")
   end
 
   it "executes many short steps and one long one side by side" do

@@ -96,7 +96,11 @@ impl Store {
 /// Opens one connection: a pool would try until its timeout and then not say why.
 async fn reach(options: &PgConnectOptions, timeout: Duration) -> Result<(), StoreError> {
     let unreachable = |why: String| {
-        let (host, port) = (options.get_host(), options.get_port());
+        let port = options.get_port();
+        let host = match options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
         let database = options.get_database().unwrap_or_default();
         StoreError::Unavailable(format!("{host}:{port}/{database}: {why}").into())
     };

@@ -15,7 +15,7 @@ module TaskerCore
       DETAILS = <<~TEXT
         Stop it with Ctrl-C or TERM: it claims nothing more, lets running steps finish within the shutdown timeout
         and gives the rest back. A second one, or QUIT, stops it at once; what was cut off is executed again later.
-        Both end with exit status 0.
+        Both end with exit status 0, or 1 when not everything that ended could be recorded.
       TEXT
       EXAMPLES = ["tasker work -r config/tasker.rb",
                   "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default"].freeze
@@ -68,7 +68,6 @@ module TaskerCore
           output.line("worker #{worker.id} (pid #{Process.pid}) is ready: #{capacity}; stop it with Ctrl-C")
           tell(worker.wait)
         end
-        OK
       end
 
       # What would stop every process is found, and told, before any is started.
@@ -111,8 +110,12 @@ module TaskerCore
       end
 
       def tell(summary)
-        output.line("worker stopped: #{Format.many(summary.finished, "step")} finished while stopping, " \
+        output.line("worker stopped: #{Format.many(summary.finished, "attempt")} finished, " \
                     "#{Format.count(summary.given_back)} given back, #{Format.count(summary.interrupted)} interrupted")
+        return OK if summary.in_order
+
+        output.note("tasker: not all of it could be recorded; other workers take the rest over")
+        FAILED
       end
     end
   end

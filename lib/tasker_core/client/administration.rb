@@ -40,6 +40,17 @@ module TaskerCore
       def schema_version
         native.schema_version
       end
+
+      # Records a template, as {Client#submit} and {Worker#start} do by themselves.
+      #
+      # @param template [TaskTemplate]
+      # @return [Integer] its id; the same for the same template
+      # @raise [TemplateConflict] the database has another one under this namespace, name and version
+      # @example
+      #   client.register(template)
+      def register(template)
+        @connection.register(template)
+      end
     end
   end
 end

@@ -45,6 +45,7 @@ module TaskerCore
         Process.setpgid(0, 0)
         SIGNALS.each { |signal| trap(signal, "DEFAULT") }
         reader, writer = lifeline
+        writer.close
         Thread.new { reader.wait_readable && Process.kill("TERM", Process.pid) }.name = "tasker-parent-watch"
         yield
       end

@@ -7,8 +7,8 @@ RSpec.describe TaskerCore::Internal::WorkerOptions do
 
   it "fills in what was not given" do
     expect(native).to eq(
-      "url" => "postgres:///x", "connect_timeout_ms" => 1_500, "queues" => nil, "concurrency" => 5, "heartbeat_interval_ms" => 2_000,
-      "dead_after_ms" => 6_000
+      "url" => "postgres:///x", "connect_timeout_ms" => 1_500, "queues" => nil, "concurrency" => 5,
+      "heartbeat_interval_ms" => 2_000, "dead_after_ms" => 6_000
     )
   end
 
