@@ -63,14 +63,17 @@ impl Ledger {
         );
     }
 
-    /// A handler thread has taken the claims.
-    pub(crate) fn begin(&self, claims: impl Iterator<Item = Claim>, now: Instant) {
+    /// A handler thread has taken the claims. Says whether one of them may run for a limited time.
+    pub(crate) fn begin(&self, claims: impl Iterator<Item = Claim>, now: Instant) -> bool {
         let mut state = self.lock();
+        let mut limited = false;
         for claim in claims {
             if let Some(held) = state.held.get_mut(&claim.step) {
                 held.begun = Some(now);
+                limited |= held.timeout.is_some();
             }
         }
+        limited
     }
 
     /// A handler reports the end of an attempt; `None` when its claim is not held, or ended before.
@@ -214,7 +217,7 @@ mod tests {
         let now = Instant::now();
         ledger.enter(claim(1), Some(Duration::from_secs(5)));
         assert_eq!(ledger.next_deadline(), None);
-        ledger.begin([claim(1)].into_iter(), now);
+        assert!(ledger.begin([claim(1)].into_iter(), now));
         assert_eq!(ledger.next_deadline(), Some(now + Duration::from_secs(5)));
         assert!(ledger.overdue(now + Duration::from_secs(4)).is_empty());
         assert_eq!(ledger.overdue(now + Duration::from_secs(5)).len(), 1);
@@ -233,7 +236,7 @@ mod tests {
         };
         ledger.enter(claim(1), None);
         ledger.enter(other, None);
-        ledger.begin([other].into_iter(), Instant::now());
+        assert!(!ledger.begin([other].into_iter(), Instant::now()));
         let begun: Vec<_> = ledger
             .give_up()
             .iter()

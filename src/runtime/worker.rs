@@ -1,5 +1,6 @@
 //! A worker process: registers, claims, hands out, collects, stops.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -283,11 +284,15 @@ impl Worker {
     /// Waits up to `timeout` for at most `max` steps to execute. Blocks the calling thread.
     pub fn next_batch(&self, max: usize, timeout: Duration, interrupt: &Interrupt) -> Batch {
         let shared = &self.shared;
+        let limited = Cell::new(false);
         let batch = shared.inbox.pop(max, timeout, interrupt, |taken| {
-            shared
-                .ledger
-                .begin(taken.iter().map(|d| d.claim), Instant::now());
+            let claims = taken.iter().map(|d| d.claim);
+            limited.set(shared.ledger.begin(claims, Instant::now()));
         });
+        if limited.get() {
+            // The orchestrator must not sleep past the new deadline.
+            shared.wake.notify_one();
+        }
         if let Batch::Steps(steps) = &batch {
             shared
                 .counts

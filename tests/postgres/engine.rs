@@ -169,6 +169,10 @@ async fn a_handler_that_takes_too_long_is_ended_in_the_database() {
     db.template(&single(&keys)).await;
     let task = db.submit("single", 1).await[0];
     let worker = db.worker(2).await;
+    // Claimed, and the worker at rest, before a handler begins.
+    let claimed = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'";
+    db.wait_for_count(claimed, 1).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
     let (first, second) = (take(&worker), take(&worker));
     assert_eq!((first.claim.attempt, second.claim.attempt), (1, 2));
     db.wait_for(task, TaskState::Error).await;
