@@ -89,12 +89,32 @@ pub struct Failure {
     /// Seconds until the next attempt, as asked for by whoever was called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<f64>,
+    /// What the handler added for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<serde_json::Value>,
     /// Where it was raised, innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backtrace: Vec<String>,
     /// The chain of causes, nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<FailureCause>,
+}
+
+impl Failure {
+    /// A failure of this kind with nothing but its class and message.
+    #[must_use]
+    pub fn new(kind: FailureKind, class: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            class: class.into(),
+            message: message.into(),
+            code: None,
+            retry_after_s: None,
+            context: None,
+            backtrace: Vec::new(),
+            causes: Vec::new(),
+        }
+    }
 }
 
 /// One link of a failure's chain of causes.

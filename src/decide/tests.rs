@@ -15,15 +15,7 @@ const TASK: TaskId = TaskId(5);
 const WORKER: WorkerId = WorkerId(9);
 
 fn failure(kind: FailureKind) -> Failure {
-    Failure {
-        kind,
-        class: "CardDeclined".into(),
-        message: "no funds".into(),
-        code: None,
-        retry_after_s: None,
-        backtrace: vec![],
-        causes: vec![],
-    }
+    Failure::new(kind, "CardDeclined", "no funds")
 }
 
 /// A task in memory: what the store would hold, changed by decisions alone.

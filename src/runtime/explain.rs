@@ -446,7 +446,9 @@ fn clock(at: DateTime<Utc>) -> String {
 }
 
 fn human(seconds: f64) -> String {
-    if seconds < 1.0 {
+    if seconds < 0.01 {
+        format!("{:.1} ms", seconds * 1_000.0)
+    } else if seconds < 1.0 {
         format!("{:.0} ms", seconds * 1_000.0)
     } else if seconds < 120.0 {
         format!("{seconds:.1} s")

@@ -460,15 +460,7 @@ impl Orchestrator {
 
 /// A failure that the engine reports on a handler's behalf, under the class of the Ruby error.
 fn failure(kind: FailureKind, class: &str, message: String) -> Failure {
-    Failure {
-        kind,
-        class: format!("TaskerCore::{class}Error"),
-        message,
-        code: None,
-        retry_after_s: None,
-        backtrace: Vec::new(),
-        causes: Vec::new(),
-    }
+    Failure::new(kind, format!("TaskerCore::{class}Error"), message)
 }
 
 /// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.

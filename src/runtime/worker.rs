@@ -333,11 +333,15 @@ impl Worker {
         execution: Duration,
         failure: &str,
     ) -> Result<(), Error> {
-        let failure: Failure = serde_json::from_str(failure).map_err(|error| Error::Argument {
+        let parsed: Failure = serde_json::from_str(failure).map_err(|error| Error::Argument {
             argument: "failure",
             value: failure.chars().take(80).collect(),
             allowed: format!("an object with kind, class and message ({error})"),
         })?;
+        let failure = match json::check(failure, JsonLimits::RESULTS) {
+            Ok(()) => parsed,
+            Err(_) => bare(&parsed),
+        };
         self.report(step, attempt, execution, Outcome::Failed(failure));
         Ok(())
     }
@@ -495,6 +499,22 @@ pub(super) fn no_such_step(template: &crate::template::TaskTemplate, name: &str)
         argument: "step",
         value: format!("{name:?}"),
         allowed,
+    }
+}
+
+/// The part of a failure that can be stored whatever else was said of it.
+fn bare(failure: &Failure) -> Failure {
+    let text = |text: &str| {
+        text.chars()
+            .filter(|c| *c != '\0')
+            .take(4_096)
+            .collect::<String>()
+    };
+    let retry_after_s = failure.retry_after_s;
+    let bare = Failure::new(failure.kind, text(&failure.class), text(&failure.message));
+    Failure {
+        retry_after_s,
+        ..bare
     }
 }
 

@@ -318,6 +318,42 @@ async fn lost_connections_lose_no_step_and_run_none_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_recorded_even_when_not_all_of_it_can_be_stored() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({ "default_retryable": false })))
+        .await;
+    let task = db.submit("single", 1).await[0];
+    let worker = db.worker(1).await;
+    let claim = take(&worker).claim;
+    let failure = json!({ "kind": "retryable", "class": "Odd", "message": "a\0b", "context": { "at": "\0" } });
+    worker
+        .fail(
+            claim.step,
+            claim.attempt,
+            Duration::ZERO,
+            &failure.to_string(),
+        )
+        .unwrap();
+    db.wait_for(task, TaskState::Error).await;
+    let error = db
+        .client
+        .result(task)
+        .await
+        .unwrap()
+        .steps
+        .remove(0)
+        .error
+        .unwrap();
+    let error: serde_json::Value = serde_json::from_str(error.get()).unwrap();
+    assert_eq!(
+        error,
+        json!({ "kind": "retryable", "class": "Odd", "message": "ab" })
+    );
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn results_that_cannot_be_stored_are_refused_and_the_attempt_stays_open() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;

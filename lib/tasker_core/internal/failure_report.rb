@@ -21,6 +21,10 @@ module TaskerCore
         ScriptError => "permanent", SystemStackError => "permanent", SecurityError => "permanent",
         Exception => "retryable"
       }.freeze
+      # The errors with a context of the handler's.
+      SIGNALS = [RetryableError, PermanentError, BlockedError].freeze
+      # Longest context, in bytes of JSON; a longer one is kept as text, cut off.
+      MAX_CONTEXT = 16_384
       # Longest message, in bytes.
       MAX_MESSAGE = 4_096
       # Most lines of a backtrace.
@@ -33,7 +37,7 @@ module TaskerCore
       module_function
 
       # @param error [Exception]
-      # @return [String] JSON: kind, class, message, backtrace, code, retry_after_s, causes
+      # @return [String] JSON: kind, class, message, backtrace, code, retry_after_s, context, causes
       # @example
       #   FailureReport.json(RuntimeError.new("no route"))
       def json(error)
@@ -42,6 +46,7 @@ module TaskerCore
                         "backtrace" => backtrace(error),
                         "code" => (text(error.error_code, MAX_LINE) if error.is_a?(PermanentError) && error.error_code),
                         "retry_after_s" => (error.retry_after_seconds if error.is_a?(RetryableError)),
+                        "context" => (context(error) if SIGNALS.any? { |signal| error.is_a?(signal) }),
                         "causes" => causes(error).map { |cause| identity(cause) }
                       })
       end
@@ -70,6 +75,16 @@ module TaskerCore
       # @api private
       def class_name(error)
         error.class.ancestors.grep(Class).filter_map(&:name).first
+      end
+
+      # @api private
+      def context(error)
+        return if error.context.nil? || error.context == {}
+
+        json = JSON.generate(error.context).gsub("\\u0000", "")
+        json.bytesize > MAX_CONTEXT ? text(json, MAX_CONTEXT) : JSON.parse(json)
+      rescue StandardError => e
+        "a context that is no JSON (#{e.class})"
       end
 
       # The method is the application's and may fail itself.

@@ -34,6 +34,17 @@ RSpec.describe TaskerCore::Internal::FailureReport do
                   "causes" => [], "backtrace" => start_with(a_string_including("failure_report_spec.rb:")))
   end
 
+  {
+    { order: 7, at: [1, nil] } => { "order" => 7, "at" => [1, nil] }, {} => nil, nil => nil,
+    { text: "a\u0000b" } => { "text" => "ab" }, { bad: Float::NAN } => /\Aa context that is no JSON/,
+    { long: "x" * 20_000 } => /\A{"long":"xxx/
+  }.each do |given, kept|
+    it "keeps the context #{given.inspect[0, 40]} of a handler's error" do
+      expect(report(TaskerCore::BlockedError.new("x", context: given))["context"])
+        .to(kept.is_a?(Regexp) ? match(kept) : eq(kept))
+    end
+  end
+
   it "records when to retry, and the application's code" do
     expect(report(TaskerCore::RetryableError.new("busy", retry_after: "30"))["retry_after_s"]).to eq(30.0)
     expect(report(TaskerCore::PermanentError.new("stolen", error_code: :CARD))["code"]).to eq("CARD")
