@@ -105,20 +105,11 @@ impl WorkerOptions {
         let options: Self = parse(json)?;
         in_range("concurrency", options.concurrency, 1, 1_000)?;
         in_range("connect_timeout_ms", options.connect_timeout_ms, 1, 600_000)?;
-        in_range(
-            "heartbeat_interval_ms",
-            options.heartbeat_interval_ms,
-            10,
-            3_600_000,
-        )?;
+        in_range("heartbeat_interval_ms", options.heartbeat_interval_ms, 10, 3_600_000)?;
         let shortest = options.heartbeat_interval_ms * 2;
         in_range("dead_after_ms", options.dead_after_ms, shortest, 86_400_000)?;
         match options.queues.as_deref() {
-            Some([]) => Err(refused(
-                "queues",
-                "[]",
-                "at least one queue, or none given for all",
-            )),
+            Some([]) => Err(refused("queues", "[]", "at least one queue, or none given for all")),
             Some(_) | None => Ok(options),
         }
     }
@@ -133,26 +124,18 @@ impl WorkerOptions {
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|error| Error::Configuration {
-        message: error.to_string(),
-    })
+    serde_json::from_str(json).map_err(|error| Error::Configuration { message: error.to_string() })
 }
 
 fn in_range(key: &str, value: u32, least: u32, most: u32) -> Result<(), Error> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(refused(
-        key,
-        &value.to_string(),
-        &format!("{least} to {most}"),
-    ))
+    Err(refused(key, &value.to_string(), &format!("{least} to {most}")))
 }
 
 fn refused(key: &str, value: &str, allowed: &str) -> Error {
-    Error::Configuration {
-        message: format!("{key} is {value}; allowed: {allowed}"),
-    }
+    Error::Configuration { message: format!("{key} is {value}; allowed: {allowed}") }
 }
 
 #[cfg(test)]
@@ -169,20 +152,12 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused() {
         let error = ClientOptions::from_json(r#"{"url": "x", "pool": 3}"#).unwrap_err();
-        assert!(
-            error.to_string().contains("unknown field `pool`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("unknown field `pool`"), "{error}");
     }
 
     #[test]
     fn a_worker_without_queues_serves_all_and_with_none_is_refused() {
-        assert!(
-            WorkerOptions::from_json(r#"{"url": "x"}"#)
-                .unwrap()
-                .queues
-                .is_none()
-        );
+        assert!(WorkerOptions::from_json(r#"{"url": "x"}"#).unwrap().queues.is_none());
         assert!(WorkerOptions::from_json(r#"{"url": "x", "queues": []}"#).is_err());
     }
 }

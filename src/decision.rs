@@ -273,10 +273,6 @@ impl Step {
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let worker = self.worker?;
-        Some(Claim {
-            step: self.id,
-            attempt: self.attempts,
-            worker,
-        })
+        Some(Claim { step: self.id, attempt: self.attempts, worker })
     }
 }

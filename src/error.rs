@@ -178,17 +178,10 @@ impl Error {
     pub fn details(&self) -> Value {
         match self {
             Self::Template(error) => error.details(),
-            Self::TemplateConflict {
-                namespace,
-                name,
-                version,
-            } => {
+            Self::TemplateConflict { namespace, name, version } => {
                 json!({ "namespace": namespace, "name": name, "version": version })
             }
-            Self::UnknownTemplate {
-                wanted,
-                suggestions,
-            } => {
+            Self::UnknownTemplate { wanted, suggestions } => {
                 json!({ "template": wanted, "suggestions": suggestions })
             }
             Self::Context { index, source } => {
@@ -196,11 +189,7 @@ impl Error {
                 details["index"] = json!(index);
                 details
             }
-            Self::Argument {
-                argument,
-                value,
-                allowed,
-            } => {
+            Self::Argument { argument, value, allowed } => {
                 json!({ "argument": argument, "value": value, "allowed": allowed })
             }
             Self::UnknownTask { task } => json!({ "task_id": task }),
@@ -247,7 +236,5 @@ fn known(suggestions: &[String]) -> String {
 }
 
 fn position(index: Option<usize>) -> String {
-    index
-        .map(|index| format!("contexts[{index}]: "))
-        .unwrap_or_default()
+    index.map(|index| format!("contexts[{index}]: ")).unwrap_or_default()
 }

@@ -113,11 +113,8 @@ fn arrows(path: &[String]) -> String {
     let Some((last, rest)) = path.split_last() else {
         return String::new();
     };
-    let mut shown: Vec<String> = rest
-        .iter()
-        .take(NAMES_SHOWN)
-        .map(|name| format!("{name:?}"))
-        .collect();
+    let mut shown: Vec<String> =
+        rest.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();
     if rest.len() > NAMES_SHOWN {
         shown.push(format!("({} more)", rest.len() - NAMES_SHOWN));
     }
@@ -149,10 +146,7 @@ impl Rows {
             neighbours[*place as usize] = neighbour;
             *place += 1;
         }
-        Rows {
-            offsets: offsets.into(),
-            neighbours: neighbours.into(),
-        }
+        Rows { offsets: offsets.into(), neighbours: neighbours.into() }
     }
 
     fn row(&self, row: u32) -> &[u32] {
@@ -248,10 +242,7 @@ impl Graph {
         index_names(names)?;
         for index in edges.iter().flat_map(|&(parent, child)| [parent, child]) {
             if index as usize >= names.len() {
-                return Err(GraphError::UnknownIndex {
-                    index,
-                    nodes: names.len(),
-                });
+                return Err(GraphError::UnknownIndex { index, nodes: names.len() });
             }
         }
         Graph::connect(names, edges)
@@ -260,26 +251,15 @@ impl Graph {
     /// Builds the graph once names are known to be unique and edges to lie within them.
     fn connect(names: &[&str], edges: &[(u32, u32)]) -> Result<Graph, GraphError> {
         if edges.len() > MAX_EDGES {
-            return Err(GraphError::TooManyEdges {
-                seen: edges.len(),
-                allowed: MAX_EDGES,
-            });
+            return Err(GraphError::TooManyEdges { seen: edges.len(), allowed: MAX_EDGES });
         }
-        let parents = Rows::group(
-            names.len(),
-            edges.iter().map(|&(parent, child)| (child, parent)),
-        );
+        let parents =
+            Rows::group(names.len(), edges.iter().map(|&(parent, child)| (child, parent)));
         refuse_repeats(names, &parents)?;
-        let children = Rows::group(
-            names.len(),
-            parents.pairs().map(|(child, parent)| (parent, child)),
-        );
+        let children =
+            Rows::group(names.len(), parents.pairs().map(|(child, parent)| (parent, child)));
         let order = sort(names, &children, &parents)?;
-        Ok(Graph {
-            children,
-            parents,
-            order,
-        })
+        Ok(Graph { children, parents, order })
     }
 
     /// How many steps there are; at least 1.
@@ -356,19 +336,12 @@ fn index_names<'a>(names: &[&'a str]) -> Result<HashMap<&'a str, u32>, GraphErro
         return Err(GraphError::Empty);
     }
     if names.len() > MAX_NODES {
-        return Err(GraphError::TooManyNodes {
-            seen: names.len(),
-            allowed: MAX_NODES,
-        });
+        return Err(GraphError::TooManyNodes { seen: names.len(), allowed: MAX_NODES });
     }
     let mut index = HashMap::with_capacity(names.len());
     for (second, &name) in numbers(names.len()).zip(names) {
         if let Some(first) = index.insert(name, second) {
-            return Err(GraphError::DuplicateName {
-                name: name.to_owned(),
-                first,
-                second,
-            });
+            return Err(GraphError::DuplicateName { name: name.to_owned(), first, second });
         }
     }
     Ok(index)
@@ -393,10 +366,7 @@ fn refuse_repeats(names: &[&str], parents: &Rows) -> Result<(), GraphError> {
             return Err(GraphError::SelfEdge { node: name(child) });
         }
         if std::mem::replace(&mut last_child[parent as usize], child) == child {
-            return Err(GraphError::DuplicateEdge {
-                node: name(child),
-                parent: name(parent),
-            });
+            return Err(GraphError::DuplicateEdge { node: name(child), parent: name(parent) });
         }
     }
     Ok(())
@@ -405,12 +375,9 @@ fn refuse_repeats(names: &[&str], parents: &Rows) -> Result<(), GraphError> {
 /// Topological order, or the cycle that forbids it. Source: A. B. Kahn, "Topological sorting of
 /// large networks", Communications of the ACM 5 (11), 1962.
 fn sort(names: &[&str], children: &Rows, parents: &Rows) -> Result<Box<[u32]>, GraphError> {
-    let mut open: Vec<usize> = numbers(names.len())
-        .map(|node| parents.row(node).len())
-        .collect();
-    let mut order: Vec<u32> = numbers(names.len())
-        .filter(|&node| open[node as usize] == 0)
-        .collect();
+    let mut open: Vec<usize> = numbers(names.len()).map(|node| parents.row(node).len()).collect();
+    let mut order: Vec<u32> =
+        numbers(names.len()).filter(|&node| open[node as usize] == 0).collect();
     let mut done = 0;
     while let Some(&node) = order.get(done) {
         done += 1;
@@ -436,17 +403,12 @@ fn cycle(names: &[&str], parents: &Rows, open: &[usize], stuck: u32) -> GraphErr
     while visited[node as usize].is_none() {
         visited[node as usize] = Some(walk.len());
         walk.push(node);
-        let stuck_parent = parents
-            .row(node)
-            .iter()
-            .find(|&&parent| open[parent as usize] > 0);
+        let stuck_parent = parents.row(node).iter().find(|&&parent| open[parent as usize] > 0);
         node = *stuck_parent.expect("a step is stuck only while a parent of it is");
     }
     let start = visited[node as usize].expect("the walk ended at a visited step");
-    let mut path: Vec<String> = walk[start..]
-        .iter()
-        .map(|&step| names[step as usize].to_owned())
-        .collect();
+    let mut path: Vec<String> =
+        walk[start..].iter().map(|&step| names[step as usize].to_owned()).collect();
     path.push(names[node as usize].to_owned());
     path.reverse();
     GraphError::Cycle { path }

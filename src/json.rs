@@ -37,23 +37,14 @@ pub struct JsonLimits {
 
 impl JsonLimits {
     /// For a task's context: 1 MiB, depth 64.
-    pub const CONTEXT: JsonLimits = JsonLimits {
-        max_bytes: 1 << 20,
-        max_depth: 64,
-    };
+    pub const CONTEXT: JsonLimits = JsonLimits { max_bytes: 1 << 20, max_depth: 64 };
 
     /// For a step's results: 1 MiB, depth 64.
-    pub const RESULTS: JsonLimits = JsonLimits {
-        max_bytes: 1 << 20,
-        max_depth: 64,
-    };
+    pub const RESULTS: JsonLimits = JsonLimits { max_bytes: 1 << 20, max_depth: 64 };
 
     /// For a template, as given and normalised: 64 MiB (about 190,000 steps), depth 64. Source of
     /// the size: a quarter of what `jsonb` holds (Postgres' `JENTRY_OFFLENMASK`, 256 MiB).
-    pub const TEMPLATE: JsonLimits = JsonLimits {
-        max_bytes: 64 << 20,
-        max_depth: 64,
-    };
+    pub const TEMPLATE: JsonLimits = JsonLimits { max_bytes: 64 << 20, max_depth: 64 };
 }
 
 /// Why a JSON text is refused. Offsets count bytes from 0.
@@ -152,20 +143,10 @@ pub enum JsonError {
 /// ```
 pub fn check(text: &str, limits: JsonLimits) -> Result<(), JsonError> {
     if text.len() > limits.max_bytes {
-        return Err(JsonError::TooLarge {
-            bytes: text.len(),
-            allowed: limits.max_bytes,
-        });
+        return Err(JsonError::TooLarge { bytes: text.len(), allowed: limits.max_bytes });
     }
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax_error(text, &error))?;
-    Scan {
-        text,
-        limits,
-        at: 0,
-        depth: 0,
-        written: text.len(),
-    }
-    .run()
+    Scan { text, limits, at: 0, depth: 0, written: text.len() }.run()
 }
 
 /// As [`check`], and the text must be an object.
@@ -203,15 +184,10 @@ fn kind(text: &str) -> &'static str {
 
 /// Turns the parser's line and column into an offset.
 pub(crate) fn syntax_error(text: &str, error: &serde_json::Error) -> JsonError {
-    let lines_before: usize = text
-        .split_inclusive('\n')
-        .take(error.line().saturating_sub(1))
-        .map(str::len)
-        .sum();
+    let lines_before: usize =
+        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let message = error.to_string();
-    let problem = message
-        .rsplit_once(" at line ")
-        .map_or(message.as_str(), |(problem, _)| problem);
+    let problem = message.rsplit_once(" at line ").map_or(message.as_str(), |(problem, _)| problem);
     JsonError::Syntax {
         offset: lines_before + error.column().saturating_sub(1),
         problem: problem.to_owned(),
@@ -248,10 +224,7 @@ impl Scan<'_> {
 
     fn open(&mut self) -> Result<(), JsonError> {
         if self.depth == self.limits.max_depth {
-            return Err(JsonError::TooDeep {
-                offset: self.at,
-                allowed: self.depth,
-            });
+            return Err(JsonError::TooDeep { offset: self.at, allowed: self.depth });
         }
         self.depth += 1;
         self.at += 1;
@@ -297,23 +270,13 @@ impl Scan<'_> {
     }
 
     fn lone_surrogate(&self) -> JsonError {
-        let escape = self
-            .text
-            .get(self.at..self.at + 6)
-            .unwrap_or_default()
-            .to_owned();
-        JsonError::LoneSurrogate {
-            offset: self.at,
-            escape,
-        }
+        let escape = self.text.get(self.at..self.at + 6).unwrap_or_default().to_owned();
+        JsonError::LoneSurrogate { offset: self.at, escape }
     }
 
     fn number(&mut self) -> Result<(), JsonError> {
         let rest = &self.text.as_bytes()[self.at..];
-        let length = rest
-            .iter()
-            .position(|byte| !is_number(*byte))
-            .unwrap_or(rest.len());
+        let length = rest.iter().position(|byte| !is_number(*byte)).unwrap_or(rest.len());
         let token = &self.text[self.at..self.at + length];
         let size = written_size(token).ok_or_else(|| JsonError::NumberOutOfRange {
             offset: self.at,
@@ -321,9 +284,7 @@ impl Scan<'_> {
         })?;
         self.written += size.saturating_sub(length);
         if self.written > self.limits.max_bytes {
-            return Err(JsonError::TooLargeWrittenOut {
-                allowed: self.limits.max_bytes,
-            });
+            return Err(JsonError::TooLargeWrittenOut { allowed: self.limits.max_bytes });
         }
         self.at += length;
         Ok(())
@@ -340,15 +301,10 @@ fn written_size(token: &str) -> Option<usize> {
     let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
     let mantissa = mantissa.trim_start_matches('-');
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let exponent: i64 = exponent
-        .parse()
-        .ok()
-        .filter(|size: &i64| size.abs() <= LARGEST_EXPONENT)?;
-    let zeros = mantissa
-        .bytes()
-        .filter(|byte| *byte != b'.')
-        .take_while(|byte| *byte == b'0')
-        .count();
+    let exponent: i64 =
+        exponent.parse().ok().filter(|size: &i64| size.abs() <= LARGEST_EXPONENT)?;
+    let zeros =
+        mantissa.bytes().filter(|byte| *byte != b'.').take_while(|byte| *byte == b'0').count();
     let before = if zeros == whole.len() + fraction.len() {
         0
     } else {

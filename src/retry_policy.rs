@@ -93,11 +93,7 @@ impl RetryPolicy {
     /// ```
     #[must_use]
     pub const fn max_attempts(&self) -> u32 {
-        if self.retryable && self.limit > 1 {
-            self.limit
-        } else {
-            1
-        }
+        if self.retryable && self.limit > 1 { self.limit } else { 1 }
     }
 }
 
@@ -139,11 +135,7 @@ mod tests {
         for (retryable, limit, attempts) in
             [(true, 0, 1), (true, 1, 1), (true, 7, 7), (false, 7, 1)]
         {
-            let policy = RetryPolicy {
-                retryable,
-                limit,
-                ..policy
-            };
+            let policy = RetryPolicy { retryable, limit, ..policy };
             assert_eq!(policy.max_attempts(), attempts, "{policy:?}");
         }
     }

@@ -329,10 +329,7 @@ fn look_up<S: Copy + PartialEq, E: Copy + PartialEq>(
     from: S,
     event: E,
 ) -> Option<S> {
-    table
-        .iter()
-        .find(|row| row.0 == from && row.1 == event)
-        .map(|row| row.2)
+    table.iter().find(|row| row.0 == from && row.1 == event).map(|row| row.2)
 }
 
 fn allowed<S: Copy + PartialEq, E: Copy>(
@@ -340,16 +337,8 @@ fn allowed<S: Copy + PartialEq, E: Copy>(
     from: S,
     name: fn(E) -> &'static str,
 ) -> String {
-    let names: Vec<_> = table
-        .iter()
-        .filter(|row| row.0 == from)
-        .map(|row| name(row.1))
-        .collect();
-    if names.is_empty() {
-        "nothing".to_owned()
-    } else {
-        names.join(", ")
-    }
+    let names: Vec<_> = table.iter().filter(|row| row.0 == from).map(|row| name(row.1)).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 #[cfg(test)]
@@ -359,15 +348,11 @@ mod tests {
     #[test]
     fn a_pair_of_state_and_event_has_one_target() {
         for (i, row) in STEP_TRANSITIONS.iter().enumerate() {
-            let twin = STEP_TRANSITIONS[i + 1..]
-                .iter()
-                .find(|o| (o.0, o.1) == (row.0, row.1));
+            let twin = STEP_TRANSITIONS[i + 1..].iter().find(|o| (o.0, o.1) == (row.0, row.1));
             assert_eq!(twin, None);
         }
         for (i, row) in TASK_TRANSITIONS.iter().enumerate() {
-            let twin = TASK_TRANSITIONS[i + 1..]
-                .iter()
-                .find(|o| (o.0, o.1) == (row.0, row.1));
+            let twin = TASK_TRANSITIONS[i + 1..].iter().find(|o| (o.0, o.1) == (row.0, row.1));
             assert_eq!(twin, None);
         }
     }
@@ -375,12 +360,10 @@ mod tests {
     #[test]
     fn the_page_about_the_machines_lists_every_transition_and_no_other() {
         let page = include_str!("../docs/state_machines.md");
-        let steps = STEP_TRANSITIONS
-            .iter()
-            .map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
-        let tasks = TASK_TRANSITIONS
-            .iter()
-            .map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
+        let steps =
+            STEP_TRANSITIONS.iter().map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
+        let tasks =
+            TASK_TRANSITIONS.iter().map(|(from, event, to)| format!("| {from} | {event} | {to} |"));
         let rows: Vec<_> = steps.chain(tasks).collect();
         let listed = page.lines().filter(|line| {
             let cells: Vec<_> = line.split('|').map(str::trim).collect();

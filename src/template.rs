@@ -215,12 +215,7 @@ impl TaskTemplate {
     fn assemble(content: Content, graph: Graph, validator: Option<Validator>) -> TaskTemplate {
         let names = content.step_templates.iter().map(|step| step.name.clone());
         let index = names.zip(0..).collect();
-        TaskTemplate {
-            content,
-            graph,
-            index,
-            validator,
-        }
+        TaskTemplate { content, graph, index, validator }
     }
 
     /// The namespace, such as `billing`.

@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [(&str, &[&str]); 3] = [
     ("decide", &["decision", "ids", "retry_policy", "state"]),
     ("store", &["decision", "ids", "state"]),
-    (
-        "template",
-        &["graph", "json", "retry_policy", "suggest", "template"],
-    ),
+    ("template", &["graph", "json", "retry_policy", "suggest", "template"]),
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {
@@ -18,18 +15,14 @@ fn sources(path: &Path) -> Vec<PathBuf> {
         return vec![path.to_owned()];
     }
     let entries = std::fs::read_dir(path).into_iter().flatten();
-    entries
-        .flat_map(|entry| sources(&entry.unwrap().path()))
-        .collect()
+    entries.flat_map(|entry| sources(&entry.unwrap().path())).collect()
 }
 
 /// The modules of the crate that a source names, each with its line.
 fn uses(source: &str) -> impl Iterator<Item = (&str, &str)> {
     source.lines().flat_map(|line| {
         line.split("crate::").skip(1).map(move |rest| {
-            let end = rest
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             (&rest[..end], line)
         })
     })
@@ -40,15 +33,8 @@ fn a_layer_uses_those_below_it_only() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut seen = 0;
     for (layer, allowed) in LAYERS {
-        let files = [
-            sources(&src.join(layer)),
-            sources(&src.join(format!("{layer}.rs"))),
-        ]
-        .concat();
-        for file in files
-            .iter()
-            .filter(|file| file.extension().is_some_and(|e| e == "rs"))
-        {
+        let files = [sources(&src.join(layer)), sources(&src.join(format!("{layer}.rs")))].concat();
+        for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
             let source = std::fs::read_to_string(file).unwrap();
             for (module, line) in uses(&source) {
                 let own = module == layer || allowed.contains(&module);

@@ -63,7 +63,7 @@ module Examples
       return unless @child
 
       @child.signal("TERM")
-      await(clock + STOP_SECONDS)
+      await(TaskerCore::Internal::Clock.seconds + STOP_SECONDS)
       @child.signal("KILL")
       @child.wait
       @lifeline.each(&:close)
@@ -72,11 +72,7 @@ module Examples
     private
 
     def await(deadline)
-      sleep(0.02) until @child.ended? || clock > deadline
-    end
-
-    def clock
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      sleep(0.02) until @child.ended? || TaskerCore::Internal::Clock.seconds > deadline
     end
   end
 end

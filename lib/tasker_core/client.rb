@@ -2,6 +2,7 @@
 
 require "etc"
 require "json"
+require_relative "internal/clock"
 require_relative "client/administration"
 require_relative "errors"
 require_relative "internal/check"
@@ -146,10 +147,10 @@ module TaskerCore
     # @example
     #   client.wait(task_id, timeout: 60).complete?
     def wait(task_id, timeout: nil)
-      deadline = Internal::Check.seconds(timeout, "timeout") && (clock + timeout)
+      deadline = Internal::Check.seconds(timeout, "timeout") && (Internal::Clock.seconds + timeout)
       interval, longest = WAIT_INTERVALS
       until (status = status(task_id)).settled?
-        left = deadline ? deadline - clock : longest
+        left = deadline ? deadline - Internal::Clock.seconds : longest
         raise timed_out(status, timeout) unless left.positive?
 
         sleep([interval, left].min)
@@ -238,10 +239,6 @@ module TaskerCore
     def timed_out(status, timeout)
       TimeoutError.new("task #{status.task_id} is #{status.state} after #{timeout} s; it goes on",
                        details: { "task_id" => status.task_id, "state" => status.state })
-    end
-
-    def clock
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

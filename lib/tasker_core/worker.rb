@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "json"
+require_relative "internal/clock"
 require_relative "client"
 require_relative "errors"
 require_relative "internal/bridge"
@@ -188,8 +189,13 @@ module TaskerCore
     end
 
     def await_crew
-      deadline = clock + @options.shutdown_timeout
-      @wakeup.wait([deadline - clock, 0].max) until @crew.done? || @stop == :at_once || clock >= deadline
+      deadline = Internal::Clock.seconds + @options.shutdown_timeout
+      until @crew.done? || @stop == :at_once
+        left = deadline - Internal::Clock.seconds
+        return unless left.positive?
+
+        @wakeup.wait(left)
+      end
     end
 
     # Before the threads are killed: what they report afterwards is late, and the attempt is recorded as interrupted.
@@ -197,10 +203,6 @@ module TaskerCore
       counts = JSON.parse(@native.stop(0), symbolize_names: true)
       @summary = Summary.new(**counts.slice(*Summary.members)).freeze
       @configuration.logger.public_send(@summary.in_order ? :info : :warn) { "worker #{id} stopped: #{@summary.to_h}" }
-    end
-
-    def clock
-      Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
   end
 end

@@ -89,16 +89,9 @@ impl<'v> Draft<'v> {
     pub(super) fn task(&mut self, id: TaskId) -> &mut TaskChange {
         let view = self.view;
         self.tasks.entry(id).or_insert_with(|| {
-            let task: Task = *view
-                .tasks
-                .get(&id)
-                .expect("the view holds the task of every step that changes");
-            TaskChange {
-                before: task,
-                after: task,
-                event: None,
-                detail: None,
-            }
+            let task: Task =
+                *view.tasks.get(&id).expect("the view holds the task of every step that changes");
+            TaskChange { before: task, after: task, event: None, detail: None }
         })
     }
 
@@ -116,16 +109,8 @@ impl<'v> Draft<'v> {
             task::settle(change)?;
         }
         Ok(Decisions {
-            steps: self
-                .steps
-                .into_values()
-                .filter(|c| c.before != c.after)
-                .collect(),
-            tasks: self
-                .tasks
-                .into_values()
-                .filter(|c| c.before != c.after)
-                .collect(),
+            steps: self.steps.into_values().filter(|c| c.before != c.after).collect(),
+            tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             attempts: self.attempts,
             stale: self.stale,
         })

@@ -8,21 +8,14 @@ use crate::state::{InvalidTransition, StepEvent, StepState};
 
 /// The state in which a step with this many parents is written.
 pub(crate) fn initial_state(parents: u32) -> StepState {
-    if parents == 0 {
-        StepState::Enqueued
-    } else {
-        StepState::Pending
-    }
+    if parents == 0 { StepState::Enqueued } else { StepState::Pending }
 }
 
 /// Counts `parent` off in each of its children; those without open parents join `ready`.
 pub(super) fn close_parent(draft: &mut Draft<'_>, parent: StepId, ready: &mut Vec<StepId>) {
     let view = draft.view;
     for id in view.children.get(&parent).into_iter().flatten() {
-        let Some(child) = view
-            .steps
-            .get(id)
-            .filter(|child| child.state == StepState::Pending)
+        let Some(child) = view.steps.get(id).filter(|child| child.state == StepState::Pending)
         else {
             continue;
         };
@@ -42,15 +35,11 @@ pub(super) fn hand_out(
 ) -> Result<(), InvalidTransition> {
     let now = draft.now;
     for (taken, id) in ready.iter().enumerate() {
-        let step = *draft
-            .step(*id)
-            .expect("a step that got ready is in the view");
+        let step = *draft.step(*id).expect("a step that got ready is in the view");
         match room.filter(|room| taken < room.steps) {
             Some(room) => claim::claim_step(draft, &step, room.worker)?,
             None => {
-                draft
-                    .transition(&step, StepEvent::ParentsCompleted)?
-                    .available_at = Some(now);
+                draft.transition(&step, StepEvent::ParentsCompleted)?.available_at = Some(now);
             }
         }
     }

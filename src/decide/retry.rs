@@ -62,11 +62,7 @@ mod tests {
     use super::*;
 
     fn policy(backoff: Backoff, jitter: f64) -> RetryPolicy {
-        RetryPolicy {
-            backoff,
-            jitter,
-            ..RetryPolicy::default()
-        }
+        RetryPolicy { backoff, jitter, ..RetryPolicy::default() }
     }
 
     fn seconds(policy: &RetryPolicy, failures: u32) -> f64 {
@@ -110,10 +106,7 @@ mod tests {
     #[test]
     fn what_the_handler_asks_for_wins_up_to_a_day() {
         let policy = policy(Backoff::Exponential, 0.5);
-        assert_eq!(
-            delay(&policy, 3, Some(17.5), 0.9),
-            Duration::from_millis(17_500)
-        );
+        assert_eq!(delay(&policy, 3, Some(17.5), 0.9), Duration::from_millis(17_500));
         assert_eq!(delay(&policy, 3, Some(1e12), 0.9), MAX_RETRY_AFTER);
         assert_eq!(delay(&policy, 3, Some(-4.0), 0.9), Duration::ZERO);
         assert_eq!(delay(&policy, 3, Some(f64::NAN), 0.9), MAX_RETRY_AFTER);

@@ -14,9 +14,7 @@ pub(super) fn end_claims(
 ) -> Result<(), InvalidTransition> {
     let mut ready = Vec::new();
     for end in ends {
-        let current = draft
-            .step(end.claim.step)
-            .filter(|step| step.claim() == Some(end.claim));
+        let current = draft.step(end.claim.step).filter(|step| step.claim() == Some(end.claim));
         match current.copied() {
             Some(step) => {
                 let succeeded = matches!(end.outcome, Outcome::Succeeded(_));
@@ -32,11 +30,7 @@ pub(super) fn end_claims(
 }
 
 fn end_claim(draft: &mut Draft<'_>, step: &Step, end: ClaimEnd) -> Result<(), InvalidTransition> {
-    let ClaimEnd {
-        claim,
-        outcome,
-        execution,
-    } = end;
+    let ClaimEnd { claim, outcome, execution } = end;
     let (outcome, error) = match outcome {
         Outcome::Succeeded(results) => {
             draft.transition(step, StepEvent::Succeeded)?.results = Some(results);
@@ -56,12 +50,7 @@ fn end_claim(draft: &mut Draft<'_>, step: &Step, end: ClaimEnd) -> Result<(), In
             (AttemptOutcome::WorkerDied, None)
         }
     };
-    draft.record(AttemptRecord {
-        claim,
-        outcome,
-        execution,
-        error,
-    });
+    draft.record(AttemptRecord { claim, outcome, execution, error });
     Ok(())
 }
 

@@ -36,11 +36,7 @@ impl World {
         for (index, above) in (0u32..).zip(parents) {
             let id = TASK.step(index);
             let open = u32::try_from(above.len()).unwrap();
-            let state = if open == 0 {
-                StepState::Enqueued
-            } else {
-                StepState::Pending
-            };
+            let state = if open == 0 { StepState::Enqueued } else { StepState::Pending };
             let step = Step {
                 id,
                 state,
@@ -53,10 +49,7 @@ impl World {
             };
             view.steps.insert(id, step);
             for parent in above {
-                view.children
-                    .entry(TASK.step(*parent))
-                    .or_default()
-                    .push(id);
+                view.children.entry(TASK.step(*parent)).or_default().push(id);
             }
             by_child.insert(id, above.iter().map(|p| TASK.step(*p)).collect());
         }
@@ -76,13 +69,7 @@ impl World {
             .filter(|step| step.state == StepState::Enqueued)
             .map(|step| (step.id, DateTime::UNIX_EPOCH))
             .collect();
-        Self {
-            view,
-            parents: by_child,
-            now: DateTime::UNIX_EPOCH,
-            available,
-            attempts: vec![],
-        }
+        Self { view, parents: by_child, now: DateTime::UNIX_EPOCH, available, attempts: vec![] }
     }
 
     fn task(&self) -> Task {
@@ -100,8 +87,7 @@ impl World {
             self.view.steps.insert(change.after.id, change.after);
             self.available.remove(&change.after.id);
             if change.after.state.is_claimable() {
-                self.available
-                    .insert(change.after.id, change.available_at.unwrap());
+                self.available.insert(change.after.id, change.available_at.unwrap());
             }
         }
         for change in &decisions.tasks {
@@ -113,19 +99,12 @@ impl World {
     }
 
     fn claim(&mut self, index: u32) -> Claim {
-        self.see(Observation::StepsClaimed {
-            worker: WORKER,
-            steps: vec![TASK.step(index)],
-        });
+        self.see(Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(index)] });
         self.step(index).claim().unwrap()
     }
 
     fn end(&mut self, claim: Claim, outcome: Outcome) -> Decisions {
-        let ends = vec![ClaimEnd {
-            claim,
-            outcome,
-            execution: None,
-        }];
+        let ends = vec![ClaimEnd { claim, outcome, execution: None }];
         self.see(Observation::ClaimsEnded { ends, room: None })
     }
 
@@ -149,26 +128,16 @@ impl World {
                 let open = above.len() - above.iter().filter(done).count();
                 assert_eq!(step.open_parents as usize, open);
             } else if step.state != StepState::Cancelled {
-                assert!(
-                    above.iter().all(|p| done(&p)),
-                    "{} ran before its parents",
-                    step.id
-                );
+                assert!(above.iter().all(|p| done(&p)), "{} ran before its parents", step.id);
             }
             assert_eq!(step.worker.is_some(), step.state == StepState::InProgress);
-            assert_eq!(
-                self.available.contains_key(&step.id),
-                step.state.is_claimable()
-            );
+            assert_eq!(self.available.contains_key(&step.id), step.state.is_claimable());
         }
     }
 }
 
 fn diamond() -> World {
-    World::new(
-        &[vec![], vec![0], vec![0], vec![1, 2]],
-        RetryPolicy::default(),
-    )
+    World::new(&[vec![], vec![0], vec![0], vec![1, 2]], RetryPolicy::default())
 }
 
 fn ok() -> Outcome {
@@ -199,22 +168,12 @@ fn two_parents_that_end_in_one_batch_count_off_twice() {
     });
     let decisions = world.see(Observation::ClaimsEnded {
         ends: ends.to_vec(),
-        room: Some(Room {
-            worker: WORKER,
-            steps: 1,
-        }),
+        room: Some(Room { worker: WORKER, steps: 1 }),
     });
-    let child = decisions
-        .steps
-        .iter()
-        .find(|c| c.after.id == TASK.step(3))
-        .unwrap();
+    let child = decisions.steps.iter().find(|c| c.after.id == TASK.step(3)).unwrap();
     assert_eq!(child.event, Some(StepEvent::Claimed));
     assert_eq!(child.before.open_parents, 2);
-    assert_eq!(
-        decisions.claims().collect::<Vec<_>>(),
-        vec![world.step(3).claim().unwrap()]
-    );
+    assert_eq!(decisions.claims().collect::<Vec<_>>(), vec![world.step(3).claim().unwrap()]);
 }
 
 #[test]
@@ -233,31 +192,13 @@ fn a_completion_from_another_claim_changes_nothing() {
     let mut world = diamond();
     let claim = world.claim(0);
     for late in [
-        Claim {
-            attempt: 2,
-            ..claim
-        },
-        Claim {
-            worker: WorkerId(1),
-            ..claim
-        },
-        Claim {
-            step: TASK.step(1),
-            ..claim
-        },
-        Claim {
-            step: TASK.step(77),
-            ..claim
-        },
+        Claim { attempt: 2, ..claim },
+        Claim { worker: WorkerId(1), ..claim },
+        Claim { step: TASK.step(1), ..claim },
+        Claim { step: TASK.step(77), ..claim },
     ] {
         let decisions = world.end(late, ok());
-        assert_eq!(
-            decisions,
-            Decisions {
-                stale: vec![late],
-                ..Decisions::default()
-            }
-        );
+        assert_eq!(decisions, Decisions { stale: vec![late], ..Decisions::default() });
     }
     world.end(claim, ok());
     let again = world.end(claim, ok());
@@ -268,11 +209,7 @@ fn a_completion_from_another_claim_changes_nothing() {
 fn the_same_end_twice_in_one_batch_counts_once() {
     let mut world = diamond();
     let claim = world.claim(0);
-    let end = ClaimEnd {
-        claim,
-        outcome: ok(),
-        execution: None,
-    };
+    let end = ClaimEnd { claim, outcome: ok(), execution: None };
     let ends = vec![end.clone(), end];
     let decisions = world.see(Observation::ClaimsEnded { ends, room: None });
     assert_eq!(decisions.stale, vec![claim]);
@@ -282,98 +219,36 @@ fn the_same_end_twice_in_one_batch_counts_once() {
 #[test]
 fn failures_follow_their_kind_and_the_policy() {
     use FailureKind as K;
-    let policy = RetryPolicy {
-        limit: 2,
-        ..RetryPolicy::default()
-    };
+    let policy = RetryPolicy { limit: 2, ..RetryPolicy::default() };
     let once = RetryPolicy { limit: 0, ..policy };
-    let never = RetryPolicy {
-        retryable: false,
-        ..policy
-    };
+    let never = RetryPolicy { retryable: false, ..policy };
     for (policy, kind, state, event) in [
-        (
-            policy,
-            K::Retryable,
-            StepState::WaitingForRetry,
-            StepEvent::RetryScheduled,
-        ),
-        (
-            policy,
-            K::Timeout,
-            StepState::WaitingForRetry,
-            StepEvent::RetryScheduled,
-        ),
-        (
-            policy,
-            K::Permanent,
-            StepState::Error,
-            StepEvent::FailedPermanently,
-        ),
-        (
-            policy,
-            K::Blocked,
-            StepState::Blocked,
-            StepEvent::NeedsIntervention,
-        ),
-        (
-            once,
-            K::Retryable,
-            StepState::Error,
-            StepEvent::RetriesExhausted,
-        ),
-        (
-            never,
-            K::Retryable,
-            StepState::Error,
-            StepEvent::NotRetryable,
-        ),
-        (
-            never,
-            K::Blocked,
-            StepState::Blocked,
-            StepEvent::NeedsIntervention,
-        ),
+        (policy, K::Retryable, StepState::WaitingForRetry, StepEvent::RetryScheduled),
+        (policy, K::Timeout, StepState::WaitingForRetry, StepEvent::RetryScheduled),
+        (policy, K::Permanent, StepState::Error, StepEvent::FailedPermanently),
+        (policy, K::Blocked, StepState::Blocked, StepEvent::NeedsIntervention),
+        (once, K::Retryable, StepState::Error, StepEvent::RetriesExhausted),
+        (never, K::Retryable, StepState::Error, StepEvent::NotRetryable),
+        (never, K::Blocked, StepState::Blocked, StepEvent::NeedsIntervention),
     ] {
         let mut world = World::new(&[vec![]], policy);
         let claim = world.claim(0);
         let decisions = world.end(claim, Outcome::Failed(failure(kind)));
-        assert_eq!(
-            (world.step(0).state, decisions.steps[0].event),
-            (state, Some(event))
-        );
+        assert_eq!((world.step(0).state, decisions.steps[0].event), (state, Some(event)));
         assert_eq!(world.step(0).failures, 1);
-        assert!(
-            decisions.attempts[0]
-                .error
-                .as_deref()
-                .unwrap()
-                .contains("no funds")
-        );
+        assert!(decisions.attempts[0].error.as_deref().unwrap().contains("no funds"));
     }
 }
 
 #[test]
 fn a_task_waits_for_a_retry_and_goes_on_with_it() {
-    let mut world = World::new(
-        &[vec![]],
-        RetryPolicy {
-            jitter: 0.0,
-            ..RetryPolicy::default()
-        },
-    );
+    let mut world = World::new(&[vec![]], RetryPolicy { jitter: 0.0, ..RetryPolicy::default() });
     let claim = world.claim(0);
     world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
     assert_eq!(world.task().state, TaskState::Waiting);
-    assert_eq!(
-        world.available[&TASK.step(0)],
-        world.now + TimeDelta::seconds(1)
-    );
+    assert_eq!(world.available[&TASK.step(0)], world.now + TimeDelta::seconds(1));
     let again = world.claim(0);
-    assert_eq!(
-        (again.attempt, world.task().state),
-        (2, TaskState::InProgress)
-    );
+    assert_eq!((again.attempt, world.task().state), (2, TaskState::InProgress));
     world.end(again, ok());
     assert_eq!(world.task().state, TaskState::Complete);
 }
@@ -408,22 +283,14 @@ fn a_step_that_kills_its_workers_ends_in_error() {
         assert_eq!(world.step(0).crashes, crash);
     }
     assert_eq!(world.step(0).state, StepState::Error);
-    assert!(
-        world
-            .attempts
-            .iter()
-            .all(|a| a.outcome == AttemptOutcome::WorkerDied)
-    );
+    assert!(world.attempts.iter().all(|a| a.outcome == AttemptOutcome::WorkerDied));
     assert_eq!(world.attempts.len(), 3);
 }
 
 #[test]
 fn a_step_that_must_not_be_retried_is_not_run_again_after_its_worker_ended() {
     for outcome in [Outcome::WorkerDied, Outcome::Interrupted] {
-        let policy = RetryPolicy {
-            retryable: false,
-            ..RetryPolicy::default()
-        };
+        let policy = RetryPolicy { retryable: false, ..RetryPolicy::default() };
         let mut world = World::new(&[vec![]], policy);
         let claim = world.claim(0);
         let decisions = world.end(claim, outcome);
@@ -437,10 +304,7 @@ fn a_claim_given_back_leaves_no_attempt() {
     let mut world = World::new(&[vec![]], RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, Outcome::GivenBack);
-    assert_eq!(
-        (world.step(0).state, world.step(0).attempts),
-        (StepState::Enqueued, 0)
-    );
+    assert_eq!((world.step(0).state, world.step(0).attempts), (StepState::Enqueued, 0));
     assert!(world.attempts.is_empty());
 }
 
@@ -450,10 +314,7 @@ fn an_interrupted_attempt_is_recorded_and_costs_no_failure() {
     let claim = world.claim(0);
     world.end(claim, Outcome::Interrupted);
     let step = world.step(0);
-    assert_eq!(
-        (step.state, step.attempts, step.failures),
-        (StepState::Enqueued, 1, 0)
-    );
+    assert_eq!((step.state, step.attempts, step.failures), (StepState::Enqueued, 1, 0));
     assert_eq!(world.attempts[0].outcome, AttemptOutcome::Interrupted);
 }
 
@@ -467,13 +328,7 @@ fn cancelling_ends_what_has_not_ended_and_takes_the_claims() {
     let reason = Some("order withdrawn".to_owned());
     let decisions = world.see(Observation::CancelRequested { actor, reason });
     assert_eq!(world.task().state, TaskState::Cancelled);
-    assert!(
-        decisions.tasks[0]
-            .detail
-            .as_deref()
-            .unwrap()
-            .contains("order withdrawn")
-    );
+    assert!(decisions.tasks[0].detail.as_deref().unwrap().contains("order withdrawn"));
     assert_eq!(world.step(0).state, StepState::Complete);
     assert!((1..4).all(|i| world.step(i).state == StepState::Cancelled));
     assert_eq!(world.end(b, ok()).stale, vec![b]);
@@ -484,10 +339,7 @@ fn a_task_that_has_ended_cannot_be_cancelled() {
     let mut world = World::new(&[vec![]], RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, ok());
-    let cancel = Observation::CancelRequested {
-        actor: "mara".into(),
-        reason: None,
-    };
+    let cancel = Observation::CancelRequested { actor: "mara".into(), reason: None };
     let refused = decide(&world.view, cancel, world.now, Jitter(1)).unwrap_err();
     assert_eq!(refused.from, "complete");
 }
@@ -497,10 +349,7 @@ fn claiming_a_step_that_is_not_ready_is_refused() {
     let world = diamond();
     let mut done = world.view.clone();
     done.steps.get_mut(&TASK.step(0)).unwrap().state = StepState::Complete;
-    let claim = Observation::StepsClaimed {
-        worker: WORKER,
-        steps: vec![TASK.step(0)],
-    };
+    let claim = Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(0)] };
     assert!(decide(&done, claim, world.now, Jitter(1)).is_err());
 }
 
@@ -509,11 +358,7 @@ fn graphs() -> impl Strategy<Value = Vec<Vec<u32>>> {
     prop::collection::vec(any::<u32>(), 1..24).prop_map(|seeds| {
         (0u32..)
             .zip(seeds)
-            .map(|(i, seed)| {
-                (0..i)
-                    .filter(|p| seed.rotate_left(*p).is_multiple_of(3))
-                    .collect()
-            })
+            .map(|(i, seed)| (0..i).filter(|p| seed.rotate_left(*p).is_multiple_of(3)).collect())
             .collect()
     })
 }
@@ -528,14 +373,8 @@ struct Turn {
 }
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let turn = (any::<usize>(), any::<u8>(), 1usize..6, 0usize..4).prop_map(
-        |(pick, ends, batch, room)| Turn {
-            pick,
-            ends,
-            batch,
-            room,
-        },
-    );
+    let turn = (any::<usize>(), any::<u8>(), 1usize..6, 0usize..4)
+        .prop_map(|(pick, ends, batch, room)| Turn { pick, ends, batch, room });
     prop::collection::vec(turn, 1..400)
 }
 
@@ -568,27 +407,13 @@ fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome) {
         let choice = turn.pick % (running.len() + ready.len());
         if choice < ready.len() {
             let steps = ready.into_iter().skip(choice).take(turn.batch).collect();
-            world.see(Observation::StepsClaimed {
-                worker: WORKER,
-                steps,
-            });
+            world.see(Observation::StepsClaimed { worker: WORKER, steps });
         } else {
-            let ended = running
-                .iter()
-                .cycle()
-                .skip(choice - ready.len())
-                .take(turn.batch);
+            let ended = running.iter().cycle().skip(choice - ready.len()).take(turn.batch);
             let ends = ended
-                .map(|claim| ClaimEnd {
-                    claim: *claim,
-                    outcome: ends(turn.ends),
-                    execution: None,
-                })
+                .map(|claim| ClaimEnd { claim: *claim, outcome: ends(turn.ends), execution: None })
                 .collect();
-            let room = Some(Room {
-                worker: WORKER,
-                steps: turn.room,
-            });
+            let room = Some(Room { worker: WORKER, steps: turn.room });
             world.see(Observation::ClaimsEnded { ends, room });
         }
     }

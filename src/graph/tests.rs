@@ -23,18 +23,8 @@ fn refuses_a_graph_without_steps() {
 #[test]
 fn refuses_a_name_used_twice_and_says_where() {
     let error = Graph::build(&["a", "b", "c", "b"], &[]).expect_err("b twice");
-    assert_eq!(
-        error,
-        GraphError::DuplicateName {
-            name: "b".into(),
-            first: 1,
-            second: 3
-        }
-    );
-    assert!(
-        error.to_string().contains("\"b\", at positions 1 and 3"),
-        "{error}"
-    );
+    assert_eq!(error, GraphError::DuplicateName { name: "b".into(), first: 1, second: 3 });
+    assert!(error.to_string().contains("\"b\", at positions 1 and 3"), "{error}");
 }
 
 #[test]
@@ -44,11 +34,7 @@ fn suggests_the_parent_that_was_meant() {
     let suggestion = Some("fetch_orders".to_owned());
     assert_eq!(
         error,
-        GraphError::UnknownParent {
-            node: "ship".into(),
-            parent: "fetch_order".into(),
-            suggestion
-        }
+        GraphError::UnknownParent { node: "ship".into(), parent: "fetch_order".into(), suggestion }
     );
 }
 
@@ -56,20 +42,8 @@ fn suggests_the_parent_that_was_meant() {
 fn never_suggests_the_step_itself_as_its_parent() {
     let steps = [("ship", vec!["shop"]), ("a", vec![])];
     let error = Graph::from_parents(steps).expect_err("unknown parent");
-    assert!(
-        matches!(
-            error,
-            GraphError::UnknownParent {
-                suggestion: None,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(
-        error.to_string().ends_with("name one of its steps"),
-        "{error}"
-    );
+    assert!(matches!(error, GraphError::UnknownParent { suggestion: None, .. }), "{error}");
+    assert!(error.to_string().ends_with("name one of its steps"), "{error}");
 }
 
 #[test]
@@ -81,22 +55,13 @@ fn refuses_an_edge_beyond_the_steps() {
 
 #[test]
 fn refuses_a_step_that_waits_for_itself() {
-    assert_eq!(
-        build(2, &[(0, 1), (1, 1)]),
-        Err(GraphError::SelfEdge { node: "s1".into() })
-    );
+    assert_eq!(build(2, &[(0, 1), (1, 1)]), Err(GraphError::SelfEdge { node: "s1".into() }));
 }
 
 #[test]
 fn refuses_an_edge_given_twice_even_with_others_between() {
     let error = build(3, &[(0, 2), (1, 2), (0, 2)]).expect_err("twice");
-    assert_eq!(
-        error,
-        GraphError::DuplicateEdge {
-            node: "s2".into(),
-            parent: "s0".into()
-        }
-    );
+    assert_eq!(error, GraphError::DuplicateEdge { node: "s2".into(), parent: "s0".into() });
     assert!(build(3, &[(0, 1), (0, 2), (1, 2)]).is_ok());
 }
 
@@ -115,10 +80,7 @@ fn rotated(error: &GraphError) -> Vec<String> {
     };
     let mut path = path[1..].to_vec();
     let smallest = path.iter().min().expect("not empty").clone();
-    let at = path
-        .iter()
-        .position(|name| *name == smallest)
-        .expect("it is there");
+    let at = path.iter().position(|name| *name == smallest).expect("it is there");
     path.rotate_left(at);
     path.push(smallest);
     path
@@ -142,32 +104,15 @@ fn refuses_too_many_steps() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let seen = MAX_NODES + 1;
     let error = Graph::build(&names, &[]).expect_err("too many");
-    assert_eq!(
-        error,
-        GraphError::TooManyNodes {
-            seen,
-            allowed: MAX_NODES
-        }
-    );
-    assert_eq!(
-        Graph::build(&names[1..], &[])
-            .expect("as many as allowed")
-            .len(),
-        MAX_NODES
-    );
+    assert_eq!(error, GraphError::TooManyNodes { seen, allowed: MAX_NODES });
+    assert_eq!(Graph::build(&names[1..], &[]).expect("as many as allowed").len(), MAX_NODES);
 }
 
 #[test]
 fn refuses_too_many_edges() {
     let edges = vec![(0, 1); MAX_EDGES + 1];
     let error = build(2, &edges).expect_err("too many");
-    assert_eq!(
-        error,
-        GraphError::TooManyEdges {
-            seen: MAX_EDGES + 1,
-            allowed: MAX_EDGES
-        }
-    );
+    assert_eq!(error, GraphError::TooManyEdges { seen: MAX_EDGES + 1, allowed: MAX_EDGES });
 }
 
 #[test]
@@ -203,25 +148,14 @@ fn a_fan_of_100_000_is_built_and_gathered_again() {
 fn a_chain_of_100_000_listed_backwards_is_sorted() {
     let edges: Vec<_> = (1..100_000).map(|node| (node, node - 1)).collect();
     let graph = build(100_000, &edges).expect("a graph");
-    assert!(
-        graph
-            .topological_order()
-            .iter()
-            .copied()
-            .eq((0..100_000).rev())
-    );
+    assert!(graph.topological_order().iter().copied().eq((0..100_000).rev()));
 }
 
 #[test]
 fn a_cycle_through_100_000_steps_is_found() {
-    let edges: Vec<_> = (0..100_000)
-        .map(|node| (node, (node + 1) % 100_000))
-        .collect();
+    let edges: Vec<_> = (0..100_000).map(|node| (node, (node + 1) % 100_000)).collect();
     let error = build(100_000, &edges).expect_err("cycle");
-    assert!(
-        matches!(&error, GraphError::Cycle { path } if path.len() == 100_001),
-        "{error}"
-    );
+    assert!(matches!(&error, GraphError::Cycle { path } if path.len() == 100_001), "{error}");
 }
 
 /// Edges that all lead from a smaller to a larger rank, under shuffled numbers.

@@ -46,93 +46,50 @@ fn an_empty_text_is_not_json() {
 
 #[test]
 fn refuses_a_text_that_is_one_byte_too_long() {
-    let limits = JsonLimits {
-        max_bytes: 4,
-        max_depth: 1,
-    };
+    let limits = JsonLimits { max_bytes: 4, max_depth: 1 };
     assert_eq!(check("1234", limits), Ok(()));
-    assert_eq!(
-        check("12345", limits),
-        Err(JsonError::TooLarge {
-            bytes: 5,
-            allowed: 4
-        })
-    );
+    assert_eq!(check("12345", limits), Err(JsonError::TooLarge { bytes: 5, allowed: 4 }));
 }
 
 #[test]
 fn refuses_one_level_too_many_and_says_where() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     assert_eq!(results(&deep(64)), Ok(()));
-    assert_eq!(
-        results(&deep(65)),
-        Err(JsonError::TooDeep {
-            offset: 64,
-            allowed: 64
-        })
-    );
+    assert_eq!(results(&deep(65)), Err(JsonError::TooDeep { offset: 64, allowed: 64 }));
 }
 
 #[test]
 fn levels_side_by_side_do_not_add_up() {
-    let limits = JsonLimits {
-        max_bytes: 100,
-        max_depth: 2,
-    };
+    let limits = JsonLimits { max_bytes: 100, max_depth: 2 };
     assert_eq!(check(r#"[[], {}, [], {"a": "[[["}]"#, limits), Ok(()));
 }
 
 #[test]
 fn a_million_brackets_need_no_stack() {
-    let limits = JsonLimits {
-        max_bytes: 4_000_000,
-        max_depth: 64,
-    };
+    let limits = JsonLimits { max_bytes: 4_000_000, max_depth: 64 };
     let balanced = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
-    assert_eq!(
-        check(&balanced, limits),
-        Err(JsonError::TooDeep {
-            offset: 64,
-            allowed: 64
-        })
-    );
-    assert!(matches!(
-        check(&"[".repeat(1_000_000), limits),
-        Err(JsonError::Syntax { .. })
-    ));
+    assert_eq!(check(&balanced, limits), Err(JsonError::TooDeep { offset: 64, allowed: 64 }));
+    assert!(matches!(check(&"[".repeat(1_000_000), limits), Err(JsonError::Syntax { .. })));
     assert!(check(&r#"{"a":"#.repeat(700_000), limits).is_err());
 }
 
 #[test]
 fn refuses_the_nul_character_in_values_and_keys() {
-    assert_eq!(
-        results(r#"{"a":"b\u0000"}"#),
-        Err(JsonError::NulCharacter { offset: 7 })
-    );
-    assert_eq!(
-        results(r#"{"\u0000":1}"#),
-        Err(JsonError::NulCharacter { offset: 2 })
-    );
+    assert_eq!(results(r#"{"a":"b\u0000"}"#), Err(JsonError::NulCharacter { offset: 7 }));
+    assert_eq!(results(r#"{"\u0000":1}"#), Err(JsonError::NulCharacter { offset: 2 }));
 }
 
 #[test]
 fn an_escaped_backslash_before_u0000_is_no_escape() {
     assert_eq!(results(r#"["\\u0000"]"#), Ok(()));
-    assert_eq!(
-        results(r#"["\\\u0000"]"#),
-        Err(JsonError::NulCharacter { offset: 4 })
-    );
+    assert_eq!(results(r#"["\\\u0000"]"#), Err(JsonError::NulCharacter { offset: 4 }));
     assert_eq!(results(r#"["\"", "\\"]"#), Ok(()));
 }
 
 #[test]
 fn refuses_half_a_surrogate_pair() {
-    let lone = |offset, escape: &str| {
-        Err(JsonError::LoneSurrogate {
-            offset,
-            escape: escape.into(),
-        })
-    };
+    let lone =
+        |offset, escape: &str| Err(JsonError::LoneSurrogate { offset, escape: escape.into() });
     assert_eq!(results(r#""\ud83d""#), lone(1, r"\ud83d"));
     assert_eq!(results(r#""\uDE00x""#), lone(1, r"\uDE00"));
     assert_eq!(results(r#""\ud83d\ud83d\ude00""#), lone(1, r"\ud83d"));
@@ -144,21 +101,10 @@ fn refuses_half_a_surrogate_pair() {
 /// Compared with what Postgres 15 says to the same literals.
 #[test]
 fn accepts_exactly_the_numbers_that_numeric_holds() {
-    let limits = JsonLimits {
-        max_bytes: 1 << 20,
-        max_depth: 1,
-    };
+    let limits = JsonLimits { max_bytes: 1 << 20, max_depth: 1 };
     let nines = |count| "9".repeat(count);
     let zeros = |count| format!("0.{}", "0".repeat(count));
-    let fit = [
-        "1e131071",
-        "0.1e131072",
-        "1e-16383",
-        "-1E+5",
-        "0e999999",
-        "0e-16383",
-        "-0.0",
-    ];
+    let fit = ["1e131071", "0.1e131072", "1e-16383", "-1E+5", "0e999999", "0e-16383", "-0.0"];
     let long_fit = [
         nines(131_072),
         zeros(16_383),
@@ -166,12 +112,7 @@ fn accepts_exactly_the_numbers_that_numeric_holds() {
         format!("{}1e131092", zeros(20)),
     ];
     for number in fit.map(str::to_owned).into_iter().chain(long_fit) {
-        assert_eq!(
-            check(&number, limits),
-            Ok(()),
-            "{}",
-            shorten(&number, SHOWN)
-        );
+        assert_eq!(check(&number, limits), Ok(()), "{}", shorten(&number, SHOWN));
     }
     let beyond = [
         "1e131072",
@@ -181,17 +122,10 @@ fn accepts_exactly_the_numbers_that_numeric_holds() {
         "0e99999999999",
         "-1e99999999999999999999",
     ];
-    let long_beyond = [
-        nines(131_073),
-        zeros(16_384),
-        format!("{}1e131093", zeros(20)),
-    ];
+    let long_beyond = [nines(131_073), zeros(16_384), format!("{}1e131093", zeros(20))];
     for number in beyond.map(str::to_owned).into_iter().chain(long_beyond) {
         let number_shown = shorten(&number, SHOWN);
-        let error = JsonError::NumberOutOfRange {
-            offset: 0,
-            number: number_shown,
-        };
+        let error = JsonError::NumberOutOfRange { offset: 0, number: number_shown };
         assert_eq!(check(&number, limits), Err(error));
     }
 }
@@ -199,26 +133,14 @@ fn accepts_exactly_the_numbers_that_numeric_holds() {
 #[test]
 fn says_where_the_number_stands() {
     let error = results("[1, -1e131072]").expect_err("too large");
-    assert_eq!(
-        error,
-        JsonError::NumberOutOfRange {
-            offset: 4,
-            number: "-1e131072".into()
-        }
-    );
-    assert!(
-        error.to_string().contains("131072 digits before"),
-        "{error}"
-    );
+    assert_eq!(error, JsonError::NumberOutOfRange { offset: 4, number: "-1e131072".into() });
+    assert!(error.to_string().contains("131072 digits before"), "{error}");
 }
 
 #[test]
 fn exponents_cannot_make_a_small_text_large() {
     let many = format!("[{}]", ["1e131071"; 9].join(","));
-    assert_eq!(
-        results(&many),
-        Err(JsonError::TooLargeWrittenOut { allowed: 1 << 20 })
-    );
+    assert_eq!(results(&many), Err(JsonError::TooLargeWrittenOut { allowed: 1 << 20 }));
     let fewer = format!("[{}]", ["1e131071"; 7].join(","));
     assert_eq!(results(&fewer), Ok(()));
 }
@@ -244,10 +166,7 @@ fn an_object_is_demanded_and_the_kind_seen_is_named() {
         ("true", "true or false"),
     ];
     for (text, found) in kinds {
-        assert_eq!(
-            check_object(text, JsonLimits::CONTEXT),
-            Err(JsonError::NotAnObject { found })
-        );
+        assert_eq!(check_object(text, JsonLimits::CONTEXT), Err(JsonError::NotAnObject { found }));
     }
 }
 

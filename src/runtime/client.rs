@@ -102,11 +102,7 @@ impl Client {
         let timeout = options.connect_timeout();
         let store =
             Store::connect(&options.url, options.pool_size, timeout, Planning::Server).await?;
-        Ok(Self {
-            store,
-            templates: Templates::default(),
-            schema_seen: AtomicBool::new(false),
-        })
+        Ok(Self { store, templates: Templates::default(), schema_seen: AtomicBool::new(false) })
     }
 
     /// Closes every connection.
@@ -177,13 +173,7 @@ impl Client {
     /// When the database does not answer or has another schema.
     pub async fn templates(&self) -> Result<Vec<TemplateInfo>, Error> {
         self.check_schema().await?;
-        Ok(self
-            .store
-            .list_templates()
-            .await?
-            .into_iter()
-            .map(TemplateInfo::from)
-            .collect())
+        Ok(self.store.list_templates().await?.into_iter().map(TemplateInfo::from).collect())
     }
 
     /// Creates tasks, all or none. Returns their ids in the order of the contexts.
@@ -211,15 +201,11 @@ impl Client {
     }
 
     async fn find_template(&self, submission: &Submission) -> Result<Arc<Stored>, Error> {
-        let versions = self
-            .store
-            .template_versions(&submission.namespace, &submission.name)
-            .await?;
+        let versions =
+            self.store.template_versions(&submission.namespace, &submission.name).await?;
         let found = match &submission.version {
             Some(wanted) => versions.iter().find(|(_, version)| version == wanted),
-            None => versions
-                .iter()
-                .max_by_key(|(_, version)| semver::Version::parse(version).ok()),
+            None => versions.iter().max_by_key(|(_, version)| semver::Version::parse(version).ok()),
         };
         match found {
             Some((id, _)) => self.templates.get(&self.store, *id).await,
@@ -245,11 +231,7 @@ impl Client {
     /// [`Error::UnknownTask`].
     pub async fn status(&self, task: TaskId) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
-        let filter = TaskFilter {
-            task: Some(task),
-            limit: 1,
-            ..TaskFilter::default()
-        };
+        let filter = TaskFilter { task: Some(task), limit: 1, ..TaskFilter::default() };
         let row = self.store.list_tasks(&filter).await?.pop();
         row.map(TaskStatus::from).ok_or(Error::UnknownTask { task })
     }
@@ -323,10 +305,7 @@ impl Client {
         let mut view = View::default();
         view.tasks.insert(task, row.task);
         let policy = RetryPolicy::default();
-        view.steps.extend(
-            open.iter()
-                .map(|step| (step.id, ending::step(step, policy))),
-        );
+        view.steps.extend(open.iter().map(|step| (step.id, ending::step(step, policy))));
         let observation = Observation::CancelRequested {
             actor: actor.to_owned(),
             reason: reason.map(str::to_owned),
@@ -354,13 +333,7 @@ impl Client {
     /// When the database does not answer or has another schema.
     pub async fn workers(&self) -> Result<Vec<WorkerInfo>, Error> {
         self.check_schema().await?;
-        Ok(self
-            .store
-            .workers()
-            .await?
-            .into_iter()
-            .map(WorkerInfo::from)
-            .collect())
+        Ok(self.store.workers().await?.into_iter().map(WorkerInfo::from).collect())
     }
 
     /// Computes every counter and state anew and compares.

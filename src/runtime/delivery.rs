@@ -56,12 +56,7 @@ impl Courier {
                 continue;
             };
             let context = Arc::clone(context);
-            let delivery = Delivery {
-                claim: *claim,
-                template: *template,
-                context,
-                parents: None,
-            };
+            let delivery = Delivery { claim: *claim, template: *template, context, parents: None };
             match templates.get(store, *template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
@@ -77,34 +72,23 @@ impl Courier {
             self.contexts.clear();
         }
         let tasks = super::ending::task_ids(claims.iter().map(|claim| claim.step));
-        let unknown: Vec<_> = tasks
-            .into_iter()
-            .filter(|task| !self.contexts.contains_key(task))
-            .collect();
+        let unknown: Vec<_> =
+            tasks.into_iter().filter(|task| !self.contexts.contains_key(task)).collect();
         if unknown.is_empty() {
             return Ok(());
         }
         for row in store.task_contexts(&unknown).await? {
-            self.contexts
-                .insert(row.task, (row.template, row.context.into()));
+            self.contexts.insert(row.task, (row.template, row.context.into()));
         }
         Ok(())
     }
 }
 
 async fn attach_parents(store: &Store, prepared: &mut [Prepared]) -> Result<(), Error> {
-    let has_parents = |p: &&Prepared| {
-        p.template
-            .template
-            .graph()
-            .in_degree(p.delivery.claim.step.index())
-            > 0
-    };
-    let steps: Vec<_> = prepared
-        .iter()
-        .filter(has_parents)
-        .map(|p| p.delivery.claim.step)
-        .collect();
+    let has_parents =
+        |p: &&Prepared| p.template.template.graph().in_degree(p.delivery.claim.step.index()) > 0;
+    let steps: Vec<_> =
+        prepared.iter().filter(has_parents).map(|p| p.delivery.claim.step).collect();
     if steps.is_empty() {
         return Ok(());
     }

@@ -53,10 +53,7 @@ pub(super) async fn write(
 ) -> Result<(), Error> {
     let queue_of = |step: StepId| queue_of(step, by_task);
     steps::apply(tx, decisions, &queue_of).await?;
-    let enqueued = decisions
-        .steps
-        .iter()
-        .filter(|c| c.after.state == StepState::Enqueued);
+    let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
     let queues: BTreeSet<_> = enqueued.map(|change| queue_of(change.after.id)).collect();
     notify::call(tx, &queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(())
@@ -69,11 +66,7 @@ pub(super) fn jitter() -> Jitter {
 
 /// The tasks of steps, each once, in the order in which they are locked.
 pub(super) fn task_ids(steps: impl Iterator<Item = StepId>) -> Vec<TaskId> {
-    steps
-        .map(StepId::task)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    steps.map(StepId::task).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A step as the decider sees it.
@@ -111,10 +104,7 @@ async fn load_templates(
         }
     }
     let template = |row: &TaskRow| by_id.get(&row.template).cloned().flatten();
-    let by_task = rows
-        .iter()
-        .filter_map(|row| Some((row.task.id, template(row)?)))
-        .collect();
+    let by_task = rows.iter().filter_map(|row| Some((row.task.id, template(row)?))).collect();
     Ok(by_task)
 }
 
@@ -127,26 +117,18 @@ fn readable(template: Result<Arc<Stored>, Error>) -> Result<Option<Arc<Stored>>,
 }
 
 fn queue_of(step: StepId, by_task: &ByTask) -> String {
-    let template = by_task
-        .get(&step.task())
-        .and_then(|stored| stored.step(step));
+    let template = by_task.get(&step.task()).and_then(|stored| stored.step(step));
     template.map_or_else(|| "default".to_owned(), |step| step.queue.clone())
 }
 
 fn view(tasks: &[TaskRow], steps: &[ChildRow], by_task: &ByTask) -> View {
-    let policy = |id: StepId| {
-        by_task
-            .get(&id.task())
-            .map(|t| t.policy(id))
-            .unwrap_or_default()
-    };
+    let policy = |id: StepId| by_task.get(&id.task()).map(|t| t.policy(id)).unwrap_or_default();
     let mut view = View {
         tasks: tasks.iter().map(|row| (row.task.id, row.task)).collect(),
         ..View::default()
     };
     for row in steps {
-        view.steps
-            .insert(row.step.id, step(&row.step, policy(row.step.id)));
+        view.steps.insert(row.step.id, step(&row.step, policy(row.step.id)));
         if let Some(parent) = row.parent {
             view.children.entry(parent).or_default().push(row.step.id);
         }
@@ -155,8 +137,5 @@ fn view(tasks: &[TaskRow], steps: &[ChildRow], by_task: &ByTask) -> View {
 }
 
 fn all_stale(ends: Vec<ClaimEnd>) -> Decisions {
-    Decisions {
-        stale: ends.into_iter().map(|end| end.claim).collect(),
-        ..Decisions::default()
-    }
+    Decisions { stale: ends.into_iter().map(|end| end.claim).collect(), ..Decisions::default() }
 }

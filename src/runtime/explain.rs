@@ -95,10 +95,7 @@ pub struct Change<S, E> {
     /// The facts of the decision.
     pub detail: Option<Box<RawValue>>,
     /// From when on the next attempt may be claimed, for a change that schedules one.
-    #[serde(
-        serialize_with = "optional_time",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 
@@ -121,19 +118,12 @@ pub(super) async fn explain(
 ) -> Result<Explanation, Error> {
     let task = status.task_id;
     let asked = match step {
-        Some(name) => Some(
-            template
-                .step_index(name)
-                .ok_or_else(|| no_such_step(template, name))?,
-        ),
+        Some(name) => Some(template.step_index(name).ok_or_else(|| no_such_step(template, name))?),
         None => None,
     };
     let steps = store.list_steps(task).await?;
     let chosen = choose(&steps, asked);
-    let ids: Vec<_> = chosen
-        .iter()
-        .map(|at| StepId(steps[*at].workflow_step_id))
-        .collect();
+    let ids: Vec<_> = chosen.iter().map(|at| StepId(steps[*at].workflow_step_id)).collect();
     let facts = Facts {
         template,
         workers: store.workers().await?,
@@ -157,9 +147,8 @@ fn choose(steps: &[StepListRow], asked: Option<u32>) -> Vec<usize> {
     if let Some(index) = asked {
         return vec![index as usize];
     }
-    let mut open: Vec<_> = (0..steps.len())
-        .filter(|at| steps[*at].state != StepState::Complete)
-        .collect();
+    let mut open: Vec<_> =
+        (0..steps.len()).filter(|at| steps[*at].state != StepState::Complete).collect();
     open.sort_by_key(|at| (relevance(steps[*at].state), *at));
     open.truncate(MOST_STEPS);
     open
@@ -190,14 +179,8 @@ fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> i64) -> HashMap<i64, Vec<T>> {
 impl Facts<'_> {
     fn explanation(&self, at: usize) -> StepExplanation {
         let row = &self.steps[at];
-        let attempts = self
-            .attempts
-            .get(&row.workflow_step_id)
-            .map_or(&[][..], Vec::as_slice);
-        let history = self
-            .history
-            .get(&row.workflow_step_id)
-            .map_or(&[][..], Vec::as_slice);
+        let attempts = self.attempts.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
+        let history = self.history.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         StepExplanation {
             name: self.name(at),
             state: row.state,
@@ -208,10 +191,7 @@ impl Facts<'_> {
     }
 
     fn name(&self, at: usize) -> String {
-        self.template
-            .steps()
-            .get(at)
-            .map_or_else(String::new, |step| step.name.clone())
+        self.template.steps().get(at).map_or_else(String::new, |step| step.name.clone())
     }
 
     fn step_summary(
@@ -241,62 +221,34 @@ impl Facts<'_> {
     }
 
     fn pending(&self, at: usize) -> String {
-        let parents = self
-            .template
-            .graph()
-            .parents(u32::try_from(at).unwrap_or(u32::MAX));
+        let parents = self.template.graph().parents(u32::try_from(at).unwrap_or(u32::MAX));
         let open: Vec<_> = parents
             .iter()
             .map(|parent| *parent as usize)
             .filter(|parent| self.steps[*parent].state != StepState::Complete)
             .collect();
-        let dead = open
-            .iter()
-            .find(|parent| self.steps[**parent].state == StepState::Error);
+        let dead = open.iter().find(|parent| self.steps[**parent].state == StepState::Error);
         if let Some(parent) = dead {
-            return format!(
-                "cannot start: its parent {} is in error",
-                self.name(*parent)
-            );
+            return format!("cannot start: its parent {} is in error", self.name(*parent));
         }
         let shown: Vec<_> = open
             .iter()
             .take(MOST_PARENTS)
-            .map(|parent| {
-                format!(
-                    "{} ({})",
-                    self.name(*parent),
-                    words(self.steps[*parent].state)
-                )
-            })
+            .map(|parent| format!("{} ({})", self.name(*parent), words(self.steps[*parent].state)))
             .collect();
         let more = open.len().saturating_sub(shown.len());
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let (left, all) = (open.len(), parents.len());
-        format!(
-            "waits for {left} of {all} parents: {}{more}",
-            shown.join(", ")
-        )
+        format!("waits for {left} of {all} parents: {}{more}", shown.join(", "))
     }
 
     fn enqueued(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
         let queue = row.queue.as_deref().unwrap_or("default");
         let since = change.map_or(row.available_at, |change| Some(change.created_at));
-        let since = since
-            .map(|at| format!(" since {}", self.ago(at)))
-            .unwrap_or_default();
-        let why = change
-            .map(|change| came_back(change.event))
-            .unwrap_or_default();
-        let serving = self
-            .workers
-            .iter()
-            .filter(|worker| !worker.silent && serves(worker, queue))
-            .count();
+        let since = since.map(|at| format!(" since {}", self.ago(at))).unwrap_or_default();
+        let why = change.map(|change| came_back(change.event)).unwrap_or_default();
+        let serving =
+            self.workers.iter().filter(|worker| !worker.silent && serves(worker, queue)).count();
         let who = match serving {
             0 => {
                 format!("no live worker serves the queue {queue:?}; start one: tasker work -r FILE")
@@ -310,10 +262,7 @@ impl Facts<'_> {
     fn in_progress(&self, row: &StepListRow) -> String {
         let since = row.claimed_at.map(|at| self.ago(at)).unwrap_or_default();
         let attempt = row.attempts;
-        let worker = self
-            .workers
-            .iter()
-            .find(|worker| Some(worker.worker_id) == row.worker_id);
+        let worker = self.workers.iter().find(|worker| Some(worker.worker_id) == row.worker_id);
         match worker {
             Some(worker) if worker.silent => format!(
                 "attempt {attempt} is claimed by {} since {since}, but that worker was last heard of {}; \
@@ -328,10 +277,7 @@ impl Facts<'_> {
 
     fn waiting_for_retry(&self, at: usize, row: &StepListRow, last: Option<&AttemptRow>) -> String {
         let limit = self.limit(at);
-        let next = row
-            .available_at
-            .map(|at| self.ahead(at))
-            .unwrap_or_default();
+        let next = row.available_at.map(|at| self.ahead(at)).unwrap_or_default();
         let failures = row.failures;
         format!(
             "{failures} of {limit} attempts failed, the last one with {}; the next may start {next}",
@@ -367,19 +313,14 @@ impl Facts<'_> {
     }
 
     fn limit(&self, at: usize) -> u32 {
-        self.template
-            .steps()
-            .get(at)
-            .map_or(1, |step| step.retry_policy.max_attempts())
+        self.template.steps().get(at).map_or(1, |step| step.retry_policy.max_attempts())
     }
 
     fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
         let total = status.steps_total;
         let count = |state| self.steps.iter().filter(|step| step.state == state).count();
         let done = count(StepState::Complete);
-        let since = history
-            .last()
-            .map_or(status.requested_at, |change| change.created_at);
+        let since = history.last().map_or(status.requested_at, |change| change.created_at);
         let since = self.ago(since);
         match status.state {
             TaskState::Pending => format!("no step was claimed yet; requested {since}"),
@@ -424,17 +365,11 @@ impl Facts<'_> {
 }
 
 fn serves(worker: &WorkerRow, queue: &str) -> bool {
-    worker
-        .queues
-        .as_ref()
-        .is_none_or(|queues| queues.iter().any(|known| known == queue))
+    worker.queues.as_ref().is_none_or(|queues| queues.iter().any(|known| known == queue))
 }
 
 fn who(worker: &WorkerRow) -> String {
-    format!(
-        "worker {} ({}, pid {})",
-        worker.worker_id, worker.host, worker.pid
-    )
+    format!("worker {} ({}, pid {})", worker.worker_id, worker.host, worker.pid)
 }
 
 fn words(state: StepState) -> String {
@@ -483,10 +418,8 @@ fn failure(last: Option<&AttemptRow>) -> String {
     let Some(last) = last else {
         return "no recorded attempt".to_owned();
     };
-    let error: Option<Value> = last
-        .error
-        .as_deref()
-        .and_then(|json| serde_json::from_str(json).ok());
+    let error: Option<Value> =
+        last.error.as_deref().and_then(|json| serde_json::from_str(json).ok());
     match error {
         Some(error) => {
             let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
@@ -516,10 +449,7 @@ fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
         .map(|us| format!(" after {}", human(milliseconds(us) / 1_000.0)));
     let when = last.map(|last| format!(" at {}", clock(last.finished_at)));
     let before = if row.failures > 0 || row.crashes > 0 {
-        format!(
-            "; before that {} failed and {} lost their worker",
-            row.failures, row.crashes
-        )
+        format!("; before that {} failed and {} lost their worker", row.failures, row.crashes)
     } else {
         String::new()
     };
@@ -543,10 +473,7 @@ fn cancelled_by(history: &[TaskTransitionRow]) -> String {
         .and_then(|json| serde_json::from_str(json).ok())
         .unwrap_or_default();
     let actor = detail["actor"].as_str().unwrap_or("an operator");
-    let reason = detail["reason"]
-        .as_str()
-        .map(|why| format!(" ({why})"))
-        .unwrap_or_default();
+    let reason = detail["reason"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
     format!("cancelled by {actor}{reason}")
 }
 

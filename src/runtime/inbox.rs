@@ -45,10 +45,7 @@ impl Interrupt {
     /// An interrupt for the calling thread.
     #[must_use]
     pub fn of_this_thread() -> Self {
-        Self {
-            thread: std::thread::current(),
-            raised: AtomicBool::new(false),
-        }
+        Self { thread: std::thread::current(), raised: AtomicBool::new(false) }
     }
 
     /// Ends the wait. A store and a wake-up: safe wherever those are.
@@ -133,9 +130,7 @@ impl Inbox {
     }
 
     fn stop_waiting(&self, thread: &Thread) {
-        self.lock()
-            .waiting
-            .retain(|other| other.id() != thread.id());
+        self.lock().waiting.retain(|other| other.id() != thread.id());
     }
 
     /// Takes back everything that no thread has taken.
@@ -163,17 +158,8 @@ mod tests {
     use crate::ids::{TaskId, TemplateId, WorkerId};
 
     fn delivery(index: u32) -> Delivery {
-        let claim = Claim {
-            step: TaskId(1).step(index),
-            attempt: 1,
-            worker: WorkerId(1),
-        };
-        Delivery {
-            claim,
-            template: TemplateId(1),
-            context: "{}".into(),
-            parents: None,
-        }
+        let claim = Claim { step: TaskId(1).step(index), attempt: 1, worker: WorkerId(1) };
+        Delivery { claim, template: TemplateId(1), context: "{}".into(), parents: None }
     }
 
     fn pop(inbox: &Inbox, max: usize, timeout: Duration) -> Batch {
@@ -191,9 +177,7 @@ mod tests {
     fn hands_out_in_order_and_at_most_what_was_asked_for() {
         let inbox = Inbox::default();
         inbox.push((0..3).map(delivery).collect());
-        let Batch::Steps(first) = pop(&inbox, 2, Duration::ZERO) else {
-            panic!("closed")
-        };
+        let Batch::Steps(first) = pop(&inbox, 2, Duration::ZERO) else { panic!("closed") };
         let indexes: Vec<_> = first.iter().map(|d| d.claim.step.index()).collect();
         assert_eq!(indexes, [0, 1]);
         assert_eq!(len(&pop(&inbox, 2, Duration::ZERO)), Some(1));
@@ -258,10 +242,7 @@ mod tests {
             std::thread::yield_now();
         }
         inbox.close();
-        let mut all: Vec<_> = threads
-            .into_iter()
-            .flat_map(|t| t.join().unwrap())
-            .collect();
+        let mut all: Vec<_> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
         all.sort_unstable();
         assert_eq!(all, (0..2000).collect::<Vec<_>>());
     }

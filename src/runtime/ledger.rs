@@ -31,9 +31,7 @@ struct Held {
 
 impl Held {
     fn deadline(&self) -> Option<Instant> {
-        self.begun?
-            .checked_add(self.timeout?)
-            .filter(|_| !self.ended)
+        self.begun?.checked_add(self.timeout?).filter(|_| !self.ended)
     }
 }
 
@@ -52,15 +50,7 @@ impl Ledger {
 
     /// Enters a claim whose handler may run for `timeout`.
     pub(crate) fn enter(&self, claim: Claim, timeout: Option<Duration>) {
-        self.lock().held.insert(
-            claim.step,
-            Held {
-                claim,
-                timeout,
-                begun: None,
-                ended: false,
-            },
-        );
+        self.lock().held.insert(claim.step, Held { claim, timeout, begun: None, ended: false });
     }
 
     /// A handler thread has taken the claims. Says whether one of them may run for a limited time.
@@ -92,11 +82,7 @@ impl Ledger {
     pub(crate) fn strike(&self, claims: impl Iterator<Item = Claim>) {
         let mut state = self.lock();
         for claim in claims {
-            if state
-                .held
-                .get(&claim.step)
-                .is_some_and(|held| held.claim == claim)
-            {
+            if state.held.get(&claim.step).is_some_and(|held| held.claim == claim) {
                 state.held.remove(&claim.step);
             }
         }
@@ -113,9 +99,7 @@ impl Ledger {
                 over.push((held.claim, held.timeout.unwrap_or_default()));
             }
         }
-        state
-            .hung
-            .extend(over.iter().map(|(claim, _)| (claim.step, claim.attempt)));
+        state.hung.extend(over.iter().map(|(claim, _)| (claim.step, claim.attempt)));
         over
     }
 
@@ -131,16 +115,11 @@ impl Ledger {
         let given_up: Vec<_> = open
             .map(|held| {
                 held.ended = true;
-                GivenUp {
-                    claim: held.claim,
-                    begun: held.begun.is_some(),
-                }
+                GivenUp { claim: held.claim, begun: held.begun.is_some() }
             })
             .collect();
         let begun = given_up.iter().filter(|one| one.begun);
-        state
-            .hung
-            .extend(begun.map(|one| (one.claim.step, one.claim.attempt)));
+        state.hung.extend(begun.map(|one| (one.claim.step, one.claim.attempt)));
         given_up
     }
 
@@ -152,10 +131,7 @@ impl Ledger {
 
     /// Whether the database gives this claim to us and we know of it.
     pub(crate) fn knows(&self, claim: Claim) -> bool {
-        self.lock()
-            .held
-            .get(&claim.step)
-            .is_some_and(|held| held.claim == claim)
+        self.lock().held.get(&claim.step).is_some_and(|held| held.claim == claim)
     }
 
     /// Open claims and threads that are kept: what takes up room.
@@ -176,11 +152,7 @@ mod tests {
     use crate::ids::{TaskId, WorkerId};
 
     fn claim(attempt: u32) -> Claim {
-        Claim {
-            step: TaskId(1).step(0),
-            attempt,
-            worker: WorkerId(1),
-        }
+        Claim { step: TaskId(1).step(0), attempt, worker: WorkerId(1) }
     }
 
     #[test]
@@ -230,19 +202,11 @@ mod tests {
     #[test]
     fn giving_everything_up_tells_what_had_begun() {
         let ledger = Ledger::default();
-        let other = Claim {
-            step: TaskId(1).step(1),
-            ..claim(1)
-        };
+        let other = Claim { step: TaskId(1).step(1), ..claim(1) };
         ledger.enter(claim(1), None);
         ledger.enter(other, None);
         assert!(!ledger.begin([other].into_iter(), Instant::now()));
-        let begun: Vec<_> = ledger
-            .give_up()
-            .iter()
-            .filter(|g| g.begun)
-            .map(|g| g.claim)
-            .collect();
+        let begun: Vec<_> = ledger.give_up().iter().filter(|g| g.begun).map(|g| g.claim).collect();
         assert_eq!((begun, ledger.open(), ledger.load()), (vec![other], 0, 1));
     }
 }

@@ -167,21 +167,12 @@ impl Orchestrator {
     }
 
     async fn write_batch(&mut self, batch: &[ClaimEnd]) -> Result<(), Error> {
-        let room = Room {
-            worker: self.shared.worker(),
-            steps: self.room(),
-        };
+        let room = Room { worker: self.shared.worker(), steps: self.room() };
         let room = Some(room).filter(|_| !self.shared.stops());
         let shared = Arc::clone(&self.shared);
         let mut tx = shared.store.begin().await?;
-        let decisions = end_claims(
-            &mut tx,
-            &shared.store,
-            &shared.templates,
-            batch.to_vec(),
-            room,
-        )
-        .await?;
+        let decisions =
+            end_claims(&mut tx, &shared.store, &shared.templates, batch.to_vec(), room).await?;
         self.commit(tx).await?;
         self.ended(batch, &decisions);
         self.take(&decisions).await
@@ -192,10 +183,7 @@ impl Orchestrator {
         if let [end] = batch.as_slice() {
             let message = format!("the end of the attempt could not be written: {why}");
             let refused = failure(FailureKind::Permanent, "Database", message);
-            let end = ClaimEnd {
-                outcome: Outcome::Failed(refused),
-                ..end.clone()
-            };
+            let end = ClaimEnd { outcome: Outcome::Failed(refused), ..end.clone() };
             return self.write_batch(&[end]).await;
         }
         for end in batch {
@@ -215,10 +203,7 @@ impl Orchestrator {
         let counts = &self.shared.counts;
         let stale = decisions.stale.len() as u64;
         counts.stale.fetch_add(stale, Ordering::Relaxed);
-        for end in batch
-            .iter()
-            .filter(|end| !decisions.stale.contains(&end.claim))
-        {
+        for end in batch.iter().filter(|end| !decisions.stale.contains(&end.claim)) {
             match end.outcome {
                 Outcome::Succeeded(_) | Outcome::Failed(_) => &counts.ended,
                 Outcome::GivenBack => &counts.given_back,
@@ -227,15 +212,9 @@ impl Orchestrator {
             .fetch_add(1, Ordering::Relaxed);
         }
         let written = batch.iter().filter(|end| end.execution.is_some()).count();
-        counts
-            .unwritten
-            .fetch_sub(written as u64, Ordering::Relaxed);
+        counts.unwritten.fetch_sub(written as u64, Ordering::Relaxed);
         for claim in &decisions.stale {
-            warn!(
-                step_id = claim.step.0,
-                attempt = claim.attempt,
-                "a late end was refused"
-            );
+            warn!(step_id = claim.step.0, attempt = claim.attempt, "a late end was refused");
         }
         self.pace.saw(batch.len(), Instant::now());
     }
@@ -243,11 +222,7 @@ impl Orchestrator {
     /// Ends the attempts whose handlers take too long.
     fn give_up_late(&mut self) {
         for (claim, timeout) in self.shared.ledger.overdue(Instant::now()) {
-            warn!(
-                step_id = claim.step.0,
-                attempt = claim.attempt,
-                "a handler takes too long"
-            );
+            warn!(step_id = claim.step.0, attempt = claim.attempt, "a handler takes too long");
             let message = format!("the handler did not end within {} s", timeout.as_secs_f64());
             let failure = failure(FailureKind::Timeout, "Timeout", message);
             self.end(claim, Outcome::Failed(failure));
@@ -255,11 +230,7 @@ impl Orchestrator {
     }
 
     fn end(&mut self, claim: Claim, outcome: Outcome) {
-        self.ends.push(ClaimEnd {
-            claim,
-            outcome,
-            execution: None,
-        });
+        self.ends.push(ClaimEnd { claim, outcome, execution: None });
     }
 
     #[instrument(skip_all, fields(worker_id = self.shared.worker().0))]
@@ -279,16 +250,9 @@ impl Orchestrator {
         let busy = view.steps.len() < picked.len();
         self.hungry &= !view.steps.is_empty();
         let steps = view.steps.keys().copied().collect();
-        let observation = Observation::StepsClaimed {
-            worker: shared.worker(),
-            steps,
-        };
-        let decisions = decide(&view, observation, now, ending::jitter()).map_err(|source| {
-            Error::Transition {
-                task: picked[0].step.id.task(),
-                source,
-            }
-        })?;
+        let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
+        let decisions = decide(&view, observation, now, ending::jitter())
+            .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
         ending::write(&mut tx, &decisions, &ending::ByTask::new()).await?;
         self.commit(tx).await?;
         if busy {
@@ -302,23 +266,13 @@ impl Orchestrator {
         let claimed = self.undelivered.len();
         self.undelivered.extend(decisions.claims());
         let claimed = self.undelivered.len() - claimed;
-        self.shared
-            .counts
-            .claimed
-            .fetch_add(claimed as u64, Ordering::Relaxed);
+        self.shared.counts.claimed.fetch_add(claimed as u64, Ordering::Relaxed);
         self.mind_retries(decisions);
-        if self.undelivered.is_empty() {
-            Ok(())
-        } else {
-            self.deliver().await
-        }
+        if self.undelivered.is_empty() { Ok(()) } else { self.deliver().await }
     }
 
     fn mind_retries(&self, decisions: &Decisions) {
-        let retries = decisions
-            .steps
-            .iter()
-            .filter_map(|change| change.available_at);
+        let retries = decisions.steps.iter().filter_map(|change| change.available_at);
         if let Some(at) = retries.min() {
             let wait = (at - chrono::Utc::now()).to_std().unwrap_or(Duration::ZERO);
             self.shared.there_will_be_work(Instant::now() + wait);
@@ -327,28 +281,16 @@ impl Orchestrator {
 
     async fn deliver(&mut self) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);
-        let (prepared, refused) = self
-            .courier
-            .prepare(&shared.store, &shared.templates, &self.undelivered)
-            .await?;
+        let (prepared, refused) =
+            self.courier.prepare(&shared.store, &shared.templates, &self.undelivered).await?;
         self.undelivered.clear();
         for Prepared { delivery, template } in &prepared {
-            let timeout = template
-                .step(delivery.claim.step)
-                .and_then(|step| step.timeout);
+            let timeout = template.step(delivery.claim.step).and_then(|step| step.timeout);
             shared.ledger.enter(delivery.claim, timeout);
         }
-        shared.inbox.push(
-            prepared
-                .into_iter()
-                .map(|prepared| prepared.delivery)
-                .collect(),
-        );
+        shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());
         for (claim, why) in refused {
-            self.end(
-                claim,
-                Outcome::Failed(failure(FailureKind::Blocked, "Database", why)),
-            );
+            self.end(claim, Outcome::Failed(failure(FailureKind::Blocked, "Database", why)));
         }
         Ok(())
     }
@@ -386,10 +328,7 @@ impl Orchestrator {
     /// Others took this worker's claims while it did not beat. It goes on under another id; handlers
     /// that still run report in vain.
     async fn begin_anew(&mut self) {
-        warn!(
-            worker_id = self.shared.worker().0,
-            "this worker was taken for dead"
-        );
+        warn!(worker_id = self.shared.worker().0, "this worker was taken for dead");
         self.shared.inbox.drain();
         self.shared.ledger.lose();
         self.undelivered.clear();
@@ -403,10 +342,7 @@ impl Orchestrator {
     /// Gives back what no thread has taken; the inbox hands out nothing any more.
     async fn drain(&mut self) {
         for delivery in self.shared.inbox.drain() {
-            if let Some(claim) = self
-                .shared
-                .ledger
-                .end(delivery.claim.step, delivery.claim.attempt)
+            if let Some(claim) = self.shared.ledger.end(delivery.claim.step, delivery.claim.attempt)
             {
                 self.end(claim, Outcome::GivenBack);
             }
@@ -430,14 +366,7 @@ impl Orchestrator {
         let late = |by: Duration| stop_by.is_some_and(|stop_by| Instant::now() >= stop_by + by);
         if late(Duration::ZERO) {
             for GivenUp { claim, begun } in self.shared.ledger.give_up() {
-                self.end(
-                    claim,
-                    if begun {
-                        Outcome::Interrupted
-                    } else {
-                        Outcome::GivenBack
-                    },
-                );
+                self.end(claim, if begun { Outcome::Interrupted } else { Outcome::GivenBack });
             }
         }
         let done = self.ends.is_empty()
@@ -446,13 +375,7 @@ impl Orchestrator {
             && self.reported.is_empty()
             && !self.unsure;
         if done {
-            return Some(
-                self.shared
-                    .store
-                    .stop_worker(self.shared.worker())
-                    .await
-                    .is_ok(),
-            );
+            return Some(self.shared.store.stop_worker(self.shared.worker()).await.is_ok());
         }
         late(LAST_WORDS).then_some(false)
     }
@@ -468,23 +391,14 @@ async fn lock_changed_tasks(
     tx: &mut crate::store::Tx,
     picked: &[Picked],
 ) -> Result<(View, crate::decision::Timestamp), Error> {
-    let changed = picked
-        .iter()
-        .filter(|p| p.changes_task())
-        .map(|p| p.step.id);
+    let changed = picked.iter().filter(|p| p.changes_task()).map(|p| p.step.id);
     let changed = ending::task_ids(changed);
-    let rows = if changed.is_empty() {
-        Vec::new()
-    } else {
-        tasks::lock_free(tx, &changed).await?
-    };
+    let rows = if changed.is_empty() { Vec::new() } else { tasks::lock_free(tx, &changed).await? };
     let mut view = View::default();
-    view.tasks
-        .extend(rows.iter().map(|row| (row.task.id, row.task)));
+    view.tasks.extend(rows.iter().map(|row| (row.task.id, row.task)));
     for one in picked {
         if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
-            view.steps
-                .insert(one.step.id, ending::step(&one.step, RetryPolicy::default()));
+            view.steps.insert(one.step.id, ending::step(&one.step, RetryPolicy::default()));
         }
     }
     Ok((view, picked[0].step.now))

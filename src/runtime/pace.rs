@@ -18,19 +18,13 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            per_second: 0.0,
-            seen_at: now,
-        }
+        Self { per_second: 0.0, seen_at: now }
     }
 
     /// `ended` handlers ended since the last call.
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn saw(&mut self, ended: usize, now: Instant) {
-        let elapsed = now
-            .saturating_duration_since(self.seen_at)
-            .as_secs_f64()
-            .max(1e-6);
+        let elapsed = now.saturating_duration_since(self.seen_at).as_secs_f64().max(1e-6);
         let weight = 1.0 - (-elapsed / AHEAD.as_secs_f64()).exp();
         self.per_second += weight * (ended as f64 / elapsed - self.per_second);
         self.seen_at = now;

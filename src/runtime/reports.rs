@@ -129,22 +129,8 @@ pub struct WorkerInfo {
 
 impl From<TemplateListRow> for TemplateInfo {
     fn from(row: TemplateListRow) -> Self {
-        let TemplateListRow {
-            template_id,
-            namespace,
-            name,
-            version,
-            description,
-            steps,
-        } = row;
-        Self {
-            template_id,
-            namespace,
-            name,
-            version,
-            description,
-            steps,
-        }
+        let TemplateListRow { template_id, namespace, name, version, description, steps } = row;
+        Self { template_id, namespace, name, version, description, steps }
     }
 }
 
@@ -204,11 +190,7 @@ impl TaskResult {
             let depends_on = template.depends_on_steps.clone();
             Some(StepResult::new(template.name.clone(), depends_on, row))
         };
-        Self {
-            task_id,
-            state,
-            steps: order.iter().filter_map(step).collect(),
-        }
+        Self { task_id, state, steps: order.iter().filter_map(step).collect() }
     }
 }
 

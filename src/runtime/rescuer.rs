@@ -16,10 +16,7 @@ const RESCUE_BATCH: i64 = 500;
 #[instrument(skip_all)]
 pub(super) async fn rescue(store: &Store, templates: &Templates) -> Result<(), Error> {
     while let Some((worker, rescued)) = rescue_batch(store, templates).await? {
-        info!(
-            worker_id = worker.0,
-            rescued, "took back claims of a dead worker"
-        );
+        info!(worker_id = worker.0, rescued, "took back claims of a dead worker");
     }
     Ok(())
 }
@@ -39,11 +36,7 @@ async fn rescue_batch(
     if rescued == 0 {
         workers::bury(&mut tx, worker).await?;
     } else {
-        let end = |claim| ClaimEnd {
-            claim,
-            outcome: Outcome::WorkerDied,
-            execution: None,
-        };
+        let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = held.into_iter().map(end).collect();
         end_claims(&mut tx, store, templates, ends, None).await?;
     }

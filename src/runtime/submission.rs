@@ -89,11 +89,7 @@ impl Submission {
 
     /// The template as the caller named it.
     pub(super) fn wanted(&self) -> String {
-        let version = self
-            .version
-            .as_deref()
-            .map(|v| format!(" version {v}"))
-            .unwrap_or_default();
+        let version = self.version.as_deref().map(|v| format!(" version {v}")).unwrap_or_default();
         format!("{}/{}{version}", self.namespace, self.name)
     }
 
@@ -111,9 +107,7 @@ impl Submission {
 
     /// Writes the tasks; the caller commits.
     pub(super) async fn write(&self, tx: &mut Tx, stored: &Stored) -> Result<Vec<TaskId>, Error> {
-        let tags = serde_json::to_string(&self.tags)
-            .ok()
-            .filter(|_| !self.tags.is_empty());
+        let tags = serde_json::to_string(&self.tags).ok().filter(|_| !self.tags.is_empty());
         let rows = self.rows(stored, tags.as_deref());
         let mut ids = Vec::with_capacity(self.contexts.len());
         for contexts in self.chunks(stored) {
@@ -167,9 +161,7 @@ impl Submission {
                 rows.ready_queues.push(step.queue.clone());
             }
         }
-        let edges = graph
-            .edges()
-            .map(|(from, to)| (from.cast_signed(), to.cast_signed()));
+        let edges = graph.edges().map(|(from, to)| (from.cast_signed(), to.cast_signed()));
         (rows.edges_from, rows.edges_to) = edges.unzip();
         rows
     }
@@ -181,17 +173,9 @@ fn at_most(argument: &'static str, value: Option<&str>, bytes: usize) -> Result<
         return Ok(());
     }
     let shown: String = value.chars().take(80).collect();
-    Err(refused(
-        argument,
-        &format!("{shown:?}"),
-        &format!("at most {bytes} bytes without U+0000"),
-    ))
+    Err(refused(argument, &format!("{shown:?}"), &format!("at most {bytes} bytes without U+0000")))
 }
 
 fn refused(argument: &'static str, value: &str, allowed: &str) -> Error {
-    Error::Argument {
-        argument,
-        value: value.to_owned(),
-        allowed: allowed.to_owned(),
-    }
+    Error::Argument { argument, value: value.to_owned(), allowed: allowed.to_owned() }
 }

@@ -25,9 +25,7 @@ impl Stored {
     }
 
     pub(crate) fn policy(&self, step: StepId) -> RetryPolicy {
-        self.step(step)
-            .map(|step| step.retry_policy)
-            .unwrap_or_default()
+        self.step(step).map(|step| step.retry_policy).unwrap_or_default()
     }
 }
 
@@ -50,11 +48,7 @@ impl Templates {
 
     /// The template if it was read before.
     pub(crate) fn cached(&self, id: TemplateId) -> Option<Arc<Stored>> {
-        self.by_id
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .cloned()
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
 
@@ -65,9 +59,5 @@ async fn load(store: &Store, id: TemplateId) -> Result<Stored, Error> {
         row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
     let template =
         TaskTemplate::from_json(&configuration).map_err(|error| unreadable(error.to_string()))?;
-    Ok(Stored {
-        id,
-        template,
-        named_step_ids,
-    })
+    Ok(Stored { id, template, named_step_ids })
 }

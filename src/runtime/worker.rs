@@ -148,10 +148,7 @@ impl Shared {
     }
 
     pub(super) fn queues(&self) -> Vec<String> {
-        self.queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether steps of the queue are claimed here. A worker that serves all queues learns of new
@@ -206,11 +203,7 @@ impl Shared {
     }
 
     pub(super) fn work_at(&self) -> Option<Instant> {
-        self.work_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .first()
-            .copied()
+        self.work_at.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
     }
 
     pub(super) async fn woken(&self) {
@@ -268,11 +261,7 @@ impl Worker {
                 tokio::spawn(listener::listen(Arc::clone(&shared))),
             ],
         };
-        Ok(Self {
-            shared,
-            ends,
-            parts: Mutex::new(parts),
-        })
+        Ok(Self { shared, ends, parts: Mutex::new(parts) })
     }
 
     /// The id of the worker's current registration.
@@ -294,10 +283,7 @@ impl Worker {
             shared.wake.notify_one();
         }
         if let Batch::Steps(steps) = &batch {
-            shared
-                .counts
-                .taken
-                .fetch_add(steps.len() as u64, Ordering::Relaxed);
+            shared.counts.taken.fetch_add(steps.len() as u64, Ordering::Relaxed);
         }
         batch
     }
@@ -314,10 +300,8 @@ impl Worker {
         execution: Duration,
         results: &str,
     ) -> Result<(), Error> {
-        json::check(results, JsonLimits::RESULTS).map_err(|source| Error::Json {
-            what: format!("results of step {step}"),
-            source,
-        })?;
+        json::check(results, JsonLimits::RESULTS)
+            .map_err(|source| Error::Json { what: format!("results of step {step}"), source })?;
         self.report(step, attempt, execution, Outcome::Succeeded(results.into()));
         Ok(())
     }
@@ -353,16 +337,9 @@ impl Worker {
             return;
         };
         counts.unwritten.fetch_add(1, Ordering::Relaxed);
-        let end = ClaimEnd {
-            claim,
-            outcome,
-            execution: Some(execution),
-        };
+        let end = ClaimEnd { claim, outcome, execution: Some(execution) };
         if self.ends.send(end).is_err() {
-            debug!(
-                step_id = step.0,
-                attempt, "reported after the worker had ended"
-            );
+            debug!(step_id = step.0, attempt, "reported after the worker had ended");
         }
     }
 
@@ -384,10 +361,8 @@ impl Worker {
         let rows = shared.store.task_contexts(&[task]).await?;
         let row = rows.first().ok_or(Error::UnknownTask { task })?;
         let stored = shared.templates.get(&shared.store, row.template).await?;
-        let index = stored
-            .template
-            .step_index(name)
-            .ok_or_else(|| no_such_step(&stored.template, name))?;
+        let index =
+            stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
         Ok(shared.store.step_results(task.step(index)).await?)
     }
 
@@ -427,11 +402,7 @@ impl Worker {
     /// Shortens a stop that is under way: handlers get no more than `timeout` from now on.
     pub fn hurry(&self, timeout: Duration) {
         let by = Instant::now().checked_add(timeout);
-        let mut stop_by = self
-            .shared
-            .stop_by
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut stop_by = self.shared.stop_by.lock().unwrap_or_else(PoisonError::into_inner);
         if stop_by.is_none_or(|known| by.is_some_and(|by| by < known)) {
             *stop_by = by;
         }
@@ -495,27 +466,15 @@ pub(super) fn no_such_step(template: &crate::template::TaskTemplate, name: &str)
         Some(meant) => format!("a step of {}; did you mean {meant:?}?", template.name()),
         None => format!("a step of {}", template.name()),
     };
-    Error::Argument {
-        argument: "step",
-        value: format!("{name:?}"),
-        allowed,
-    }
+    Error::Argument { argument: "step", value: format!("{name:?}"), allowed }
 }
 
 /// The part of a failure that can be stored whatever else was said of it.
 fn bare(failure: &Failure) -> Failure {
-    let text = |text: &str| {
-        text.chars()
-            .filter(|c| *c != '\0')
-            .take(4_096)
-            .collect::<String>()
-    };
+    let text = |text: &str| text.chars().filter(|c| *c != '\0').take(4_096).collect::<String>();
     let retry_after_s = failure.retry_after_s;
     let bare = Failure::new(failure.kind, text(&failure.class), text(&failure.message));
-    Failure {
-        retry_after_s,
-        ..bare
-    }
+    Failure { retry_after_s, ..bare }
 }
 
 /// The machine's name, as `uname -n` says it.

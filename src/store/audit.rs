@@ -6,39 +6,15 @@ use super::{Store, StoreError};
 
 /// The checks of `sql/audit.sql`, with what each compares.
 const CHECKS: &[(&str, &str)] = &[
-    (
-        "attempts",
-        "each step has one record for each attempt that ended",
-    ),
-    (
-        "claims_without_worker",
-        "each claim belongs to a worker that is alive",
-    ),
-    (
-        "edges_without_steps",
-        "each edge joins two steps of its task",
-    ),
+    ("attempts", "each step has one record for each attempt that ended"),
+    ("claims_without_worker", "each claim belongs to a worker that is alive"),
+    ("edges_without_steps", "each edge joins two steps of its task"),
     ("open_parents", "each pending step counts its open parents"),
-    (
-        "ready_steps",
-        "the claimable steps, and no others, are in the hot table",
-    ),
-    (
-        "started_before_parents",
-        "no step started before its parents completed",
-    ),
-    (
-        "step_history",
-        "each step's transitions form a chain that ends in its state",
-    ),
-    (
-        "task_counters",
-        "each task counts its steps by what they do",
-    ),
-    (
-        "task_history",
-        "each task's transitions form a chain that ends in its state",
-    ),
+    ("ready_steps", "the claimable steps, and no others, are in the hot table"),
+    ("started_before_parents", "no step started before its parents completed"),
+    ("step_history", "each step's transitions form a chain that ends in its state"),
+    ("task_counters", "each task counts its steps by what they do"),
+    ("task_history", "each task's transitions form a chain that ends in its state"),
     ("task_states", "each task's state follows from its steps"),
 ];
 
@@ -66,27 +42,15 @@ pub struct Audit {
 
 impl Store {
     pub(crate) async fn audit(&self) -> Result<Audit, StoreError> {
-        let findings = sqlx::query_file!("src/store/sql/audit.sql")
-            .fetch_all(&self.pool)
-            .await?;
+        let findings = sqlx::query_file!("src/store/sql/audit.sql").fetch_all(&self.pool).await?;
         let check = |&(name, rule): &(&'static str, &str)| {
             let finding = findings.iter().find(|row| row.name == name);
             let found = finding.map_or(0, |row| row.found);
-            let ids = finding
-                .map(|row| format!("; broken by {:?}", row.ids))
-                .unwrap_or_default();
-            Check {
-                name,
-                ok: found == 0,
-                found,
-                detail: format!("{rule}{ids}"),
-            }
+            let ids = finding.map(|row| format!("; broken by {:?}", row.ids)).unwrap_or_default();
+            Check { name, ok: found == 0, found, detail: format!("{rule}{ids}") }
         };
         let checks: Vec<_> = CHECKS.iter().map(check).collect();
-        Ok(Audit {
-            ok: checks.iter().all(|check| check.ok),
-            checks,
-        })
+        Ok(Audit { ok: checks.iter().all(|check| check.ok), checks })
     }
 }
 
@@ -98,10 +62,7 @@ mod tests {
     fn every_finding_of_the_query_is_a_check() {
         let sql = include_str!("sql/audit.sql");
         for (name, _) in CHECKS {
-            assert!(
-                sql.contains(&format!("SELECT '{name}'")),
-                "{name} is never found"
-            );
+            assert!(sql.contains(&format!("SELECT '{name}'")), "{name} is never found");
         }
         let named = sql.matches("SELECT '").count();
         assert!(named >= CHECKS.len());

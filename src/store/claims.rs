@@ -33,10 +33,7 @@ pub(crate) async fn pick(
         .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Picked {
-            step: step_row!(row),
-            task_state: row.task_state,
-        })
+        .map(|row| Picked { step: step_row!(row), task_state: row.task_state })
         .collect())
 }
 
@@ -49,15 +46,8 @@ pub(crate) async fn held_by(
     let rows = sqlx::query_file!("src/store/sql/claims_of_worker.sql", worker.0, limit)
         .fetch_all(&mut **tx)
         .await?;
-    let claim = |id, attempts| Claim {
-        step: StepId(id),
-        attempt: count(attempts),
-        worker,
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| claim(row.workflow_step_id, row.attempts))
-        .collect())
+    let claim = |id, attempts| Claim { step: StepId(id), attempt: count(attempts), worker };
+    Ok(rows.into_iter().map(|row| claim(row.workflow_step_id, row.attempts)).collect())
 }
 
 impl Store {

@@ -62,13 +62,9 @@ pub(crate) struct WorkerRow {
 
 impl Store {
     pub(crate) async fn attempts(&self, steps: &[StepId]) -> Result<Vec<AttemptRow>, StoreError> {
-        Ok(sqlx::query_file_as!(
-            AttemptRow,
-            "src/store/sql/step_attempts.sql",
-            steps as &[StepId]
-        )
-        .fetch_all(&self.pool)
-        .await?)
+        Ok(sqlx::query_file_as!(AttemptRow, "src/store/sql/step_attempts.sql", steps as &[StepId])
+            .fetch_all(&self.pool)
+            .await?)
     }
 
     pub(crate) async fn step_history(
@@ -88,18 +84,14 @@ impl Store {
         &self,
         task: TaskId,
     ) -> Result<Vec<TaskTransitionRow>, StoreError> {
-        Ok(
-            sqlx::query_file_as!(TaskTransitionRow, "src/store/sql/task_history.sql", task.0)
-                .fetch_all(&self.pool)
-                .await?,
-        )
+        Ok(sqlx::query_file_as!(TaskTransitionRow, "src/store/sql/task_history.sql", task.0)
+            .fetch_all(&self.pool)
+            .await?)
     }
 
     pub(crate) async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
-        Ok(
-            sqlx::query_file_as!(WorkerRow, "src/store/sql/list_workers.sql")
-                .fetch_all(&self.pool)
-                .await?,
-        )
+        Ok(sqlx::query_file_as!(WorkerRow, "src/store/sql/list_workers.sql")
+            .fetch_all(&self.pool)
+            .await?)
     }
 }

@@ -51,9 +51,7 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Result<u32, StoreE
     let comment = sqlx::query_file_scalar!("src/store/sql/schema_version.sql")
         .fetch_optional(connection)
         .await?;
-    let version = comment
-        .as_deref()
-        .and_then(|text| text.strip_prefix("tasker_core schema "));
+    let version = comment.as_deref().and_then(|text| text.strip_prefix("tasker_core schema "));
     Ok(version.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
@@ -73,12 +71,7 @@ pub(crate) async fn migrate(
         applied.push(migration.name);
     }
     transaction.commit().await?;
-    Ok(Migrated {
-        from,
-        to: target,
-        applied,
-        latest: SCHEMA_VERSION,
-    })
+    Ok(Migrated { from, to: target, applied, latest: SCHEMA_VERSION })
 }
 
 async fn run(transaction: &mut Transaction<'_, Postgres>, sql: &str) -> Result<(), StoreError> {
@@ -89,17 +82,10 @@ async fn run(transaction: &mut Transaction<'_, Postgres>, sql: &str) -> Result<(
 fn path(from: u32, target: u32) -> Vec<(&'static Migration, &'static str)> {
     if from <= target {
         let range = from + 1..=target;
-        MIGRATIONS
-            .iter()
-            .filter(|m| range.contains(&m.version))
-            .map(|m| (m, m.up))
-            .collect()
+        MIGRATIONS.iter().filter(|m| range.contains(&m.version)).map(|m| (m, m.up)).collect()
     } else {
         let range = target + 1..=from;
-        let down = MIGRATIONS
-            .iter()
-            .rev()
-            .filter(|m| range.contains(&m.version));
+        let down = MIGRATIONS.iter().rev().filter(|m| range.contains(&m.version));
         down.map(|m| (m, m.down)).collect()
     }
 }

@@ -109,16 +109,9 @@ async fn reach(options: &PgConnectOptions, timeout: Duration) -> Result<(), Stor
         Ok(Err(error)) => {
             let why = error.to_string();
             let error = StoreError::from(error);
-            Err(if error.is_unavailable() {
-                unreachable(why)
-            } else {
-                error
-            })
+            Err(if error.is_unavailable() { unreachable(why) } else { error })
         }
-        Err(_) => Err(unreachable(format!(
-            "no answer within {} ms",
-            timeout.as_millis()
-        ))),
+        Err(_) => Err(unreachable(format!("no answer within {} ms", timeout.as_millis()))),
     }
 }
 

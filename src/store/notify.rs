@@ -15,9 +15,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(super) async fn connect(options: &PgConnectOptions) -> Result<Self, StoreError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .connect_lazy_with(options.clone());
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(Self { listener })

@@ -111,10 +111,7 @@ impl StoreError {
 }
 
 impl From<sqlx::Error> for StoreError {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the driver's list, and it may grow"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the driver's list, and it may grow")]
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) => {
@@ -129,11 +126,7 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::Protocol(_) => Self::Unavailable(Box::new(error)),
-            _ => Self::Other {
-                code: None,
-                message: error.to_string(),
-                source: Box::new(error),
-            },
+            _ => Self::Other { code: None, message: error.to_string(), source: Box::new(error) },
         }
     }
 }
@@ -146,11 +139,7 @@ fn from_code(
     message: String,
 ) -> StoreError {
     let Some(code) = code else {
-        return StoreError::Other {
-            code: None,
-            message,
-            source: Box::new(error),
-        };
+        return StoreError::Other { code: None, message, source: Box::new(error) };
     };
     match code.as_str() {
         "40001" | "40P01" => StoreError::Serialization { code },
@@ -162,14 +151,9 @@ fn from_code(
         other if other.starts_with("08") || other.starts_with("53") => {
             StoreError::Unavailable(Box::new(error))
         }
-        other if other.starts_with("23") => StoreError::Constraint {
-            constraint: constraint.unwrap_or_default(),
-            code,
-        },
-        _ => StoreError::Other {
-            code: Some(code),
-            message,
-            source: Box::new(error),
-        },
+        other if other.starts_with("23") => {
+            StoreError::Constraint { constraint: constraint.unwrap_or_default(), code }
+        }
+        _ => StoreError::Other { code: Some(code), message, source: Box::new(error) },
     }
 }

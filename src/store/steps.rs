@@ -82,21 +82,15 @@ pub(crate) async fn read_ended(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| ChildRow {
-            parent: row.parent_id.map(StepId),
-            step: step_row!(row),
-        })
+        .map(|row| ChildRow { parent: row.parent_id.map(StepId), step: step_row!(row) })
         .collect())
 }
 
 /// The steps of a task that have not ended; none of them can be claimed before the transaction ends.
 pub(crate) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
-    sqlx::query_file!("src/store/sql/lock_ready_of_task.sql", task.0)
-        .fetch_all(&mut **tx)
-        .await?;
-    let rows = sqlx::query_file!("src/store/sql/read_open_steps.sql", task.0)
-        .fetch_all(&mut **tx)
-        .await?;
+    sqlx::query_file!("src/store/sql/lock_ready_of_task.sql", task.0).fetch_all(&mut **tx).await?;
+    let rows =
+        sqlx::query_file!("src/store/sql/read_open_steps.sql", task.0).fetch_all(&mut **tx).await?;
     Ok(rows.into_iter().map(|row| step_row!(row)).collect())
 }
 
@@ -155,11 +149,7 @@ pub(crate) async fn apply(
 
 fn all_written(expected: usize, written: i64) -> Result<(), StoreError> {
     let written = usize::try_from(written).unwrap_or(0);
-    if written == expected {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict { expected, written })
-    }
+    if written == expected { Ok(()) } else { Err(StoreError::Conflict { expected, written }) }
 }
 
 #[derive(Default)]
@@ -232,9 +222,7 @@ impl<'a> AttemptColumns<'a> {
             columns.numbers.push(int(attempt.claim.attempt));
             columns.workers.push(attempt.claim.worker);
             columns.outcomes.push(attempt.outcome);
-            columns
-                .execution_us
-                .push(micros.map(|us| us.unwrap_or(i64::MAX)));
+            columns.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));
             columns.errors.push(attempt.error.as_deref());
         }
         columns
@@ -283,13 +271,7 @@ impl Store {
             .await?;
         Ok(rows
             .into_iter()
-            .map(|row| {
-                (
-                    StepId(row.to_step_id),
-                    StepId(row.from_step_id),
-                    row.results,
-                )
-            })
+            .map(|row| (StepId(row.to_step_id), StepId(row.from_step_id), row.results))
             .collect())
     }
 
@@ -302,10 +284,8 @@ impl Store {
     }
 
     pub(crate) async fn list_steps(&self, task: TaskId) -> Result<Vec<StepListRow>, StoreError> {
-        Ok(
-            sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
-                .fetch_all(&self.pool)
-                .await?,
-        )
+        Ok(sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
+            .fetch_all(&self.pool)
+            .await?)
     }
 }

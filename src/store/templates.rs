@@ -44,14 +44,10 @@ pub(crate) async fn lock(
     tx: &mut Tx,
     key: TemplateKey<'_>,
 ) -> Result<Option<StoredTemplate>, StoreError> {
-    let row = sqlx::query_file!(
-        "src/store/sql/lock_template.sql",
-        key.namespace,
-        key.name,
-        key.version
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
+    let row =
+        sqlx::query_file!("src/store/sql/lock_template.sql", key.namespace, key.name, key.version)
+            .fetch_optional(&mut **tx)
+            .await?;
     Ok(row.map(|row| StoredTemplate {
         id: TemplateId(row.named_task_id),
         configuration: row.configuration,
@@ -89,17 +85,10 @@ pub(crate) async fn replace(
     description: Option<&str>,
     configuration: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query_file!(
-        "src/store/sql/replace_template.sql",
-        id.0,
-        description,
-        configuration
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query_file!("src/store/sql/delete_named_steps.sql", id.0)
+    sqlx::query_file!("src/store/sql/replace_template.sql", id.0, description, configuration)
         .execute(&mut **tx)
         .await?;
+    sqlx::query_file!("src/store/sql/delete_named_steps.sql", id.0).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -131,10 +120,7 @@ impl Store {
         let rows = sqlx::query_file!("src/store/sql/find_template.sql", namespace, name)
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (TemplateId(row.named_task_id), row.version))
-            .collect())
+        Ok(rows.into_iter().map(|row| (TemplateId(row.named_task_id), row.version)).collect())
     }
 
     /// A version's normalised JSON and the ids of its steps, in their order.
@@ -149,10 +135,8 @@ impl Store {
     }
 
     pub(crate) async fn list_templates(&self) -> Result<Vec<TemplateListRow>, StoreError> {
-        Ok(
-            sqlx::query_file_as!(TemplateListRow, "src/store/sql/list_templates.sql")
-                .fetch_all(&self.pool)
-                .await?,
-        )
+        Ok(sqlx::query_file_as!(TemplateListRow, "src/store/sql/list_templates.sql")
+            .fetch_all(&self.pool)
+            .await?)
     }
 }

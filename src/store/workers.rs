@@ -60,28 +60,20 @@ impl Store {
     }
 
     pub(crate) async fn drain_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
-        sqlx::query_file!("src/store/sql/drain_worker.sql", worker.0)
-            .execute(&self.pool)
-            .await?;
+        sqlx::query_file!("src/store/sql/drain_worker.sql", worker.0).execute(&self.pool).await?;
         Ok(())
     }
 
     pub(crate) async fn stop_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
         let stopped = WorkerState::Stopped;
-        sqlx::query_file!(
-            "src/store/sql/end_worker.sql",
-            worker.0,
-            stopped as WorkerState
-        )
-        .execute(&self.pool)
-        .await?;
+        sqlx::query_file!("src/store/sql/end_worker.sql", worker.0, stopped as WorkerState)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
     pub(crate) async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_file_scalar!("src/store/sql/known_queues.sql")
-            .fetch_all(&self.pool)
-            .await?)
+        Ok(sqlx::query_file_scalar!("src/store/sql/known_queues.sql").fetch_all(&self.pool).await?)
     }
 }
 
@@ -96,12 +88,8 @@ pub(crate) async fn lock_dead(tx: &mut Tx) -> Result<Option<WorkerId>, StoreErro
 /// Marks a worker as dead, after its claims were taken back.
 pub(crate) async fn bury(tx: &mut Tx, worker: WorkerId) -> Result<(), StoreError> {
     let dead = WorkerState::Dead;
-    sqlx::query_file!(
-        "src/store/sql/end_worker.sql",
-        worker.0,
-        dead as WorkerState
-    )
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query_file!("src/store/sql/end_worker.sql", worker.0, dead as WorkerState)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

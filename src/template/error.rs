@@ -117,11 +117,7 @@ impl TemplateError {
     }
 
     fn message(&self) -> String {
-        let step = self
-            .step
-            .as_ref()
-            .map(|name| format!(" (step {name:?})"))
-            .unwrap_or_default();
+        let step = self.step.as_ref().map(|name| format!(" (step {name:?})")).unwrap_or_default();
         let advice = match (&self.suggestion, &self.allowed) {
             (Some(word), _) => format!("; did you mean {word:?}?"),
             (None, Some(allowed)) => format!("; allowed: {allowed}"),

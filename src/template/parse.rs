@@ -127,9 +127,7 @@ fn check_unused(section: &mut Section) -> Result<()> {
 fn common(section: &mut Section) -> Result<Common> {
     let named_steps = section.texts("named_steps", 1..=LONGEST_STEP_NAME)?;
     Ok(Common {
-        queue: section
-            .word("queue", LONGEST_QUEUE)?
-            .unwrap_or_else(|| "default".to_owned()),
+        queue: section.word("queue", LONGEST_QUEUE)?.unwrap_or_else(|| "default".to_owned()),
         dependent_system: section.word("default_dependent_system", LONGEST_SYSTEM)?,
         module_namespace: section.word("module_namespace", LONGEST_CLASS)?,
         named_steps: named_steps.map(HashSet::from_iter),

@@ -71,9 +71,8 @@ impl ContextError {
                 json!({"violations": [{"path": "", "message": error.to_string()}], "more": false})
             }
             ContextError::Schema { violations, more } => {
-                let violations = violations
-                    .iter()
-                    .map(|one| json!({"path": one.path, "message": one.message}));
+                let violations =
+                    violations.iter().map(|one| json!({"path": one.path, "message": one.message}));
                 json!({"violations": violations.collect::<Vec<_>>(), "more": more})
             }
         }
@@ -91,11 +90,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = if self.path.is_empty() {
-            "the top"
-        } else {
-            &self.path
-        };
+        let place = if self.path.is_empty() { "the top" } else { &self.path };
         write!(f, "at {place}, {}", self.message)
     }
 }
@@ -110,11 +105,7 @@ impl From<ValidationError<'_>> for Violation {
 }
 
 fn list(violations: &[Violation]) -> String {
-    violations
-        .iter()
-        .map(Violation::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    violations.iter().map(Violation::to_string).collect::<Vec<_>>().join("; ")
 }
 
 const fn and_more(more: bool) -> &'static str {
@@ -125,11 +116,7 @@ const fn and_more(more: bool) -> &'static str {
 /// draft 2020-12, or as draft 4 (which older templates are written in) if it is only valid there.
 pub(super) fn compile(schema: &Value) -> Result<Validator, TemplateError> {
     if !schema.is_object() {
-        return Err(TemplateError::value(
-            "schema",
-            schema,
-            "a JSON Schema: an object",
-        ));
+        return Err(TemplateError::value("schema", schema, "a JSON Schema: an object"));
     }
     build(schema, None).or_else(|error| match schema.get("$schema") {
         Some(_) => Err(refusal(&error)),
@@ -155,22 +142,16 @@ fn refusal(error: &ValidationError<'_>) -> TemplateError {
         );
     }
     let key = dotted(error.instance_path());
-    TemplateError::problem(
-        key,
-        format!("is not valid: {message}"),
-        "a valid JSON Schema",
-    )
-    .seen(error.instance())
+    TemplateError::problem(key, format!("is not valid: {message}"), "a valid JSON Schema")
+        .seen(error.instance())
 }
 
 /// `/properties/a/anyOf/0` as `schema.properties.a.anyOf[0]`.
 fn dotted(location: &Location) -> String {
-    location
-        .iter()
-        .fold("schema".to_owned(), |path, segment| match segment {
-            LocationSegment::Property(name) => format!("{path}.{name}"),
-            LocationSegment::Index(index) => format!("{path}[{index}]"),
-        })
+    location.iter().fold("schema".to_owned(), |path, segment| match segment {
+        LocationSegment::Property(name) => format!("{path}.{name}"),
+        LocationSegment::Index(index) => format!("{path}[{index}]"),
+    })
 }
 
 /// Checks a context against the limits, for being an object, and against the schema if there is one.
@@ -185,11 +166,7 @@ pub(super) fn validate(validator: Option<&Validator>, context: &str) -> Result<(
         return Ok(());
     }
     let mut errors = validator.iter_errors(&value);
-    let violations = errors
-        .by_ref()
-        .take(MOST_VIOLATIONS)
-        .map(Violation::from)
-        .collect();
+    let violations = errors.by_ref().take(MOST_VIOLATIONS).map(Violation::from).collect();
     let more = errors.next().is_some();
     Err(ContextError::Schema { violations, more })
 }

@@ -43,35 +43,19 @@ impl Section {
     /// Opens the object at `path` (empty for the whole template).
     pub(super) fn open(path: String, value: Value, known: &[&str]) -> Result<Section> {
         let Value::Object(map) = value else {
-            let path = if path.is_empty() {
-                "template".to_owned()
-            } else {
-                path
-            };
-            return Err(TemplateError::value(
-                path,
-                &value,
-                "an object (keys and values)",
-            ));
+            let path = if path.is_empty() { "template".to_owned() } else { path };
+            return Err(TemplateError::value(path, &value, "an object (keys and values)"));
         };
         let section = Section { path, map };
-        match section
-            .map
-            .keys()
-            .find(|key| !known.contains(&key.as_str()))
-        {
+        match section.map.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(section),
             Some(key) => Err(section.unknown_key(key, known)),
         }
     }
 
     fn unknown_key(&self, key: &str, known: &[&str]) -> TemplateError {
-        let other = OTHER_SPELLINGS
-            .iter()
-            .find(|(spelling, _)| *spelling == key);
-        let meant = other
-            .map(|(_, meant)| *meant)
-            .filter(|meant| known.contains(meant));
+        let other = OTHER_SPELLINGS.iter().find(|(spelling, _)| *spelling == key);
+        let meant = other.map(|(_, meant)| *meant).filter(|meant| known.contains(meant));
         let suggestion = meant.or_else(|| suggest::nearest(key, known.iter().copied()));
         TemplateError::problem(self.key(key), "is not a known key", known.join(", "))
             .suggest(suggestion)
@@ -79,11 +63,7 @@ impl Section {
 
     /// The path of one of this object's keys.
     pub(super) fn key(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
@@ -113,16 +93,15 @@ impl Section {
         bytes: RangeInclusive<usize>,
     ) -> Result<String> {
         let allowed = length(&bytes);
-        self.text(name, bytes)?
-            .ok_or_else(|| TemplateError::missing(self.key(name), allowed))
+        self.text(name, bytes)?.ok_or_else(|| TemplateError::missing(self.key(name), allowed))
     }
 
     /// A name: text of 1 to `longest` bytes without control characters and without space around it.
     pub(super) fn word(&mut self, name: &str, longest: usize) -> Result<Option<String>> {
         match self.text(name, 1..=longest)? {
-            Some(word) if word.trim() != word || word.contains(char::is_control) => Err(
-                TemplateError::value(self.key(name), &Value::from(word), WORD_ALLOWED),
-            ),
+            Some(word) if word.trim() != word || word.contains(char::is_control) => {
+                Err(TemplateError::value(self.key(name), &Value::from(word), WORD_ALLOWED))
+            }
             word => Ok(word),
         }
     }
@@ -161,11 +140,7 @@ impl Section {
         match self.take(name) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(other) => Err(TemplateError::value(
-                self.key(name),
-                &other,
-                "true or false",
-            )),
+            Some(other) => Err(TemplateError::value(self.key(name), &other, "true or false")),
         }
     }
 
@@ -179,12 +154,10 @@ impl Section {
             return Ok(default);
         };
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
-        number
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                let allowed = format!("an integer from {} to {}", range.start(), range.end());
-                TemplateError::value(self.key(name), &value, allowed)
-            })
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            let allowed = format!("an integer from {} to {}", range.start(), range.end());
+            TemplateError::value(self.key(name), &value, allowed)
+        })
     }
 
     pub(super) fn fraction(&mut self, name: &str, default: f64) -> Result<f64> {
@@ -204,19 +177,16 @@ impl Section {
         let number = value.as_f64().filter(|number| *number <= LONGEST_SECONDS);
         let time = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
         let time = time.filter(|time| !time.is_zero());
-        time.map(Some)
-            .ok_or_else(|| TemplateError::value(self.key(name), &value, SECONDS_ALLOWED))
+        time.map(Some).ok_or_else(|| TemplateError::value(self.key(name), &value, SECONDS_ALLOWED))
     }
 
     pub(super) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
         match self.take(name) {
             None => Ok(Map::new()),
             Some(Value::Object(map)) => Ok(map),
-            Some(other) => Err(TemplateError::value(
-                self.key(name),
-                &other,
-                "an object (keys and values)",
-            )),
+            Some(other) => {
+                Err(TemplateError::value(self.key(name), &other, "an object (keys and values)"))
+            }
         }
     }
 

@@ -66,16 +66,9 @@ impl Steps {
         let list = template.list("step_templates")?;
         let list = list.ok_or_else(|| TemplateError::missing("step_templates", NO_STEPS))?;
         if list.is_empty() {
-            return Err(TemplateError::value(
-                "step_templates",
-                &Value::from(list),
-                NO_STEPS,
-            ));
+            return Err(TemplateError::value("step_templates", &Value::from(list), NO_STEPS));
         }
-        let mut all = Steps {
-            steps: Vec::new(),
-            has_single_parent: Vec::new(),
-        };
+        let mut all = Steps { steps: Vec::new(), has_single_parent: Vec::new() };
         for (index, value) in list.into_iter().enumerate() {
             let name = value.get("name").and_then(Value::as_str).map(str::to_owned);
             let step = all.add(format!("step_templates[{index}]"), value, common);
@@ -110,12 +103,10 @@ impl Steps {
 
     /// Builds the graph that the steps' parents describe.
     pub(super) fn connect(self) -> Result<(Vec<StepTemplate>, Graph)> {
-        let steps = self.steps.iter().map(|step| {
-            (
-                step.name.as_str(),
-                step.depends_on_steps.iter().map(String::as_str),
-            )
-        });
+        let steps = self
+            .steps
+            .iter()
+            .map(|step| (step.name.as_str(), step.depends_on_steps.iter().map(String::as_str)));
         let graph = Graph::from_parents(steps).map_err(|error| self.refusal(&error))?;
         Ok((self.steps, graph))
     }
@@ -123,20 +114,12 @@ impl Steps {
     /// Says at which key the graph is wrong.
     fn refusal(&self, error: &GraphError) -> TemplateError {
         match error {
-            GraphError::DuplicateName {
-                name,
-                first,
-                second,
-            } => TemplateError::value(
+            GraphError::DuplicateName { name, first, second } => TemplateError::value(
                 format!("step_templates[{second}].name"),
                 &Value::from(name.as_str()),
                 format!("a name that no other step has (step_templates[{first}] has this one)"),
             ),
-            GraphError::UnknownParent {
-                node,
-                parent,
-                suggestion,
-            } => self
+            GraphError::UnknownParent { node, parent, suggestion } => self
                 .wrong_parent(node, parent, 0, "the name of a step of this template")
                 .suggest(suggestion.as_deref()),
             GraphError::SelfEdge { node } => self.wrong_parent(
@@ -175,11 +158,7 @@ impl Steps {
         before: usize,
         allowed: &str,
     ) -> TemplateError {
-        let index = self
-            .steps
-            .iter()
-            .position(|step| step.name == child)
-            .unwrap_or_default();
+        let index = self.steps.iter().position(|step| step.name == child).unwrap_or_default();
         let parents = self.steps[index].depends_on_steps.iter().enumerate();
         let place = parents.filter(|(_, name)| *name == parent).nth(before);
         let place = place.map_or(0, |(place, _)| place);
@@ -198,10 +177,8 @@ fn name(section: &mut Section, common: &Common) -> Result<String> {
         Some(known) if !known.contains(&name) => {
             let meant = suggest::nearest(&name, known.iter().map(String::as_str));
             let key = section.key("name");
-            Err(
-                TemplateError::value(key, &Value::from(name.as_str()), "one of named_steps")
-                    .suggest(meant),
-            )
+            Err(TemplateError::value(key, &Value::from(name.as_str()), "one of named_steps")
+                .suggest(meant))
         }
         Some(_) | None => Ok(name),
     }
@@ -215,16 +192,10 @@ fn handler_class(section: &mut Section, common: &Common) -> Result<String> {
         (None, None) => class,
         (Some(module), None) => {
             let prefix = format!("{}::", module.trim_start_matches("::"));
-            if class.starts_with(&prefix) {
-                class
-            } else {
-                prefix + &class
-            }
+            if class.starts_with(&prefix) { class } else { prefix + &class }
         }
     };
-    section::text(Value::from(full), 1..=LONGEST_CLASS, || {
-        section.key("handler_class")
-    })
+    section::text(Value::from(full), 1..=LONGEST_CLASS, || section.key("handler_class"))
 }
 
 /// The parents, and whether the first came from `depends_on_step`. Null is refused here: a step
@@ -235,15 +206,9 @@ fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
     let single = single.map(|name| section::text(name, 1..=LONGEST_STEP_NAME, key));
     let mut parents: Vec<String> = single.into_iter().collect::<Result<_>>()?;
     let has_single = !parents.is_empty();
-    section.refuse_null(
-        "depends_on_steps",
-        "a list of names of steps; leave the key out for none",
-    )?;
-    parents.extend(
-        section
-            .texts("depends_on_steps", 1..=LONGEST_STEP_NAME)?
-            .unwrap_or_default(),
-    );
+    section
+        .refuse_null("depends_on_steps", "a list of names of steps; leave the key out for none")?;
+    parents.extend(section.texts("depends_on_steps", 1..=LONGEST_STEP_NAME)?.unwrap_or_default());
     Ok((parents, has_single))
 }
 
@@ -268,9 +233,7 @@ fn backoff(retry: &mut Section) -> Result<Backoff> {
     };
     value.as_str().and_then(Backoff::from_word).ok_or_else(|| {
         let words = Backoff::ALL.map(Backoff::as_str);
-        let meant = value
-            .as_str()
-            .and_then(|word| suggest::nearest(word, words));
+        let meant = value.as_str().and_then(|word| suggest::nearest(word, words));
         TemplateError::value(retry.key("backoff"), &value, words.join(", ")).suggest(meant)
     })
 }
@@ -283,11 +246,7 @@ fn cap(retry: &mut Section, base: Duration) -> Result<Duration> {
         Some(cap) => {
             let allowed = format!("at least base_seconds, which is {}", base.as_secs_f64());
             let cap = Value::from(cap.as_secs_f64());
-            Err(TemplateError::value(
-                retry.key("max_seconds"),
-                &cap,
-                allowed,
-            ))
+            Err(TemplateError::value(retry.key("max_seconds"), &cap, allowed))
         }
     }
 }

@@ -43,10 +43,7 @@ fn steps(list: &Value) -> Result<TaskTemplate, TemplateError> {
 
 /// Key and message of the error, or two empty texts when there is none.
 fn refused(result: Result<TaskTemplate, TemplateError>) -> (String, String) {
-    result
-        .err()
-        .map(|error| (error.key.to_string(), error.to_string()))
-        .unwrap_or_default()
+    result.err().map(|error| (error.key.to_string(), error.to_string())).unwrap_or_default()
 }
 
 #[track_caller]

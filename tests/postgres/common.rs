@@ -28,22 +28,13 @@ impl Database {
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
         let name = format!("rust_{}_{number}", std::process::id());
         let mut connection = options.connect().await.unwrap();
-        sqlx::raw_sql(&format!("CREATE DATABASE {name}"))
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::raw_sql(&format!("CREATE DATABASE {name}")).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         let options = options.database(&name);
         let url = options.to_url_lossy().to_string();
-        let pool = PgPoolOptions::new()
-            .max_connections(3)
-            .connect_with(options)
-            .await
-            .unwrap();
+        let pool = PgPoolOptions::new().max_connections(3).connect_with(options).await.unwrap();
         let json = serde_json::json!({ "url": url }).to_string();
-        let client = Client::connect(&ClientOptions::from_json(&json).unwrap())
-            .await
-            .unwrap();
+        let client = Client::connect(&ClientOptions::from_json(&json).unwrap()).await.unwrap();
         Self { url, pool, client }
     }
 
@@ -55,8 +46,7 @@ impl Database {
 
     /// Starts a worker with heartbeats quick enough for tests.
     pub(crate) async fn worker(&self, concurrency: u32) -> Arc<Worker> {
-        self.worker_with(serde_json::json!({ "concurrency": concurrency }))
-            .await
+        self.worker_with(serde_json::json!({ "concurrency": concurrency })).await
     }
 
     pub(crate) async fn worker_with(&self, mut options: serde_json::Value) -> Arc<Worker> {
@@ -71,19 +61,13 @@ impl Database {
     }
 
     pub(crate) async fn template(&self, json: &serde_json::Value) {
-        self.client
-            .register_template(&json.to_string())
-            .await
-            .unwrap();
+        self.client.register_template(&json.to_string()).await.unwrap();
     }
 
     pub(crate) async fn submit(&self, name: &str, tasks: usize) -> Vec<TaskId> {
         let contexts = vec![serde_json::json!({ "order": 7 }); tasks];
         let json = serde_json::json!({ "name": name, "contexts": contexts }).to_string();
-        self.client
-            .submit(&Submission::from_json(&json).unwrap())
-            .await
-            .unwrap()
+        self.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap()
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {
@@ -124,11 +108,7 @@ impl Database {
     /// Every counter and state must agree with a recount.
     pub(crate) async fn assert_sound(&self) {
         let audit = self.client.doctor().await.unwrap();
-        assert!(
-            audit.ok,
-            "{:#?}",
-            audit.checks.iter().filter(|c| !c.ok).collect::<Vec<_>>()
-        );
+        assert!(audit.ok, "{:#?}", audit.checks.iter().filter(|c| !c.ok).collect::<Vec<_>>());
     }
 }
 
@@ -148,23 +128,14 @@ pub(crate) fn take(worker: &Worker) -> Delivery {
 
 pub(crate) fn succeed(worker: &Worker, delivery: &Delivery, results: &str) {
     let claim = delivery.claim;
-    worker
-        .succeed(claim.step, claim.attempt, Duration::from_millis(1), results)
-        .unwrap();
+    worker.succeed(claim.step, claim.attempt, Duration::from_millis(1), results).unwrap();
 }
 
 pub(crate) fn fail(worker: &Worker, delivery: &Delivery, kind: &str) {
     let failure =
         serde_json::json!({ "kind": kind, "class": "CardDeclined", "message": "no funds" });
     let claim = delivery.claim;
-    worker
-        .fail(
-            claim.step,
-            claim.attempt,
-            Duration::from_millis(1),
-            &failure.to_string(),
-        )
-        .unwrap();
+    worker.fail(claim.step, claim.attempt, Duration::from_millis(1), &failure.to_string()).unwrap();
 }
 
 /// Threads that execute every step at once, until the worker is drained.
@@ -198,10 +169,7 @@ pub(crate) async fn stop(
 ) -> Vec<Delivery> {
     let stopped = worker.stop(Duration::from_secs(10)).await.unwrap();
     assert!(stopped.in_order, "{stopped:?}");
-    hands
-        .into_iter()
-        .flat_map(|hand| hand.join().unwrap())
-        .collect()
+    hands.into_iter().flat_map(|hand| hand.join().unwrap()).collect()
 }
 
 pub(crate) fn diamond() -> serde_json::Value {
@@ -216,9 +184,7 @@ pub(crate) fn diamond() -> serde_json::Value {
 /// One step with these keys besides.
 pub(crate) fn single(keys: &serde_json::Value) -> serde_json::Value {
     let mut step = serde_json::json!({ "name": "only", "handler_class": "A" });
-    step.as_object_mut()
-        .unwrap()
-        .extend(keys.as_object().unwrap().clone());
+    step.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     serde_json::json!({ "name": "single", "step_templates": [step] })
 }
 

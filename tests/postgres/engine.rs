@@ -14,10 +14,7 @@ async fn a_diamond_runs_parents_first_and_hands_their_results_down() {
     let task = db.submit("diamond", 1).await[0];
     let worker = db.worker(2).await;
     let a = take(&worker);
-    assert_eq!(
-        (&*a.context, a.parents.as_deref()),
-        (r#"{"order": 7}"#, None)
-    );
+    assert_eq!((&*a.context, a.parents.as_deref()), (r#"{"order": 7}"#, None));
     succeed(&worker, &a, r#"{"sum":1}"#);
     let (b, c) = (take(&worker), take(&worker));
     assert_eq!(b.parents.as_deref(), Some(r#"{"a":{"sum": 1}}"#));
@@ -25,10 +22,7 @@ async fn a_diamond_runs_parents_first_and_hands_their_results_down() {
     succeed(&worker, &c, "null");
     let d = take(&worker);
     assert_eq!(d.parents.as_deref(), Some(r#"{"b":2,"c":null}"#));
-    assert_eq!(
-        worker.results_of(task, "a").await.unwrap().as_deref(),
-        Some(r#"{"sum": 1}"#)
-    );
+    assert_eq!(worker.results_of(task, "a").await.unwrap().as_deref(), Some(r#"{"sum": 1}"#));
     succeed(&worker, &d, "[]");
     let status = db.wait_for(task, TaskState::Complete).await;
     assert_eq!((status.steps_total, status.attempts_total), (4, 4));
@@ -56,10 +50,7 @@ async fn two_workers_share_many_tasks_and_run_each_step_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_step_is_tried_again_when_its_delay_is_over() {
     let db = Database::migrated().await;
-    db.template(&single(
-        &json!({ "retry": { "base_seconds": 0.15, "jitter": 0.0 } }),
-    ))
-    .await;
+    db.template(&single(&json!({ "retry": { "base_seconds": 0.15, "jitter": 0.0 } }))).await;
     let task = db.submit("single", 1).await[0];
     let worker = db.worker(1).await;
     let first = take(&worker);
@@ -88,15 +79,9 @@ async fn a_task_ends_in_error_once_nothing_else_can_run() {
     succeed(&worker, &c, "1");
     db.wait_for(task, TaskState::Error).await;
     let why = db.client.explain(task, Some("d")).await.unwrap();
-    assert_eq!(
-        why.steps[0].summary,
-        "cannot start: its parent b is in error"
-    );
+    assert_eq!(why.steps[0].summary, "cannot start: its parent b is in error");
     let why = db.client.explain(task, Some("b")).await.unwrap();
-    assert_eq!(
-        why.steps[0].summary,
-        "failed for good in attempt 1: CardDeclined: no funds"
-    );
+    assert_eq!(why.steps[0].summary, "failed for good in attempt 1: CardDeclined: no funds");
     stop(worker, vec![]).await;
     db.assert_sound().await;
 }
@@ -119,20 +104,13 @@ async fn a_late_completion_after_a_rescue_changes_nothing() {
     );
     db.wait_for_count(&silent, 1).await;
     let again = take(&rescuer);
-    assert_eq!(
-        (again.claim.step, again.claim.attempt),
-        (lost.claim.step, 2)
-    );
+    assert_eq!((again.claim.step, again.claim.attempt), (lost.claim.step, 2));
     succeed(&sleeper, &lost, r#""late""#);
     succeed(&rescuer, &again, r#""kept""#);
     db.wait_for(task, TaskState::Complete).await;
     let result = db.client.result(task).await.unwrap();
     assert_eq!(result.steps[0].results.as_ref().unwrap().get(), r#""kept""#);
-    db.wait_for_count(
-        "SELECT count(*) FROM tasker_workers WHERE state = 'dead'",
-        1,
-    )
-    .await;
+    db.wait_for_count("SELECT count(*) FROM tasker_workers WHERE state = 'dead'", 1).await;
     let died = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'worker_died' AND attempt = 1";
     assert_eq!(db.count(died).await, 1);
     sleeper.stop(Duration::ZERO).await.unwrap();
@@ -147,13 +125,8 @@ async fn a_worker_that_was_taken_for_dead_goes_on_under_another_id() {
     db.template(&single(&json!({}))).await;
     let worker = db.worker(1).await;
     let first = worker.id();
-    db.run("UPDATE tasker_workers SET state = 'dead', stopped_at = now()")
-        .await;
-    db.wait_for_count(
-        "SELECT count(*) FROM tasker_workers WHERE state = 'running'",
-        1,
-    )
-    .await;
+    db.run("UPDATE tasker_workers SET state = 'dead', stopped_at = now()").await;
+    db.wait_for_count("SELECT count(*) FROM tasker_workers WHERE state = 'running'", 1).await;
     let task = db.submit("single", 1).await[0];
     succeed(&worker, &take(&worker), "1");
     db.wait_for(task, TaskState::Complete).await;
@@ -193,11 +166,7 @@ async fn cancelling_refuses_what_runs_and_what_is_ready() {
     let worker = db.worker(1).await;
     succeed(&worker, &take(&worker), "1");
     let running = take(&worker);
-    let status = db
-        .client
-        .cancel(task, "mara", Some("order withdrawn"))
-        .await
-        .unwrap();
+    let status = db.client.cancel(task, "mara", Some("order withdrawn")).await.unwrap();
     assert_eq!(status.state, TaskState::Cancelled);
     succeed(&worker, &running, "1");
     let again = db.client.cancel(task, "mara", None).await.unwrap_err();
@@ -205,10 +174,7 @@ async fn cancelling_refuses_what_runs_and_what_is_ready() {
     stop(worker, vec![]).await;
     assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps").await, 0);
     let why = db.client.explain(task, None).await.unwrap().summary;
-    assert!(
-        why.starts_with("cancelled by mara (order withdrawn), "),
-        "{why}"
-    );
+    assert!(why.starts_with("cancelled by mara (order withdrawn), "), "{why}");
     db.assert_sound().await;
 }
 
@@ -220,22 +186,13 @@ async fn stopping_gives_back_what_no_handler_began_and_interrupts_the_rest() {
     let worker = db.worker(4).await;
     succeed(&worker, &take(&worker), "1");
     let running = take(&worker);
-    db.wait_for_count(
-        "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'",
-        4,
-    )
-    .await;
+    db.wait_for_count("SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'", 4)
+        .await;
     worker.drain();
-    db.wait_for_count(
-        "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'",
-        1,
-    )
-    .await;
+    db.wait_for_count("SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'", 1)
+        .await;
     let stopped = worker.stop(Duration::from_millis(20)).await.unwrap();
-    assert_eq!(
-        (stopped.finished, stopped.given_back, stopped.interrupted),
-        (1, 3, 1)
-    );
+    assert_eq!((stopped.finished, stopped.given_back, stopped.interrupted), (1, 3, 1));
     let attempts = "SELECT sum(attempts) FROM tasker_workflow_steps WHERE state = 'enqueued'";
     assert_eq!(db.count(attempts).await, 1);
     let of_running = format!(
@@ -243,10 +200,7 @@ async fn stopping_gives_back_what_no_handler_began_and_interrupts_the_rest() {
         running.claim.step
     );
     assert_eq!(db.count(&of_running).await, 1);
-    assert!(matches!(
-        worker.stop(Duration::ZERO).await,
-        Err(Error::Closed(_))
-    ));
+    assert!(matches!(worker.stop(Duration::ZERO).await, Err(Error::Closed(_))));
     db.assert_sound().await;
 }
 
@@ -263,22 +217,10 @@ async fn a_worker_claims_from_its_queues_only() {
     let quick = take(&worker);
     assert_eq!(quick.claim.step, task.step(1));
     succeed(&worker, &quick, "1");
-    db.wait_for_count("SELECT count(*) FROM tasker_attempts", 1)
-        .await;
-    let why = db
-        .client
-        .explain(task, Some("slow"))
-        .await
-        .unwrap()
-        .steps
-        .remove(0);
+    db.wait_for_count("SELECT count(*) FROM tasker_attempts", 1).await;
+    let why = db.client.explain(task, Some("slow")).await.unwrap().steps.remove(0);
     assert_eq!(why.state, StepState::Enqueued);
-    assert!(
-        why.summary
-            .contains(r#"no live worker serves the queue "slow""#),
-        "{}",
-        why.summary
-    );
+    assert!(why.summary.contains(r#"no live worker serves the queue "slow""#), "{}", why.summary);
     let all = db.worker(1).await;
     succeed(&all, &take(&all), "1");
     db.wait_for(task, TaskState::Complete).await;
@@ -320,35 +262,16 @@ async fn lost_connections_lose_no_step_and_run_none_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_recorded_even_when_not_all_of_it_can_be_stored() {
     let db = Database::migrated().await;
-    db.template(&single(&json!({ "default_retryable": false })))
-        .await;
+    db.template(&single(&json!({ "default_retryable": false }))).await;
     let task = db.submit("single", 1).await[0];
     let worker = db.worker(1).await;
     let claim = take(&worker).claim;
     let failure = json!({ "kind": "retryable", "class": "Odd", "message": "a\0b", "context": { "at": "\0" } });
-    worker
-        .fail(
-            claim.step,
-            claim.attempt,
-            Duration::ZERO,
-            &failure.to_string(),
-        )
-        .unwrap();
+    worker.fail(claim.step, claim.attempt, Duration::ZERO, &failure.to_string()).unwrap();
     db.wait_for(task, TaskState::Error).await;
-    let error = db
-        .client
-        .result(task)
-        .await
-        .unwrap()
-        .steps
-        .remove(0)
-        .error
-        .unwrap();
+    let error = db.client.result(task).await.unwrap().steps.remove(0).error.unwrap();
     let error: serde_json::Value = serde_json::from_str(error.get()).unwrap();
-    assert_eq!(
-        error,
-        json!({ "kind": "retryable", "class": "Odd", "message": "ab" })
-    );
+    assert_eq!(error, json!({ "kind": "retryable", "class": "Odd", "message": "ab" }));
     stop(worker, vec![]).await;
     db.assert_sound().await;
 }
@@ -361,12 +284,7 @@ async fn results_that_cannot_be_stored_are_refused_and_the_attempt_stays_open() 
     let worker = db.worker(1).await;
     let step = take(&worker);
     let claim = step.claim;
-    for results in [
-        "{",
-        r#""\u0000""#,
-        &"[".repeat(1_000),
-        &format!("{:?}", "x".repeat(2 << 20)),
-    ] {
+    for results in ["{", r#""\u0000""#, &"[".repeat(1_000), &format!("{:?}", "x".repeat(2 << 20))] {
         let refused = worker.succeed(claim.step, claim.attempt, Duration::ZERO, results);
         assert!(matches!(refused, Err(Error::Json { .. })), "{refused:?}");
     }

@@ -13,10 +13,7 @@ async fn the_schema_goes_up_down_and_up_and_leaves_nothing_behind() {
     let left = "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'tasker%') \
                 + (SELECT count(*) FROM pg_type WHERE typname LIKE '%tasker%')";
     assert_eq!(db.client.schema_version().await.unwrap(), 0);
-    assert_eq!(
-        db.client.migrate(None).await.unwrap().applied,
-        ["001_create_tasker"]
-    );
+    assert_eq!(db.client.migrate(None).await.unwrap().applied, ["001_create_tasker"]);
     assert!(db.client.migrate(None).await.unwrap().applied.is_empty());
     assert_eq!(db.client.schema_version().await.unwrap(), SCHEMA_VERSION);
     db.client.migrate(Some(0)).await.unwrap();
@@ -47,11 +44,7 @@ async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
             }
             std::task::Poll::Pending => true,
         });
-        if all.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     done
@@ -62,35 +55,22 @@ async fn a_missing_or_newer_schema_is_refused_with_the_command_to_run() {
     let db = Database::empty().await;
     let error = db.client.templates().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
-    assert!(
-        error.to_string().ends_with("run: tasker migrate"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("run: tasker migrate"), "{error}");
     db.client.migrate(None).await.unwrap();
-    db.run("COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 99'")
-        .await;
-    for error in [
-        db.client.templates().await.unwrap_err(),
-        db.client.migrate(None).await.unwrap_err(),
-    ] {
-        assert!(
-            error.to_string().contains("update the tasker_core gem"),
-            "{error}"
-        );
+    db.run("COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 99'").await;
+    for error in
+        [db.client.templates().await.unwrap_err(), db.client.migrate(None).await.unwrap_err()]
+    {
+        assert!(error.to_string().contains("update the tasker_core gem"), "{error}");
     }
-    assert_eq!(
-        db.client.migrate(Some(99)).await.unwrap_err().kind(),
-        ErrorKind::InvalidArgument
-    );
+    assert_eq!(db.client.migrate(Some(99)).await.unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_does_not_answer_is_named_without_the_password() {
     let connect = async |url: &str| {
         let json = json!({ "url": url, "connect_timeout_ms": 500 }).to_string();
-        Client::connect(&ClientOptions::from_json(&json).unwrap())
-            .await
-            .unwrap_err()
+        Client::connect(&ClientOptions::from_json(&json).unwrap()).await.unwrap_err()
     };
     let error = connect("postgres://app:secret@127.0.0.1:1/shop").await;
     assert_eq!(error.kind(), ErrorKind::DatabaseUnavailable);
@@ -129,45 +109,19 @@ async fn the_lists_of_states_and_events_are_those_of_the_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_is_stored_once_and_fixed_by_its_first_task() {
     let db = Database::migrated().await;
-    let first = db
-        .client
-        .register_template(&diamond().to_string())
-        .await
-        .unwrap();
-    let again = db
-        .client
-        .register_template(&diamond().to_string())
-        .await
-        .unwrap();
+    let first = db.client.register_template(&diamond().to_string()).await.unwrap();
+    let again = db.client.register_template(&diamond().to_string()).await.unwrap();
     assert_eq!(first, again);
     let mut changed = diamond();
     changed["step_templates"][0]["queue"] = "slow".into();
-    let replaced = db
-        .client
-        .register_template(&changed.to_string())
-        .await
-        .unwrap();
+    let replaced = db.client.register_template(&changed.to_string()).await.unwrap();
     assert_eq!(first, replaced);
-    assert_eq!(
-        db.count("SELECT count(*) FROM tasker_named_steps WHERE queue = 'slow'")
-            .await,
-        1
-    );
+    assert_eq!(db.count("SELECT count(*) FROM tasker_named_steps WHERE queue = 'slow'").await, 1);
     db.submit("diamond", 1).await;
-    let conflict = db
-        .client
-        .register_template(&diamond().to_string())
-        .await
-        .unwrap_err();
+    let conflict = db.client.register_template(&diamond().to_string()).await.unwrap_err();
     assert_eq!(conflict.kind(), ErrorKind::TemplateConflict);
     changed["version"] = "0.2.0".into();
-    assert_ne!(
-        db.client
-            .register_template(&changed.to_string())
-            .await
-            .unwrap(),
-        first
-    );
+    assert_ne!(db.client.register_template(&changed.to_string()).await.unwrap(), first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,11 +145,7 @@ async fn the_highest_version_is_taken_unless_one_is_named() {
     let task = db.submit("single", 1).await[0];
     assert_eq!(db.client.status(task).await.unwrap().version, "0.10.0");
     let named = json!({ "name": "single", "version": "0.9.0", "contexts": [{}] }).to_string();
-    let task = db
-        .client
-        .submit(&Submission::from_json(&named).unwrap())
-        .await
-        .unwrap()[0];
+    let task = db.client.submit(&Submission::from_json(&named).unwrap()).await.unwrap()[0];
     assert_eq!(db.client.status(task).await.unwrap().version, "0.9.0");
 }
 
@@ -217,12 +167,7 @@ async fn a_submission_is_written_whole_or_not_at_all() {
     assert_eq!(error.kind(), ErrorKind::InvalidContext);
     let error = submit(json!({ "name": "singel", "contexts": [{}] })).await;
     assert_eq!(error.kind(), ErrorKind::UnknownTemplate);
-    assert!(
-        error
-            .to_string()
-            .ends_with("did you mean default/single version 0.1.0?"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("did you mean default/single version 0.1.0?"), "{error}");
     assert_eq!(db.count("SELECT count(*) FROM tasker_tasks").await, 0);
 }
 
@@ -232,11 +177,7 @@ async fn many_tasks_keep_the_order_of_their_contexts() {
     db.template(&diamond()).await;
     let contexts: Vec<_> = (0..6_000).map(|n| json!({ "n": n })).collect();
     let json = json!({ "name": "diamond", "contexts": contexts, "tags": ["bulk"] }).to_string();
-    let ids = db
-        .client
-        .submit(&Submission::from_json(&json).unwrap())
-        .await
-        .unwrap();
+    let ids = db.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap();
     assert_eq!(ids.len(), 6_000);
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     let misplaced = format!(
@@ -244,10 +185,7 @@ async fn many_tasks_keep_the_order_of_their_contexts() {
         ids[0]
     );
     assert_eq!(db.count(&misplaced).await, 0);
-    assert_eq!(
-        db.count("SELECT count(*) FROM tasker_workflow_steps").await,
-        24_000
-    );
+    assert_eq!(db.count("SELECT count(*) FROM tasker_workflow_steps").await, 24_000);
     db.assert_sound().await;
 }
 
@@ -265,10 +203,7 @@ async fn every_check_of_the_doctor_finds_its_defect() {
     db.submit("diamond", 1).await;
     db.assert_sound().await;
     let defects = [
-        (
-            "task_counters",
-            "UPDATE tasker_tasks SET runnable_steps = 2 WHERE state = 'pending'",
-        ),
+        ("task_counters", "UPDATE tasker_tasks SET runnable_steps = 2 WHERE state = 'pending'"),
         (
             "task_states",
             "UPDATE tasker_tasks SET state = 'waiting', runnable_steps = 0, started_at = now() WHERE state = 'pending'",
@@ -286,10 +221,7 @@ async fn every_check_of_the_doctor_finds_its_defect() {
             "claims_without_worker",
             "UPDATE tasker_workflow_steps SET state = 'in_progress', attempts = 1, worker_id = 77, claimed_at = now() WHERE state = 'enqueued'",
         ),
-        (
-            "edges_without_steps",
-            "DELETE FROM tasker_workflow_steps WHERE open_parents = 2",
-        ),
+        ("edges_without_steps", "DELETE FROM tasker_workflow_steps WHERE open_parents = 2"),
         (
             "attempts",
             "DELETE FROM tasker_attempts WHERE ctid = (SELECT min(ctid) FROM tasker_attempts)",
@@ -302,29 +234,16 @@ async fn every_check_of_the_doctor_finds_its_defect() {
             "step_history",
             "DELETE FROM tasker_workflow_step_transitions WHERE to_state = 'complete'",
         ),
-        (
-            "step_history",
-            "DELETE FROM tasker_workflow_step_transitions",
-        ),
-        (
-            "task_history",
-            "DELETE FROM tasker_task_transitions WHERE to_state = 'complete'",
-        ),
+        ("step_history", "DELETE FROM tasker_workflow_step_transitions"),
+        ("task_history", "DELETE FROM tasker_task_transitions WHERE to_state = 'complete'"),
         ("task_history", "DELETE FROM tasker_task_transitions"),
     ];
     for (name, sql) in defects {
         let snapshot = backup(&db).await;
         db.run(sql).await;
         let audit = db.client.doctor().await.unwrap();
-        let check = audit
-            .checks
-            .iter()
-            .find(|check| check.name == name)
-            .unwrap();
-        assert!(
-            !check.ok && check.found > 0 && !audit.ok,
-            "{name} does not see: {sql}"
-        );
+        let check = audit.checks.iter().find(|check| check.name == name).unwrap();
+        assert!(!check.ok && check.found > 0 && !audit.ok, "{name} does not see: {sql}");
         restore(&db, &snapshot).await;
         db.assert_sound().await;
     }
@@ -351,12 +270,9 @@ async fn backup(db: &Database) -> Vec<String> {
 }
 
 async fn restore(db: &Database, tables: &[String]) {
-    db.run(&format!("TRUNCATE {} CASCADE", tables.join(", ")))
-        .await;
+    db.run(&format!("TRUNCATE {} CASCADE", tables.join(", "))).await;
     for table in tables {
-        db.run(&format!(
-            "INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM saved_{table}"
-        ))
-        .await;
+        db.run(&format!("INSERT INTO {table} OVERRIDING SYSTEM VALUE SELECT * FROM saved_{table}"))
+            .await;
     }
 }

@@ -31,10 +31,7 @@ impl Client {
             let options = text(ruby, options)?;
             let options = ClientOptions::from_json(&options).map_err(|e| raise(ruby, &e))?;
             let client = block_on(ruby, tasker_core::Client::connect(&options))?;
-            Ok(Self {
-                client: ManuallyDrop::new(client),
-                made_in: generation(),
-            })
+            Ok(Self { client: ManuallyDrop::new(client), made_in: generation() })
         })
     }
 
@@ -48,9 +45,7 @@ impl Client {
     }
 
     pub(crate) fn migrate(ruby: &Ruby, this: &Self, version: Option<u32>) -> Result<String, Error> {
-        guard(ruby, || {
-            answer(ruby, &this.ask(ruby, async |c| c.migrate(version).await)?)
-        })
+        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.migrate(version).await)?))
     }
 
     pub(crate) fn schema_version(ruby: &Ruby, this: &Self) -> Result<u32, Error> {
@@ -60,16 +55,12 @@ impl Client {
     pub(crate) fn register_template(ruby: &Ruby, this: &Self, json: RString) -> Result<i32, Error> {
         guard(ruby, || {
             let json = text(ruby, json)?;
-            Ok(this
-                .ask(ruby, async |c| c.register_template(&json).await)?
-                .0)
+            Ok(this.ask(ruby, async |c| c.register_template(&json).await)?.0)
         })
     }
 
     pub(crate) fn templates(ruby: &Ruby, this: &Self) -> Result<String, Error> {
-        guard(ruby, || {
-            answer(ruby, &this.ask(ruby, async |c| c.templates().await)?)
-        })
+        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.templates().await)?))
     }
 
     pub(crate) fn submit(ruby: &Ruby, this: &Self, json: RString) -> Result<String, Error> {
@@ -82,21 +73,11 @@ impl Client {
     }
 
     pub(crate) fn status(ruby: &Ruby, this: &Self, task: i64) -> Result<String, Error> {
-        guard(ruby, || {
-            answer(
-                ruby,
-                &this.ask(ruby, async |c| c.status(TaskId(task)).await)?,
-            )
-        })
+        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.status(TaskId(task)).await)?))
     }
 
     pub(crate) fn result(ruby: &Ruby, this: &Self, task: i64) -> Result<String, Error> {
-        guard(ruby, || {
-            answer(
-                ruby,
-                &this.ask(ruby, async |c| c.result(TaskId(task)).await)?,
-            )
-        })
+        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.result(TaskId(task)).await)?))
     }
 
     pub(crate) fn cancel(
@@ -139,15 +120,11 @@ impl Client {
     }
 
     pub(crate) fn workers(ruby: &Ruby, this: &Self) -> Result<String, Error> {
-        guard(ruby, || {
-            answer(ruby, &this.ask(ruby, async |c| c.workers().await)?)
-        })
+        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.workers().await)?))
     }
 
     pub(crate) fn doctor(ruby: &Ruby, this: &Self) -> Result<String, Error> {
-        guard(ruby, || {
-            answer(ruby, &this.ask(ruby, async |c| c.doctor().await)?)
-        })
+        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.doctor().await)?))
     }
 
     pub(crate) fn close(ruby: &Ruby, this: &Self) -> Result<(), Error> {

@@ -8,12 +8,7 @@ use tasker_core::ErrorKind;
 
 /// The exception of a library error.
 pub(crate) fn raise(ruby: &Ruby, error: &tasker_core::Error) -> Error {
-    raise_kind(
-        ruby,
-        error.kind(),
-        &error.to_string(),
-        &error.details().to_string(),
-    )
+    raise_kind(ruby, error.kind(), &error.to_string(), &error.details().to_string())
 }
 
 /// An exception of `TaskerCore::Error`'s family, made by Ruby.

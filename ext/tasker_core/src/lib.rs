@@ -1,9 +1,6 @@
 //! The Ruby extension of `tasker_core`: values across the border, nothing decided here.
 
-#![allow(
-    missing_docs,
-    reason = "the only public item is the one that magnus::init writes"
-)]
+#![allow(missing_docs, reason = "the only public item is the one that magnus::init writes")]
 
 mod client;
 mod errors;
@@ -43,9 +40,7 @@ fn check_json(ruby: &Ruby, json: magnus::RString, what: String) -> Result<(), Er
 fn log() {
     if let Ok(filter) = std::env::var("TASKER_LOG") {
         let filter = tracing_subscriber::EnvFilter::new(filter);
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         // A process that has a subscriber already keeps it.
         let _ = log.try_init();
     }
@@ -55,10 +50,8 @@ fn log() {
 fn init(ruby: &Ruby) -> Result<(), Error> {
     log();
     runtime::watch_forks();
-    let bridge = ruby
-        .define_module("TaskerCore")?
-        .define_module("Internal")?
-        .define_module("Bridge")?;
+    let bridge =
+        ruby.define_module("TaskerCore")?.define_module("Internal")?.define_module("Bridge")?;
     bridge.define_singleton_method("check_template", function!(check_template, 1))?;
     bridge.define_singleton_method("check_json", function!(check_json, 2))?;
     bridge.const_set("SCHEMA_VERSION", tasker_core::SCHEMA_VERSION)?;

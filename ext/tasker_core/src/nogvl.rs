@@ -33,10 +33,7 @@ unsafe extern "C" fn interrupt(data: *mut c_void) {
 /// in the caller.
 fn without_gvl<T>(wake: &Interrupt, body: impl FnOnce() -> T) -> Option<T> {
     fn call<F: FnOnce() -> T, T>(wake: &Interrupt, body: F) -> Option<T> {
-        let mut call = Call {
-            body: Some(body),
-            result: None,
-        };
+        let mut call = Call { body: Some(body), result: None };
         let flags = RB_NOGVL_INTR_FAIL | RB_NOGVL_UBF_ASYNC_SAFE;
         // SAFETY: the callbacks get pointers to values that outlive the call; the unblock function
         // does a store and a futex wake only, which is safe in a signal handler; no panic crosses C.
@@ -49,8 +46,7 @@ fn without_gvl<T>(wake: &Interrupt, body: impl FnOnce() -> T) -> Option<T> {
                 flags.cast_signed(),
             );
         }
-        call.result
-            .map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
+        call.result.map(|result| result.unwrap_or_else(|panic| resume_unwind(panic)))
     }
     call(wake, body)
 }

@@ -69,12 +69,7 @@ pub(crate) fn same_process(ruby: &Ruby, made_in: u64, what: &str) -> Result<(), 
         return Ok(());
     }
     let message = format!("this {what} was made before a fork; make one in the child");
-    Err(errors::raise_kind(
-        ruby,
-        ErrorKind::Internal,
-        &message,
-        "{}",
-    ))
+    Err(errors::raise_kind(ruby, ErrorKind::Internal, &message, "{}"))
 }
 
 struct Unpark(Thread);

@@ -34,10 +34,7 @@ impl Worker {
             let options = text(ruby, options)?;
             let options = WorkerOptions::from_json(&options).map_err(|e| raise(ruby, &e))?;
             let worker = block_on(ruby, tasker_core::Worker::start(options))?;
-            Ok(Self {
-                worker: ManuallyDrop::new(worker),
-                made_in: generation(),
-            })
+            Ok(Self { worker: ManuallyDrop::new(worker), made_in: generation() })
         })
     }
 
@@ -63,9 +60,8 @@ impl Worker {
             let max = max.max(1);
             let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
             let batch = wait(ruby, |interrupt| {
-                let left = deadline.map_or(Duration::MAX, |by| {
-                    by.saturating_duration_since(Instant::now())
-                });
+                let left = deadline
+                    .map_or(Duration::MAX, |by| by.saturating_duration_since(Instant::now()));
                 let batch = worker.next_batch(max, left, interrupt);
                 let empty = matches!(&batch, Batch::Steps(steps) if steps.is_empty());
                 (!(empty && interrupt.is_raised())).then_some(batch)
@@ -113,9 +109,7 @@ impl Worker {
     }
 
     pub(crate) fn template(ruby: &Ruby, this: &Self, id: i32) -> Result<String, Error> {
-        guard(ruby, || {
-            block_on(ruby, this.here(ruby)?.template(TemplateId(id)))
-        })
+        guard(ruby, || block_on(ruby, this.here(ruby)?.template(TemplateId(id))))
     }
 
     pub(crate) fn results_of(
@@ -173,13 +167,7 @@ fn item(ruby: &Ruby, delivery: &Delivery) -> Result<RArray, Error> {
     item.push(delivery.template.0)?;
     item.push(step.index())?;
     item.push(ruby.str_new(&delivery.context))?;
-    item.push(
-        delivery
-            .parents
-            .as_deref()
-            .map(|json| ruby.str_new(json))
-            .into_value_with(ruby),
-    )?;
+    item.push(delivery.parents.as_deref().map(|json| ruby.str_new(json)).into_value_with(ruby))?;
     Ok(item)
 }
 

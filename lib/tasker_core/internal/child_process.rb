@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "io/wait"
+require_relative "clock"
 
 module TaskerCore
   module Internal
@@ -55,7 +56,7 @@ module TaskerCore
       # @param pid [Integer]
       def initialize(pid)
         @pid = pid
-        @started = clock
+        @started = Clock.seconds
         @status = nil
       end
 
@@ -88,7 +89,7 @@ module TaskerCore
 
       # @return [Float] seconds since it was started
       def age
-        clock - @started
+        Clock.seconds - @started
       end
 
       private
@@ -96,10 +97,6 @@ module TaskerCore
       def keep(waited)
         process = waited&.last
         @status = process.exitstatus || (SIGNALLED + process.termsig) if process
-      end
-
-      def clock
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "clock"
+
 module TaskerCore
   module Internal
     # The threads of a worker that execute steps. Each takes a step, executes it, reports, and takes the next until
@@ -43,8 +45,8 @@ module TaskerCore
       def kill
         @closing = true
         @threads.each(&:kill)
-        deadline = clock + KILL_TIMEOUT
-        @threads.each { |thread| thread.join([deadline - clock, 0].max) }
+        deadline = Clock.seconds + KILL_TIMEOUT
+        @threads.each { |thread| thread.join([deadline - Clock.seconds, 0].max) }
         done?
       end
 
@@ -77,10 +79,6 @@ module TaskerCore
         end
       rescue StandardError => e
         e
-      end
-
-      def clock
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../errors"
+require_relative "clock"
 
 module TaskerCore
   module Internal
@@ -33,9 +34,9 @@ module TaskerCore
       private
 
       def wait_for(file)
-        deadline = now + @timeout
+        deadline = Clock.seconds + @timeout
         until file.flock(File::LOCK_EX | File::LOCK_NB)
-          raise DatabaseUnavailable, held if now > deadline
+          raise DatabaseUnavailable, held if Clock.seconds > deadline
 
           sleep(INTERVAL_SECONDS)
         end
@@ -43,10 +44,6 @@ module TaskerCore
 
       def held
         "another process has been starting or stopping the Postgres server for #{@timeout} s (it holds #{@path})"
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

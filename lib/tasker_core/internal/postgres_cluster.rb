@@ -7,6 +7,7 @@ require_relative "command"
 require_relative "postgres_binaries"
 require_relative "postgres_folder"
 require_relative "privileges"
+require_relative "clock"
 
 module TaskerCore
   module Internal
@@ -131,9 +132,9 @@ module TaskerCore
       end
 
       def launch
-        deadline = now + ORPHANS_SECONDS
+        deadline = Clock.seconds + ORPHANS_SECONDS
         while (failure = try_to_launch)
-          raise DatabaseUnavailable, not_started(failure) unless failure.match?(ORPHANS) && now < deadline
+          raise DatabaseUnavailable, not_started(failure) unless failure.match?(ORPHANS) && Clock.seconds < deadline
 
           sleep(0.1)
         end
@@ -176,10 +177,6 @@ module TaskerCore
 
       def run(program, *arguments)
         Command.run(privileges.wrap([@binaries.path(program), *arguments]))
-      end
-
-      def now
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

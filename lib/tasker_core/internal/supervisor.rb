@@ -2,6 +2,7 @@
 
 require_relative "child_process"
 require_relative "wakeup"
+require_relative "clock"
 
 module TaskerCore
   module Internal
@@ -38,11 +39,11 @@ module TaskerCore
       def initialize(processes:, logger:, &body)
         @logger = logger
         @body = body
-        @slots = Array.new(processes) { Slot.new(nil, clock, FIRST_PAUSE) }
+        @slots = Array.new(processes) { Slot.new(nil, Clock.seconds, FIRST_PAUSE) }
         @signals = []
         @stopping = false
         @status = 0
-        @started = clock
+        @started = Clock.seconds
       end
 
       # Forks the children and waits until the last one has ended.
@@ -91,7 +92,7 @@ module TaskerCore
         return if @stopping
 
         @slots.each_with_index do |slot, number|
-          next if slot.child || slot.due > clock
+          next if slot.child || slot.due > Clock.seconds
 
           slot.child = ChildProcess.start(@lifeline) { work(number) }
           @logger.info { "started worker process #{number} with pid #{slot.child.pid}" }
@@ -105,7 +106,7 @@ module TaskerCore
 
       def next_due
         dues = @stopping ? [] : @slots.reject(&:child).map(&:due)
-        dues.min && [dues.min - clock, 0].max
+        dues.min && [dues.min - Clock.seconds, 0].max
       end
 
       def pass_on_signals
@@ -130,7 +131,7 @@ module TaskerCore
       end
 
       def refused?(child)
-        child.status == REFUSED && clock - @started < SETTLED
+        child.status == REFUSED && Clock.seconds - @started < SETTLED
       end
 
       def stop_all(child)
@@ -145,7 +146,7 @@ module TaskerCore
 
       def schedule(slot, age)
         slot.pause = FIRST_PAUSE if age >= SETTLED
-        slot.due = clock + slot.pause
+        slot.due = Clock.seconds + slot.pause
         slot.pause = [slot.pause * 2, MAX_PAUSE].min
       end
 
@@ -153,10 +154,6 @@ module TaskerCore
       def end_children
         children.each { |child| child.signal("KILL") }
         children.each(&:wait)
-      end
-
-      def clock
-        Process.clock_gettime(Process::CLOCK_MONOTONIC)
       end
     end
   end

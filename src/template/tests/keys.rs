@@ -38,10 +38,7 @@ fn every_value_can_be_asked_for() {
         (template.namespace(), template.name(), template.version()),
         ("billing", "x", "1.2.0")
     );
-    assert_eq!(
-        (template.description(), template.queue()),
-        (Some("d"), "slow")
-    );
+    assert_eq!((template.description(), template.queue()), (Some("d"), "slow"));
     assert_eq!(template.schema(), Some(&json!({})));
     let step = first_step(
         &json!({"timeout_seconds": 2.5, "retry": {"base_seconds": 0.5, "max_seconds": 60}}),
@@ -61,21 +58,9 @@ fn the_order_of_keys_does_not_matter() {
 
 #[test]
 fn refuses_what_is_not_an_object() {
-    assert_refused(
-        TaskTemplate::from_json("[]"),
-        "template",
-        "is []; allowed: an object",
-    );
-    assert_refused(
-        TaskTemplate::from_json("{"),
-        "template",
-        "not valid JSON at byte",
-    );
-    assert_refused(
-        steps(&json!(["a"])),
-        "step_templates[0]",
-        "is \"a\"; allowed: an object",
-    );
+    assert_refused(TaskTemplate::from_json("[]"), "template", "is []; allowed: an object");
+    assert_refused(TaskTemplate::from_json("{"), "template", "not valid JSON at byte");
+    assert_refused(steps(&json!(["a"])), "step_templates[0]", "is \"a\"; allowed: an object");
     assert_refused(
         step(&json!({"retry": 3})),
         "step_templates[0].retry",
@@ -86,10 +71,7 @@ fn refuses_what_is_not_an_object() {
 #[test]
 fn refuses_a_text_beyond_the_limit() {
     let text = with(&json!({}), &json!({})).to_string();
-    let limits = |max_bytes| JsonLimits {
-        max_bytes,
-        ..JsonLimits::TEMPLATE
-    };
+    let limits = |max_bytes| JsonLimits { max_bytes, ..JsonLimits::TEMPLATE };
     let part = format!("{} bytes of JSON; at most 50 are allowed", text.len());
     assert_refused(parse::template(&text, limits(50)), "template", &part);
     assert_eq!(JsonLimits::TEMPLATE.max_bytes, 67_108_864);
@@ -99,14 +81,9 @@ fn refuses_a_text_beyond_the_limit() {
 fn refuses_a_template_that_could_not_be_read_again_once_normalised() {
     let text = with(&json!({}), &json!({})).to_string();
     let size = top(&json!({})).expect("valid").to_json().len();
-    let limits = |max_bytes| JsonLimits {
-        max_bytes,
-        ..JsonLimits::TEMPLATE
-    };
-    let part = format!(
-        "is {size} bytes with all defaults filled in; allowed: at most {}",
-        size - 1
-    );
+    let limits = |max_bytes| JsonLimits { max_bytes, ..JsonLimits::TEMPLATE };
+    let part =
+        format!("is {size} bytes with all defaults filled in; allowed: at most {}", size - 1);
     assert_refused(parse::template(&text, limits(size - 1)), "template", &part);
     assert!(parse::template(&text, limits(size)).is_ok());
 }
@@ -129,11 +106,7 @@ fn refuses_characters_and_numbers_that_the_database_cannot_hold() {
 
 #[test]
 fn refuses_unknown_keys_at_every_level_and_suggests_the_right_one() {
-    assert_refused(
-        top(&json!({"desciption": "x"})),
-        "desciption",
-        "did you mean \"description\"?",
-    );
+    assert_refused(top(&json!({"desciption": "x"})), "desciption", "did you mean \"description\"?");
     let dependent = step(&json!({"depend_on_steps": []}));
     assert_refused(
         dependent,
@@ -141,20 +114,13 @@ fn refuses_unknown_keys_at_every_level_and_suggests_the_right_one() {
         "(step \"a\") is not a known key; did you mean \"depends_on_steps\"?",
     );
     let retry = step(&json!({"retry": {"max_second": 1}}));
-    assert_refused(
-        retry,
-        "step_templates[0].retry.max_second",
-        "did you mean \"max_seconds\"?",
-    );
+    assert_refused(retry, "step_templates[0].retry.max_second", "did you mean \"max_seconds\"?");
 }
 
 #[test]
 fn lists_the_known_keys_when_none_is_near() {
     let message = refused(step(&json!({"retry": {"zzz": 1}}))).1;
-    assert!(
-        message.ends_with("allowed: backoff, base_seconds, max_seconds, jitter"),
-        "{message}"
-    );
+    assert!(message.ends_with("allowed: backoff, base_seconds, max_seconds, jitter"), "{message}");
     assert_refused(
         top(&json!({"environments": {}})),
         "environments",
@@ -184,17 +150,9 @@ fn names_are_needed_and_limited() {
         "name",
         "is missing; allowed: text of 1 to 128 bytes",
     );
-    assert_refused(
-        top(&json!({"name": 5})),
-        "name",
-        "is 5; allowed: text of 1 to 128 bytes",
-    );
+    assert_refused(top(&json!({"name": 5})), "name", "is 5; allowed: text of 1 to 128 bytes");
     assert_refused(top(&json!({"name": ""})), "name", "is \"\"");
-    assert_refused(
-        top(&json!({"name": "é".repeat(65)})),
-        "name",
-        "1 to 128 bytes",
-    );
+    assert_refused(top(&json!({"name": "é".repeat(65)})), "name", "1 to 128 bytes");
     assert!(top(&json!({"name": "é".repeat(64)})).is_ok());
     assert!(top(&json!({"name": "api/x y"})).is_ok());
 }
@@ -202,33 +160,17 @@ fn names_are_needed_and_limited() {
 #[test]
 fn names_hold_no_control_characters_and_no_space_around() {
     for name in ["a\nb", " a", "a\t"] {
-        assert_refused(
-            top(&json!({"name": name})),
-            "name",
-            "without control characters",
-        );
-        assert_refused(
-            top(&json!({"queue": name})),
-            "queue",
-            "without control characters",
-        );
+        assert_refused(top(&json!({"name": name})), "name", "without control characters");
+        assert_refused(top(&json!({"queue": name})), "queue", "without control characters");
     }
 }
 
 #[test]
 fn namespace_and_queues_have_at_most_64_bytes() {
     let long = "n".repeat(65);
-    assert_refused(
-        top(&json!({"namespace_name": long})),
-        "namespace_name",
-        "1 to 64 bytes",
-    );
+    assert_refused(top(&json!({"namespace_name": long})), "namespace_name", "1 to 64 bytes");
     assert_refused(top(&json!({"queue": long})), "queue", "1 to 64 bytes");
-    assert_refused(
-        step(&json!({"queue": long})),
-        "step_templates[0].queue",
-        "1 to 64 bytes",
-    );
+    assert_refused(step(&json!({"queue": long})), "step_templates[0].queue", "1 to 64 bytes");
     assert!(top(&json!({"namespace_name": "n".repeat(64), "queue": "n".repeat(64)})).is_ok());
 }
 
@@ -240,11 +182,7 @@ fn a_description_has_at_most_4096_bytes() {
         "description",
         "0 to 4096 bytes",
     );
-    assert_refused(
-        step(&json!({"description": 1})),
-        "step_templates[0].description",
-        "is 1",
-    );
+    assert_refused(step(&json!({"description": 1})), "step_templates[0].description", "is 1");
 }
 
 #[test]
@@ -256,11 +194,7 @@ fn a_version_is_semantic() {
         json!(1.0),
         json!(format!("1.0.0-{}", "a".repeat(60))),
     ] {
-        assert_refused(
-            top(&json!({"version": version})),
-            "version",
-            "a semantic version",
-        );
+        assert_refused(top(&json!({"version": version})), "version", "a semantic version");
     }
     assert!(top(&json!({"version": "2.0.0-beta.1+build.5"})).is_ok());
 }
@@ -270,26 +204,10 @@ fn keys_of_older_templates_are_accepted_and_dropped() {
     let keys = json!({"task_handler_class": "Billing::X", "concurrent": false, "custom_events": [{"name": "e"}]});
     let template = read(&with(&keys, &json!({"custom_events": []}))).expect("valid");
     assert_eq!(template, top(&json!({})).expect("valid"));
-    assert_refused(
-        top(&json!({"task_handler_class": 1})),
-        "task_handler_class",
-        "is 1",
-    );
-    assert_refused(
-        top(&json!({"concurrent": 1})),
-        "concurrent",
-        "true or false",
-    );
-    assert_refused(
-        top(&json!({"custom_events": {}})),
-        "custom_events",
-        "a list",
-    );
-    assert_refused(
-        step(&json!({"custom_events": 1})),
-        "step_templates[0].custom_events",
-        "a list",
-    );
+    assert_refused(top(&json!({"task_handler_class": 1})), "task_handler_class", "is 1");
+    assert_refused(top(&json!({"concurrent": 1})), "concurrent", "true or false");
+    assert_refused(top(&json!({"custom_events": {}})), "custom_events", "a list");
+    assert_refused(step(&json!({"custom_events": 1})), "step_templates[0].custom_events", "a list");
 }
 
 #[test]
@@ -305,16 +223,10 @@ fn a_template_in_the_older_form_loads_as_it_is() {
         ],
     }));
     let template = template.expect("valid");
-    let classes: Vec<&str> = template
-        .steps()
-        .iter()
-        .map(|step| step.handler_class.as_str())
-        .collect();
+    let classes: Vec<&str> =
+        template.steps().iter().map(|step| step.handler_class.as_str()).collect();
     assert_eq!(classes, ["Refunds::Fetch", "Refunds::Pay"]);
-    assert_eq!(
-        template.steps()[1].dependent_system.as_deref(),
-        Some("bank")
-    );
+    assert_eq!(template.steps()[1].dependent_system.as_deref(), Some("bank"));
     assert_eq!(template.graph().parents(1), [0]);
 }
 

@@ -58,14 +58,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// A step with a few keys of random kinds over it, most of them of the right kind.
 fn any_step() -> impl Strategy<Value = Value> {
     let parents = prop::collection::vec("[a-e]", 0..3);
-    let fine = (
-        "[a-e]",
-        parents,
-        0_u32..1001,
-        0.001..100_000.0_f64,
-        0.0..=1.0_f64,
-        any::<f64>(),
-    );
+    let fine = ("[a-e]", parents, 0_u32..1001, 0.001..100_000.0_f64, 0.0..=1.0_f64, any::<f64>());
     let fine = fine.prop_map(|(name, parents, limit, seconds, jitter, number)| {
         json!({
             "name": name, "handler_class": "A", "depends_on_steps": parents, "default_retry_limit": limit,

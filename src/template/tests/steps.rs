@@ -2,21 +2,14 @@ use super::*;
 
 #[test]
 fn a_step_name_may_be_any_text_of_512_bytes() {
-    assert_eq!(
-        first_step(&json!({"name": " a, (b)/\n c"})).name,
-        " a, (b)/\n c"
-    );
+    assert_eq!(first_step(&json!({"name": " a, (b)/\n c"})).name, " a, (b)/\n c");
     assert!(step(&json!({"name": "s".repeat(512)})).is_ok());
     assert_refused(
         step(&json!({"name": "s".repeat(513)})),
         "step_templates[0].name",
         "1 to 512 bytes",
     );
-    assert_refused(
-        step(&json!({"name": ""})),
-        "step_templates[0].name",
-        "1 to 512 bytes",
-    );
+    assert_refused(step(&json!({"name": ""})), "step_templates[0].name", "1 to 512 bytes");
 }
 
 #[test]
@@ -36,23 +29,15 @@ fn a_handler_class_is_needed() {
 #[test]
 fn module_namespace_goes_before_a_class_once() {
     let class = |module: &str, class: &str| {
-        let template = with(
-            &json!({"module_namespace": module}),
-            &json!({"handler_class": class}),
-        );
-        read(&template).expect("valid").steps()[0]
-            .handler_class
-            .clone()
+        let template = with(&json!({"module_namespace": module}), &json!({"handler_class": class}));
+        read(&template).expect("valid").steps()[0].handler_class.clone()
     };
     assert_eq!(class("Billing", "Load"), "Billing::Load");
     assert_eq!(class("Billing", "Billing::Load"), "Billing::Load");
     assert_eq!(class("Billing", "BillingLoad"), "Billing::BillingLoad");
     assert_eq!(class("Billing", "::Load"), "Load");
     assert_eq!(class("::Billing", "Load"), "Billing::Load");
-    assert_eq!(
-        first_step(&json!({"handler_class": "::A::B"})).handler_class,
-        "A::B"
-    );
+    assert_eq!(first_step(&json!({"handler_class": "::A::B"})).handler_class, "A::B");
     assert_refused(
         step(&json!({"handler_class": "::"})),
         "step_templates[0].handler_class",
@@ -62,15 +47,9 @@ fn module_namespace_goes_before_a_class_once() {
 
 #[test]
 fn a_class_with_its_module_is_no_longer_than_a_class() {
-    let template = with(
-        &json!({"module_namespace": "M".repeat(250)}),
-        &json!({"handler_class": "Loader"}),
-    );
-    assert_refused(
-        read(&template),
-        "step_templates[0].handler_class",
-        "1 to 255 bytes",
-    );
+    let template =
+        with(&json!({"module_namespace": "M".repeat(250)}), &json!({"handler_class": "Loader"}));
+    assert_refused(read(&template), "step_templates[0].handler_class", "1 to 255 bytes");
 }
 
 #[test]
@@ -82,11 +61,7 @@ fn one_parent_and_a_list_of_parents_are_put_together() {
     let template = steps(&list).expect("valid");
     assert_eq!(template.steps()[3].depends_on_steps, ["b", "c", "a"]);
     assert_eq!(template.graph().parents(3), [1, 2, 0]);
-    assert!(
-        template
-            .to_json()
-            .contains(r#""depends_on_steps":["b","c","a"]"#)
-    );
+    assert!(template.to_json().contains(r#""depends_on_steps":["b","c","a"]"#));
 }
 
 #[test]
@@ -148,21 +123,13 @@ fn a_parent_is_named_once() {
         "is \"a\"; allowed: each parent once",
     );
     let list = twice(json!({"depends_on_steps": ["a", "a"]}));
-    assert_refused(
-        list,
-        "step_templates[1].depends_on_steps[1]",
-        "each parent once",
-    );
+    assert_refused(list, "step_templates[1].depends_on_steps[1]", "each parent once");
 }
 
 #[test]
 fn a_step_does_not_wait_for_itself() {
     let result = step(&json!({"depends_on_steps": ["a"]}));
-    assert_refused(
-        result,
-        "step_templates[0].depends_on_steps[0]",
-        "could never start",
-    );
+    assert_refused(result, "step_templates[0].depends_on_steps[0]", "could never start");
 }
 
 #[test]
@@ -183,10 +150,7 @@ fn a_circle_is_shown_with_the_key_that_closes_it() {
         {"name": "c", "handler_class": "A", "depends_on_steps": ["b"]},
     ]);
     let error = steps(&list).expect_err("circle");
-    assert!(
-        error.to_string().contains(r#""a" -> "b" -> "c" -> "a""#),
-        "{error}"
-    );
+    assert!(error.to_string().contains(r#""a" -> "b" -> "c" -> "a""#), "{error}");
     assert_eq!(&*error.key, "step_templates[1].depends_on_step");
     assert_eq!(error.value.as_deref(), Some("\"a\""));
 }
@@ -199,22 +163,12 @@ fn at_least_one_step_is_needed() {
         "is []; allowed: a list of at least one step",
     );
     assert_refused(read(&json!({"name": "x"})), "step_templates", "is missing");
-    assert_refused(
-        steps(&json!({})),
-        "step_templates",
-        "is {}; allowed: a list",
-    );
+    assert_refused(steps(&json!({})), "step_templates", "is {}; allowed: a list");
 }
 
 #[test]
 fn attempts_are_an_integer_from_0_to_1000() {
-    for value in [
-        json!(-1),
-        json!(1001),
-        json!(2.5),
-        json!("3"),
-        json!(4_294_967_299_u64),
-    ] {
+    for value in [json!(-1), json!(1001), json!(2.5), json!("3"), json!(4_294_967_299_u64)] {
         let result = step(&json!({"default_retry_limit": value}));
         assert_refused(
             result,
@@ -222,18 +176,8 @@ fn attempts_are_an_integer_from_0_to_1000() {
             "allowed: an integer from 0 to 1000",
         );
     }
-    assert_eq!(
-        first_step(&json!({"default_retry_limit": 0}))
-            .retry_policy
-            .limit,
-        0
-    );
-    assert_eq!(
-        first_step(&json!({"default_retry_limit": 1000}))
-            .retry_policy
-            .limit,
-        1000
-    );
+    assert_eq!(first_step(&json!({"default_retry_limit": 0})).retry_policy.limit, 0);
+    assert_eq!(first_step(&json!({"default_retry_limit": 1000})).retry_policy.limit, 1000);
 }
 
 #[test]
@@ -247,22 +191,12 @@ fn switches_are_true_or_false() {
         );
     }
     assert!(first_step(&json!({"skippable": true})).skippable);
-    assert!(
-        !first_step(&json!({"default_retryable": false}))
-            .retry_policy
-            .retryable
-    );
+    assert!(!first_step(&json!({"default_retryable": false})).retry_policy.retryable);
 }
 
 #[test]
 fn a_timeout_is_above_zero_and_at_most_30_days() {
-    for value in [
-        json!(0),
-        json!(-1),
-        json!(2_592_000.5),
-        json!("10"),
-        json!(1e-12),
-    ] {
+    for value in [json!(0), json!(-1), json!(2_592_000.5), json!("10"), json!(1e-12)] {
         let result = step(&json!({"timeout_seconds": value}));
         assert_refused(
             result,
@@ -288,12 +222,7 @@ fn the_kinds_of_backoff_are_three() {
         ("linear", Backoff::Linear),
         ("fixed", Backoff::Fixed),
     ] {
-        assert_eq!(
-            first_step(&json!({"retry": {"backoff": word}}))
-                .retry_policy
-                .backoff,
-            kind
-        );
+        assert_eq!(first_step(&json!({"retry": {"backoff": word}})).retry_policy.backoff, kind);
     }
     let key = "step_templates[0].retry.backoff";
     assert_refused(
@@ -311,11 +240,7 @@ fn the_kinds_of_backoff_are_three() {
 #[test]
 fn delays_are_above_zero_and_the_cap_is_not_below_the_base() {
     let key = "step_templates[0].retry.base_seconds";
-    assert_refused(
-        step(&json!({"retry": {"base_seconds": 0}})),
-        key,
-        "more than 0",
-    );
+    assert_refused(step(&json!({"retry": {"base_seconds": 0}})), key, "more than 0");
     let result = step(&json!({"retry": {"base_seconds": 10, "max_seconds": 9.5}}));
     assert_refused(
         result,
@@ -346,12 +271,8 @@ fn jitter_is_a_share() {
             "allowed: a number from 0.0 to 1.0",
         );
     }
-    let jitter = |value| {
-        first_step(&json!({"retry": {"jitter": value}}))
-            .retry_policy
-            .jitter
-            .to_bits()
-    };
+    let jitter =
+        |value| first_step(&json!({"retry": {"jitter": value}})).retry_policy.jitter.to_bits();
     assert_eq!(jitter(0), 0.0_f64.to_bits());
     assert_eq!(jitter(1), 1.0_f64.to_bits());
 }
@@ -363,10 +284,7 @@ fn handler_config_is_an_object() {
         "step_templates[0].handler_config",
         "is [1]; allowed: an object",
     );
-    assert_eq!(
-        first_step(&json!({"handler_config": null})).handler_config,
-        Map::new()
-    );
+    assert_eq!(first_step(&json!({"handler_config": null})).handler_config, Map::new());
 }
 
 #[test]
@@ -375,10 +293,7 @@ fn a_dependent_system_comes_from_the_step_or_the_template() {
     let template =
         json!({"name": "x", "default_dependent_system": "ledger", "step_templates": list});
     let template = read(&template).expect("valid");
-    assert_eq!(
-        template.steps()[0].dependent_system.as_deref(),
-        Some("ledger")
-    );
+    assert_eq!(template.steps()[0].dependent_system.as_deref(), Some("ledger"));
     assert_eq!(template.steps()[1].dependent_system.as_deref(), Some("own"));
     assert_refused(
         top(&json!({"default_dependent_system": 1})),
@@ -390,25 +305,14 @@ fn a_dependent_system_comes_from_the_step_or_the_template() {
 #[test]
 fn named_steps_lists_every_step() {
     assert!(top(&json!({"named_steps": ["a", "b"]})).is_ok());
-    let result = read(&with(
-        &json!({"named_steps": ["load", "ship"]}),
-        &json!({"name": "laod"}),
-    ));
-    assert_refused(
-        result,
-        "step_templates[0].name",
-        "is \"laod\"; did you mean \"load\"?",
-    );
+    let result = read(&with(&json!({"named_steps": ["load", "ship"]}), &json!({"name": "laod"})));
+    assert_refused(result, "step_templates[0].name", "is \"laod\"; did you mean \"load\"?");
     assert_refused(
         top(&json!({"named_steps": []})),
         "step_templates[0].name",
         "allowed: one of named_steps",
     );
-    assert_refused(
-        top(&json!({"named_steps": ["a", 1]})),
-        "named_steps[1]",
-        "is 1",
-    );
+    assert_refused(top(&json!({"named_steps": ["a", 1]})), "named_steps[1]", "is 1");
 }
 
 #[test]
