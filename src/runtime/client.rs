@@ -192,12 +192,17 @@ impl Client {
     /// ```
     pub async fn submit(&self, submission: &Submission) -> Result<Vec<TaskId>, Error> {
         self.check_schema().await?;
-        let stored = self.find_template(submission).await?;
-        submission.validate(&stored)?;
-        let mut tx = self.store.begin().await?;
-        let ids = submission.write(&mut tx, &stored).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(ids)
+        loop {
+            let stored = self.find_template(submission).await?;
+            let mut tx = self.store.begin().await?;
+            if rows::hold(&mut tx, stored.id).await? == Some(stored.revision) {
+                submission.validate(&stored)?;
+                let ids = submission.write(&mut tx, &stored).await?;
+                tx.commit().await.map_err(StoreError::from)?;
+                return Ok(ids);
+            }
+            self.templates.forget(stored.id);
+        }
     }
 
     async fn find_template(&self, submission: &Submission) -> Result<Arc<Stored>, Error> {
@@ -367,7 +372,7 @@ async fn store_template(tx: &mut Tx, template: &TaskTemplate) -> Result<Template
     if stored.configuration == configuration {
         return Ok(stored.id);
     }
-    if stored.used {
+    if rows::is_used(tx, stored.id).await? {
         return Err(conflict());
     }
     rows::replace(tx, stored.id, template.description(), &configuration).await?;

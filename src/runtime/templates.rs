@@ -15,6 +15,8 @@ use crate::template::{StepTemplate, TaskTemplate};
 pub(crate) struct Stored {
     pub(crate) id: TemplateId,
     pub(crate) template: TaskTemplate,
+    /// Counts the changes of its definition before its first task.
+    pub(crate) revision: i32,
     /// The ids of the rows of its steps, by position.
     pub(crate) named_step_ids: Vec<i32>,
 }
@@ -46,6 +48,11 @@ impl Templates {
         Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
     }
 
+    /// Has the template read anew: its definition has changed, which it may before its first task.
+    pub(crate) fn forget(&self, id: TemplateId) {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
     /// The template if it was read before.
     pub(crate) fn cached(&self, id: TemplateId) -> Option<Arc<Stored>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
@@ -55,9 +62,8 @@ impl Templates {
 async fn load(store: &Store, id: TemplateId) -> Result<Stored, Error> {
     let unreadable = |message: String| StoreError::UnreadableTemplate { id: id.0, message };
     let row = store.load_template(id).await?;
-    let (configuration, named_step_ids) =
-        row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
-    let template =
-        TaskTemplate::from_json(&configuration).map_err(|error| unreadable(error.to_string()))?;
-    Ok(Stored { id, template, named_step_ids })
+    let row = row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
+    let template = TaskTemplate::from_json(&row.configuration)
+        .map_err(|error| unreadable(error.to_string()))?;
+    Ok(Stored { id, template, revision: row.revision, named_step_ids: row.named_step_ids })
 }

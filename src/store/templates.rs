@@ -3,13 +3,21 @@
 use super::{Store, StoreError, Tx};
 use crate::ids::TemplateId;
 
-/// A version that is stored already.
+/// A version that is stored already, locked.
 #[derive(Debug)]
-pub(crate) struct StoredTemplate {
+pub(crate) struct LockedTemplate {
     pub(crate) id: TemplateId,
     pub(crate) configuration: String,
-    /// A task was made from it.
-    pub(crate) used: bool,
+}
+
+/// A version as it was read.
+#[derive(Debug)]
+pub(crate) struct LoadedTemplate {
+    pub(crate) configuration: String,
+    /// Counts the changes of the definition.
+    pub(crate) revision: i32,
+    /// The ids of the rows of its steps, by position.
+    pub(crate) named_step_ids: Vec<i32>,
 }
 
 /// A version in a list.
@@ -43,16 +51,29 @@ pub(crate) struct NamedSteps {
 pub(crate) async fn lock(
     tx: &mut Tx,
     key: TemplateKey<'_>,
-) -> Result<Option<StoredTemplate>, StoreError> {
+) -> Result<Option<LockedTemplate>, StoreError> {
     let row =
         sqlx::query_file!("src/store/sql/lock_template.sql", key.namespace, key.name, key.version)
             .fetch_optional(&mut **tx)
             .await?;
-    Ok(row.map(|row| StoredTemplate {
+    Ok(row.map(|row| LockedTemplate {
         id: TemplateId(row.named_task_id),
         configuration: row.configuration,
-        used: row.used,
     }))
+}
+
+/// Whether a task was made from the version.
+pub(crate) async fn is_used(tx: &mut Tx, id: TemplateId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_file_scalar!("src/store/sql/template_is_used.sql", id.0)
+        .fetch_one(&mut **tx)
+        .await?)
+}
+
+/// Keeps the version as it is until the transaction ends, and says which revision that is.
+pub(crate) async fn hold(tx: &mut Tx, id: TemplateId) -> Result<Option<i32>, StoreError> {
+    Ok(sqlx::query_file_scalar!("src/store/sql/hold_template.sql", id.0)
+        .fetch_optional(&mut **tx)
+        .await?)
 }
 
 /// Writes a version; `None` when another process was faster.
@@ -123,15 +144,14 @@ impl Store {
         Ok(rows.into_iter().map(|row| (TemplateId(row.named_task_id), row.version)).collect())
     }
 
-    /// A version's normalised JSON and the ids of its steps, in their order.
+    /// A version's definition.
     pub(crate) async fn load_template(
         &self,
         id: TemplateId,
-    ) -> Result<Option<(String, Vec<i32>)>, StoreError> {
-        let row = sqlx::query_file!("src/store/sql/load_template.sql", id.0)
+    ) -> Result<Option<LoadedTemplate>, StoreError> {
+        Ok(sqlx::query_file_as!(LoadedTemplate, "src/store/sql/load_template.sql", id.0)
             .fetch_optional(&self.pool)
-            .await?;
-        Ok(row.map(|row| (row.configuration, row.named_step_ids)))
+            .await?)
     }
 
     pub(crate) async fn list_templates(&self) -> Result<Vec<TemplateListRow>, StoreError> {

@@ -38,6 +38,12 @@ impl Database {
         Self { url, pool, client }
     }
 
+    /// A client as another process would have it.
+    pub(crate) async fn another_client(&self) -> Client {
+        let json = serde_json::json!({ "url": self.url }).to_string();
+        Client::connect(&ClientOptions::from_json(&json).unwrap()).await.unwrap()
+    }
+
     pub(crate) async fn migrated() -> Self {
         let database = Self::empty().await;
         database.client.migrate(None).await.unwrap();

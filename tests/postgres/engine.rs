@@ -92,7 +92,7 @@ async fn a_late_completion_after_a_rescue_changes_nothing() {
     db.template(&single(&json!({}))).await;
     let task = db.submit("single", 1).await[0];
     let sleeper = db
-        .worker_with(json!({ "heartbeat_interval_ms": 600_000, "dead_after_ms": 1_200_000 }))
+        .worker_with(json!({ "concurrency": 1, "heartbeat_interval_ms": 600_000, "dead_after_ms": 1_200_000 }))
         .await;
     let lost = take(&sleeper);
     let rescuer = db.worker(1).await;

@@ -125,6 +125,26 @@ async fn a_version_is_stored_once_and_fixed_by_its_first_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_changed_since_it_was_read_is_read_anew() {
+    let db = Database::migrated().await;
+    let mut template = single(&json!({}));
+    template["schema"] = json!({ "required": ["id"] });
+    db.template(&template).await;
+    let submission = json!({ "name": "single", "contexts": [{}] }).to_string();
+    let submission = Submission::from_json(&submission).unwrap();
+    db.client.submit(&submission).await.unwrap_err();
+    let elsewhere = db.another_client().await;
+    template["schema"] = json!({});
+    template["step_templates"][0]["queue"] = "slow".into();
+    elsewhere.register_template(&template.to_string()).await.unwrap();
+    db.client.submit(&submission).await.unwrap();
+    assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps WHERE queue = 'slow'").await, 1);
+    let unnamed = "SELECT count(*) FROM tasker_workflow_steps LEFT JOIN tasker_named_steps n USING (named_step_id) \
+                   WHERE n.name IS NULL";
+    assert_eq!(db.count(unnamed).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_processes_may_register_the_same_template_at_once() {
     let db = Database::migrated().await;
     let json = diamond().to_string();
