@@ -4,5 +4,7 @@ DROP TABLE tasker_task_transitions, tasker_workflow_step_transitions, tasker_att
   tasker_ready_steps, tasker_workflow_step_edges, tasker_workflow_steps, tasker_tasks,
   tasker_workers, tasker_named_steps, tasker_named_tasks, tasker_task_namespaces;
 
+DROP FUNCTION tasker_delete_rows_of_task();
+
 DROP TYPE tasker_worker_state, tasker_attempt_outcome, tasker_task_event, tasker_step_event,
   tasker_step_state, tasker_task_state;

@@ -199,4 +199,19 @@ CREATE TABLE tasker_task_transitions (
   CHECK (from_state <> to_state)
 );
 
+-- Deleting a task deletes its steps by their foreign key, and what has none with this.
+CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM tasker_ready_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_workflow_step_edges WHERE from_step_id >= OLD.task_id << 20 AND from_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_attempts WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_workflow_step_transitions WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
+  RETURN OLD;
+END
+$$;
+
+CREATE TRIGGER tasker_delete_rows_of_task AFTER DELETE ON tasker_tasks
+  FOR EACH ROW EXECUTE FUNCTION tasker_delete_rows_of_task();
+
 COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1';

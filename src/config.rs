@@ -118,6 +118,10 @@ impl WorkerOptions {
         Duration::from_millis(self.connect_timeout_ms.into())
     }
 
+    pub(crate) fn dead_after(&self) -> Duration {
+        Duration::from_millis(self.dead_after_ms.into())
+    }
+
     pub(crate) fn heartbeat_interval(&self) -> Duration {
         Duration::from_millis(self.heartbeat_interval_ms.into())
     }

@@ -256,6 +256,8 @@ pub struct Decisions {
     pub attempts: Vec<AttemptRecord>,
     /// Ends that came from a claim which is not current; they change nothing.
     pub stale: Vec<Claim>,
+    /// The time by which it was decided.
+    pub now: Timestamp,
 }
 
 impl Decisions {

@@ -173,6 +173,24 @@ impl Error {
         matches!(self, Self::Store(error) if error.is_retryable())
     }
 
+    /// What is to be written is at fault, and will be the next time.
+    pub(crate) fn is_about_data(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_about_data(),
+            Self::Transition { .. } => true,
+            Self::Configuration { .. }
+            | Self::Argument { .. }
+            | Self::Template(_)
+            | Self::TemplateConflict { .. }
+            | Self::UnknownTemplate { .. }
+            | Self::Context { .. }
+            | Self::Json { .. }
+            | Self::UnknownTask { .. }
+            | Self::SchemaMismatch { .. }
+            | Self::Closed(_) => false,
+        }
+    }
+
     /// The facts of the error, for machines.
     #[must_use]
     pub fn details(&self) -> Value {

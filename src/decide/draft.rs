@@ -113,6 +113,7 @@ impl<'v> Draft<'v> {
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             attempts: self.attempts,
             stale: self.stale,
+            now: self.now,
         })
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::ending::{self, ByTask};
 use super::explain::{self, Explanation};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
-use super::submission::Submission;
+use super::submission::{Submission, at_most};
 use super::templates::{Stored, Templates};
 use crate::config::ClientOptions;
 use crate::decide::decide;
@@ -287,6 +287,8 @@ impl Client {
         reason: Option<&str>,
     ) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
+        at_most("actor", Some(actor), 128)?;
+        at_most("reason", reason, 1_024)?;
         for _ in 1..TRIES {
             match self.try_cancel(task, actor, reason).await {
                 Err(error) if error.is_retryable() => {}

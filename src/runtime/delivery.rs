@@ -85,8 +85,10 @@ impl Courier {
 }
 
 async fn attach_parents(store: &Store, prepared: &mut [Prepared]) -> Result<(), Error> {
-    let has_parents =
-        |p: &&Prepared| p.template.template.graph().in_degree(p.delivery.claim.step.index()) > 0;
+    let has_parents = |p: &&Prepared| {
+        let (graph, index) = (p.template.template.graph(), p.delivery.claim.step.index());
+        (index as usize) < graph.len() && graph.in_degree(index) > 0
+    };
     let steps: Vec<_> =
         prepared.iter().filter(has_parents).map(|p| p.delivery.claim.step).collect();
     if steps.is_empty() {

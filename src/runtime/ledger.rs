@@ -140,6 +140,11 @@ impl Ledger {
         state.held.values().filter(|held| !held.ended).count() + state.hung.len()
     }
 
+    /// Claims whose end is not in the database.
+    pub(crate) fn known(&self) -> usize {
+        self.lock().held.len()
+    }
+
     /// Open claims.
     pub(crate) fn open(&self) -> usize {
         self.lock().held.values().filter(|held| !held.ended).count()

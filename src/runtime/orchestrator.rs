@@ -51,6 +51,12 @@ pub(super) struct Orchestrator {
     hungry: bool,
     /// A commit failed, and perhaps took place: which claims are ours must be read.
     unsure: bool,
+    /// Ends at the head of the list that are written one by one.
+    singly: usize,
+    /// How often the first of them was refused.
+    refusals: u32,
+    /// This worker has an id that the database counts as alive, as far as it knows.
+    registered: bool,
     pause: Duration,
     drained: bool,
 }
@@ -66,6 +72,9 @@ impl Orchestrator {
             pace: Pace::new(Instant::now()),
             hungry: true,
             unsure: false,
+            singly: 0,
+            refusals: 0,
+            registered: true,
             pause: Duration::ZERO,
             drained: false,
         }
@@ -115,6 +124,7 @@ impl Orchestrator {
             }
         }
         self.hungry |= self.shared.take_work();
+        self.unsure |= self.shared.take_comparison();
         self.give_up_late();
         if self.shared.take_burial() {
             self.begin_anew().await;
@@ -133,10 +143,14 @@ impl Orchestrator {
         let until = deadlines.into_iter().flatten().min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         tokio::select! {
-            end = self.reported.recv() => self.ends.extend(end),
+            Some(end) = self.reported.recv() => self.ends.push(end),
             () = self.shared.woken() => {}
             () = tokio::time::sleep_until(until.into()) => {}
         }
+    }
+
+    fn takes_claims(&self) -> bool {
+        self.registered && !self.shared.stops()
     }
 
     fn room(&self) -> usize {
@@ -150,25 +164,51 @@ impl Orchestrator {
         let threads = self.shared.options.concurrency as usize;
         let room = self.room();
         let worthwhile = self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead();
-        self.hungry && !self.shared.stops() && room > 0 && worthwhile
+        self.hungry && self.takes_claims() && room > 0 && worthwhile
     }
 
+    /// Writes the next ends. They leave the list only when they are written.
     #[instrument(skip_all, fields(ends = self.ends.len(), worker_id = self.shared.worker().0))]
     async fn write_ends(&mut self) -> Result<(), Error> {
-        let batch: Vec<_> = self.ends.drain(..self.ends.len().min(MOST_ENDS)).collect();
-        match self.write_batch(&batch).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_retryable() => {
-                self.ends.splice(..0, batch);
-                Err(error)
+        let most = if self.singly > 0 { 1 } else { MOST_ENDS };
+        let batch: Vec<_> = self.ends.drain(..self.ends.len().min(most)).collect();
+        let written = self.write_batch(&batch).await;
+        match &written {
+            Ok(()) => {
+                self.singly = self.singly.saturating_sub(1);
+                self.refusals = 0;
             }
-            Err(error) => self.write_singly(batch, &error).await,
+            Err(error) => {
+                let size = batch.len();
+                self.ends.splice(..0, batch);
+                self.refused(error, size);
+            }
+        }
+        written
+    }
+
+    /// A batch that cannot be written is written end by end, and an end that cannot be written because
+    /// of what it holds fails its step.
+    fn refused(&mut self, error: &Error, size: usize) {
+        if error.is_retryable() {
+            return;
+        }
+        if size > 1 {
+            self.singly = size;
+            return;
+        }
+        self.refusals += 1;
+        if self.refusals > 1 && error.is_about_data() {
+            let message = format!("the end of the attempt could not be written: {error}");
+            self.ends[0].outcome =
+                Outcome::Failed(failure(FailureKind::Permanent, "Database", message));
+            self.refusals = 0;
         }
     }
 
     async fn write_batch(&mut self, batch: &[ClaimEnd]) -> Result<(), Error> {
         let room = Room { worker: self.shared.worker(), steps: self.room() };
-        let room = Some(room).filter(|_| !self.shared.stops());
+        let room = Some(room).filter(|_| self.takes_claims());
         let shared = Arc::clone(&self.shared);
         let mut tx = shared.store.begin().await?;
         let decisions =
@@ -176,26 +216,6 @@ impl Orchestrator {
         self.commit(tx).await?;
         self.ended(batch, &decisions);
         self.take(&decisions).await
-    }
-
-    /// One end of the batch cannot be written. The others are, and it fails its step.
-    async fn write_singly(&mut self, batch: Vec<ClaimEnd>, why: &Error) -> Result<(), Error> {
-        if let [end] = batch.as_slice() {
-            let message = format!("the end of the attempt could not be written: {why}");
-            let refused = failure(FailureKind::Permanent, "Database", message);
-            let end = ClaimEnd { outcome: Outcome::Failed(refused), ..end.clone() };
-            return self.write_batch(&[end]).await;
-        }
-        for end in batch {
-            if let Err(error) = self.write_batch(std::slice::from_ref(&end)).await {
-                if error.is_retryable() {
-                    self.ends.push(end);
-                } else {
-                    Box::pin(self.write_singly(vec![end], &error)).await?;
-                }
-            }
-        }
-        Ok(())
     }
 
     fn ended(&mut self, batch: &[ClaimEnd], decisions: &Decisions) {
@@ -272,9 +292,8 @@ impl Orchestrator {
     }
 
     fn mind_retries(&self, decisions: &Decisions) {
-        let retries = decisions.steps.iter().filter_map(|change| change.available_at);
-        if let Some(at) = retries.min() {
-            let wait = (at - chrono::Utc::now()).to_std().unwrap_or(Duration::ZERO);
+        for at in decisions.steps.iter().filter_map(|change| change.available_at) {
+            let wait = (at - decisions.now).to_std().unwrap_or(Duration::ZERO);
             self.shared.there_will_be_work(Instant::now() + wait);
         }
     }
@@ -332,10 +351,15 @@ impl Orchestrator {
         self.shared.inbox.drain();
         self.shared.ledger.lose();
         self.undelivered.clear();
-        if let Err(error) = self.shared.register().await {
-            self.shared.was_buried();
-            self.failed(&error).await;
-        }
+        let buried = self.shared.worker();
+        self.registered = match self.shared.register().await {
+            Ok(_) => true,
+            Err(error) => {
+                self.shared.was_buried(buried);
+                self.failed(&error).await;
+                false
+            }
+        };
         self.hungry = true;
     }
 
@@ -357,6 +381,17 @@ impl Orchestrator {
         }
     }
 
+    /// Whether the database gives no claim to this worker; those that it does are given back.
+    async fn holds_nothing(&mut self) -> bool {
+        let Ok(held) = self.shared.store.claims_of(self.shared.worker()).await else {
+            return false;
+        };
+        for claim in &held {
+            self.end(*claim, Outcome::GivenBack);
+        }
+        held.is_empty()
+    }
+
     /// `Some` once nothing is left to do, or no time for it; says whether all was written.
     async fn stopped(&mut self) -> Option<bool> {
         if !self.drained || self.shared.phase() < Phase::Stopping {
@@ -370,11 +405,11 @@ impl Orchestrator {
             }
         }
         let done = self.ends.is_empty()
-            && self.shared.ledger.open() == 0
+            && self.shared.ledger.known() == 0
             && self.undelivered.is_empty()
             && self.reported.is_empty()
             && !self.unsure;
-        if done {
+        if done && self.holds_nothing().await {
             return Some(self.shared.store.stop_worker(self.shared.worker()).await.is_ok());
         }
         late(LAST_WORDS).then_some(false)

@@ -167,7 +167,11 @@ impl Submission {
     }
 }
 
-fn at_most(argument: &'static str, value: Option<&str>, bytes: usize) -> Result<(), Error> {
+pub(super) fn at_most(
+    argument: &'static str,
+    value: Option<&str>,
+    bytes: usize,
+) -> Result<(), Error> {
     let Some(value) = value else { return Ok(()) };
     if value.len() <= bytes && !value.contains('\0') {
         return Ok(());

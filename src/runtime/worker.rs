@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinHandle;
-use tracing::{debug, info};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, error, info};
 
 use super::inbox::{Batch, Inbox, Interrupt};
 use super::ledger::Ledger;
@@ -27,6 +27,9 @@ use crate::suggest::nearest;
 /// Connections of a worker: the orchestrator, the heartbeat, and one for look-ups. The listener has
 /// the fourth.
 const CONNECTIONS: u32 = 3;
+
+/// Time beyond its limit after which a stop does not wait for the database any more.
+const LAST_RESORT: Duration = Duration::from_secs(10);
 
 /// Times of future work that are remembered; the heartbeat finds what is forgotten.
 const MOST_TIMES: usize = 1_000;
@@ -54,6 +57,8 @@ pub(super) struct Shared {
     wake: Notify,
     work: AtomicBool,
     buried: AtomicBool,
+    compare: AtomicBool,
+    broken: AtomicBool,
     /// When there will be work, the nearest times; held for a look-up only.
     work_at: Mutex<BTreeSet<Instant>>,
     /// By when stopping must be over; held for a copy only.
@@ -116,8 +121,8 @@ pub struct Worker {
 /// The tasks that the worker owns.
 #[derive(Debug)]
 struct Parts {
-    orchestrator: Option<JoinHandle<bool>>,
-    others: Vec<JoinHandle<()>>,
+    orchestrator: Option<AbortOnDropHandle<bool>>,
+    others: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Shared {
@@ -210,10 +215,32 @@ impl Shared {
         self.wake.notified().await;
     }
 
-    /// The database says that this worker is dead: others have its claims.
-    pub(super) fn was_buried(&self) {
-        self.buried.store(true, Ordering::Release);
+    /// The database says that the worker with this id is dead: others have its claims.
+    pub(super) fn was_buried(&self, worker: WorkerId) {
+        if worker == self.worker() {
+            self.buried.store(true, Ordering::Release);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The database may give claims to this worker that it does not know.
+    pub(super) fn compare_claims(&self) {
+        self.compare.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    pub(super) fn take_comparison(&self) -> bool {
+        self.compare.swap(false, Ordering::AcqRel)
+    }
+
+    /// The orchestrator is gone: nothing is handed out, and the heart stops, so that others rescue.
+    fn broke(&self) {
+        self.broken.store(true, Ordering::Release);
+        self.inbox.close();
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
     }
 
     pub(super) fn take_burial(&self) -> bool {
@@ -255,10 +282,13 @@ impl Worker {
         let (ends, reported) = mpsc::unbounded_channel();
         let orchestrator = Orchestrator::new(Arc::clone(&shared), reported);
         let parts = Parts {
-            orchestrator: Some(tokio::spawn(orchestrator.run())),
+            orchestrator: Some(AbortOnDropHandle::new(tokio::spawn(watch(
+                Arc::clone(&shared),
+                AbortOnDropHandle::new(tokio::spawn(orchestrator.run())),
+            )))),
             others: vec![
-                tokio::spawn(heartbeat::beat(Arc::clone(&shared))),
-                tokio::spawn(listener::listen(Arc::clone(&shared))),
+                AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(&shared)))),
+                AbortOnDropHandle::new(tokio::spawn(listener::listen(Arc::clone(&shared)))),
             ],
         };
         Ok(Self { shared, ends, parts: Mutex::new(parts) })
@@ -378,19 +408,17 @@ impl Worker {
     /// # Errors
     /// [`Error::Closed`] when it was stopped before.
     pub async fn stop(&self, timeout: Duration) -> Result<Stopped, Error> {
-        let orchestrator = {
+        let (orchestrator, others) = {
             let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            parts.orchestrator.take()
+            (parts.orchestrator.take(), std::mem::take(&mut parts.others))
         };
         let orchestrator = orchestrator.ok_or(Error::Closed("worker"))?;
         self.hurry(timeout);
         self.drain();
         self.shared.advance(Phase::Stopping);
-        let in_order = orchestrator.await.unwrap_or(false);
-        let others = {
-            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut parts.others)
-        };
+        let in_order = tokio::time::timeout(timeout.saturating_add(LAST_RESORT), orchestrator)
+            .await
+            .is_ok_and(|ended| ended.unwrap_or(false));
         for part in others {
             part.abort();
             let _ = part.await;
@@ -441,6 +469,8 @@ impl Shared {
             wake: Notify::new(),
             work: AtomicBool::new(false),
             buried: AtomicBool::new(false),
+            compare: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             work_at: Mutex::new(BTreeSet::new()),
             stop_by: Mutex::new(None),
             queues: Mutex::new(queues),
@@ -467,6 +497,18 @@ pub(super) fn no_such_step(template: &crate::template::TaskTemplate, name: &str)
         None => format!("a step of {}", template.name()),
     };
     Error::Argument { argument: "step", value: format!("{name:?}"), allowed }
+}
+
+/// Waits for the orchestrator's end. One that panicked leaves its claims to others.
+async fn watch(shared: Arc<Shared>, orchestrator: AbortOnDropHandle<bool>) -> bool {
+    match orchestrator.await {
+        Ok(in_order) => in_order,
+        Err(panic) => {
+            error!(%panic, "a defect ended this worker; others take its claims");
+            shared.broke();
+            false
+        }
+    }
 }
 
 /// The part of a failure that can be stored whatever else was said of it.

@@ -88,6 +88,21 @@ impl StoreError {
         }
     }
 
+    /// A row that is to be written is at fault, and will be the next time.
+    pub(crate) fn is_about_data(&self) -> bool {
+        match self {
+            Self::Constraint { .. } => true,
+            Self::Other { code, .. } => code.as_ref().is_some_and(|code| code.starts_with("22")),
+            Self::Unavailable(_)
+            | Self::Serialization { .. }
+            | Self::Timeout { .. }
+            | Self::SchemaMissing { .. }
+            | Self::Conflict { .. }
+            | Self::Url(_)
+            | Self::UnreadableTemplate { .. } => false,
+        }
+    }
+
     /// The database, or the part of it that is asked for, is not there.
     pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))

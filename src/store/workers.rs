@@ -24,7 +24,9 @@ pub(crate) struct Beat {
     /// When the next step can be claimed; may lie in the past.
     pub(crate) next_available_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
-    /// There is a worker to bury.
+    /// Claims that the database gives to the worker.
+    pub(crate) claims: i64,
+    /// There is a worker to bury, or one that ended and still holds claims.
     pub(crate) somebody_died: bool,
 }
 
@@ -55,6 +57,7 @@ impl Store {
             alive: row.alive,
             next_available_at: row.next_available_at,
             now: row.now,
+            claims: row.claims,
             somebody_died: row.somebody_died,
         })
     }

@@ -293,3 +293,108 @@ async fn results_that_cannot_be_stored_are_refused_and_the_attempt_stays_open() 
     stop(worker, vec![]).await;
     db.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_of_a_worker_that_has_ended_are_taken_back() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    for state in ["dead", "stopped"] {
+        let task = db.submit("single", 1).await[0];
+        let options = json!({ "concurrency": 1, "heartbeat_interval_ms": 600_000, "dead_after_ms": 1_200_000 });
+        let ended = db.worker_with(options).await;
+        let lost = take(&ended);
+        db.run(&format!(
+            "UPDATE tasker_workers SET state = '{state}', stopped_at = now() WHERE worker_id = {}",
+            ended.id()
+        ))
+        .await;
+        let rescuer = db.worker(1).await;
+        let again = take(&rescuer);
+        assert_eq!((again.claim.step, again.claim.attempt), (lost.claim.step, 2));
+        succeed(&rescuer, &again, "1");
+        db.wait_for(task, TaskState::Complete).await;
+        drop(ended);
+        stop(rescuer, vec![]).await;
+    }
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_commit_was_not_answered_is_found_and_executed() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({ "queue": "later" }))).await;
+    let worker = db.worker_with(json!({ "queues": ["none"] })).await;
+    let task = db.submit("single", 1).await[0];
+    // What the lost answer would have told: the claim is in the database and the worker knows nothing of it.
+    db.run(&format!(
+        "BEGIN; \
+         DELETE FROM tasker_ready_steps; \
+         UPDATE tasker_tasks SET state = 'in_progress', started_at = now(); \
+         INSERT INTO tasker_task_transitions (task_id, from_state, to_state, event) \
+         VALUES ({task}, 'pending', 'in_progress', 'started'); \
+         UPDATE tasker_workflow_steps SET state = 'in_progress', attempts = 1, worker_id = {worker}, claimed_at = now(); \
+         INSERT INTO tasker_workflow_step_transitions (workflow_step_id, from_state, to_state, event, attempt, worker_id) \
+         VALUES ({step}, 'enqueued', 'in_progress', 'claimed', 1, {worker}); \
+         COMMIT",
+        worker = worker.id(),
+        step = task.step(0)
+    ))
+    .await;
+    let found = take(&worker);
+    assert_eq!((found.claim.step, found.claim.attempt), (task.step(0), 1));
+    succeed(&worker, &found, "1");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_step_of_all_queues_comes_first() {
+    let db = Database::migrated().await;
+    let named = |name: &str, queue: &str| json!({ "name": name, "step_templates": [{ "name": "only", "handler_class": "A", "queue": queue }] });
+    db.template(&named("old", "zz")).await;
+    db.template(&named("new", "aa")).await;
+    let old = db.submit("old", 1).await[0];
+    db.submit("new", 50).await;
+    let worker = db.worker(1).await;
+    assert_eq!(take(&worker).claim.step, old.step(0));
+    worker.stop(Duration::ZERO).await.unwrap();
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_tasks_leave_nothing_and_hold_up_nobody() {
+    let db = Database::migrated().await;
+    db.template(&diamond()).await;
+    db.submit("diamond", 20).await;
+    db.run("DELETE FROM tasker_tasks").await;
+    let left = "SELECT (SELECT count(*) FROM tasker_workflow_steps) + (SELECT count(*) FROM tasker_ready_steps) \
+                + (SELECT count(*) FROM tasker_workflow_step_edges)";
+    assert_eq!(db.count(left).await, 0);
+    let task = db.submit("diamond", 1).await[0];
+    let worker = db.worker(2).await;
+    let hands = hands(&worker, 2);
+    db.wait_for(task, TaskState::Complete).await;
+    stop(worker, hands).await;
+    db.run("DELETE FROM tasker_tasks").await;
+    let history = "SELECT (SELECT count(*) FROM tasker_attempts) + (SELECT count(*) FROM tasker_task_transitions) \
+                   + (SELECT count(*) FROM tasker_workflow_step_transitions)";
+    assert_eq!(db.count(history).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_dropped_ends_and_others_take_its_claims() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let task = db.submit("single", 1).await[0];
+    let dropped = db.worker_with(json!({ "concurrency": 1, "dead_after_ms": 300 })).await;
+    take(&dropped);
+    drop(dropped);
+    let rescuer = db.worker(1).await;
+    let again = take(&rescuer);
+    assert_eq!(again.claim.attempt, 2);
+    succeed(&rescuer, &again, "1");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(rescuer, vec![]).await;
+    db.assert_sound().await;
+}

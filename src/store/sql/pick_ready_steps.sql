@@ -6,7 +6,7 @@ SELECT picked.workflow_step_id AS "workflow_step_id!", s.state AS "state!: StepS
        t.state AS "task_state!: TaskState"
 FROM unnest($1::text[]) AS served (queue)
 CROSS JOIN LATERAL (
-  SELECT r.workflow_step_id
+  SELECT r.workflow_step_id, r.available_at
   FROM tasker_ready_steps r
   WHERE r.queue = served.queue AND r.available_at <= statement_timestamp()
   ORDER BY r.available_at, r.workflow_step_id
@@ -15,3 +15,5 @@ CROSS JOIN LATERAL (
 ) AS picked
 JOIN tasker_workflow_steps s ON s.workflow_step_id = picked.workflow_step_id
 JOIN tasker_tasks t ON t.task_id = s.task_id
+ORDER BY picked.available_at, picked.workflow_step_id
+LIMIT $2
