@@ -100,17 +100,16 @@ impl Orchestrator {
         if self.unsure {
             self.read_own_claims().await?;
         }
-        if !self.undelivered.is_empty() && !self.drained {
-            self.deliver().await?;
-        }
         if !self.ends.is_empty() {
             self.write_ends().await?;
-        } else if !self.may_claim() {
+        } else if !self.may_claim() && self.undelivered.is_empty() {
             self.wait().await;
             return Ok(());
         }
+        self.deliver().await?;
         if self.may_claim() {
             self.claim().await?;
+            self.deliver().await?;
         }
         Ok(())
     }
@@ -215,7 +214,8 @@ impl Orchestrator {
             end_claims(&mut tx, &shared.store, &shared.templates, batch.to_vec(), room).await?;
         self.commit(tx).await?;
         self.ended(batch, &decisions);
-        self.take(&decisions).await
+        self.take(&decisions);
+        Ok(())
     }
 
     fn ended(&mut self, batch: &[ClaimEnd], decisions: &Decisions) {
@@ -278,17 +278,17 @@ impl Orchestrator {
         if busy {
             shared.there_will_be_work(Instant::now() + BUSY_TASKS);
         }
-        self.take(&decisions).await
+        self.take(&decisions);
+        Ok(())
     }
 
     /// Takes over the claims and due times of a decision that was committed.
-    async fn take(&mut self, decisions: &Decisions) -> Result<(), Error> {
+    fn take(&mut self, decisions: &Decisions) {
         let claimed = self.undelivered.len();
         self.undelivered.extend(decisions.claims());
         let claimed = self.undelivered.len() - claimed;
         self.shared.counts.claimed.fetch_add(claimed as u64, Ordering::Relaxed);
         self.mind_retries(decisions);
-        if self.undelivered.is_empty() { Ok(()) } else { self.deliver().await }
     }
 
     fn mind_retries(&self, decisions: &Decisions) {
@@ -298,7 +298,11 @@ impl Orchestrator {
         }
     }
 
+    /// Hands the claims that were made to the threads.
     async fn deliver(&mut self) -> Result<(), Error> {
+        if self.undelivered.is_empty() {
+            return Ok(());
+        }
         let shared = Arc::clone(&self.shared);
         let (prepared, refused) =
             self.courier.prepare(&shared.store, &shared.templates, &self.undelivered).await?;

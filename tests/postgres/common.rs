@@ -175,6 +175,7 @@ pub(crate) async fn stop(
 ) -> Vec<Delivery> {
     let stopped = worker.stop(Duration::from_secs(10)).await.unwrap();
     assert!(stopped.in_order, "{stopped:?}");
+    assert_eq!(worker.stats().pending_writes, 0);
     hands.into_iter().flat_map(|hand| hand.join().unwrap()).collect()
 }
 
