@@ -10,8 +10,11 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::store::Store;
 
-/// Contexts kept; beyond this many all are dropped and read again as needed.
-const MOST_CONTEXTS: usize = 10_000;
+/// Bytes of contexts kept; beyond them all are dropped and read again as needed.
+const MOST_BYTES: usize = 64 << 20;
+
+/// What a kept context costs besides its text.
+const BYTES_PER_CONTEXT: usize = 128;
 
 /// A claimed step on its way to a handler.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct Delivery {
 #[derive(Debug, Default)]
 pub(super) struct Courier {
     contexts: HashMap<TaskId, (TemplateId, Arc<str>)>,
+    bytes: usize,
 }
 
 /// A delivery, and how its step is to be executed.
@@ -68,8 +72,9 @@ impl Courier {
     }
 
     async fn read_contexts(&mut self, store: &Store, claims: &[Claim]) -> Result<(), Error> {
-        if self.contexts.len() > MOST_CONTEXTS {
+        if self.bytes > MOST_BYTES {
             self.contexts.clear();
+            self.bytes = 0;
         }
         let tasks = super::ending::task_ids(claims.iter().map(|claim| claim.step));
         let unknown: Vec<_> =
@@ -78,6 +83,7 @@ impl Courier {
             return Ok(());
         }
         for row in store.task_contexts(&unknown).await? {
+            self.bytes += BYTES_PER_CONTEXT + row.context.len();
             self.contexts.insert(row.task, (row.template, row.context.into()));
         }
         Ok(())
