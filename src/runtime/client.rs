@@ -265,15 +265,9 @@ impl Client {
     /// [`Error::UnknownTask`].
     pub async fn result(&self, task: TaskId) -> Result<TaskResult, Error> {
         let status = self.status(task).await?;
-        let stored = self.template_of(task).await?;
+        let stored = self.templates.of_task(&self.store, task).await?;
         let steps = self.store.list_steps(task).await?;
         Ok(TaskResult::new(task, status.state, &stored.template, steps))
-    }
-
-    async fn template_of(&self, task: TaskId) -> Result<Arc<Stored>, Error> {
-        let rows = self.store.task_contexts(&[task]).await?;
-        let row = rows.first().ok_or(Error::UnknownTask { task })?;
-        self.templates.get(&self.store, row.template).await
     }
 
     /// Ends a task: what has not ended is cancelled, and handlers that run report in vain.
@@ -330,7 +324,7 @@ impl Client {
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
     pub async fn explain(&self, task: TaskId, step: Option<&str>) -> Result<Explanation, Error> {
         let status = self.status(task).await?;
-        let stored = self.template_of(task).await?;
+        let stored = self.templates.of_task(&self.store, task).await?;
         explain::explain(&self.store, &status, &stored.template, step).await
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::ids::{StepId, TemplateId};
+use crate::ids::{StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::store::{Store, StoreError};
 use crate::template::{StepTemplate, TaskTemplate};
@@ -48,13 +48,20 @@ impl Templates {
         Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
     }
 
+    /// The template that a task was made from.
+    pub(crate) async fn of_task(&self, store: &Store, task: TaskId) -> Result<Arc<Stored>, Error> {
+        let rows = store.task_contexts(&[task]).await?;
+        let row = rows.first().ok_or(Error::UnknownTask { task })?;
+        self.get(store, row.template).await
+    }
+
     /// Has the template read anew: its definition has changed, which it may before its first task.
     pub(crate) fn forget(&self, id: TemplateId) {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// The template if it was read before.
-    pub(crate) fn cached(&self, id: TemplateId) -> Option<Arc<Stored>> {
+    fn cached(&self, id: TemplateId) -> Option<Arc<Stored>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }

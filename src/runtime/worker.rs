@@ -388,9 +388,7 @@ impl Worker {
     /// [`Error::UnknownTask`], and [`Error::Argument`] for a name that its template does not have.
     pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
         let shared = &self.shared;
-        let rows = shared.store.task_contexts(&[task]).await?;
-        let row = rows.first().ok_or(Error::UnknownTask { task })?;
-        let stored = shared.templates.get(&shared.store, row.template).await?;
+        let stored = shared.templates.of_task(&shared.store, task).await?;
         let index =
             stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
         Ok(shared.store.step_results(task.step(index)).await?)
