@@ -1,7 +1,9 @@
 -- Removes everything that 001_create_tasker.up.sql made, with all tasks and their history.
 
-DROP TABLE tasker_task_transitions, tasker_workflow_step_transitions, tasker_attempts,
-  tasker_ready_steps, tasker_workflow_step_edges, tasker_workflow_steps, tasker_tasks,
+DROP VIEW tasker_attempts;
+
+DROP TABLE tasker_task_transitions, tasker_workflow_step_transitions, tasker_claim_batches, tasker_ready_steps,
+  tasker_workflow_step_edges, tasker_workflow_steps, tasker_tasks,
   tasker_workers, tasker_named_steps, tasker_named_tasks, tasker_task_namespaces;
 
 DROP FUNCTION tasker_delete_rows_of_task();

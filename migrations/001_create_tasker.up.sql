@@ -100,12 +100,16 @@ CREATE TABLE tasker_tasks (
 ) WITH (fillfactor = 70, toast_tuple_target = 512,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
--- Serves: lists by state, and the doctor. Finished tasks leave it.
-CREATE INDEX tasker_tasks_unfinished ON tasker_tasks (state, task_id)
-  WHERE state NOT IN ('complete', 'cancelled', 'resolved_manually');
+-- Serves: lists of tasks in a state that is not final, and the doctor. The predicate names a column
+-- that changes once, so that the start of a task touches no index.
+CREATE INDEX tasker_tasks_unfinished ON tasker_tasks (task_id) WHERE finished_at IS NULL;
+
+-- Serves: lists of tasks in error.
+CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE failed_steps > 0;
 
 -- A step's id holds its task's id (docs/decisions/0002-step-ids.md). Results are written once,
--- with the last update of the row.
+-- with the last update of the row. No index holds a column that ever changes: an update leaves all
+-- indexes alone as long as its page has room (docs/decisions/0008-hot-updates.md).
 CREATE TABLE tasker_workflow_steps (
   workflow_step_id bigint PRIMARY KEY,
   task_id          bigint NOT NULL REFERENCES tasker_tasks ON DELETE CASCADE,
@@ -121,15 +125,12 @@ CREATE TABLE tasker_workflow_steps (
   CHECK (workflow_step_id >> 20 = task_id),
   CHECK (failures + crashes <= attempts),
   CHECK ((state = 'in_progress') = (worker_id IS NOT NULL)),
-  CHECK ((worker_id IS NULL) = (claimed_at IS NULL)),
+  CHECK (worker_id IS NULL OR claimed_at IS NOT NULL),
   CHECK (open_parents = 0 OR state IN ('pending', 'skipped', 'cancelled')),
   CHECK (open_parents > 0 OR state <> 'pending'),
   CHECK (results IS NULL OR state IN ('complete', 'resolved_manually'))
 ) WITH (fillfactor = 60,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
-
--- Serves: the rescue of a dead worker's claims. Holds live claims only.
-CREATE INDEX tasker_workflow_steps_claimed ON tasker_workflow_steps (worker_id) WHERE worker_id IS NOT NULL;
 
 -- Serves: the steps of a task for whoever asks by task_id.
 CREATE INDEX tasker_workflow_steps_task ON tasker_workflow_steps (task_id);
@@ -142,8 +143,9 @@ CREATE TABLE tasker_workflow_step_edges (
   CHECK (from_step_id >> 20 = to_step_id >> 20)
 );
 
--- Serves: the parents of a step (their results, explanations).
-CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_step_id);
+-- Serves: the parents of a step (their results, explanations). Holds both columns, so that reading a
+-- part of it is always cheaper than reading all of the primary key.
+CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_step_id, from_step_id);
 
 -- The hot table: one row for each step that is enqueued or waits for its retry, and no other.
 CREATE TABLE tasker_ready_steps (
@@ -156,22 +158,18 @@ CREATE TABLE tasker_ready_steps (
 -- Serves: claims, first come first served within a queue, and the next time to wake up.
 CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, available_at, workflow_step_id);
 
--- One row for each attempt that has ended.
-CREATE TABLE tasker_attempts (
-  workflow_step_id bigint NOT NULL,
-  attempt          int NOT NULL CHECK (attempt > 0),
-  worker_id        bigint NOT NULL,
-  outcome          tasker_attempt_outcome NOT NULL,
-  claimed_at       timestamptz NOT NULL,
-  finished_at      timestamptz NOT NULL,
-  execution_us     bigint CHECK (execution_us >= 0),
-  error            jsonb,
-  PRIMARY KEY (workflow_step_id, attempt),
-  CHECK (finished_at >= claimed_at),
-  CHECK ((error IS NULL) OR outcome <> 'succeeded')
-);
+-- Where the claims of a worker are found: one row for each transaction that claimed, until all its
+-- claims have ended. Whether a listed step is still claimed, the step says.
+CREATE TABLE tasker_claim_batches (
+  worker_id         bigint NOT NULL,
+  claim_batch_id    bigint GENERATED ALWAYS AS IDENTITY,
+  workflow_step_ids bigint[] NOT NULL CHECK (cardinality(workflow_step_ids) > 0),
+  PRIMARY KEY (worker_id, claim_batch_id)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
 
--- Append-only: each change of a step's state with the decision behind it.
+-- Append-only: each change of a step's state with the decision behind it. A change that ends an
+-- attempt says how it ended.
 CREATE TABLE tasker_workflow_step_transitions (
   workflow_step_id            bigint NOT NULL,
   workflow_step_transition_id bigint GENERATED ALWAYS AS IDENTITY,
@@ -180,11 +178,24 @@ CREATE TABLE tasker_workflow_step_transitions (
   event                       tasker_step_event NOT NULL,
   attempt                     int NOT NULL,
   worker_id                   bigint,
-  detail                      jsonb,
   created_at                  timestamptz NOT NULL DEFAULT now(),
+  claimed_at                  timestamptz,
+  execution_us                bigint CHECK (execution_us >= 0),
+  outcome                     tasker_attempt_outcome,
+  detail                      jsonb,
+  error                       jsonb,
   PRIMARY KEY (workflow_step_id, workflow_step_transition_id),
-  CHECK (from_state <> to_state)
+  CHECK (from_state <> to_state),
+  CHECK (outcome IS NULL OR (from_state = 'in_progress' AND worker_id IS NOT NULL AND claimed_at <= created_at)),
+  CHECK (outcome IS NOT NULL OR (claimed_at IS NULL AND execution_us IS NULL AND error IS NULL)),
+  CHECK (error IS NULL OR outcome <> 'succeeded')
 );
+
+-- The attempts that have ended.
+CREATE VIEW tasker_attempts AS
+SELECT workflow_step_id, attempt, worker_id, outcome, claimed_at, created_at AS finished_at, execution_us, error
+FROM tasker_workflow_step_transitions
+WHERE outcome IS NOT NULL;
 
 -- Append-only: each change of a task's state with the decision behind it.
 CREATE TABLE tasker_task_transitions (
@@ -204,7 +215,6 @@ CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS
 BEGIN
   DELETE FROM tasker_ready_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_step_edges WHERE from_step_id >= OLD.task_id << 20 AND from_step_id < (OLD.task_id + 1) << 20;
-  DELETE FROM tasker_attempts WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_step_transitions WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   RETURN OLD;

@@ -1,6 +1,7 @@
 //! What the core sees and what it answers, as plain data: rows in, observation in, changes out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -145,7 +146,7 @@ pub enum FailureKind {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// The handler returned; its results as JSON text.
-    Succeeded(Box<str>),
+    Succeeded(Arc<str>),
     /// The handler failed.
     Failed(Failure),
     /// The worker stopped before the handler began.
@@ -214,9 +215,11 @@ pub struct StepChange {
     /// When a claimable step may be claimed.
     pub available_at: Option<Timestamp>,
     /// The results of a step that completes, as JSON text.
-    pub results: Option<Box<str>>,
+    pub results: Option<Arc<str>>,
     /// Why, as JSON text.
     pub detail: Option<String>,
+    /// How the attempt ended, where the change ends one.
+    pub ended: Option<EndedAttempt>,
 }
 
 /// A task's row before and after; `event` is `None` when only counters change.
@@ -234,9 +237,7 @@ pub struct TaskChange {
 
 /// An attempt that ended, for the record.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AttemptRecord {
-    /// The claim under which it ran.
-    pub claim: Claim,
+pub struct EndedAttempt {
     /// How it ended.
     pub outcome: AttemptOutcome,
     /// How long the handler ran.
@@ -252,8 +253,6 @@ pub struct Decisions {
     pub steps: Vec<StepChange>,
     /// Tasks, at most one change each.
     pub tasks: Vec<TaskChange>,
-    /// Attempts that ended.
-    pub attempts: Vec<AttemptRecord>,
     /// Ends that came from a claim which is not current; they change nothing.
     pub stale: Vec<Claim>,
     /// The time by which it was decided.
@@ -267,6 +266,15 @@ impl Decisions {
             Some(StepEvent::Claimed) => change.after.claim(),
             Some(_) | None => None,
         })
+    }
+}
+
+impl Decisions {
+    /// How many steps got ready because their last parent ended.
+    #[must_use]
+    pub fn successors(&self) -> usize {
+        let pending = |change: &&StepChange| change.before.state == StepState::Pending;
+        self.steps.iter().filter(pending).filter(|change| change.after.open_parents == 0).count()
     }
 }
 

@@ -54,6 +54,11 @@ id!(
     i64
 );
 id!(
+    /// The claims that one transaction of a worker made.
+    ClaimBatchId,
+    i64
+);
+id!(
     /// One version of a template (`tasker_named_tasks.named_task_id`).
     TemplateId,
     i32

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::draft::Draft;
-use crate::decision::{AttemptRecord, Step};
+use crate::decision::{EndedAttempt, Step};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent};
 
 pub(super) fn cancel(
@@ -25,14 +25,8 @@ pub(super) fn cancel(
 }
 
 fn cancel_step(draft: &mut Draft<'_>, step: &Step) -> Result<(), InvalidTransition> {
-    draft.transition(step, StepEvent::Cancelled)?;
-    if let Some(claim) = step.claim().filter(|_| step.state == StepState::InProgress) {
-        draft.record(AttemptRecord {
-            claim,
-            outcome: AttemptOutcome::Cancelled,
-            execution: None,
-            error: None,
-        });
-    }
+    let runs = step.state == StepState::InProgress;
+    let ended = EndedAttempt { outcome: AttemptOutcome::Cancelled, execution: None, error: None };
+    draft.transition(step, StepEvent::Cancelled)?.ended = runs.then_some(ended);
     Ok(())
 }

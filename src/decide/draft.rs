@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use super::retry::Jitter;
 use super::task;
-use crate::decision::{
-    AttemptRecord, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
-};
+use crate::decision::{Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View};
 use crate::ids::{StepId, TaskId};
 use crate::state::{InvalidTransition, StepEvent, StepState};
 
@@ -16,7 +14,6 @@ pub(super) struct Draft<'v> {
     pub(super) jitter: Jitter,
     steps: BTreeMap<StepId, StepChange>,
     tasks: BTreeMap<TaskId, TaskChange>,
-    attempts: Vec<AttemptRecord>,
     stale: Vec<Claim>,
 }
 
@@ -28,7 +25,6 @@ impl<'v> Draft<'v> {
             jitter,
             steps: BTreeMap::new(),
             tasks: BTreeMap::new(),
-            attempts: Vec::new(),
             stale: Vec::new(),
         }
     }
@@ -50,6 +46,7 @@ impl<'v> Draft<'v> {
             available_at: None,
             results: None,
             detail: None,
+            ended: None,
         })
     }
 
@@ -95,10 +92,6 @@ impl<'v> Draft<'v> {
         })
     }
 
-    pub(super) fn record(&mut self, attempt: AttemptRecord) {
-        self.attempts.push(attempt);
-    }
-
     pub(super) fn refuse(&mut self, claim: Claim) {
         self.stale.push(claim);
     }
@@ -111,7 +104,6 @@ impl<'v> Draft<'v> {
         Ok(Decisions {
             steps: self.steps.into_values().filter(|c| c.before != c.after).collect(),
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
-            attempts: self.attempts,
             stale: self.stale,
             now: self.now,
         })

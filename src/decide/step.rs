@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::draft::Draft;
 use super::{readiness, rescue, retry};
-use crate::decision::{AttemptRecord, ClaimEnd, Failure, FailureKind, Outcome, Room, Step};
+use crate::decision::{ClaimEnd, EndedAttempt, Failure, FailureKind, Outcome, Room, Step};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent};
 
 pub(super) fn end_claims(
@@ -30,7 +30,7 @@ pub(super) fn end_claims(
 }
 
 fn end_claim(draft: &mut Draft<'_>, step: &Step, end: ClaimEnd) -> Result<(), InvalidTransition> {
-    let ClaimEnd { claim, outcome, execution } = end;
+    let ClaimEnd { outcome, execution, .. } = end;
     let (outcome, error) = match outcome {
         Outcome::Succeeded(results) => {
             draft.transition(step, StepEvent::Succeeded)?.results = Some(results);
@@ -50,7 +50,7 @@ fn end_claim(draft: &mut Draft<'_>, step: &Step, end: ClaimEnd) -> Result<(), In
             (AttemptOutcome::WorkerDied, None)
         }
     };
-    draft.record(AttemptRecord { claim, outcome, execution, error });
+    draft.change(step).ended = Some(EndedAttempt { outcome, execution, error });
     Ok(())
 }
 

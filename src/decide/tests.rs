@@ -25,7 +25,8 @@ struct World {
     parents: BTreeMap<StepId, Vec<StepId>>,
     now: Timestamp,
     available: BTreeMap<StepId, Timestamp>,
-    attempts: Vec<crate::decision::AttemptRecord>,
+    /// Attempts that ended, and how.
+    attempts: Vec<(Claim, AttemptOutcome)>,
 }
 
 impl World {
@@ -93,7 +94,10 @@ impl World {
         for change in &decisions.tasks {
             self.view.tasks.insert(change.after.id, change.after);
         }
-        self.attempts.extend(decisions.attempts.iter().cloned());
+        let ended =
+            decisions.steps.iter().filter_map(|change| Some((change, change.ended.as_ref()?)));
+        self.attempts
+            .extend(ended.map(|(change, ended)| (change.before.claim().unwrap(), ended.outcome)));
         self.check();
         decisions
     }
@@ -213,7 +217,7 @@ fn the_same_end_twice_in_one_batch_counts_once() {
     let ends = vec![end.clone(), end];
     let decisions = world.see(Observation::ClaimsEnded { ends, room: None });
     assert_eq!(decisions.stale, vec![claim]);
-    assert_eq!(decisions.attempts.len(), 1);
+    assert_eq!(decisions.steps.iter().filter(|change| change.ended.is_some()).count(), 1);
 }
 
 #[test]
@@ -236,7 +240,16 @@ fn failures_follow_their_kind_and_the_policy() {
         let decisions = world.end(claim, Outcome::Failed(failure(kind)));
         assert_eq!((world.step(0).state, decisions.steps[0].event), (state, Some(event)));
         assert_eq!(world.step(0).failures, 1);
-        assert!(decisions.attempts[0].error.as_deref().unwrap().contains("no funds"));
+        assert!(
+            decisions.steps[0]
+                .ended
+                .as_ref()
+                .unwrap()
+                .error
+                .as_deref()
+                .unwrap()
+                .contains("no funds")
+        );
     }
 }
 
@@ -283,7 +296,7 @@ fn a_step_that_kills_its_workers_ends_in_error() {
         assert_eq!(world.step(0).crashes, crash);
     }
     assert_eq!(world.step(0).state, StepState::Error);
-    assert!(world.attempts.iter().all(|a| a.outcome == AttemptOutcome::WorkerDied));
+    assert!(world.attempts.iter().all(|(_, outcome)| *outcome == AttemptOutcome::WorkerDied));
     assert_eq!(world.attempts.len(), 3);
 }
 
@@ -315,7 +328,7 @@ fn an_interrupted_attempt_is_recorded_and_costs_no_failure() {
     world.end(claim, Outcome::Interrupted);
     let step = world.step(0);
     assert_eq!((step.state, step.attempts, step.failures), (StepState::Enqueued, 1, 0));
-    assert_eq!(world.attempts[0].outcome, AttemptOutcome::Interrupted);
+    assert_eq!(world.attempts[0].1, AttemptOutcome::Interrupted);
 }
 
 #[test]
@@ -449,7 +462,7 @@ proptest! {
         turns.push(Turn { pick: 0, ends: 200, batch: 5, room: 0 });
         let mut world = World::new(&parents, RetryPolicy::default());
         play(&mut world, &turns, an_end);
-        let mut seen: Vec<_> = world.attempts.iter().map(|a| (a.claim.step, a.claim.attempt)).collect();
+        let mut seen: Vec<_> = world.attempts.iter().map(|(claim, _)| (claim.step, claim.attempt)).collect();
         let all = seen.len();
         seen.sort_unstable();
         seen.dedup();

@@ -19,7 +19,8 @@ use crate::retry_policy::RetryPolicy;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
-    Audit, Migrated, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx, steps, tasks,
+    Audit, Migrated, OverBatches, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx,
+    steps, tasks,
 };
 use crate::suggest::nearest;
 use crate::template::TaskTemplate;
@@ -313,7 +314,7 @@ impl Client {
         };
         let decisions = decide(&view, observation, now, ending::jitter())
             .map_err(ending::transition_of(&rows))?;
-        ending::write(&mut tx, &decisions, &ByTask::new()).await?;
+        ending::write(&mut tx, decisions, &ByTask::new(), OverBatches::NONE).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.status(task).await
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::templates::{Stored, Templates};
 use crate::decision::Claim;
@@ -29,10 +29,18 @@ pub struct Delivery {
     pub parents: Option<Box<str>>,
 }
 
-/// Reads what handlers need, and keeps the contexts of recent tasks.
+/// Reads what handlers need, and keeps the contexts of recent tasks. The lock is a `std` one: it is
+/// held for look-ups and insertions, never across a wait.
 #[derive(Debug, Default)]
 pub(super) struct Courier {
-    contexts: HashMap<TaskId, (TemplateId, Arc<str>)>,
+    kept: Mutex<Contexts>,
+}
+
+type Context = (TemplateId, Arc<str>);
+
+#[derive(Debug, Default)]
+struct Contexts {
+    by_task: HashMap<TaskId, Context>,
     bytes: usize,
 }
 
@@ -47,21 +55,20 @@ impl Courier {
     /// Reads what the handlers of these claims need. Claims whose template cannot be read are
     /// returned apart, with the reason.
     pub(super) async fn prepare(
-        &mut self,
+        &self,
         store: &Store,
         templates: &Templates,
         claims: &[Claim],
     ) -> Result<(Vec<Prepared>, Vec<(Claim, String)>), Error> {
-        self.read_contexts(store, claims).await?;
+        let contexts = self.contexts(store, claims).await?;
         let mut prepared = Vec::with_capacity(claims.len());
         let mut refused = Vec::new();
         for claim in claims {
-            let Some((template, context)) = self.contexts.get(&claim.step.task()) else {
+            let Some((template, context)) = contexts.get(&claim.step.task()).cloned() else {
                 continue;
             };
-            let context = Arc::clone(context);
-            let delivery = Delivery { claim: *claim, template: *template, context, parents: None };
-            match templates.get(store, *template).await {
+            let delivery = Delivery { claim: *claim, template, context, parents: None };
+            match templates.get(store, template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => refused.push((*claim, error.to_string())),
@@ -71,22 +78,45 @@ impl Courier {
         Ok((prepared, refused))
     }
 
-    async fn read_contexts(&mut self, store: &Store, claims: &[Claim]) -> Result<(), Error> {
-        if self.bytes > MOST_BYTES {
-            self.contexts.clear();
-            self.bytes = 0;
-        }
+    /// The contexts of the claims' tasks: kept ones, and those that are not there read in one query.
+    async fn contexts(
+        &self,
+        store: &Store,
+        claims: &[Claim],
+    ) -> Result<HashMap<TaskId, Context>, Error> {
         let tasks = super::ending::task_ids(claims.iter().map(|claim| claim.step));
-        let unknown: Vec<_> =
-            tasks.into_iter().filter(|task| !self.contexts.contains_key(task)).collect();
+        let mut found = self.lock().find(&tasks);
+        let unknown: Vec<_> = tasks.into_iter().filter(|task| !found.contains_key(task)).collect();
         if unknown.is_empty() {
-            return Ok(());
+            return Ok(found);
         }
-        for row in store.task_contexts(&unknown).await? {
-            self.bytes += BYTES_PER_CONTEXT + row.context.len();
-            self.contexts.insert(row.task, (row.template, row.context.into()));
+        let rows = store.task_contexts(&unknown).await?;
+        let mut kept = self.lock();
+        for row in rows {
+            let context = (row.template, Arc::from(row.context));
+            kept.keep(row.task, &context);
+            found.insert(row.task, context);
         }
-        Ok(())
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contexts> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contexts {
+    fn find(&self, tasks: &[TaskId]) -> HashMap<TaskId, Context> {
+        let found = tasks.iter().filter_map(|task| Some((*task, self.by_task.get(task)?.clone())));
+        found.collect()
+    }
+
+    fn keep(&mut self, task: TaskId, context: &Context) {
+        if self.bytes > MOST_BYTES {
+            *self = Self::default();
+        }
+        self.bytes += BYTES_PER_CONTEXT + context.1.len();
+        self.by_task.insert(task, context.clone());
     }
 }
 

@@ -10,13 +10,21 @@ use super::templates::{Stored, Templates};
 use crate::decide::{Jitter, decide};
 use crate::decision::{ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
 use crate::error::Error;
-use crate::ids::{StepId, TaskId, TemplateId};
+use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepState;
-use crate::store::{ChildRow, StepRow, Store, TaskRow, Tx, notify, steps, tasks};
+use crate::store::{ChildRow, OverBatches, StepRow, Store, TaskRow, Tx, notify, steps, tasks};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
+
+/// A decision that was written.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) decisions: Decisions,
+    /// The batch of the claims that it makes.
+    pub(super) batch: Option<ClaimBatchId>,
+}
 
 /// Decides and writes what follows from `ends`; the caller commits.
 pub(super) async fn end_claims(
@@ -25,7 +33,8 @@ pub(super) async fn end_claims(
     templates: &Templates,
     ends: Vec<ClaimEnd>,
     room: Option<Room>,
-) -> Result<Decisions, Error> {
+    over: OverBatches<'_>,
+) -> Result<Written, Error> {
     let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let by_task = load_templates(store, templates, &rows).await?;
     let ended: Vec<_> = ends.iter().map(|end| end.claim.step).collect();
@@ -36,27 +45,27 @@ pub(super) async fn end_claims(
         .collect();
     let steps = steps::read_ended(tx, &ended, &succeeded).await?;
     let Some(now) = steps.first().map(|row| row.step.now) else {
-        return Ok(all_stale(ends));
+        return Ok(Written { decisions: all_stale(ends), batch: None });
     };
     let view = view(&rows, &steps, &by_task);
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
-    write(tx, &decisions, &by_task).await?;
-    Ok(decisions)
+    write(tx, decisions, &by_task, over).await
 }
 
 /// Writes a decision and calls workers for the steps that became ready by it.
 pub(super) async fn write(
     tx: &mut Tx,
-    decisions: &Decisions,
+    decisions: Decisions,
     by_task: &ByTask,
-) -> Result<(), Error> {
+    over: OverBatches<'_>,
+) -> Result<Written, Error> {
     let queue_of = |step: StepId| queue_of(step, by_task);
-    steps::apply(tx, decisions, &queue_of).await?;
+    let batch = steps::apply(tx, &decisions, &queue_of, over).await?;
     let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
     let queues: BTreeSet<_> = enqueued.map(|change| queue_of(change.after.id)).collect();
     notify::call(tx, &queues.into_iter().collect::<Vec<_>>()).await?;
-    Ok(())
+    Ok(Written { decisions, batch })
 }
 
 /// A seed that differs from decision to decision and from process to process.

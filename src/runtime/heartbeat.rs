@@ -63,7 +63,7 @@ impl Heart {
         if !beat.alive {
             shared.was_buried(worker);
         }
-        if usize::try_from(beat.claims).is_ok_and(|claims| claims != shared.ledger.known()) {
+        if usize::try_from(beat.claim_batches).is_ok_and(|known| known != shared.ledger.batches()) {
             shared.compare_claims();
         }
         if let Some(at) = beat.next_available_at {

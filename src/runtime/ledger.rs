@@ -1,11 +1,12 @@
-//! The claims that this process holds, and which of them a handler has begun.
+//! The claims that this process holds, which of them a handler has begun, and the batches that list
+//! them in the database.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::decision::Claim;
-use crate::ids::StepId;
+use crate::ids::{ClaimBatchId, StepId};
 
 /// Claims by step. The lock is a `std` one: it is held for a few look-ups, never across a wait.
 #[derive(Debug, Default)]
@@ -16,13 +17,22 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<StepId, Held>,
+    /// Held claims whose end is not known.
+    open: usize,
     /// Attempts that the database has ended but whose handler still keeps a thread.
     hung: HashSet<(StepId, u32)>,
+    /// When the handlers that may run for a limited time have run for too long.
+    deadlines: BTreeSet<(Instant, StepId)>,
+    /// Claims of each batch whose end is not in the database.
+    batches: HashMap<ClaimBatchId, usize>,
+    /// Batches without such claims, which the database still lists.
+    over: Vec<ClaimBatchId>,
 }
 
 #[derive(Debug)]
 struct Held {
     claim: Claim,
+    batch: ClaimBatchId,
     timeout: Option<Duration>,
     begun: Option<Instant>,
     /// Its end is known, and on its way into the database.
@@ -31,7 +41,7 @@ struct Held {
 
 impl Held {
     fn deadline(&self) -> Option<Instant> {
-        self.begun?.checked_add(self.timeout?).filter(|_| !self.ended)
+        self.begun?.checked_add(self.timeout?)
     }
 }
 
@@ -43,14 +53,54 @@ pub(crate) struct GivenUp {
     pub(crate) begun: bool,
 }
 
+impl State {
+    /// Marks the claim on a step as ended, unless it was.
+    fn end(&mut self, step: StepId) -> Option<Claim> {
+        let held = self.held.get_mut(&step).filter(|held| !held.ended)?;
+        held.ended = true;
+        let (claim, deadline) = (held.claim, held.deadline());
+        self.open -= 1;
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, step));
+        }
+        Some(claim)
+    }
+
+    fn leave_batch(&mut self, batch: ClaimBatchId) {
+        if let Some(left) = self.batches.get_mut(&batch) {
+            *left -= 1;
+            if *left == 0 {
+                self.batches.remove(&batch);
+                self.over.push(batch);
+            }
+        }
+    }
+}
+
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a claim whose handler may run for `timeout`.
-    pub(crate) fn enter(&self, claim: Claim, timeout: Option<Duration>) {
-        self.lock().held.insert(claim.step, Held { claim, timeout, begun: None, ended: false });
+    /// Enters the claims of a batch that was committed.
+    pub(crate) fn enter(&self, batch: ClaimBatchId, claims: &[Claim]) {
+        let mut state = self.lock();
+        for claim in claims {
+            let held = Held { claim: *claim, batch, timeout: None, begun: None, ended: false };
+            state.held.insert(claim.step, held);
+        }
+        state.open += claims.len();
+        *state.batches.entry(batch).or_default() += claims.len();
+    }
+
+    /// The handlers of these steps, which have not begun, may run for as long.
+    pub(crate) fn limit(&self, timeouts: &[(StepId, Duration)]) {
+        let mut state = self.lock();
+        for (step, timeout) in timeouts {
+            if let Some(held) = state.held.get_mut(step) {
+                held.timeout = Some(*timeout);
+            }
+        }
     }
 
     /// A handler thread has taken the claims. Says whether one of them may run for a limited time.
@@ -58,9 +108,11 @@ impl Ledger {
         let mut state = self.lock();
         let mut limited = false;
         for claim in claims {
-            if let Some(held) = state.held.get_mut(&claim.step) {
-                held.begun = Some(now);
-                limited |= held.timeout.is_some();
+            let Some(held) = state.held.get_mut(&claim.step) else { continue };
+            held.begun = Some(now);
+            if let Some(deadline) = held.deadline().filter(|_| !held.ended) {
+                state.deadlines.insert((deadline, claim.step));
+                limited = true;
             }
         }
         limited
@@ -69,21 +121,43 @@ impl Ledger {
     /// A handler reports the end of an attempt; `None` when its claim is not held, or ended before.
     pub(crate) fn end(&self, step: StepId, attempt: u32) -> Option<Claim> {
         let mut state = self.lock();
-        state.hung.remove(&(step, attempt));
-        let held = state.held.get_mut(&step)?;
-        if held.ended || held.claim.attempt != attempt {
-            return None;
+        if !state.hung.is_empty() {
+            state.hung.remove(&(step, attempt));
         }
-        held.ended = true;
-        Some(held.claim)
+        state.held.get(&step).filter(|held| held.claim.attempt == attempt)?;
+        state.end(step)
     }
 
     /// The ends of these claims are in the database.
     pub(crate) fn strike(&self, claims: impl Iterator<Item = Claim>) {
         let mut state = self.lock();
         for claim in claims {
-            if state.held.get(&claim.step).is_some_and(|held| held.claim == claim) {
-                state.held.remove(&claim.step);
+            if state.held.get(&claim.step).is_none_or(|held| held.claim != claim) {
+                continue;
+            }
+            state.end(claim.step);
+            if let Some(held) = state.held.remove(&claim.step) {
+                state.leave_batch(held.batch);
+            }
+        }
+    }
+
+    /// Batches that the database need not list any more.
+    pub(crate) fn over(&self) -> Vec<ClaimBatchId> {
+        self.lock().over.clone()
+    }
+
+    /// The database lists these batches no more.
+    pub(crate) fn forget(&self, batches: &[ClaimBatchId]) {
+        self.lock().over.retain(|batch| !batches.contains(batch));
+    }
+
+    /// Takes note of batches that the database lists: those without a claim that is held are over.
+    pub(crate) fn compare(&self, listed: impl Iterator<Item = ClaimBatchId>) {
+        let mut state = self.lock();
+        for batch in listed {
+            if !state.batches.contains_key(&batch) && !state.over.contains(&batch) {
+                state.over.push(batch);
             }
         }
     }
@@ -93,19 +167,20 @@ impl Ledger {
     pub(crate) fn overdue(&self, now: Instant) -> Vec<(Claim, Duration)> {
         let mut state = self.lock();
         let mut over = Vec::new();
-        for held in state.held.values_mut() {
-            if held.deadline().is_some_and(|deadline| deadline <= now) {
-                held.ended = true;
-                over.push((held.claim, held.timeout.unwrap_or_default()));
+        while let Some((_, step)) = state.deadlines.first().copied().filter(|(at, _)| *at <= now) {
+            state.deadlines.pop_first();
+            let timeout = state.held.get(&step).and_then(|held| held.timeout).unwrap_or_default();
+            if let Some(claim) = state.end(step) {
+                state.hung.insert((step, claim.attempt));
+                over.push((claim, timeout));
             }
         }
-        state.hung.extend(over.iter().map(|(claim, _)| (claim.step, claim.attempt)));
         over
     }
 
     /// When the next handler will have run for too long.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.lock().held.values().filter_map(Held::deadline).min()
+        self.lock().deadlines.first().map(|(at, _)| *at)
     }
 
     /// Ends every claim. Threads whose handlers have begun stay counted until they report.
@@ -120,13 +195,18 @@ impl Ledger {
             .collect();
         let begun = given_up.iter().filter(|one| one.begun);
         state.hung.extend(begun.map(|one| (one.claim.step, one.claim.attempt)));
+        state.deadlines.clear();
+        state.open = 0;
         given_up
     }
 
     /// Forgets every claim: others have them.
     pub(crate) fn lose(&self) {
         self.give_up();
-        self.lock().held.clear();
+        let mut state = self.lock();
+        state.held.clear();
+        state.batches.clear();
+        state.over.clear();
     }
 
     /// Whether the database gives this claim to us and we know of it.
@@ -137,7 +217,7 @@ impl Ledger {
     /// Open claims and threads that are kept: what takes up room.
     pub(crate) fn load(&self) -> usize {
         let state = self.lock();
-        state.held.values().filter(|held| !held.ended).count() + state.hung.len()
+        state.open + state.hung.len()
     }
 
     /// Claims whose end is not in the database.
@@ -147,7 +227,13 @@ impl Ledger {
 
     /// Open claims.
     pub(crate) fn open(&self) -> usize {
-        self.lock().held.values().filter(|held| !held.ended).count()
+        self.lock().open
+    }
+
+    /// Batches that the database lists.
+    pub(crate) fn batches(&self) -> usize {
+        let state = self.lock();
+        state.batches.len() + state.over.len()
     }
 }
 
@@ -156,6 +242,8 @@ mod tests {
     use super::*;
     use crate::ids::{TaskId, WorkerId};
 
+    const BATCH: ClaimBatchId = ClaimBatchId(1);
+
     fn claim(attempt: u32) -> Claim {
         Claim { step: TaskId(1).step(0), attempt, worker: WorkerId(1) }
     }
@@ -163,7 +251,7 @@ mod tests {
     #[test]
     fn an_end_is_accepted_once_and_for_the_current_attempt_only() {
         let ledger = Ledger::default();
-        ledger.enter(claim(2), None);
+        ledger.enter(BATCH, &[claim(2)]);
         assert_eq!(ledger.end(claim(1).step, 1), None);
         assert_eq!(ledger.end(claim(2).step, 2), Some(claim(2)));
         assert_eq!(ledger.end(claim(2).step, 2), None);
@@ -172,7 +260,7 @@ mod tests {
     #[test]
     fn a_claim_is_known_until_its_end_is_written() {
         let ledger = Ledger::default();
-        ledger.enter(claim(1), None);
+        ledger.enter(BATCH, &[claim(1)]);
         ledger.end(claim(1).step, 1);
         assert!(ledger.knows(claim(1)));
         assert_eq!((ledger.open(), ledger.load()), (0, 0));
@@ -183,7 +271,7 @@ mod tests {
     #[test]
     fn striking_an_old_claim_leaves_the_current_one() {
         let ledger = Ledger::default();
-        ledger.enter(claim(2), None);
+        ledger.enter(BATCH, &[claim(2)]);
         ledger.strike([claim(1)].into_iter());
         assert!(ledger.knows(claim(2)));
     }
@@ -192,7 +280,8 @@ mod tests {
     fn a_handler_is_overdue_from_its_begin_and_keeps_its_thread_until_it_reports() {
         let ledger = Ledger::default();
         let now = Instant::now();
-        ledger.enter(claim(1), Some(Duration::from_secs(5)));
+        ledger.enter(BATCH, &[claim(1)]);
+        ledger.limit(&[(claim(1).step, Duration::from_secs(5))]);
         assert_eq!(ledger.next_deadline(), None);
         assert!(ledger.begin([claim(1)].into_iter(), now));
         assert_eq!(ledger.next_deadline(), Some(now + Duration::from_secs(5)));
@@ -208,10 +297,31 @@ mod tests {
     fn giving_everything_up_tells_what_had_begun() {
         let ledger = Ledger::default();
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
-        ledger.enter(claim(1), None);
-        ledger.enter(other, None);
+        ledger.enter(BATCH, &[claim(1), other]);
         assert!(!ledger.begin([other].into_iter(), Instant::now()));
         let begun: Vec<_> = ledger.give_up().iter().filter(|g| g.begun).map(|g| g.claim).collect();
         assert_eq!((begun, ledger.open(), ledger.load()), (vec![other], 0, 1));
+    }
+
+    #[test]
+    fn a_batch_is_over_with_the_last_of_its_claims() {
+        let ledger = Ledger::default();
+        let other = Claim { step: TaskId(1).step(1), ..claim(1) };
+        ledger.enter(BATCH, &[claim(1), other]);
+        ledger.strike([claim(1)].into_iter());
+        assert_eq!((ledger.over(), ledger.batches()), (vec![], 1));
+        ledger.strike([other].into_iter());
+        assert_eq!((ledger.over(), ledger.batches()), (vec![BATCH], 1));
+        ledger.forget(&[BATCH]);
+        assert_eq!((ledger.over(), ledger.batches()), (vec![], 0));
+    }
+
+    #[test]
+    fn a_listed_batch_without_a_claim_that_is_held_is_over() {
+        let ledger = Ledger::default();
+        ledger.enter(BATCH, &[claim(1)]);
+        ledger.compare([BATCH, ClaimBatchId(2)].into_iter());
+        ledger.compare([ClaimBatchId(2)].into_iter());
+        assert_eq!(ledger.over(), [ClaimBatchId(2)]);
     }
 }

@@ -1,38 +1,31 @@
-//! The one loop of a worker that writes: ends of claims first, then new claims, in turn. Being one
-//! loop, it always knows which claims of its own are in the database.
+//! The one loop of a worker that starts rounds with the database: ends of claims go to one of two
+//! lanes by their task, so that two rounds in flight never wait for the same task, and claims are made
+//! while threads have room. Nothing else starts a round, so that the loop can let all of them land
+//! before it compares what it knows with the database.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tracing::{debug, error, instrument, warn};
+use tokio::task::{JoinError, JoinSet};
+use tracing::{debug, error, warn};
 
-use super::delivery::{Courier, Prepared};
-use super::ending::{self, end_claims};
+use super::lane::Lane;
 use super::ledger::GivenUp;
 use super::pace::Pace;
+use super::round::{self, Landed};
 use super::worker::{Phase, Shared};
-use crate::decide::decide;
-use crate::decision::{
-    Claim, ClaimEnd, Decisions, Failure, FailureKind, Observation, Outcome, Room, View,
-};
+use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
-use crate::retry_policy::RetryPolicy;
-use crate::store::{Picked, StoreError, claims, tasks};
 
-/// Ends written in one transaction at most: beyond some hundred rows a statement gets no cheaper a
-/// row, and everybody waits longer for it.
-const MOST_ENDS: usize = 500;
+/// Rounds in flight at most. Of a worker's connections the heartbeat must always find one free.
+const ROUNDS: usize = 2;
 
-/// Pause after a failed transaction, doubled up to [`LONGEST_PAUSE`].
+/// Pause after a failed round, doubled up to [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// The longest pause after failed transactions: a database that comes back is noticed within it.
+/// The longest pause after failed rounds: a database that comes back is noticed within it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
-/// Pause before steps are looked at again whose tasks other workers were just changing.
-const BUSY_TASKS: Duration = Duration::from_millis(2);
 
 /// How long a stopping worker tries to write what it has while the database does not answer.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -42,23 +35,35 @@ pub(super) struct Orchestrator {
     shared: Arc<Shared>,
     reported: mpsc::UnboundedReceiver<ClaimEnd>,
     /// Ends that are not in the database yet.
-    ends: Vec<ClaimEnd>,
-    /// Claims of this worker that are not on their way to a thread yet.
+    lanes: [Lane; ROUNDS],
+    rounds: JoinSet<(Round, Landed)>,
+    /// Steps that the rounds in flight may claim.
+    granted: usize,
+    /// A round in flight claims.
+    claiming: bool,
+    /// Claims of this worker whose delivery failed.
     undelivered: Vec<Claim>,
-    courier: Courier,
     pace: Pace,
     /// There may be steps to claim.
     hungry: bool,
     /// A commit failed, and perhaps took place: which claims are ours must be read.
     unsure: bool,
-    /// Ends at the head of the list that are written one by one.
-    singly: usize,
-    /// How often the first of them was refused.
-    refusals: u32,
+    /// Others have taken this worker's claims.
+    buried: bool,
     /// This worker has an id that the database counts as alive, as far as it knows.
     registered: bool,
     pause: Duration,
+    /// No round is started before.
+    rest_until: Option<Instant>,
     drained: bool,
+}
+
+/// What a round in flight was started for.
+#[derive(Debug)]
+enum Round {
+    End { lane: usize, ends: Vec<ClaimEnd>, granted: usize },
+    Claim { granted: usize },
+    Deliver,
 }
 
 impl Orchestrator {
@@ -66,16 +71,18 @@ impl Orchestrator {
         Self {
             shared,
             reported,
-            ends: Vec::new(),
+            lanes: [Lane::default(), Lane::default()],
+            rounds: JoinSet::new(),
+            granted: 0,
+            claiming: false,
             undelivered: Vec::new(),
-            courier: Courier::default(),
             pace: Pace::new(Instant::now()),
             hungry: true,
             unsure: false,
-            singly: 0,
-            refusals: 0,
+            buried: false,
             registered: true,
             pause: Duration::ZERO,
+            rest_until: None,
             drained: false,
         }
     }
@@ -84,53 +91,99 @@ impl Orchestrator {
     pub(super) async fn run(mut self) -> bool {
         loop {
             self.look_around().await;
-            if let Some(in_order) = self.stopped().await {
-                return in_order;
+            if self.rounds.is_empty() {
+                if let Some(in_order) = self.stopped().await {
+                    return in_order;
+                }
+                self.settle().await;
             }
-            if let Err(error) = self.work().await {
-                self.failed(&error).await;
-            } else {
-                self.pause = Duration::ZERO;
+            if !self.rests() {
+                self.rest_until = None;
+                self.start_rounds();
             }
-        }
-    }
-
-    /// One piece of work, or a wait for some.
-    async fn work(&mut self) -> Result<(), Error> {
-        if self.unsure {
-            self.read_own_claims().await?;
-        }
-        if !self.ends.is_empty() {
-            self.write_ends().await?;
-        } else if !self.may_claim() && self.undelivered.is_empty() {
             self.wait().await;
-            return Ok(());
         }
-        self.deliver().await?;
-        if self.may_claim() {
-            self.claim().await?;
-            self.deliver().await?;
-        }
-        Ok(())
     }
 
     /// Takes in what others left: reports, hints, late handlers, a burial, a wish to stop.
     async fn look_around(&mut self) {
-        while self.ends.len() < MOST_ENDS {
-            match self.reported.try_recv() {
-                Ok(end) => self.ends.push(end),
-                Err(_) => break,
-            }
+        while let Ok(end) = self.reported.try_recv() {
+            self.push(end);
         }
         self.hungry |= self.shared.take_work();
         self.unsure |= self.shared.take_comparison();
+        self.buried |= self.shared.take_burial();
         self.give_up_late();
-        if self.shared.take_burial() {
-            self.begin_anew().await;
-        }
         if self.shared.stops() {
             self.drain().await;
         }
+    }
+
+    /// With no round in flight: makes what the worker knows true again.
+    async fn settle(&mut self) {
+        if self.rests() {
+            return;
+        }
+        if self.buried {
+            self.begin_anew().await;
+        } else if self.unsure
+            && let Err(error) = self.read_own_claims().await
+        {
+            self.failed(&error);
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.rest_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn start_rounds(&mut self) {
+        if self.buried || self.unsure {
+            return;
+        }
+        if !self.undelivered.is_empty() && self.rounds.is_empty() {
+            return self.start_delivery();
+        }
+        while self.rounds.len() < ROUNDS && (self.start_claim() || self.start_end()) {}
+    }
+
+    fn start_end(&mut self) -> bool {
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_due());
+        let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.len()) else {
+            return false;
+        };
+        let ends = self.lanes[number].take_off();
+        let others: usize = self.lanes.iter().map(Lane::len).sum();
+        let granted = if self.takes_claims() { self.room_beside(others) } else { 0 };
+        self.granted += granted;
+        let room = self.takes_claims().then_some(granted);
+        let shared = Arc::clone(&self.shared);
+        self.rounds.spawn(async move {
+            let landed = round::end(&shared, &ends, room).await;
+            (Round::End { lane: number, ends, granted }, landed)
+        });
+        true
+    }
+
+    fn start_claim(&mut self) -> bool {
+        if self.claiming || !self.may_claim() {
+            return false;
+        }
+        (self.claiming, self.hungry) = (true, false);
+        let granted = self.room_for_claims();
+        self.granted += granted;
+        let shared = Arc::clone(&self.shared);
+        self.rounds.spawn(async move {
+            let landed = round::claim(&shared, granted).await;
+            (Round::Claim { granted }, landed)
+        });
+        true
+    }
+
+    fn start_delivery(&mut self) {
+        let claims = std::mem::take(&mut self.undelivered);
+        let shared = Arc::clone(&self.shared);
+        self.rounds.spawn(async move { (Round::Deliver, round::deliver(&shared, claims).await) });
     }
 
     async fn wait(&mut self) {
@@ -138,13 +191,49 @@ impl Orchestrator {
             self.shared.work_at(),
             self.shared.ledger.next_deadline(),
             self.shared.stop_by().filter(|_| self.drained),
+            self.shared.stop_by().filter(|_| self.drained).map(|by| by + LAST_WORDS),
+            self.rest_until,
         ];
-        let until = deadlines.into_iter().flatten().min();
+        let now = Instant::now();
+        let until = deadlines.into_iter().flatten().filter(|at| *at > now).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         tokio::select! {
-            Some(end) = self.reported.recv() => self.ends.push(end),
+            Some(landed) = self.rounds.join_next() => self.land(landed),
+            Some(end) = self.reported.recv() => self.push(end),
             () = self.shared.woken() => {}
             () = tokio::time::sleep_until(until.into()) => {}
+        }
+    }
+
+    fn land(&mut self, landed: Result<(Round, Landed), JoinError>) {
+        let (round, landed) = match landed {
+            Ok(landed) => landed,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return,
+        };
+        match round {
+            Round::End { lane, ends, granted } => {
+                self.granted -= granted;
+                if landed.written {
+                    self.pace.saw(ends.len(), landed.successors, Instant::now());
+                }
+                self.lanes[lane].land(ends, &landed);
+            }
+            Round::Claim { granted } => {
+                self.granted -= granted;
+                self.claiming = false;
+            }
+            Round::Deliver => {}
+        }
+        self.hungry |= landed.hungry;
+        self.unsure |= landed.unsure;
+        self.undelivered.extend(landed.undelivered);
+        for (claim, why) in landed.refused {
+            self.end(claim, Outcome::Failed(failure(FailureKind::Blocked, "Database", why)));
+        }
+        match landed.error {
+            Some(error) => self.failed(&error),
+            None => self.pause = Duration::ZERO,
         }
     }
 
@@ -154,89 +243,24 @@ impl Orchestrator {
 
     fn room(&self) -> usize {
         let threads = self.shared.options.concurrency as usize;
-        let load = self.shared.ledger.load() + self.undelivered.len();
-        (threads + self.pace.ahead()).saturating_sub(load)
+        (threads + self.pace.ahead()).saturating_sub(self.shared.ledger.load() + self.granted)
+    }
+
+    /// What is left after the successors of `ends`.
+    fn room_beside(&self, ends: usize) -> usize {
+        self.room().saturating_sub(self.pace.successors(ends))
+    }
+
+    fn room_for_claims(&self) -> usize {
+        self.room_beside(self.lanes.iter().map(Lane::len).sum())
     }
 
     /// Small claims cost a transaction each: while threads have enough, wait for a worthwhile one.
     fn may_claim(&self) -> bool {
         let threads = self.shared.options.concurrency as usize;
-        let room = self.room();
+        let room = self.room_for_claims();
         let worthwhile = self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead();
         self.hungry && self.takes_claims() && room > 0 && worthwhile
-    }
-
-    /// Writes the next ends. They leave the list only when they are written.
-    #[instrument(skip_all, fields(ends = self.ends.len(), worker_id = self.shared.worker().0))]
-    async fn write_ends(&mut self) -> Result<(), Error> {
-        let most = if self.singly > 0 { 1 } else { MOST_ENDS };
-        let batch: Vec<_> = self.ends.drain(..self.ends.len().min(most)).collect();
-        let written = self.write_batch(&batch).await;
-        match &written {
-            Ok(()) => {
-                self.singly = self.singly.saturating_sub(1);
-                self.refusals = 0;
-            }
-            Err(error) => {
-                let size = batch.len();
-                self.ends.splice(..0, batch);
-                self.refused(error, size);
-            }
-        }
-        written
-    }
-
-    /// A batch that cannot be written is written end by end, and an end that cannot be written because
-    /// of what it holds fails its step.
-    fn refused(&mut self, error: &Error, size: usize) {
-        if error.is_retryable() {
-            return;
-        }
-        if size > 1 {
-            self.singly = size;
-            return;
-        }
-        self.refusals += 1;
-        if self.refusals > 1 && error.is_about_data() {
-            let message = format!("the end of the attempt could not be written: {error}");
-            self.ends[0].outcome =
-                Outcome::Failed(failure(FailureKind::Permanent, "Database", message));
-            self.refusals = 0;
-        }
-    }
-
-    async fn write_batch(&mut self, batch: &[ClaimEnd]) -> Result<(), Error> {
-        let room = Room { worker: self.shared.worker(), steps: self.room() };
-        let room = Some(room).filter(|_| self.takes_claims());
-        let shared = Arc::clone(&self.shared);
-        let mut tx = shared.store.begin().await?;
-        let decisions =
-            end_claims(&mut tx, &shared.store, &shared.templates, batch.to_vec(), room).await?;
-        self.commit(tx).await?;
-        self.ended(batch, &decisions);
-        self.take(&decisions);
-        Ok(())
-    }
-
-    fn ended(&mut self, batch: &[ClaimEnd], decisions: &Decisions) {
-        self.shared.ledger.strike(batch.iter().map(|end| end.claim));
-        let counts = &self.shared.counts;
-        let stale = decisions.stale.len() as u64;
-        counts.stale.fetch_add(stale, Ordering::Relaxed);
-        for end in batch.iter().filter(|end| !decisions.stale.contains(&end.claim)) {
-            match end.outcome {
-                Outcome::Succeeded(_) | Outcome::Failed(_) => &counts.ended,
-                Outcome::GivenBack => &counts.given_back,
-                Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
-            }
-            .fetch_add(1, Ordering::Relaxed);
-        }
-        let written = batch.iter().filter(|end| end.execution.is_some()).count();
-        counts.unwritten.fetch_sub(written as u64, Ordering::Relaxed);
-        for claim in &decisions.stale {
-            warn!(step_id = claim.step.0, attempt = claim.attempt, "a late end was refused");
-        }
-        self.pace.saw(batch.len(), Instant::now());
     }
 
     /// Ends the attempts whose handlers take too long.
@@ -250,94 +274,31 @@ impl Orchestrator {
     }
 
     fn end(&mut self, claim: Claim, outcome: Outcome) {
-        self.ends.push(ClaimEnd { claim, outcome, execution: None });
+        self.push(ClaimEnd { claim, outcome, execution: None });
     }
 
-    #[instrument(skip_all, fields(worker_id = self.shared.worker().0))]
-    async fn claim(&mut self) -> Result<(), Error> {
-        let queues = self.shared.queues();
-        let room = self.room();
-        let shared = Arc::clone(&self.shared);
-        let mut tx = shared.store.begin().await?;
-        let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let mut picked = claims::pick(&mut tx, &queues, limit).await?;
-        self.hungry = picked.len() >= room;
-        picked.truncate(room);
-        if picked.is_empty() {
-            return Ok(());
-        }
-        let (view, now) = lock_changed_tasks(&mut tx, &picked).await?;
-        let busy = view.steps.len() < picked.len();
-        self.hungry &= !view.steps.is_empty();
-        let steps = view.steps.keys().copied().collect();
-        let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
-        let decisions = decide(&view, observation, now, ending::jitter())
-            .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
-        ending::write(&mut tx, &decisions, &ending::ByTask::new()).await?;
-        self.commit(tx).await?;
-        if busy {
-            shared.there_will_be_work(Instant::now() + BUSY_TASKS);
-        }
-        self.take(&decisions);
-        Ok(())
+    fn push(&mut self, end: ClaimEnd) {
+        let lane = usize::from(end.claim.step.task().0 % 2 != 0);
+        self.lanes[lane].push(end);
     }
 
-    /// Takes over the claims and due times of a decision that was committed.
-    fn take(&mut self, decisions: &Decisions) {
-        let claimed = self.undelivered.len();
-        self.undelivered.extend(decisions.claims());
-        let claimed = self.undelivered.len() - claimed;
-        self.shared.counts.claimed.fetch_add(claimed as u64, Ordering::Relaxed);
-        self.mind_retries(decisions);
-    }
-
-    fn mind_retries(&self, decisions: &Decisions) {
-        for at in decisions.steps.iter().filter_map(|change| change.available_at) {
-            let wait = (at - decisions.now).to_std().unwrap_or(Duration::ZERO);
-            self.shared.there_will_be_work(Instant::now() + wait);
-        }
-    }
-
-    /// Hands the claims that were made to the threads.
-    async fn deliver(&mut self) -> Result<(), Error> {
-        if self.undelivered.is_empty() {
-            return Ok(());
-        }
-        let shared = Arc::clone(&self.shared);
-        let (prepared, refused) =
-            self.courier.prepare(&shared.store, &shared.templates, &self.undelivered).await?;
-        self.undelivered.clear();
-        for Prepared { delivery, template } in &prepared {
-            let timeout = template.step(delivery.claim.step).and_then(|step| step.timeout);
-            shared.ledger.enter(delivery.claim, timeout);
-        }
-        shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());
-        for (claim, why) in refused {
-            self.end(claim, Outcome::Failed(failure(FailureKind::Blocked, "Database", why)));
-        }
-        Ok(())
-    }
-
-    /// After a commit of unknown outcome: claims that the database gives to this worker and that are
-    /// not known here were made by it. What is known stays known until its end is written.
+    /// Claims that the database gives to this worker and that are not known here were made by it. What
+    /// is known stays known until its end is written.
     async fn read_own_claims(&mut self) -> Result<(), Error> {
-        let held = self.shared.store.claims_of(self.shared.worker()).await?;
-        let unknown =
-            |claim: &Claim| !self.shared.ledger.knows(*claim) && !self.undelivered.contains(claim);
-        let found: Vec<_> = held.into_iter().filter(unknown).collect();
-        self.undelivered.extend(found);
+        let listed = self.shared.store.claims_of(self.shared.worker()).await?;
+        let ledger = &self.shared.ledger;
+        for one in &listed {
+            if let Some(claim) = one.claim.filter(|claim| !ledger.knows(*claim)) {
+                ledger.enter(one.batch, &[claim]);
+                self.undelivered.push(claim);
+            }
+        }
+        ledger.compare(listed.iter().map(|one| one.batch));
         self.unsure = false;
         Ok(())
     }
 
-    async fn commit(&mut self, tx: crate::store::Tx) -> Result<(), Error> {
-        tx.commit().await.map_err(|error| {
-            self.unsure = true;
-            Error::from(StoreError::from(error))
-        })
-    }
-
-    async fn failed(&mut self, error: &Error) {
+    fn failed(&mut self, error: &Error) {
         if error.is_retryable() {
             debug!(%error, "a transaction failed and is tried again");
         } else {
@@ -345,7 +306,7 @@ impl Orchestrator {
         }
         self.hungry = true;
         self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        tokio::time::sleep(self.pause).await;
+        self.rest_until = Some(Instant::now() + self.pause);
     }
 
     /// Others took this worker's claims while it did not beat. It goes on under another id; handlers
@@ -355,28 +316,23 @@ impl Orchestrator {
         self.shared.inbox.drain();
         self.shared.ledger.lose();
         self.undelivered.clear();
-        let buried = self.shared.worker();
-        self.registered = match self.shared.register().await {
-            Ok(_) => true,
+        match self.shared.register().await {
+            Ok(_) => (self.registered, self.buried) = (true, false),
             Err(error) => {
-                self.shared.was_buried(buried);
-                self.failed(&error).await;
-                false
+                self.registered = false;
+                self.failed(&error);
             }
-        };
+        }
         self.hungry = true;
     }
 
     /// Gives back what no thread has taken; the inbox hands out nothing any more.
     async fn drain(&mut self) {
         for delivery in self.shared.inbox.drain() {
-            if let Some(claim) = self.shared.ledger.end(delivery.claim.step, delivery.claim.attempt)
-            {
-                self.end(claim, Outcome::GivenBack);
-            }
+            self.give_back(delivery.claim);
         }
         for claim in std::mem::take(&mut self.undelivered) {
-            self.end(claim, Outcome::GivenBack);
+            self.give_back(claim);
         }
         if !std::mem::replace(&mut self.drained, true)
             && let Err(error) = self.shared.store.drain_worker(self.shared.worker()).await
@@ -385,11 +341,22 @@ impl Orchestrator {
         }
     }
 
+    fn give_back(&mut self, claim: Claim) {
+        if let Some(claim) = self.shared.ledger.end(claim.step, claim.attempt) {
+            self.end(claim, Outcome::GivenBack);
+        }
+    }
+
     /// Whether the database gives no claim to this worker; those that it does are given back.
     async fn holds_nothing(&mut self) -> bool {
-        let Ok(held) = self.shared.store.claims_of(self.shared.worker()).await else {
-            return false;
+        let listed = match self.shared.store.claims_of(self.shared.worker()).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.failed(&Error::from(error));
+                return false;
+            }
         };
+        let held: Vec<_> = listed.into_iter().filter_map(|one| one.claim).collect();
         for claim in &held {
             self.end(*claim, Outcome::GivenBack);
         }
@@ -408,12 +375,12 @@ impl Orchestrator {
                 self.end(claim, if begun { Outcome::Interrupted } else { Outcome::GivenBack });
             }
         }
-        let done = self.ends.is_empty()
+        let done = self.lanes.iter().all(Lane::is_empty)
             && self.shared.ledger.known() == 0
             && self.undelivered.is_empty()
             && self.reported.is_empty()
             && !self.unsure;
-        if done && self.holds_nothing().await {
+        if done && !self.rests() && self.holds_nothing().await {
             return Some(self.shared.store.stop_worker(self.shared.worker()).await.is_ok());
         }
         late(LAST_WORDS).then_some(false)
@@ -421,24 +388,6 @@ impl Orchestrator {
 }
 
 /// A failure that the engine reports on a handler's behalf, under the class of the Ruby error.
-fn failure(kind: FailureKind, class: &str, message: String) -> Failure {
+pub(super) fn failure(kind: FailureKind, class: &str, message: String) -> Failure {
     Failure::new(kind, format!("TaskerCore::{class}Error"), message)
-}
-
-/// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.
-async fn lock_changed_tasks(
-    tx: &mut crate::store::Tx,
-    picked: &[Picked],
-) -> Result<(View, crate::decision::Timestamp), Error> {
-    let changed = picked.iter().filter(|p| p.changes_task()).map(|p| p.step.id);
-    let changed = ending::task_ids(changed);
-    let rows = if changed.is_empty() { Vec::new() } else { tasks::lock_free(tx, &changed).await? };
-    let mut view = View::default();
-    view.tasks.extend(rows.iter().map(|row| (row.task.id, row.task)));
-    for one in picked {
-        if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
-            view.steps.insert(one.step.id, ending::step(&one.step, RetryPolicy::default()));
-        }
-    }
-    Ok((view, picked[0].step.now))
 }

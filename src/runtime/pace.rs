@@ -9,25 +9,38 @@ const AHEAD: Duration = Duration::from_millis(100);
 /// Claims held in advance at most: two of the batches in which Postgres is at its best.
 const MOST_AHEAD: f64 = 1_000.0;
 
-/// The rate at which handlers end, as a moving average over [`AHEAD`].
+/// Weight of the newest round in the average of the successors of an end.
+const NEWEST: f64 = 0.2;
+
+/// The rate at which handlers end, as a moving average over [`AHEAD`], and how many steps get ready
+/// by an end.
 #[derive(Debug)]
 pub(super) struct Pace {
     per_second: f64,
     seen_at: Instant,
+    successors: f64,
 }
 
 impl Pace {
     pub(super) fn new(now: Instant) -> Self {
-        Self { per_second: 0.0, seen_at: now }
+        Self { per_second: 0.0, seen_at: now, successors: 1.0 }
     }
 
-    /// `ended` handlers ended since the last call.
+    /// `ended` handlers ended since the last call, and `successors` steps got ready by it.
     #[allow(clippy::cast_precision_loss)]
-    pub(super) fn saw(&mut self, ended: usize, now: Instant) {
+    pub(super) fn saw(&mut self, ended: usize, successors: usize, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen_at).as_secs_f64().max(1e-6);
         let weight = 1.0 - (-elapsed / AHEAD.as_secs_f64()).exp();
         self.per_second += weight * (ended as f64 / elapsed - self.per_second);
         self.seen_at = now;
+        let each = successors as f64 / ended.max(1) as f64;
+        self.successors += NEWEST * (each - self.successors);
+    }
+
+    /// How many steps will get ready by so many ends.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    pub(super) fn successors(&self, ends: usize) -> usize {
+        (self.successors * ends as f64).ceil() as usize
     }
 
     /// Claims to hold beyond those that threads run.
@@ -46,7 +59,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         for second in 1..10 {
-            pace.saw(5, start + Duration::from_secs(second));
+            pace.saw(5, 5, start + Duration::from_secs(second));
         }
         assert_eq!(pace.ahead(), 0);
     }
@@ -56,11 +69,11 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         for milli in 1..2_000 {
-            pace.saw(2, start + Duration::from_millis(milli));
+            pace.saw(2, 2, start + Duration::from_millis(milli));
         }
         assert!((190..=200).contains(&pace.ahead()), "{}", pace.ahead());
         for milli in 2_000..4_000 {
-            pace.saw(100, start + Duration::from_millis(milli));
+            pace.saw(100, 100, start + Duration::from_millis(milli));
         }
         assert_eq!(pace.ahead(), 1_000);
     }
@@ -70,9 +83,9 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         for milli in 1..1_000 {
-            pace.saw(20, start + Duration::from_millis(milli));
+            pace.saw(20, 20, start + Duration::from_millis(milli));
         }
-        pace.saw(1, start + Duration::from_secs(60));
+        pace.saw(1, 1, start + Duration::from_secs(60));
         assert_eq!(pace.ahead(), 0);
     }
 }

@@ -1,5 +1,7 @@
 //! Takes back the claims of workers whose heartbeat ended.
 
+use std::collections::HashMap;
+
 use tracing::{info, instrument};
 
 use super::ending::end_claims;
@@ -7,10 +9,10 @@ use super::templates::Templates;
 use crate::decision::{ClaimEnd, Outcome};
 use crate::error::Error;
 use crate::ids::WorkerId;
-use crate::store::{Store, claims, workers};
+use crate::store::{OverBatches, Store, claims, workers};
 
 /// Claims taken back in one transaction.
-const RESCUE_BATCH: i64 = 500;
+const RESCUE_BATCH: usize = 500;
 
 /// Buries every worker that is dead and not being buried by somebody else.
 #[instrument(skip_all)]
@@ -31,14 +33,17 @@ async fn rescue_batch(
     let Some(worker) = workers::lock_dead(&mut tx).await? else {
         return Ok(None);
     };
-    let held = claims::held_by(&mut tx, worker, RESCUE_BATCH).await?;
+    let listed = claims::listed(&mut tx, worker).await?;
+    let held: HashMap<_, _> =
+        listed.iter().filter_map(|one| one.claim).map(|claim| (claim.step, claim)).collect();
+    let held: Vec<_> = held.into_values().take(RESCUE_BATCH).collect();
     let rescued = held.len();
     if rescued == 0 {
         workers::bury(&mut tx, worker).await?;
     } else {
         let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = held.into_iter().map(end).collect();
-        end_claims(&mut tx, store, templates, ends, None).await?;
+        end_claims(&mut tx, store, templates, ends, None, OverBatches::NONE).await?;
     }
     tx.commit().await.map_err(crate::store::StoreError::from)?;
     Ok(Some((worker, rescued)))

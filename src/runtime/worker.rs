@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info};
 
+use super::delivery::Courier;
 use super::inbox::{Batch, Inbox, Interrupt};
 use super::ledger::Ledger;
 use super::orchestrator::Orchestrator;
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) options: WorkerOptions,
     pub(super) inbox: Inbox,
     pub(super) ledger: Ledger,
+    pub(super) courier: Courier,
     pub(super) counts: Counts,
     worker: AtomicI64,
     phase: AtomicU8,
@@ -461,6 +463,7 @@ impl Shared {
             options,
             inbox: Inbox::default(),
             ledger: Ledger::default(),
+            courier: Courier::default(),
             counts: Counts::default(),
             worker: AtomicI64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),

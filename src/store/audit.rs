@@ -7,6 +7,7 @@ use super::{Store, StoreError};
 /// The checks of `sql/audit.sql`, with what each compares.
 const CHECKS: &[(&str, &str)] = &[
     ("attempts", "each step has one record for each attempt that ended"),
+    ("claims_without_batch", "each claim is listed in a batch of its worker"),
     ("claims_without_worker", "each claim belongs to a worker that is alive"),
     ("edges_without_steps", "each edge joins two steps of its task"),
     ("open_parents", "each pending step counts its open parents"),

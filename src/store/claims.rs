@@ -3,7 +3,7 @@
 use super::steps::step_row;
 use super::{Store, StoreError, Tx, count};
 use crate::decision::Claim;
-use crate::ids::{StepId, WorkerId};
+use crate::ids::{ClaimBatchId, StepId, WorkerId};
 use crate::state::{StepState, TaskState};
 
 use super::StepRow;
@@ -37,22 +37,32 @@ pub(crate) async fn pick(
         .collect())
 }
 
-/// Up to `limit` claims of a worker, within the transaction of a rescue.
-pub(crate) async fn held_by(
-    tx: &mut Tx,
-    worker: WorkerId,
-    limit: i64,
-) -> Result<Vec<Claim>, StoreError> {
-    let rows = sqlx::query_file!("src/store/sql/claims_of_worker.sql", worker.0, limit)
+/// A step that a batch of claims lists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListedClaim {
+    pub(crate) batch: ClaimBatchId,
+    /// The claim; `None` when the worker does not hold the step any more.
+    pub(crate) claim: Option<Claim>,
+}
+
+/// What the batches of a worker list. A step that was claimed twice is listed twice.
+pub(crate) async fn listed(tx: &mut Tx, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/claims_of_worker.sql", worker.0)
         .fetch_all(&mut **tx)
         .await?;
     let claim = |id, attempts| Claim { step: StepId(id), attempt: count(attempts), worker };
-    Ok(rows.into_iter().map(|row| claim(row.workflow_step_id, row.attempts)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| ListedClaim {
+            batch: ClaimBatchId(row.claim_batch_id),
+            claim: row.attempts.map(|attempts| claim(row.workflow_step_id, attempts)),
+        })
+        .collect())
 }
 
 impl Store {
-    /// Every claim that the database gives to a worker.
-    pub(crate) async fn claims_of(&self, worker: WorkerId) -> Result<Vec<Claim>, StoreError> {
-        held_by(&mut self.begin().await?, worker, i64::MAX).await
+    /// What the batches of a worker list.
+    pub(crate) async fn claims_of(&self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+        listed(&mut self.begin().await?, worker).await
     }
 }

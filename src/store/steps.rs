@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Decisions, StepChange, Timestamp};
-use crate::ids::{StepId, TaskId, WorkerId};
+use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 
 /// A step's row without its template's policy.
@@ -46,6 +46,18 @@ pub(crate) struct StepListRow {
     pub(crate) execution_us: Option<i64>,
     pub(crate) attempt_claimed_at: Option<DateTime<Utc>>,
     pub(crate) attempt_finished_at: Option<DateTime<Utc>>,
+}
+
+/// Batches of a worker's claims that have all ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OverBatches<'a> {
+    pub(crate) worker: WorkerId,
+    pub(crate) batches: &'a [ClaimBatchId],
+}
+
+impl OverBatches<'_> {
+    /// None.
+    pub(crate) const NONE: Self = OverBatches { worker: WorkerId(0), batches: &[] };
 }
 
 /// Says which queue a step goes to when it becomes claimable.
@@ -94,7 +106,8 @@ pub(crate) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>,
     Ok(rows.into_iter().map(|row| step_row!(row)).collect())
 }
 
-/// Writes a decision: each row only if it still is as it was read, all of them or none.
+/// Writes a decision: each row only if it still is as it was read, all of them or none. `over` are
+/// batches of claims that have all ended. Returns the batch of the claims that the decision makes.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when a row was not as it had been read; the transaction must be rolled
@@ -103,9 +116,9 @@ pub(crate) async fn apply(
     tx: &mut Tx,
     decisions: &Decisions,
     queue_of: QueueOf<'_>,
-) -> Result<(), StoreError> {
+    over: OverBatches<'_>,
+) -> Result<Option<ClaimBatchId>, StoreError> {
     let steps = StepColumns::new(&decisions.steps, queue_of);
-    let attempts = AttemptColumns::new(decisions);
     let tasks = TaskColumns::new(decisions);
     let written = sqlx::query_file!(
         "src/store/sql/apply_decisions.sql",
@@ -124,12 +137,9 @@ pub(crate) async fn apply(
         &steps.results as &[Option<&str>],
         &steps.details as &[Option<&str>],
         &steps.queues as &[Option<String>],
-        &attempts.ids as &[StepId],
-        &attempts.numbers,
-        &attempts.workers as &[WorkerId],
-        &attempts.outcomes as &[AttemptOutcome],
-        &attempts.execution_us as &[Option<i64>],
-        &attempts.errors as &[Option<&str>],
+        &steps.outcomes as &[Option<AttemptOutcome>],
+        &steps.execution_us as &[Option<i64>],
+        &steps.errors as &[Option<&str>],
         &tasks.ids as &[TaskId],
         &tasks.from_states as &[TaskState],
         &tasks.to_states as &[TaskState],
@@ -139,12 +149,15 @@ pub(crate) async fn apply(
         &tasks.failed,
         &tasks.events as &[Option<TaskEvent>],
         &tasks.details as &[Option<&str>],
+        over.worker.0,
+        over.batches as &[ClaimBatchId],
     )
     .fetch_one(&mut **tx)
     .await?;
     all_written(decisions.steps.len(), written.steps)?;
     all_written(decisions.tasks.len(), written.tasks)?;
-    all_written(steps.left_ready, written.left_ready)
+    all_written(steps.left_ready, written.left_ready)?;
+    Ok(written.claim_batch_id.map(ClaimBatchId))
 }
 
 fn all_written(expected: usize, written: i64) -> Result<(), StoreError> {
@@ -169,6 +182,9 @@ struct StepColumns<'a> {
     results: Vec<Option<&'a str>>,
     details: Vec<Option<&'a str>>,
     queues: Vec<Option<String>>,
+    outcomes: Vec<Option<AttemptOutcome>>,
+    execution_us: Vec<Option<i64>>,
+    errors: Vec<Option<&'a str>>,
     left_ready: usize,
 }
 
@@ -200,32 +216,11 @@ impl<'a> StepColumns<'a> {
         self.results.push(change.results.as_deref());
         self.details.push(change.detail.as_deref());
         self.queues.push(enters_ready.then(|| queue_of(after.id)));
-    }
-}
-
-#[derive(Default)]
-struct AttemptColumns<'a> {
-    ids: Vec<StepId>,
-    numbers: Vec<i32>,
-    workers: Vec<WorkerId>,
-    outcomes: Vec<AttemptOutcome>,
-    execution_us: Vec<Option<i64>>,
-    errors: Vec<Option<&'a str>>,
-}
-
-impl<'a> AttemptColumns<'a> {
-    fn new(decisions: &'a Decisions) -> Self {
-        let mut columns = Self::default();
-        for attempt in &decisions.attempts {
-            let micros = attempt.execution.map(|t| i64::try_from(t.as_micros()));
-            columns.ids.push(attempt.claim.step);
-            columns.numbers.push(int(attempt.claim.attempt));
-            columns.workers.push(attempt.claim.worker);
-            columns.outcomes.push(attempt.outcome);
-            columns.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));
-            columns.errors.push(attempt.error.as_deref());
-        }
-        columns
+        let ended = change.ended.as_ref();
+        let micros = ended.and_then(|ended| ended.execution).map(|t| i64::try_from(t.as_micros()));
+        self.outcomes.push(ended.map(|ended| ended.outcome));
+        self.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));
+        self.errors.push(ended.and_then(|ended| ended.error.as_deref()));
     }
 }
 

@@ -24,8 +24,8 @@ pub(crate) struct Beat {
     /// When the next step can be claimed; may lie in the past.
     pub(crate) next_available_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
-    /// Claims that the database gives to the worker.
-    pub(crate) claims: i64,
+    /// Batches of claims that the database lists for the worker.
+    pub(crate) claim_batches: i64,
     /// There is a worker to bury, or one that ended and still holds claims.
     pub(crate) somebody_died: bool,
 }
@@ -57,7 +57,7 @@ impl Store {
             alive: row.alive,
             next_available_at: row.next_available_at,
             now: row.now,
-            claims: row.claims,
+            claim_batches: row.claim_batches,
             somebody_died: row.somebody_died,
         })
     }

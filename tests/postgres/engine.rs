@@ -335,6 +335,7 @@ async fn a_claim_whose_commit_was_not_answered_is_found_and_executed() {
          UPDATE tasker_workflow_steps SET state = 'in_progress', attempts = 1, worker_id = {worker}, claimed_at = now(); \
          INSERT INTO tasker_workflow_step_transitions (workflow_step_id, from_state, to_state, event, attempt, worker_id) \
          VALUES ({step}, 'enqueued', 'in_progress', 'claimed', 1, {worker}); \
+         INSERT INTO tasker_claim_batches (worker_id, workflow_step_ids) VALUES ({worker}, ARRAY[{step}]); \
          COMMIT",
         worker = worker.id(),
         step = task.step(0)

@@ -241,10 +241,14 @@ async fn every_check_of_the_doctor_finds_its_defect() {
             "claims_without_worker",
             "UPDATE tasker_workflow_steps SET state = 'in_progress', attempts = 1, worker_id = 77, claimed_at = now() WHERE state = 'enqueued'",
         ),
+        (
+            "claims_without_batch",
+            "UPDATE tasker_workflow_steps SET state = 'in_progress', attempts = 1, worker_id = 77, claimed_at = now() WHERE state = 'enqueued'",
+        ),
         ("edges_without_steps", "DELETE FROM tasker_workflow_steps WHERE open_parents = 2"),
         (
             "attempts",
-            "DELETE FROM tasker_attempts WHERE ctid = (SELECT min(ctid) FROM tasker_attempts)",
+            "UPDATE tasker_workflow_step_transitions SET outcome = NULL, claimed_at = NULL, execution_us = NULL WHERE outcome IS NOT NULL",
         ),
         (
             "step_history",
@@ -269,12 +273,11 @@ async fn every_check_of_the_doctor_finds_its_defect() {
     }
 }
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 6] = [
     "tasker_tasks",
     "tasker_workflow_steps",
     "tasker_workflow_step_edges",
     "tasker_ready_steps",
-    "tasker_attempts",
     "tasker_workflow_step_transitions",
     "tasker_task_transitions",
 ];

@@ -37,6 +37,10 @@ WITH step AS (
          count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded
   FROM tasker_attempts
   GROUP BY workflow_step_id
+), listed AS (
+  SELECT b.worker_id, step.id
+  FROM tasker_claim_batches b
+  CROSS JOIN LATERAL unnest(b.workflow_step_ids) AS step (id)
 ), finding AS (
   SELECT 'task_counters' AS name, t.task_id AS id
   FROM tasker_tasks t LEFT JOIN recount r USING (task_id)
@@ -75,6 +79,11 @@ WITH step AS (
   SELECT 'claims_without_worker', s.workflow_step_id
   FROM step s LEFT JOIN tasker_workers w USING (worker_id)
   WHERE s.worker_id IS NOT NULL AND coalesce(w.state NOT IN ('running', 'draining'), true)
+  UNION ALL
+  SELECT 'claims_without_batch', s.workflow_step_id
+  FROM step s
+  WHERE s.worker_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM listed l WHERE (l.worker_id, l.id) = (s.worker_id, s.workflow_step_id))
   UNION ALL
   SELECT 'edges_without_steps', e.from_step_id
   FROM tasker_workflow_step_edges e

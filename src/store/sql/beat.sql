@@ -1,22 +1,14 @@
 -- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
 -- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended.
--- Indexes: primary key of workers, tasker_ready_steps_order, tasker_workers_alive,
--- tasker_workflow_steps_claimed (one probe a worker that holds claims).
-WITH RECURSIVE beat AS (
+-- Indexes: primary keys, tasker_ready_steps_order, tasker_workers_alive. The batches of claims are few.
+WITH beat AS (
   UPDATE tasker_workers
   SET heartbeat_at = statement_timestamp()
   WHERE worker_id = $1 AND state IN ('running', 'draining')
   RETURNING worker_id
-), holder AS (
-  (SELECT worker_id FROM tasker_workflow_steps WHERE worker_id IS NOT NULL ORDER BY worker_id LIMIT 1)
-  UNION ALL
-  SELECT (SELECT s.worker_id FROM tasker_workflow_steps s
-          WHERE s.worker_id > holder.worker_id ORDER BY s.worker_id LIMIT 1)
-  FROM holder
-  WHERE holder.worker_id IS NOT NULL
 )
 SELECT EXISTS (SELECT FROM beat) AS "alive!",
-       (SELECT count(*) FROM tasker_workflow_steps s WHERE s.worker_id = $1) AS "claims!",
+       (SELECT count(*) FROM tasker_claim_batches b WHERE b.worker_id = $1) AS "claim_batches!",
        (SELECT min(next.available_at)
         FROM unnest($2::text[]) AS served (queue)
         CROSS JOIN LATERAL (
@@ -32,6 +24,7 @@ SELECT EXISTS (SELECT FROM beat) AS "alive!",
          WHERE w.state IN ('running', 'draining') AND w.worker_id <> $1
            AND w.heartbeat_at < statement_timestamp() - w.dead_after_ms * interval '1 millisecond'
        ) OR EXISTS (
-         SELECT FROM holder JOIN tasker_workers w USING (worker_id)
+         SELECT FROM (SELECT DISTINCT worker_id FROM tasker_claim_batches) AS b
+         JOIN tasker_workers w USING (worker_id)
          WHERE w.state IN ('stopped', 'dead')
        ) AS "somebody_died!"

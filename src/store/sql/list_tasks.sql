@@ -1,10 +1,19 @@
--- Caller: status and list. Indexes: primary keys; tasker_tasks_unfinished for a state. The steps of a
--- task lie side by side.
-SELECT t.task_id, n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
-       t.state AS "state: TaskState", t.total_steps, t.requested_at, t.started_at, t.finished_at,
+-- Caller: status and list. Indexes: primary keys; tasker_tasks_unfinished and tasker_tasks_failed for
+-- a state that few tasks are in. The steps of a task lie side by side.
+SELECT t.task_id AS "task_id!", n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
+       t.state AS "state!: TaskState", t.total_steps AS "total_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
        t.initiator, t.source_system, t.reason, t.tags::text AS tags,
        s.steps_by_state::text AS "steps_by_state!", s.attempts AS "attempts!"
-FROM tasker_tasks t
+FROM (
+  SELECT * FROM tasker_tasks WHERE $2::tasker_task_state IS NULL
+  UNION ALL
+  SELECT * FROM tasker_tasks
+  WHERE $2 IN ('pending', 'in_progress', 'waiting', 'blocked', 'paused') AND state = $2 AND finished_at IS NULL
+  UNION ALL
+  SELECT * FROM tasker_tasks WHERE $2 = 'error' AND state = $2 AND failed_steps > 0
+  UNION ALL
+  SELECT * FROM tasker_tasks WHERE $2 IN ('complete', 'cancelled', 'resolved_manually') AND state = $2
+) AS t
 JOIN tasker_named_tasks k USING (named_task_id)
 JOIN tasker_task_namespaces n USING (task_namespace_id)
 CROSS JOIN LATERAL (
@@ -17,7 +26,6 @@ CROSS JOIN LATERAL (
   ) AS c
 ) AS s
 WHERE ($1::bigint IS NULL OR t.task_id = $1)
-  AND ($2::tasker_task_state IS NULL OR t.state = $2)
   AND ($3::text IS NULL OR k.name = $3)
   AND ($4::text IS NULL OR n.name = $4)
   AND ($5::bigint IS NULL OR t.task_id < $5)

@@ -1,0 +1,188 @@
+//! One round with the database: a transaction that ends claims or makes some, and the delivery of
+//! those that it made. A worker has some rounds in flight at a time, each on a connection of its own.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tracing::{instrument, warn};
+
+use super::delivery::Prepared;
+use super::ending::{self, Written, end_claims};
+use super::worker::Shared;
+use crate::decide::decide;
+use crate::decision::{Claim, ClaimEnd, Observation, Outcome, Room, Timestamp, View};
+use crate::error::Error;
+use crate::retry_policy::RetryPolicy;
+use crate::store::{OverBatches, Picked, StoreError, Tx, claims, tasks};
+
+/// Pause before steps are looked at again whose tasks other workers were just changing.
+const BUSY_TASKS: Duration = Duration::from_millis(2);
+
+/// What a round came to.
+#[derive(Debug, Default)]
+pub(super) struct Landed {
+    /// Why the transaction or the delivery failed.
+    pub(super) error: Option<Error>,
+    /// The transaction was committed, or there was none.
+    pub(super) written: bool,
+    /// The commit failed, and perhaps took place.
+    pub(super) unsure: bool,
+    /// Claims that were made and could not be delivered yet.
+    pub(super) undelivered: Vec<Claim>,
+    /// Claims whose steps cannot be executed here, with the reason.
+    pub(super) refused: Vec<(Claim, String)>,
+    /// There may be more steps to claim.
+    pub(super) hungry: bool,
+    /// Steps that got ready by the ends.
+    pub(super) successors: usize,
+}
+
+impl From<Error> for Landed {
+    fn from(error: Error) -> Self {
+        Self { error: Some(error), ..Self::default() }
+    }
+}
+
+/// Writes the ends of claims; steps that get ready by it go to this worker first, as far as it has
+/// `room`.
+#[instrument(skip_all, fields(ends = ends.len(), worker_id = shared.worker().0))]
+pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], room: Option<usize>) -> Landed {
+    let room = room.map(|steps| Room { worker: shared.worker(), steps });
+    match write_ends(shared, ends, room).await {
+        Ok(written) => {
+            strike(shared, ends, &written);
+            let successors = written.decisions.successors();
+            Landed { successors, ..hand_over(shared, &written).await }
+        }
+        Err(landed) => landed,
+    }
+}
+
+async fn write_ends(
+    shared: &Shared,
+    ends: &[ClaimEnd],
+    room: Option<Room>,
+) -> Result<Written, Landed> {
+    let over = shared.ledger.over();
+    let batches = OverBatches { worker: shared.worker(), batches: &over };
+    let mut tx = shared.store.begin().await.map_err(Error::from)?;
+    let written =
+        end_claims(&mut tx, &shared.store, &shared.templates, ends.to_vec(), room, batches).await?;
+    commit(tx).await?;
+    shared.ledger.forget(&over);
+    Ok(written)
+}
+
+/// Claims up to `room` due steps.
+#[instrument(skip_all, fields(room, worker_id = shared.worker().0))]
+pub(super) async fn claim(shared: &Shared, room: usize) -> Landed {
+    match write_claims(shared, room).await {
+        Ok(Some((written, hungry))) => Landed { hungry, ..hand_over(shared, &written).await },
+        Ok(None) => Landed { written: true, ..Landed::default() },
+        Err(landed) => landed,
+    }
+}
+
+async fn write_claims(shared: &Shared, room: usize) -> Result<Option<(Written, bool)>, Landed> {
+    let mut tx = shared.store.begin().await.map_err(Error::from)?;
+    let limit = i64::try_from(room).unwrap_or(i64::MAX);
+    let mut picked = claims::pick(&mut tx, &shared.queues(), limit).await.map_err(Error::from)?;
+    let more = picked.len() >= room;
+    picked.truncate(room);
+    if picked.is_empty() {
+        return Ok(None);
+    }
+    let (view, now) = lock_changed_tasks(&mut tx, &picked).await?;
+    let steps: Vec<_> = view.steps.keys().copied().collect();
+    let (claimable, busy) = (steps.len(), steps.len() < picked.len());
+    let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
+    let decisions = decide(&view, observation, now, ending::jitter())
+        .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
+    let written =
+        ending::write(&mut tx, decisions, &ending::ByTask::new(), OverBatches::NONE).await?;
+    commit(tx).await?;
+    if busy {
+        shared.there_will_be_work(Instant::now() + BUSY_TASKS);
+    }
+    Ok(Some((written, more && claimable > 0)))
+}
+
+/// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.
+async fn lock_changed_tasks(tx: &mut Tx, picked: &[Picked]) -> Result<(View, Timestamp), Error> {
+    let changed = picked.iter().filter(|p| p.changes_task()).map(|p| p.step.id);
+    let changed = ending::task_ids(changed);
+    let rows = if changed.is_empty() { Vec::new() } else { tasks::lock_free(tx, &changed).await? };
+    let mut view = View::default();
+    view.tasks.extend(rows.iter().map(|row| (row.task.id, row.task)));
+    for one in picked {
+        if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
+            view.steps.insert(one.step.id, ending::step(&one.step, RetryPolicy::default()));
+        }
+    }
+    Ok((view, picked[0].step.now))
+}
+
+async fn commit(tx: Tx) -> Result<(), Landed> {
+    tx.commit().await.map_err(|error| Landed {
+        unsure: true,
+        ..Landed::from(Error::from(StoreError::from(error)))
+    })
+}
+
+/// Enters the claims that were made, and hands them to the threads.
+async fn hand_over(shared: &Shared, written: &Written) -> Landed {
+    for at in written.decisions.steps.iter().filter_map(|change| change.available_at) {
+        let wait = (at - written.decisions.now).to_std().unwrap_or(Duration::ZERO);
+        shared.there_will_be_work(Instant::now() + wait);
+    }
+    let Some(batch) = written.batch else {
+        return Landed { written: true, ..Landed::default() };
+    };
+    let claims: Vec<_> = written.decisions.claims().collect();
+    shared.ledger.enter(batch, &claims);
+    shared.counts.claimed.fetch_add(claims.len() as u64, Ordering::Relaxed);
+    deliver(shared, claims).await
+}
+
+/// Hands claims to the threads, with what their handlers need.
+pub(super) async fn deliver(shared: &Shared, claims: Vec<Claim>) -> Landed {
+    match shared.courier.prepare(&shared.store, &shared.templates, &claims).await {
+        Ok((prepared, refused)) => {
+            limit(shared, &prepared);
+            shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());
+            Landed { written: true, refused, ..Landed::default() }
+        }
+        Err(error) => Landed { written: true, undelivered: claims, ..Landed::from(error) },
+    }
+}
+
+fn limit(shared: &Shared, prepared: &[Prepared]) {
+    let timeouts = prepared.iter().filter_map(|prepared| {
+        let step = prepared.delivery.claim.step;
+        Some((step, prepared.template.step(step)?.timeout?))
+    });
+    let timeouts: Vec<_> = timeouts.collect();
+    if !timeouts.is_empty() {
+        shared.ledger.limit(&timeouts);
+    }
+}
+
+/// Strikes and counts the ends that are in the database.
+fn strike(shared: &Shared, ends: &[ClaimEnd], written: &Written) {
+    shared.ledger.strike(ends.iter().map(|end| end.claim));
+    let (counts, stale) = (&shared.counts, &written.decisions.stale);
+    counts.stale.fetch_add(stale.len() as u64, Ordering::Relaxed);
+    for claim in stale {
+        warn!(step_id = claim.step.0, attempt = claim.attempt, "a late end was refused");
+    }
+    for end in ends.iter().filter(|end| stale.is_empty() || !stale.contains(&end.claim)) {
+        match end.outcome {
+            Outcome::Succeeded(_) | Outcome::Failed(_) => &counts.ended,
+            Outcome::GivenBack => &counts.given_back,
+            Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
+        }
+        .fetch_add(1, Ordering::Relaxed);
+    }
+    let reported = ends.iter().filter(|end| end.execution.is_some()).count();
+    counts.unwritten.fetch_sub(reported as u64, Ordering::Relaxed);
+}
