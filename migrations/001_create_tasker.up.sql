@@ -121,7 +121,7 @@ CREATE TABLE tasker_workflow_steps (
   crashes          int NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   worker_id        bigint,
   claimed_at       timestamptz,
-  results          jsonb,
+  results          json,
   CHECK (workflow_step_id >> 20 = task_id),
   CHECK (failures + crashes <= attempts),
   CHECK ((state = 'in_progress') = (worker_id IS NOT NULL)),

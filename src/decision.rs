@@ -262,10 +262,8 @@ pub struct Decisions {
 impl Decisions {
     /// The claims that the decision hands out.
     pub fn claims(&self) -> impl Iterator<Item = Claim> + '_ {
-        self.steps.iter().filter_map(|change| match change.event {
-            Some(StepEvent::Claimed) => change.after.claim(),
-            Some(_) | None => None,
-        })
+        let claimed = |change: &&StepChange| change.event == Some(StepEvent::Claimed);
+        self.steps.iter().filter(claimed).filter_map(|change| change.after.claim())
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::templates::{Stored, Templates};
-use crate::decision::Claim;
+use crate::decision::{Claim, Decisions, StepChange};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::store::Store;
@@ -59,6 +59,7 @@ impl Courier {
         store: &Store,
         templates: &Templates,
         claims: &[Claim],
+        results: &Results<'_>,
     ) -> Result<(Vec<Prepared>, Vec<(Claim, String)>), Error> {
         let contexts = self.contexts(store, claims).await?;
         let mut prepared = Vec::with_capacity(claims.len());
@@ -74,7 +75,7 @@ impl Courier {
                 Err(error) => refused.push((*claim, error.to_string())),
             }
         }
-        attach_parents(store, &mut prepared).await?;
+        attach_parents(store, &mut prepared, results).await?;
         Ok((prepared, refused))
     }
 
@@ -120,34 +121,67 @@ impl Contexts {
     }
 }
 
-async fn attach_parents(store: &Store, prepared: &mut [Prepared]) -> Result<(), Error> {
-    let has_parents = |p: &&Prepared| {
-        let (graph, index) = (p.template.template.graph(), p.delivery.claim.step.index());
-        (index as usize) < graph.len() && graph.in_degree(index) > 0
-    };
-    let steps: Vec<_> =
-        prepared.iter().filter(has_parents).map(|p| p.delivery.claim.step).collect();
-    if steps.is_empty() {
+/// Results that were written just now, by step.
+#[derive(Debug, Default)]
+pub(super) struct Results<'a>(HashMap<StepId, &'a str>);
+
+impl<'a> Results<'a> {
+    /// Those of a decision.
+    pub(super) fn of(decisions: &'a Decisions) -> Self {
+        let results = |change: &'a StepChange| Some((change.after.id, change.results.as_deref()?));
+        Self(decisions.steps.iter().filter_map(results).collect())
+    }
+
+    /// Those of all parents of the step; `None` when one is missing.
+    fn of_parents(&self, one: &Prepared) -> Option<Vec<(StepId, Option<&'a str>)>> {
+        let parent = |parent: StepId| Some((parent, Some(*self.0.get(&parent)?)));
+        parents(one).map(parent).collect()
+    }
+}
+
+/// The parents of a step, as its template has them.
+fn parents(one: &Prepared) -> impl Iterator<Item = StepId> {
+    let (graph, step) = (one.template.template.graph(), one.delivery.claim.step);
+    let known = (step.index() as usize) < graph.len();
+    let parents = if known { graph.parents(step.index()) } else { &[] };
+    parents.iter().map(move |parent| step.task().step(*parent))
+}
+
+/// Gives each step the results of its parents: those that are at hand, and the others read in one query.
+async fn attach_parents(
+    store: &Store,
+    prepared: &mut [Prepared],
+    results: &Results<'_>,
+) -> Result<(), Error> {
+    let mut unknown = Vec::new();
+    for one in prepared.iter_mut().filter(|one| parents(one).next().is_some()) {
+        match results.of_parents(one) {
+            Some(parents) => one.delivery.parents = Some(object(&one.template, parents)),
+            None => unknown.push(one.delivery.claim.step),
+        }
+    }
+    if unknown.is_empty() {
         return Ok(());
     }
     let mut by_child: HashMap<StepId, Vec<(StepId, Option<String>)>> = HashMap::new();
-    for (child, parent, results) in store.parent_results(&steps).await? {
+    for (child, parent, results) in store.parent_results(&unknown).await? {
         by_child.entry(child).or_default().push((parent, results));
     }
     for one in prepared {
-        let parents = by_child.remove(&one.delivery.claim.step);
-        one.delivery.parents = parents.map(|parents| object(&one.template, &parents));
+        if let Some(parents) = by_child.remove(&one.delivery.claim.step) {
+            one.delivery.parents = Some(object(&one.template, parents));
+        }
     }
     Ok(())
 }
 
 /// A JSON object from the parents' names and the text of their results.
-fn object(template: &Stored, parents: &[(StepId, Option<String>)]) -> Box<str> {
+fn object(template: &Stored, parents: Vec<(StepId, Option<impl AsRef<str>>)>) -> Box<str> {
     let mut json = String::from("{");
     for (step, results) in parents {
-        let name = template.step(*step).map_or("", |step| step.name.as_str());
+        let name = template.step(step).map_or("", |step| step.name.as_str());
         let comma = if json.len() > 1 { "," } else { "" };
-        let results = results.as_deref().unwrap_or("null");
+        let results = results.as_ref().map_or("null", AsRef::as_ref);
         let name = serde_json::Value::from(name);
         let _ = write!(json, "{comma}{name}:{results}");
     }

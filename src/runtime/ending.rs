@@ -6,9 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use super::ledger::Tried;
 use super::templates::{Stored, Templates};
 use crate::decide::{Jitter, decide};
-use crate::decision::{ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
+use crate::decision::{Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
 use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
@@ -18,6 +19,14 @@ use crate::store::{ChildRow, OverBatches, StepRow, Store, TaskRow, Tx, notify, s
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
 
+/// Ends of claims, and what the one who saw them knows and offers.
+#[derive(Debug)]
+pub(super) struct Observed<'a> {
+    pub(super) ends: Vec<ClaimEnd>,
+    pub(super) known: &'a Known,
+    pub(super) room: Option<Room>,
+}
+
 /// A decision that was written.
 #[derive(Debug)]
 pub(super) struct Written {
@@ -26,31 +35,66 @@ pub(super) struct Written {
     pub(super) batch: Option<ClaimBatchId>,
 }
 
+/// What is known of steps without reading their rows: their claims were made here. The write compares
+/// state, attempt and holder, so that a claim that others have ended since fails the transaction.
+pub(super) type Known = HashMap<StepId, Tried>;
+
 /// Decides and writes what follows from `ends`; the caller commits.
 pub(super) async fn end_claims(
     tx: &mut Tx,
     store: &Store,
     templates: &Templates,
-    ends: Vec<ClaimEnd>,
-    room: Option<Room>,
+    observed: Observed<'_>,
     over: OverBatches<'_>,
 ) -> Result<Written, Error> {
+    let Observed { ends, known, room } = observed;
     let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
+    let Some(now) = rows.first().map(|row| row.now) else {
+        return Ok(Written { decisions: all_stale(ends), batch: None });
+    };
     let by_task = load_templates(store, templates, &rows).await?;
-    let ended: Vec<_> = ends.iter().map(|end| end.claim.step).collect();
-    let succeeded: Vec<_> = ends
+    let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !known.contains_key(step));
+    let parents: Vec<_> = ends
         .iter()
         .filter(|end| matches!(end.outcome, Outcome::Succeeded(_)))
         .map(|end| end.claim.step)
+        .filter(|step| may_have_children(*step, &by_task))
         .collect();
-    let steps = steps::read_ended(tx, &ended, &succeeded).await?;
-    let Some(now) = steps.first().map(|row| row.step.now) else {
-        return Ok(Written { decisions: all_stale(ends), batch: None });
-    };
-    let view = view(&rows, &steps, &by_task);
+    let steps = steps::read_ended(tx, &unknown.collect::<Vec<_>>(), &parents).await?;
+    let mut view = view(&rows, &steps, &by_task);
+    for end in ends.iter().filter_map(|end| Some((end.claim, known.get(&end.claim.step)?))) {
+        let step = held_step(end.0, *end.1, policy(end.0.step, &by_task));
+        view.steps.insert(step.id, step);
+    }
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
     write(tx, decisions, &by_task, over).await
+}
+
+/// A step as the claim left it.
+fn held_step(claim: Claim, tried: Tried, policy: RetryPolicy) -> Step {
+    Step {
+        id: claim.step,
+        state: StepState::InProgress,
+        open_parents: 0,
+        attempts: claim.attempt,
+        failures: tried.failures,
+        crashes: tried.crashes,
+        worker: Some(claim.worker),
+        policy,
+    }
+}
+
+/// Where the template says so, a step without children is not looked up among the edges.
+fn may_have_children(step: StepId, by_task: &ByTask) -> bool {
+    by_task.get(&step.task()).is_none_or(|stored| {
+        let graph = stored.template.graph();
+        step.index() as usize >= graph.len() || !graph.children(step.index()).is_empty()
+    })
+}
+
+fn policy(step: StepId, by_task: &ByTask) -> RetryPolicy {
+    by_task.get(&step.task()).map(|stored| stored.policy(step)).unwrap_or_default()
 }
 
 /// Writes a decision and calls workers for the steps that became ready by it.
@@ -131,13 +175,12 @@ fn queue_of(step: StepId, by_task: &ByTask) -> String {
 }
 
 fn view(tasks: &[TaskRow], steps: &[ChildRow], by_task: &ByTask) -> View {
-    let policy = |id: StepId| by_task.get(&id.task()).map(|t| t.policy(id)).unwrap_or_default();
     let mut view = View {
         tasks: tasks.iter().map(|row| (row.task.id, row.task)).collect(),
         ..View::default()
     };
     for row in steps {
-        view.steps.insert(row.step.id, step(&row.step, policy(row.step.id)));
+        view.steps.insert(row.step.id, step(&row.step, policy(row.step.id, by_task)));
         if let Some(parent) = row.parent {
             view.children.entry(parent).or_default().push(row.step.id);
         }

@@ -33,6 +33,7 @@ struct State {
 struct Held {
     claim: Claim,
     batch: ClaimBatchId,
+    tried: Tried,
     timeout: Option<Duration>,
     begun: Option<Instant>,
     /// Its end is known, and on its way into the database.
@@ -43,6 +44,13 @@ impl Held {
     fn deadline(&self) -> Option<Instant> {
         self.begun?.checked_add(self.timeout?)
     }
+}
+
+/// How a step's earlier attempts ended, as its row says while the claim lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) failures: u32,
+    pub(crate) crashes: u32,
 }
 
 /// A claim that was held when all were given up.
@@ -83,14 +91,22 @@ impl Ledger {
     }
 
     /// Enters the claims of a batch that was committed.
-    pub(crate) fn enter(&self, batch: ClaimBatchId, claims: &[Claim]) {
+    pub(crate) fn enter(&self, batch: ClaimBatchId, claims: &[(Claim, Tried)]) {
         let mut state = self.lock();
-        for claim in claims {
-            let held = Held { claim: *claim, batch, timeout: None, begun: None, ended: false };
+        for &(claim, tried) in claims {
+            let held = Held { claim, batch, tried, timeout: None, begun: None, ended: false };
             state.held.insert(claim.step, held);
         }
         state.open += claims.len();
         *state.batches.entry(batch).or_default() += claims.len();
+    }
+
+    /// What is known of the steps of these claims.
+    pub(crate) fn tried(&self, claims: impl Iterator<Item = Claim>) -> HashMap<StepId, Tried> {
+        let state = self.lock();
+        let held =
+            claims.filter_map(|claim| state.held.get(&claim.step).filter(|h| h.claim == claim));
+        held.map(|held| (held.claim.step, held.tried)).collect()
     }
 
     /// The handlers of these steps, which have not begun, may run for as long.
@@ -251,7 +267,7 @@ mod tests {
     #[test]
     fn an_end_is_accepted_once_and_for_the_current_attempt_only() {
         let ledger = Ledger::default();
-        ledger.enter(BATCH, &[claim(2)]);
+        ledger.enter(BATCH, &[(claim(2), Tried::default())]);
         assert_eq!(ledger.end(claim(1).step, 1), None);
         assert_eq!(ledger.end(claim(2).step, 2), Some(claim(2)));
         assert_eq!(ledger.end(claim(2).step, 2), None);
@@ -260,7 +276,7 @@ mod tests {
     #[test]
     fn a_claim_is_known_until_its_end_is_written() {
         let ledger = Ledger::default();
-        ledger.enter(BATCH, &[claim(1)]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.end(claim(1).step, 1);
         assert!(ledger.knows(claim(1)));
         assert_eq!((ledger.open(), ledger.load()), (0, 0));
@@ -271,7 +287,7 @@ mod tests {
     #[test]
     fn striking_an_old_claim_leaves_the_current_one() {
         let ledger = Ledger::default();
-        ledger.enter(BATCH, &[claim(2)]);
+        ledger.enter(BATCH, &[(claim(2), Tried::default())]);
         ledger.strike([claim(1)].into_iter());
         assert!(ledger.knows(claim(2)));
     }
@@ -280,7 +296,7 @@ mod tests {
     fn a_handler_is_overdue_from_its_begin_and_keeps_its_thread_until_it_reports() {
         let ledger = Ledger::default();
         let now = Instant::now();
-        ledger.enter(BATCH, &[claim(1)]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.limit(&[(claim(1).step, Duration::from_secs(5))]);
         assert_eq!(ledger.next_deadline(), None);
         assert!(ledger.begin([claim(1)].into_iter(), now));
@@ -297,7 +313,7 @@ mod tests {
     fn giving_everything_up_tells_what_had_begun() {
         let ledger = Ledger::default();
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
-        ledger.enter(BATCH, &[claim(1), other]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
         assert!(!ledger.begin([other].into_iter(), Instant::now()));
         let begun: Vec<_> = ledger.give_up().iter().filter(|g| g.begun).map(|g| g.claim).collect();
         assert_eq!((begun, ledger.open(), ledger.load()), (vec![other], 0, 1));
@@ -307,7 +323,7 @@ mod tests {
     fn a_batch_is_over_with_the_last_of_its_claims() {
         let ledger = Ledger::default();
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
-        ledger.enter(BATCH, &[claim(1), other]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
         ledger.strike([claim(1)].into_iter());
         assert_eq!((ledger.over(), ledger.batches()), (vec![], 1));
         ledger.strike([other].into_iter());
@@ -319,7 +335,7 @@ mod tests {
     #[test]
     fn a_listed_batch_without_a_claim_that_is_held_is_over() {
         let ledger = Ledger::default();
-        ledger.enter(BATCH, &[claim(1)]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.compare([BATCH, ClaimBatchId(2)].into_iter());
         ledger.compare([ClaimBatchId(2)].into_iter());
         assert_eq!(ledger.over(), [ClaimBatchId(2)]);

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
+use super::delivery::Results;
 use super::lane::Lane;
-use super::ledger::GivenUp;
+use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
 use super::round::{self, Landed};
 use super::worker::{Phase, Shared};
@@ -183,7 +184,9 @@ impl Orchestrator {
     fn start_delivery(&mut self) {
         let claims = std::mem::take(&mut self.undelivered);
         let shared = Arc::clone(&self.shared);
-        self.rounds.spawn(async move { (Round::Deliver, round::deliver(&shared, claims).await) });
+        self.rounds.spawn(async move {
+            (Round::Deliver, round::deliver(&shared, claims, &Results::default()).await)
+        });
     }
 
     async fn wait(&mut self) {
@@ -289,7 +292,10 @@ impl Orchestrator {
         let ledger = &self.shared.ledger;
         for one in &listed {
             if let Some(claim) = one.claim.filter(|claim| !ledger.knows(*claim)) {
-                ledger.enter(one.batch, &[claim]);
+                ledger.enter(
+                    one.batch,
+                    &[(claim, Tried { failures: one.failures, crashes: one.crashes })],
+                );
                 self.undelivered.push(claim);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tracing::{info, instrument};
 
-use super::ending::end_claims;
+use super::ending::{Known, Observed, end_claims};
 use super::templates::Templates;
 use crate::decision::{ClaimEnd, Outcome};
 use crate::error::Error;
@@ -43,7 +43,8 @@ async fn rescue_batch(
     } else {
         let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = held.into_iter().map(end).collect();
-        end_claims(&mut tx, store, templates, ends, None, OverBatches::NONE).await?;
+        let observed = Observed { ends, known: &Known::new(), room: None };
+        end_claims(&mut tx, store, templates, observed, OverBatches::NONE).await?;
     }
     tx.commit().await.map_err(crate::store::StoreError::from)?;
     Ok(Some((worker, rescued)))

@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 
 use tracing::{instrument, warn};
 
-use super::delivery::Prepared;
-use super::ending::{self, Written, end_claims};
+use super::delivery::{Prepared, Results};
+use super::ending::{self, Known, Observed, Written, end_claims};
+use super::ledger::Tried;
 use super::worker::Shared;
 use crate::decide::decide;
-use crate::decision::{Claim, ClaimEnd, Observation, Outcome, Room, Timestamp, View};
+use crate::decision::{
+    Claim, ClaimEnd, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
+};
 use crate::error::Error;
 use crate::retry_policy::RetryPolicy;
+use crate::state::StepEvent;
 use crate::store::{OverBatches, Picked, StoreError, Tx, claims, tasks};
 
 /// Pause before steps are looked at again whose tasks other workers were just changing.
@@ -37,6 +41,13 @@ pub(super) struct Landed {
     pub(super) successors: usize,
 }
 
+impl Landed {
+    /// A row was not as it was thought to be.
+    fn is_conflict(&self) -> bool {
+        matches!(self.error, Some(Error::Store(StoreError::Conflict { .. })))
+    }
+}
+
 impl From<Error> for Landed {
     fn from(error: Error) -> Self {
         Self { error: Some(error), ..Self::default() }
@@ -48,7 +59,12 @@ impl From<Error> for Landed {
 #[instrument(skip_all, fields(ends = ends.len(), worker_id = shared.worker().0))]
 pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], room: Option<usize>) -> Landed {
     let room = room.map(|steps| Room { worker: shared.worker(), steps });
-    match write_ends(shared, ends, room).await {
+    let known = shared.ledger.tried(ends.iter().map(|end| end.claim));
+    let mut outcome = write_ends(shared, ends, &known, room).await;
+    if outcome.as_ref().is_err_and(Landed::is_conflict) {
+        outcome = write_ends(shared, ends, &Known::new(), room).await;
+    }
+    match outcome {
         Ok(written) => {
             strike(shared, ends, &written);
             let successors = written.decisions.successors();
@@ -61,13 +77,14 @@ pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], room: Option<usize>)
 async fn write_ends(
     shared: &Shared,
     ends: &[ClaimEnd],
+    known: &Known,
     room: Option<Room>,
 ) -> Result<Written, Landed> {
+    let observed = Observed { ends: ends.to_vec(), known, room };
     let over = shared.ledger.over();
     let batches = OverBatches { worker: shared.worker(), batches: &over };
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
-    let written =
-        end_claims(&mut tx, &shared.store, &shared.templates, ends.to_vec(), room, batches).await?;
+    let written = end_claims(&mut tx, &shared.store, &shared.templates, observed, batches).await?;
     commit(tx).await?;
     shared.ledger.forget(&over);
     Ok(written)
@@ -138,15 +155,22 @@ async fn hand_over(shared: &Shared, written: &Written) -> Landed {
     let Some(batch) = written.batch else {
         return Landed { written: true, ..Landed::default() };
     };
-    let claims: Vec<_> = written.decisions.claims().collect();
-    shared.ledger.enter(batch, &claims);
-    shared.counts.claimed.fetch_add(claims.len() as u64, Ordering::Relaxed);
-    deliver(shared, claims).await
+    let claimed: Vec<_> = written.decisions.steps.iter().filter_map(claimed).collect();
+    shared.ledger.enter(batch, &claimed);
+    shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
+    let claims = claimed.into_iter().map(|(claim, _)| claim).collect();
+    deliver(shared, claims, &Results::of(&written.decisions)).await
 }
 
-/// Hands claims to the threads, with what their handlers need.
-pub(super) async fn deliver(shared: &Shared, claims: Vec<Claim>) -> Landed {
-    match shared.courier.prepare(&shared.store, &shared.templates, &claims).await {
+fn claimed(change: &StepChange) -> Option<(Claim, Tried)> {
+    let claim = change.after.claim().filter(|_| change.event == Some(StepEvent::Claimed))?;
+    let Step { failures, crashes, .. } = change.after;
+    Some((claim, Tried { failures, crashes }))
+}
+
+/// Hands claims to the threads, with what their handlers need. `results` were written just now.
+pub(super) async fn deliver(shared: &Shared, claims: Vec<Claim>, results: &Results<'_>) -> Landed {
+    match shared.courier.prepare(&shared.store, &shared.templates, &claims, results).await {
         Ok((prepared, refused)) => {
             limit(shared, &prepared);
             shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());

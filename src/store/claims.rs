@@ -43,6 +43,8 @@ pub(crate) struct ListedClaim {
     pub(crate) batch: ClaimBatchId,
     /// The claim; `None` when the worker does not hold the step any more.
     pub(crate) claim: Option<Claim>,
+    pub(crate) failures: u32,
+    pub(crate) crashes: u32,
 }
 
 /// What the batches of a worker list. A step that was claimed twice is listed twice.
@@ -56,6 +58,8 @@ pub(crate) async fn listed(tx: &mut Tx, worker: WorkerId) -> Result<Vec<ListedCl
         .map(|row| ListedClaim {
             batch: ClaimBatchId(row.claim_batch_id),
             claim: row.attempts.map(|attempts| claim(row.workflow_step_id, attempts)),
+            failures: count(row.failures),
+            crashes: count(row.crashes),
         })
         .collect())
 }

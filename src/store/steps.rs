@@ -79,16 +79,19 @@ macro_rules! step_row {
 }
 pub(super) use step_row;
 
-/// The ended steps, and the children of those that succeeded.
+/// Ended steps whose rows are `unknown`, and the children of the `parents` that succeeded.
 pub(crate) async fn read_ended(
     tx: &mut Tx,
-    ended: &[StepId],
-    succeeded: &[StepId],
+    unknown: &[StepId],
+    parents: &[StepId],
 ) -> Result<Vec<ChildRow>, StoreError> {
+    if unknown.is_empty() && parents.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows = sqlx::query_file!(
         "src/store/sql/read_ended_steps.sql",
-        ended as &[StepId],
-        succeeded as &[StepId]
+        unknown as &[StepId],
+        parents as &[StepId]
     )
     .fetch_all(&mut **tx)
     .await?;

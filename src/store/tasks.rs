@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, Tx, count, int};
-use crate::decision::Task;
+use crate::decision::{Task, Timestamp};
 use crate::ids::{TaskId, TemplateId};
 use crate::state::{StepState, TaskState};
 
@@ -12,6 +12,8 @@ use crate::state::{StepState, TaskState};
 pub(crate) struct TaskRow {
     pub(crate) task: Task,
     pub(crate) template: TemplateId,
+    /// The database's clock when the row was asked for.
+    pub(crate) now: Timestamp,
 }
 
 /// Tasks of one template that are to be written, as columns.
@@ -75,6 +77,7 @@ macro_rules! task_row {
     ($row:expr) => {
         TaskRow {
             template: TemplateId($row.named_task_id),
+            now: $row.now,
             task: Task {
                 id: TaskId($row.task_id),
                 state: $row.state,

@@ -10,7 +10,7 @@ WITH changed_step AS (
       crashes = c.crashes,
       worker_id = c.worker,
       claimed_at = CASE WHEN c.event = 'claimed' THEN statement_timestamp() ELSE s.claimed_at END,
-      results = c.results::jsonb
+      results = c.results::json
   FROM unnest(
     $1::bigint[], $2::tasker_step_state[], $3::int[], $4::bigint[],
     $5::tasker_step_state[], $6::int[], $7::int[], $8::int[], $9::int[], $10::bigint[],

@@ -3,7 +3,8 @@
 SELECT task_id,
        named_task_id,
        state AS "state: TaskState",
-       runnable_steps, waiting_steps, blocked_steps, failed_steps
+       runnable_steps, waiting_steps, blocked_steps, failed_steps,
+       statement_timestamp() AS "now!"
 FROM tasker_tasks
 WHERE task_id = ANY ($1::bigint[])
 ORDER BY task_id
