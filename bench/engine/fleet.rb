@@ -12,6 +12,10 @@ module Bench
   class Fleet
     # Seconds without a step that was completed after which the run has failed.
     STALLED = 60
+    # Milliseconds between two looks of a worker at how many attempts are recorded; a worker that is to be idle looks
+    # so rarely that its looking costs nothing.
+    TICK_MS = 5
+    IDLE_TICK_MS = 60_000
     # Where the gem is.
     LIBRARY = File.expand_path("../../lib", __dir__)
 
@@ -53,11 +57,13 @@ module Bench
       @workers.each(&:wait_until_ready)
     end
 
-    # Lets them connect and claim.
+    # Lets them connect and claim. Returns when all of them are connected.
     #
     # @return [void]
+    # @raise [WorkerFailed]
     def begin
       @workers.each(&:begin)
+      @workers.each(&:wait_until_begun)
     end
 
     # Waits until they have recorded so many attempts in all, without asking the database.
@@ -81,15 +87,20 @@ module Bench
       @workers.sum(&:completed)
     end
 
+    # @return [Array<Integer>] process ids
+    def pids
+      @workers.map(&:pid)
+    end
+
     # @return [Float, nil] CPU seconds of all of them since their start; nil where the system does not say
     def cpu_seconds
-      seconds = @workers.map { |worker| ProcessClock.seconds(worker.pid) }
+      seconds = pids.map { |pid| ProcessClock.seconds(pid) }
       seconds.sum if seconds.all?
     end
 
     # @return [Float, nil] most memory that one of them had, in megabytes; nil where the system does not say
     def peak_rss_mb
-      @workers.filter_map { |worker| ProcessClock.peak_rss_mb(worker.pid) }.max
+      pids.filter_map { |pid| ProcessClock.peak_rss_mb(pid) }.max
     end
 
     # @return [Summary]
@@ -117,7 +128,11 @@ module Bench
 
     def order
       { "url" => @url, "concurrency" => @settings.concurrency, "results" => JSON.generate(@settings.results),
-        "timed" => @settings.workload.measured == :latency }
+        "timed" => measured == :latency, "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS }
+    end
+
+    def measured
+      @settings.workload.measured
     end
 
     def missing(count, stalled)

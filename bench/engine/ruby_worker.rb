@@ -2,8 +2,8 @@
 
 # The worker process of `bin/bench --handler ruby`: the gem's public worker, with handlers that do nothing.
 #
-# One JSON document a line. It reads its order, says that it is ready, reads one more line to begin, tells how many
-# attempts are recorded, and works until its standard input ends; then it says what was executed.
+# One JSON document a line. It reads its order, says that it is ready, reads one more line to begin, says when it has
+# begun and then how many attempts are recorded, until its standard input ends; then it says what was executed.
 
 require "io/wait"
 require "json"
@@ -12,9 +12,6 @@ require_relative "handlers"
 module Bench
   # Executes steps as it is told on its standard input.
   class RubyWorker
-    # Seconds between two looks at how many attempts are recorded.
-    TICK = 0.005
-
     # @param input [IO]
     # @param output [IO]
     def initialize(input: $stdin, output: $stdout)
@@ -31,6 +28,7 @@ module Bench
       return unless @input.gets
 
       worker.start
+      say("begun" => true)
       tell_progress(worker)
       worker.stop
       summary = worker.wait
@@ -41,6 +39,7 @@ module Bench
 
     def prepare(order)
       TaskerCore.configure { |config| config.database_url = order.fetch("url") }
+      @tick = order.fetch("tick_ms") / 1000.0
       Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
       TaskerCore::Worker.new(concurrency: order.fetch("concurrency"))
     end
@@ -48,7 +47,7 @@ module Bench
     # Until standard input ends.
     def tell_progress(worker)
       told = 0
-      until @input.wait_readable(TICK)
+      until @input.wait_readable(@tick)
         worker.wait unless worker.running?
         completed = worker.stats.fetch("completed")
         say("completed" => completed) unless completed == told

@@ -2,8 +2,8 @@
 //! public [`Worker`].
 //!
 //! One JSON document a line. It reads its order, says that it is ready, reads one more line to begin,
-//! tells how many attempts are recorded, and works until its standard input ends; then it says what
-//! was executed.
+//! says when it has begun and then how many attempts are recorded, until its standard input ends; then
+//! it says what was executed.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, stdin};
@@ -16,8 +16,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tasker_core::{Batch, Interrupt, Worker, WorkerOptions};
 
-/// Between two looks at how many attempts are recorded.
-const TICK: Duration = Duration::from_millis(5);
 /// Steps that a thread takes at once.
 const BATCH: usize = 32;
 /// The longest wait for steps in one call.
@@ -35,6 +33,8 @@ struct Order {
     results: String,
     /// Whether the start of each handler is noted.
     timed: bool,
+    /// Milliseconds between two looks at how many attempts are recorded.
+    tick_ms: u64,
 }
 
 /// What one thread executed.
@@ -56,8 +56,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let worker = Arc::new(runtime.block_on(Worker::start(options))?);
     let order = Arc::new(order);
+    say(&json!({ "begun": true }));
     let hands = hire(&worker, &order);
-    let ended_early = tell_progress(&worker, lines, &hands);
+    let tick = Duration::from_millis(order.tick_ms);
+    let ended_early = tell_progress(&worker, tick, lines, &hands);
     let stopped = runtime.block_on(worker.stop(LAST))?;
     let executed: Vec<_> = hands.into_iter().filter_map(|hand| hand.join().ok()).collect();
     if ended_early {
@@ -104,6 +106,7 @@ fn execute_all(worker: &Worker, order: &Order) -> Executed {
 /// Until standard input ends. True when the threads ended before.
 fn tell_progress(
     worker: &Worker,
+    tick: Duration,
     lines: impl Iterator + Send + 'static,
     hands: &[JoinHandle<Executed>],
 ) -> bool {
@@ -113,7 +116,7 @@ fn tell_progress(
         drop(open);
     });
     let mut told = 0;
-    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+    while ended.recv_timeout(tick) == Err(RecvTimeoutError::Timeout) {
         if hands.iter().any(JoinHandle::is_finished) {
             return true;
         }

@@ -36,7 +36,7 @@ module Bench
     # @return [void]
     # @raise [WorkerFailed]
     def wait_until_ready
-      listen(PATIENCE) until @ready
+      listen until @ready
     end
 
     # Lets it connect and claim.
@@ -45,6 +45,14 @@ module Bench
     # @raise [WorkerFailed]
     def begin
       tell("begin")
+    end
+
+    # Waits until it is connected.
+    #
+    # @return [void]
+    # @raise [WorkerFailed]
+    def wait_until_begun
+      listen until @begun
     end
 
     # Reads one message. Waits for it.
@@ -58,6 +66,7 @@ module Bench
       line = output.gets or raise WorkerFailed, "worker process #{pid} ended by itself: #{status}; see above for why"
       message = JSON.parse(line)
       @ready ||= message["ready"]
+      @begun ||= message["begun"]
       @completed = message.fetch("completed", @completed)
       message
     end
