@@ -17,9 +17,9 @@ module Bench
   class Command < TaskerCore::CLI::Command
     PROGRAM = "bin/bench"
     SUMMARY = "measure the engine: steps per second, and what a step costs"
-    DETAILS = <<~TEXT
+    DETAILS = <<~TEXT.freeze
       Workloads (tasks x steps of each, by default):
-      #{Workload::ALL.map { |w| format("    %-12s %6d x %-5d %s", w.name, w.tasks, w.steps, w.summary) }.join("\n")}
+      #{Workload::ALL.map { |workload| "    #{workload}" }.join("\n")}
 
       Handlers do nothing, workers run in processes of their own, and Postgres is a private one with stock
       durability that is deleted afterwards. Each run has a database of its own and ends with a check: a step that
@@ -35,8 +35,9 @@ module Bench
     # Languages that handlers are written in.
     HANDLERS = %w[ruby rust].freeze
     # Option => default, smallest and largest number. Tasks and steps: the workload's own by default.
-    NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], concurrency: [5, 1, 1_000],
-                processes: [1, 1, 64], payload: [0, 0, 1_000_000], repeat: [1, 1, 100], seconds: [10, 1, 86_400] }.freeze
+    NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], payload: [0, 0, 1_000_000],
+                concurrency: [5, 1, 1_000], processes: [1, 1, 64], repeat: [1, 1, 100],
+                seconds: [10, 1, 86_400] }.freeze
     # Stands for every workload.
     ALL = "all"
     # What a URL of a database begins with.
@@ -48,6 +49,7 @@ module Bench
     def call
       measurements = workloads.map { |workload| settings(workload) }
       repeat = number(:repeat)
+      build
       Server.open(url) do |server|
         place = { **server.to_report, "cores" => Etc.nprocessors, "ruby" => RUBY_VERSION }
         measurements.map { |one| measure(one, repeat, server, place) }.max
@@ -69,8 +71,8 @@ module Bench
 
     def define_workload(parser)
       parser.on("--workload A,B", Array, "what to measure; required; \"all\" for every workload")
-      parser.on("--tasks N", Integer, "tasks (default: see below; no effect on idle)")
-      parser.on("--steps N", Integer, "steps of each task (default: see below)")
+      parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
+      parser.on("--steps N", Integer, "steps of each task (default: see above)")
       parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
       parser.on("--seconds N", Integer, "how long idle lasts (default: 10)")
     end
@@ -133,6 +135,14 @@ module Bench
       url.nil? || url.match?(URL) ? url : refuse("--database-url must begin with postgres:// or postgresql://")
     end
 
+    # Before anything is measured.
+    def build
+      return unless handler == "rust"
+
+      tell("building the worker with handlers in Rust, which takes some minutes the first time")
+      RustProgram.path
+    end
+
     def measure(settings, repeat, server, place)
       results = Array.new(repeat) do |run|
         progress = ->(text) { tell("#{settings.workload.name}, run #{run + 1}: #{text}") }
@@ -156,7 +166,8 @@ module Bench
       output.line(report.title)
       return unless report.consistent?
 
-      header = ["MEASURE", "VALUE", *Array.new(report.rows.first.size - 2) { |run| "RUN #{run + 1}" }]
+      runs = Array.new(report.rows.first.size - 2) { |run| "RUN #{run + 1}" }
+      header = ["MEASURE", runs.empty? ? "VALUE" : "MEDIAN", *runs]
       output.table(header, report.rows, right: (1...header.size).to_a)
     end
   end

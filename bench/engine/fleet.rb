@@ -103,10 +103,13 @@ module Bench
       pids.filter_map { |pid| ProcessClock.peak_rss_mb(pid) }.max
     end
 
+    # Ends their work.
+    #
     # @return [Summary]
     # @raise [WorkerFailed]
     def stop
-      reports = @workers.map(&:stop)
+      @workers.each(&:stop)
+      reports = @workers.map(&:summary)
       Summary.new(reports.sum { |report| report["executions"] }, reports.flat_map { |report| report["starts"] },
                   reports.all? { |report| report["in_order"] })
     end

@@ -42,8 +42,8 @@ module Bench
 
     # @return [String] what was done
     def title
-      shown = @settings.to_report.reject { |key, value| key == "workload" || value == 0 } # rubocop:disable Style/NumericPredicate -- some are text
-      "#{@settings.workload.name}: #{shown.map { |key, value| "#{key} #{value}" }.join(", ")}"
+      name, *choices = @settings.to_report.values
+      "#{name}: #{@settings.to_report.keys.drop(1).zip(choices).map { |pair| pair.join(" ") }.join(", ")}"
     end
 
     # One row for each measure that there is: its name, the median, and where there were several runs, each of them.
@@ -59,7 +59,7 @@ module Bench
     private
 
     def measured
-      runs = @results.map { |result| result.measures.to_h { |name, value| [name, rounded(value)] } }
+      runs = @results.map { |result| result.measures.transform_values { |value| rounded(value) } }
       { "consistent" => true, **medians.transform_values { |value| rounded(value) },
         **(@results.size == 1 ? {} : { "runs" => runs }) }
     end

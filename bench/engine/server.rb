@@ -2,6 +2,7 @@
 
 require "pg"
 require "tasker_core"
+require "tasker_core/internal/command"
 require_relative "../../spec/support/private_server"
 require_relative "process_clock"
 
@@ -40,7 +41,6 @@ module Bench
     def initialize(url)
       @url = url
       @connection = PG.connect(url)
-      @connection.set_notice_processor { |_| nil }
       @databases = 0
     rescue PG::ConnectionBad => e
       raise TaskerCore::DatabaseUnavailable, e.message.strip
@@ -49,15 +49,16 @@ module Bench
     # A database that nobody else uses, with the gem's tables. Dropped after the block.
     #
     # @yieldparam url [String]
+    # @yieldparam name [String]
     # @return [Object] what the block returned
     def with_database
       name = "tasker_bench_#{Process.pid}_#{@databases += 1}"
-      ask("CREATE DATABASE #{name} TEMPLATE template0")
+      apart("CREATE DATABASE #{name} TEMPLATE template0")
       url = @url.sub(%r{(//[^/?]*)(/[^?]*)?}) { "#{Regexp.last_match(1)}/#{name}" }
       TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = url }, &:migrate)
       yield url, name
     ensure
-      ask("DROP DATABASE IF EXISTS #{name} WITH (FORCE)")
+      apart("DROP DATABASE IF EXISTS #{name} WITH (FORCE)")
     end
 
     # @return [Moment]
@@ -68,7 +69,7 @@ module Bench
       Moment.new(seconds.to_f, bytes.to_i)
     end
 
-    # Sessions tell what they did when they end, so this waits, before the block and after it, until nobody is connected.
+    # Sessions tell what they did when they end, so this waits until nobody is connected, before the block and after it.
     #
     # @param name [String] of a database
     # @yield
@@ -90,7 +91,7 @@ module Bench
     # @return [Hash{String => Object}] for the report
     def to_report
       settings = DURABILITY.to_h { |name| [name, ask("SHOW #{name}").first.first] }
-      { "postgres" => ask("SHOW server_version").first.first, **settings }
+      { "postgres" => ask("SHOW server_version").first.first, **settings, "filesystem" => filesystem }
     end
 
     # @return [void]
@@ -99,6 +100,15 @@ module Bench
     end
 
     private
+
+    # On a connection of its own: after a Ctrl-C the other one may be in the middle of something.
+    def apart(statement)
+      connection = PG.connect(@url)
+      connection.set_notice_processor { |_| nil }
+      connection.exec(statement)
+    ensure
+      connection&.close
+    end
 
     def ask(statement, *values)
       @connection.exec_params(statement, values).values
@@ -125,6 +135,14 @@ module Bench
       ask(<<~SQL, name).map(&:first)
         SELECT pid FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'
       SQL
+    end
+
+    # Not every file system keeps what was flushed to it: tmpfs does not.
+    def filesystem
+      folder = postmaster && ask("SHOW data_directory").first.first
+      folder && TaskerCore::Internal::Command.run(["stat", "-f", "-c", "%T", folder]).strip
+    rescue PG::InsufficientPrivilege, TaskerCore::Internal::Command::Failed
+      nil
     end
 
     # The session's process is the postmaster's child, if it is one of this machine's processes at all.

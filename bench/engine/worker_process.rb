@@ -71,12 +71,18 @@ module Bench
       message
     end
 
-    # Ends its work.
+    # Asks it to end its work. Returns at once.
+    #
+    # @return [void]
+    def stop
+      @input.close
+    end
+
+    # Waits until it has ended its work.
     #
     # @return [Hash{String => Object}] executions, starts, in_order
     # @raise [WorkerFailed]
-    def stop
-      @input.close
+    def summary
       message = listen until message&.key?("executions")
       status.success? or raise WorkerFailed, "worker process #{pid} ended: #{status}"
       message

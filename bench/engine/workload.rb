@@ -3,6 +3,7 @@
 require "tasker_core"
 require_relative "graphs"
 
+# Measures the engine.
 module Bench
   # What is measured: a graph, how many tasks of it by default, and how. `least` is the smallest number of steps that
   # the graph can have.
@@ -10,6 +11,11 @@ module Bench
   # @example
   #   Workload.find("fan").template(steps: 502).steps
   Workload = Struct.new(:name, :measured, :graph, :tasks, :steps, :least, :summary, keyword_init: true) do
+    # @return [String] its line in the help
+    def to_s
+      format("%-12<name>s %6<tasks>d x %-5<steps>d %<summary>s", **to_h.slice(:name, :tasks, :steps, :summary))
+    end
+
     # @return [String] name of the workload's template
     def template_name
       "bench_#{name}"
