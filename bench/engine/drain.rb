@@ -38,7 +38,7 @@ module Bench
 
     def first_claim
       connection = PG.connect(url)
-      connection.exec(CheckQueries::FIRST_CLAIM).getvalue(0, 0).to_f
+      connection.exec(RecordQueries::FIRST_CLAIM).getvalue(0, 0).to_f
     ensure
       connection&.close
     end

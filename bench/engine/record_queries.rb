@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Bench
-  # What {Check} asks the database. Each query gives one text for each thing that breaks the rule before it.
-  module CheckQueries
+  # What {Records} asks the database. Each query gives one text for each thing that breaks the rule before it.
+  module RecordQueries
     # What is counted => query.
     COUNTS = {
       "tasks" => "SELECT count(*) FROM tasker_tasks",
