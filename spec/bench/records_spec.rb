@@ -37,6 +37,8 @@ RSpec.describe Bench::Records do
        /tasks are complete: 1 do not, for instance task 1 is in_progress/],
     "a step that is missing" =>
       ["DELETE FROM tasker_workflow_steps WHERE workflow_step_id = #{last}", /have all .* task 1 has 4/],
+    "steps that are too few" =>
+      ["DELETE FROM tasker_workflow_steps WHERE workflow_step_id = #{last}", /there are 9 steps, not 10/],
     "a step that is not complete" =>
       ["UPDATE tasker_workflow_steps SET state = 'error', results = NULL WHERE workflow_step_id = #{last}",
        /steps are complete: .* step #{last} is error/],
