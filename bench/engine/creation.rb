@@ -11,7 +11,7 @@ module Bench
       meter = Meter.new(server) { Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) }
       seconds = nil
       commits = server.commits_during(database) do
-        meter.measure { seconds = connected { |client| create(client) } }
+        connected { |client| meter.measure { seconds = create(client) } }
       end
       { "create_per_s" => settings.total_steps / seconds, "total_s" => meter.seconds,
         "peak_rss_mb" => ProcessClock.peak_rss_mb(Process.pid),

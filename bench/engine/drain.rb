@@ -23,7 +23,7 @@ module Bench
       @meter = Meter.new(server) { fleet.cpu_seconds }
       peak_rss_mb = nil
       commits = server.commits_during(database) do
-        @meter.measure { work(fleet) }
+        work(fleet)
         peak_rss_mb = fleet.peak_rss_mb
         @summary = fleet.stop
       end
@@ -32,8 +32,10 @@ module Bench
 
     def work(fleet)
       say("executing #{settings.total_steps} steps")
-      fleet.begin
-      fleet.wait_for(settings.total_steps)
+      @meter.measure do
+        fleet.begin
+        fleet.wait_for(settings.total_steps)
+      end
     end
 
     def first_claim

@@ -21,8 +21,12 @@ module Bench
 
     def work(fleet)
       say("executing #{settings.tasks} tasks, one after the other")
-      fleet.begin
-      @submitted = connected { |client| submit_each(client, fleet) }
+      connected do |client|
+        @meter.measure do
+          fleet.begin
+          @submitted = submit_each(client, fleet)
+        end
+      end
     end
 
     # @return [Hash{Integer => Integer}] when each task was submitted, in nanoseconds

@@ -24,6 +24,8 @@ module Bench
       @engine_cpu = engine_cpu
     end
 
+    # Sessions must stay connected to its end: the CPU time of one that ends is known a little later only.
+    #
     # @yield the work
     # @return [void]
     def measure

@@ -30,12 +30,14 @@ module Bench
     # @param pid [Integer]
     # @return [Float, nil] seconds; nil as for {seconds}
     def family_seconds(pid)
-      own = seconds(pid)
-      stat = own && fields(pid)
-      return unless stat
+      return unless seconds(pid)
 
-      ended = stat[CHILDREN].sum(&:to_i).fdiv(Etc.sysconf(Etc::SC_CLK_TCK))
-      own + ended + children(pid).sum { |child| seconds(child) || 0 }
+      # A child that ends meanwhile would count twice or not at all.
+      loop do
+        children = children(pid)
+        sum = [pid, *children].sum { |one| seconds(one) || 0 } + ended_seconds(pid)
+        return sum if children(pid) == children
+      end
     end
 
     # @param pid [Integer]
@@ -50,6 +52,11 @@ module Bench
       File.read("/proc/#{pid}/status")[/^VmHWM:\s+(\d+) kB/, 1]&.to_i&.fdiv(1024)
     rescue SystemCallError
       nil
+    end
+
+    # @api private
+    def ended_seconds(pid)
+      fields(pid)[CHILDREN].sum(&:to_i).fdiv(Etc.sysconf(Etc::SC_CLK_TCK))
     end
 
     # @api private
