@@ -1,0 +1,56 @@
+# frozen_string_literal: true
+
+require "pg"
+require "tasker_core"
+require_relative "records"
+
+module Bench
+  # Whether a run left what it must: nothing missing, nothing doubled, nothing out of order. A fast wrong answer is no
+  # answer.
+  #
+  # @example
+  #   Check.new(settings, url).after_drain(executions: 1000) # => []
+  class Check
+    # @param settings [Settings] what was to be done
+    # @param url [String] of the database
+    def initialize(settings, url)
+      @settings = settings
+      @url = url
+    end
+
+    # Every step was executed.
+    #
+    # @param executions [Integer] handlers that the workers started
+    # @param in_order [Boolean] whether the workers could record everything. Default: true.
+    # @return [Array<String>] what is wrong, in words; empty when nothing is
+    def after_drain(executions:, in_order: true)
+      steps = @settings.total_steps
+      told = []
+      told << "handlers started #{executions} times for #{steps} steps" unless executions == steps
+      told << "a worker could not record everything before it ended" unless in_order
+      told + recorded(RecordQueries::COMPLETE) + audited
+    end
+
+    # Every task was made, and none was begun.
+    #
+    # @return (see #after_drain)
+    def after_creation
+      recorded(RecordQueries::CREATED) + audited
+    end
+
+    private
+
+    def recorded(queries)
+      connection = PG.connect(@url)
+      Records.new(@settings, connection).problems(queries)
+    ensure
+      connection&.close
+    end
+
+    def audited
+      report = TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = @url }, &:doctor)
+      report.fetch("checks").reject { |check| check.fetch("ok") }
+            .map { |check| "tasker doctor: #{check.fetch("name")}: #{check.fetch("detail")}" }
+    end
+  end
+end

@@ -1,0 +1,174 @@
+# frozen_string_literal: true
+
+require "etc"
+require "tasker_core"
+require "tasker_core/cli"
+require_relative "creation"
+require_relative "drain"
+require_relative "idle"
+require_relative "latency"
+require_relative "report"
+require_relative "server"
+require_relative "settings"
+require_relative "workload"
+
+module Bench
+  # The command line of bin/bench.
+  class Command < TaskerCore::CLI::Command
+    PROGRAM = "bin/bench"
+    SUMMARY = "measure the engine: steps per second, and what a step costs"
+    DETAILS = <<~TEXT.freeze
+      Workloads (tasks x steps of each, by default):
+      #{Workload::ALL.map { |workload| "    #{workload}" }.join("\n")}
+
+      Handlers do nothing, workers run in processes of their own, and Postgres is a private one with stock
+      durability that is deleted afterwards. Each run has a database of its own and ends with a check: a step that
+      is missing, doubled or out of order ends with exit status 1. The last line of the output is a JSON object,
+      for several workloads one line each.
+    TEXT
+    EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
+                "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
+                "bin/bench --workload idle --seconds 60 --processes 8"].freeze
+
+    # What measures a workload.
+    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle }.freeze
+    # Languages that handlers are written in.
+    HANDLERS = %w[ruby rust].freeze
+    # Option => default, smallest and largest number. Tasks and steps: the workload's own by default.
+    NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], payload: [0, 0, 1_000_000],
+                concurrency: [5, 1, 1_000], processes: [1, 1, 64], repeat: [1, 1, 100],
+                seconds: [10, 1, 86_400] }.freeze
+    # Stands for every workload.
+    ALL = "all"
+    # What a URL of a database begins with.
+    URL = %r{\Apostgres(ql)?://}.freeze
+
+    # Measures.
+    #
+    # @return [Integer] exit status
+    def call
+      measurements = workloads.map { |workload| settings(workload) }
+      repeat = number(:repeat)
+      build
+      Server.open(url) do |server|
+        place = { **server.to_report, "cores" => Etc.nprocessors, "ruby" => RUBY_VERSION }
+        measurements.map { |one| measure(one, repeat, server, place) }.max
+      end
+    end
+
+    private
+
+    # Unlike other commands this one does not use the database that is configured.
+    def parser
+      @parser ||= OptionParser.new(nil, 34) do |parser|
+        parser.require_exact = true
+        define_workload(parser)
+        define_fleet(parser)
+        define_output(parser)
+        parser.base.long.clear
+      end
+    end
+
+    def define_workload(parser)
+      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for every workload")
+      parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
+      parser.on("--steps N", Integer, "steps of each task (default: see above)")
+      parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
+      parser.on("--seconds N", Integer, "how long idle lasts (default: 10)")
+    end
+
+    def define_fleet(parser)
+      parser.on("--handler LANGUAGE", "ruby or rust (default: ruby)")
+      parser.on("--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
+      parser.on("--processes P", Integer, "worker processes (default: 1)")
+    end
+
+    def define_output(parser)
+      parser.on("--repeat R", Integer, "runs of each workload; the median counts (default: 1)")
+      parser.on("--json", "print the JSON lines only")
+      parser.on("--database-url URL", "server to use, with a new database that is dropped afterwards",
+                "(default: a private one)")
+      parser.on("-h", "--help", "show this help")
+    end
+
+    def workloads
+      names = options.fetch(:workload) { refuse("missing --workload: #{allowed_workloads}") }
+      names = Workload.names if names == [ALL]
+      names.map { |name| Workload.find(name) || refuse("--workload is #{name}; allowed: #{allowed_workloads}") }
+    end
+
+    def allowed_workloads
+      [*Workload.names, ALL].join(", ")
+    end
+
+    def settings(workload)
+      Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
+                   **%i[concurrency processes payload seconds].to_h { |name| [name, number(name)] })
+    end
+
+    def tasks(workload)
+      workload.measured == :idle ? workload.tasks : number(:tasks) || workload.tasks
+    end
+
+    def steps(workload)
+      steps = number(:steps) || workload.steps
+      return steps if steps >= workload.least
+
+      refuse("--steps is #{steps}; allowed for #{workload.name}: #{workload.least} or more")
+    end
+
+    def handler
+      handler = options.fetch(:handler, HANDLERS.first)
+      HANDLERS.include?(handler) ? handler : refuse("--handler is #{handler}; allowed: #{HANDLERS.join(", ")}")
+    end
+
+    def number(name)
+      default, least, most = NUMBERS.fetch(name)
+      value = options.fetch(name, default)
+      return value if value.nil? || value.between?(least, most)
+
+      refuse("--#{name} is #{value}; allowed: #{least} to #{most}")
+    end
+
+    def url
+      url = options[:"database-url"]
+      url.nil? || url.match?(URL) ? url : refuse("--database-url must begin with postgres:// or postgresql://")
+    end
+
+    # Before anything is measured.
+    def build
+      return unless handler == "rust"
+
+      tell("building the worker with handlers in Rust, which takes some minutes the first time")
+      RustProgram.path
+    end
+
+    def measure(settings, repeat, server, place)
+      results = Array.new(repeat) do |run|
+        progress = ->(text) { tell("#{settings.workload.name}, run #{run + 1}: #{text}") }
+        RUNS.fetch(settings.workload.measured).new(settings, server, progress: progress).call
+      end
+      show(Report.new(settings, results, place))
+    end
+
+    def tell(text)
+      output.note("bench: #{text}") if $stderr.tty?
+    end
+
+    def show(report)
+      show_text(report) unless json?
+      output.line(report.json)
+      report.problems.each { |problem| output.note("bench: inconsistent: #{problem}") }
+      report.consistent? ? OK : FAILED
+    end
+
+    def show_text(report)
+      output.line(report.title)
+      return unless report.consistent?
+
+      runs = Array.new(report.rows.first.size - 2) { |run| "RUN #{run + 1}" }
+      header = ["MEASURE", runs.empty? ? "VALUE" : "MEDIAN", *runs]
+      output.table(header, report.rows, right: (1...header.size).to_a)
+    end
+  end
+end

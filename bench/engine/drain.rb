@@ -1,0 +1,52 @@
+# frozen_string_literal: true
+
+require "pg"
+require_relative "run"
+
+module Bench
+  # Tasks are made while the workers wait; then the workers execute all of them. The speed is that of the second
+  # part alone: from the first claim to the moment when the last end is known to be committed, on the server's clock.
+  class Drain < Run
+    private
+
+    def measure
+      Fleet.open(settings, url) do |fleet|
+        creation = connected { |client| create(client) }
+        costs = execute(fleet)
+        { "create_per_s" => settings.total_steps / creation,
+          "steps_per_s" => settings.total_steps / (@meter.stopped_at - first_claim),
+          "total_s" => creation + @meter.seconds, **costs }
+      end
+    end
+
+    def execute(fleet)
+      @meter = Meter.new(server) { fleet.cpu_seconds }
+      peak_rss_mb = nil
+      commits = server.commits_during(database) do
+        work(fleet)
+        peak_rss_mb = fleet.peak_rss_mb
+        @summary = fleet.stop
+      end
+      { "peak_rss_mb" => peak_rss_mb, **@meter.per_step(settings.total_steps, commits: commits) }
+    end
+
+    def work(fleet)
+      say("executing #{settings.total_steps} steps")
+      @meter.measure do
+        fleet.begin
+        fleet.wait_for(settings.total_steps)
+      end
+    end
+
+    def first_claim
+      connection = PG.connect(url)
+      connection.exec(RecordQueries::FIRST_CLAIM).getvalue(0, 0).to_f
+    ensure
+      connection&.close
+    end
+
+    def problems
+      check.after_drain(executions: @summary.executions, in_order: @summary.in_order)
+    end
+  end
+end

@@ -1,0 +1,145 @@
+# frozen_string_literal: true
+
+require "io/wait"
+require "json"
+require "rbconfig"
+require_relative "process_clock"
+require_relative "rust_program"
+require_relative "worker_process"
+
+module Bench
+  # The worker processes of one run.
+  class Fleet
+    # Seconds without a step that was completed after which the run has failed.
+    STALLED = 60
+    # Milliseconds between two looks of a worker at how many attempts are recorded; a worker that is to be idle looks
+    # so rarely that its looking costs nothing.
+    TICK_MS = 5
+    IDLE_TICK_MS = 60_000
+    # Where the gem is.
+    LIBRARY = File.expand_path("../../lib", __dir__)
+
+    # What all of them did: executions, the starts of handlers as {Executions.starts}, and whether all was recorded.
+    Summary = Struct.new(:executions, :starts, :in_order)
+
+    # Starts them and waits until they have loaded everything; none is left after the block.
+    #
+    # @param settings [Settings]
+    # @param url [String] of the database
+    # @yieldparam fleet [Fleet]
+    # @return [Object] what the block returned
+    # @raise [WorkerFailed]
+    # @example
+    #   Fleet.open(settings, url) { |fleet| fleet.begin; fleet.wait_for(1000); fleet.stop }
+    def self.open(settings, url)
+      fleet = new(settings, url)
+      fleet.start
+      yield fleet
+    ensure
+      fleet&.close
+    end
+
+    # @param settings [Settings]
+    # @param url [String]
+    def initialize(settings, url)
+      @settings = settings
+      @url = url
+      @workers = []
+    end
+
+    # Starts them and waits until they have loaded everything.
+    #
+    # @return [void]
+    # @raise [WorkerFailed]
+    def start
+      words = program
+      @settings.processes.times { @workers << WorkerProcess.new(words, order) }
+      @workers.each(&:wait_until_ready)
+    end
+
+    # Lets them connect and claim. Returns when all of them are connected.
+    #
+    # @return [void]
+    # @raise [WorkerFailed]
+    def begin
+      @workers.each(&:begin)
+      @workers.each(&:wait_until_begun)
+    end
+
+    # Waits until they have recorded so many attempts in all, without asking the database.
+    #
+    # @param count [Integer]
+    # @param stalled [Numeric] seconds without progress after which this fails. Default: {STALLED}.
+    # @return [void]
+    # @raise [WorkerFailed] says what is missing
+    def wait_for(count, stalled: STALLED)
+      outputs = @workers.to_h { |worker| [worker.output, worker] }
+      while completed < count
+        ready, = IO.select(outputs.keys, nil, nil, stalled)
+        raise WorkerFailed, missing(count, stalled) unless ready
+
+        ready.each { |output| outputs.fetch(output).listen }
+      end
+    end
+
+    # @return [Integer] attempts that are recorded
+    def completed
+      @workers.sum(&:completed)
+    end
+
+    # @return [Array<Integer>] process ids
+    def pids
+      @workers.map(&:pid)
+    end
+
+    # @return [Float, nil] CPU seconds of all of them since their start; nil where the system does not say
+    def cpu_seconds
+      seconds = pids.map { |pid| ProcessClock.seconds(pid) }
+      seconds.sum if seconds.all?
+    end
+
+    # @return [Float, nil] most memory that one of them had, in megabytes; nil where the system does not say
+    def peak_rss_mb
+      pids.filter_map { |pid| ProcessClock.peak_rss_mb(pid) }.max
+    end
+
+    # Ends their work.
+    #
+    # @return [Summary]
+    # @raise [WorkerFailed]
+    def stop
+      @workers.each(&:stop)
+      reports = @workers.map(&:summary)
+      Summary.new(reports.sum { |report| report["executions"] }, reports.flat_map { |report| report["starts"] },
+                  reports.all? { |report| report["in_order"] })
+    end
+
+    # Ends those that still run.
+    #
+    # @return [void]
+    def close
+      @workers.each(&:close)
+    end
+
+    private
+
+    def program
+      return [RustProgram.path] if @settings.handler == "rust"
+
+      [RbConfig.ruby, *("-w" if $VERBOSE), "-I", LIBRARY, File.join(__dir__, "ruby_worker.rb")]
+    end
+
+    def order
+      { "url" => @url, "concurrency" => @settings.concurrency, "results" => JSON.generate(@settings.results),
+        "timed" => measured == :latency, "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS }
+    end
+
+    def measured
+      @settings.workload.measured
+    end
+
+    def missing(count, stalled)
+      "#{count - completed} of #{count} steps are not complete, and none was completed for #{stalled} s"
+    end
+  end
+end

@@ -1,0 +1,64 @@
+# frozen_string_literal: true
+
+# The worker process of `bin/bench --handler ruby`: the gem's public worker, with handlers that do nothing.
+#
+# One JSON document a line. It reads its order, says that it is ready, reads one more line to begin, says when it has
+# begun and then how many attempts are recorded, until its standard input ends; then it says what was executed.
+
+require "io/wait"
+require "json"
+require_relative "handlers"
+
+module Bench
+  # Executes steps as it is told on its standard input.
+  class RubyWorker
+    # @param input [IO]
+    # @param output [IO]
+    def initialize(input: $stdin, output: $stdout)
+      @input = input
+      @output = output
+      @output.sync = true
+    end
+
+    # @return [void]
+    # @raise [TaskerCore::Error] the worker could not go on
+    def run
+      worker = prepare(JSON.parse(@input.gets))
+      say("ready" => true)
+      return unless @input.gets
+
+      worker.start
+      say("begun" => true)
+      tell_progress(worker)
+      worker.stop
+      summary = worker.wait
+      say("executions" => Executions.count, "starts" => Executions.starts, "in_order" => summary.in_order)
+    end
+
+    private
+
+    def prepare(order)
+      TaskerCore.configure { |config| config.database_url = order.fetch("url") }
+      @tick = order.fetch("tick_ms") / 1000.0
+      Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
+      TaskerCore::Worker.new(concurrency: order.fetch("concurrency"))
+    end
+
+    # Until standard input ends.
+    def tell_progress(worker)
+      told = 0
+      until @input.wait_readable(@tick)
+        worker.wait unless worker.running?
+        completed = worker.stats.fetch("completed")
+        say("completed" => completed) unless completed == told
+        told = completed
+      end
+    end
+
+    def say(message)
+      @output.puts(JSON.generate(message))
+    end
+  end
+end
+
+Bench::RubyWorker.new.run

@@ -1,0 +1,157 @@
+# frozen_string_literal: true
+
+require "pg"
+require "tasker_core"
+require "tasker_core/internal/command"
+require_relative "../../spec/support/private_server"
+require_relative "process_clock"
+
+module Bench
+  # The Postgres that is measured: one of its own with stock durability, which is gone afterwards however this process
+  # ends, or one that exists. What is asked here goes to another database than the one that is measured, so that it
+  # is not counted.
+  class Server
+    # The settings that decide whether a commit survives a crash.
+    DURABILITY = %w[fsync synchronous_commit full_page_writes].freeze
+    # Seconds that connections may take to end.
+    PATIENCE = 10
+    # Before version 15 sessions hand their statistics to another process, which takes up to half a second.
+    COLLECTOR = { until: 150_000, seconds: 1 }.freeze
+
+    # What the server says at one moment: its clock in seconds, and bytes of WAL since ever.
+    Moment = Struct.new(:seconds, :wal_bytes)
+
+    # @param url [String, nil] a server that exists, as a user who may make databases; nil: one of its own
+    # @yieldparam server [Server]
+    # @return [Object] what the block returned
+    # @raise [TaskerCore::DatabaseUnavailable]
+    # @example
+    #   Server.open(nil) { |server| server.with_database { |url| measure(url) } }
+    def self.open(url)
+      own = PrivateServer.start unless url
+      server = new(url || own.url)
+      yield server
+    ensure
+      server&.close
+      own&.stop
+    end
+
+    # @param url [String] of any of its databases but a measured one
+    # @raise [TaskerCore::DatabaseUnavailable]
+    def initialize(url)
+      @url = url
+      @connection = PG.connect(url)
+      @databases = 0
+    rescue PG::ConnectionBad => e
+      raise TaskerCore::DatabaseUnavailable, e.message.strip
+    end
+
+    # A database that nobody else uses, with the gem's tables. Dropped after the block.
+    #
+    # @yieldparam url [String]
+    # @yieldparam name [String]
+    # @return [Object] what the block returned
+    def with_database
+      name = "tasker_bench_#{Process.pid}_#{@databases += 1}"
+      apart("CREATE DATABASE #{name} TEMPLATE template0")
+      url = @url.sub(%r{(//[^/?]*)(/[^?]*)?}) { "#{Regexp.last_match(1)}/#{name}" }
+      TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = url }, &:migrate)
+      yield url, name
+    ensure
+      apart("DROP DATABASE IF EXISTS #{name} WITH (FORCE)")
+    end
+
+    # @return [Moment]
+    def moment
+      seconds, bytes = ask(<<~SQL).first
+        SELECT extract(epoch FROM clock_timestamp()), pg_current_wal_insert_lsn() - '0/0'::pg_lsn
+      SQL
+      Moment.new(seconds.to_f, bytes.to_i)
+    end
+
+    # Sessions tell what they did when they end, so this waits until nobody is connected, before the block and after it.
+    #
+    # @param name [String] of a database
+    # @yield
+    # @return [Integer] transactions that were committed in it meanwhile, Postgres' own among them (autovacuum)
+    # @raise [TaskerCore::TimeoutError] somebody stays connected
+    # @example
+    #   server.commits_during("shop") { client.submit("order"); client.close } # => 3
+    def commits_during(name)
+      before = commits(name)
+      yield
+      commits(name) - before
+    end
+
+    # @return [Float, nil] CPU seconds of all the server's processes since its start; nil where it runs elsewhere
+    def cpu_seconds
+      postmaster && ProcessClock.family_seconds(postmaster)
+    end
+
+    # @return [Hash{String => Object}] for the report
+    def to_report
+      settings = DURABILITY.to_h { |name| [name, ask("SHOW #{name}").first.first] }
+      { "postgres" => ask("SHOW server_version").first.first, **settings, "filesystem" => filesystem }
+    end
+
+    # @return [void]
+    def close
+      @connection.close
+    end
+
+    private
+
+    # On a connection of its own: after a Ctrl-C the other one may be in the middle of something.
+    def apart(statement)
+      connection = PG.connect(@url)
+      connection.set_notice_processor { |_| nil }
+      connection.exec(statement)
+    ensure
+      connection&.close
+    end
+
+    def ask(statement, *values)
+      @connection.exec_params(statement, values).values
+    end
+
+    def commits(name)
+      wait_for_disconnection(name)
+      sleep(COLLECTOR.fetch(:seconds)) if @connection.server_version < COLLECTOR.fetch(:until)
+      ask("SELECT xact_commit FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+    end
+
+    def wait_for_disconnection(name)
+      deadline = TaskerCore::Internal::Clock.seconds + PATIENCE
+      while (left = connections(name)).any?
+        if TaskerCore::Internal::Clock.seconds > deadline
+          raise TaskerCore::TimeoutError, "still connected to #{name} after #{PATIENCE} s: #{left.join(", ")}"
+        end
+
+        sleep(0.005)
+      end
+    end
+
+    def connections(name)
+      ask(<<~SQL, name).map(&:first)
+        SELECT pid FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'
+      SQL
+    end
+
+    # Not every file system keeps what was flushed to it: tmpfs does not.
+    def filesystem
+      folder = postmaster && ask("SHOW data_directory").first.first
+      folder && TaskerCore::Internal::Command.run(["stat", "-f", "-c", "%T", folder]).strip
+    rescue PG::InsufficientPrivilege, TaskerCore::Internal::Command::Failed
+      nil
+    end
+
+    # The session's process is the postmaster's child, if it is one of this machine's processes at all.
+    def postmaster
+      @postmaster ||= local? && ProcessClock.parent(@connection.backend_pid)
+    end
+
+    def local?
+      ask("SELECT coalesce(host(inet_server_addr()), 'socket')").first.first.match?(/\A(socket|127\.|::1\z)/)
+    end
+  end
+end

@@ -1,0 +1,28 @@
+# frozen_string_literal: true
+
+module Bench
+  # One measurement: a workload and everything about it that can be chosen. `seconds` is for the workload idle.
+  Settings = Struct.new(:workload, :tasks, :steps, :concurrency, :processes, :handler, :payload, :seconds,
+                        keyword_init: true) do
+    # @return [Integer] steps of all tasks
+    def total_steps
+      tasks * steps
+    end
+
+    # @return [Integer] edges of all tasks
+    def total_edges
+      tasks * workload.parents(steps).sum { |_, parents| parents.size }
+    end
+
+    # @return [Object] what each handler returns: a string of `payload` bytes, or a small hash
+    def results
+      payload.zero? ? { "ok" => true } : "x" * payload
+    end
+
+    # @return [Hash{String => Object}] for the report
+    def to_report
+      { "workload" => workload.name, "handler" => handler, "processes" => processes, "concurrency" => concurrency,
+        "payload" => payload, "tasks" => tasks, "steps" => total_steps, "edges" => total_edges }
+    end
+  end
+end

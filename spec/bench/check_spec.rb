@@ -1,0 +1,32 @@
+# frozen_string_literal: true
+
+require_relative "../../bench/engine/check"
+require_relative "small_run"
+
+RSpec.describe Bench::Check, :database, doctor: false do
+  def check
+    described_class.new(SmallRun::SETTINGS, database_url)
+  end
+
+  it "finds nothing after a run in which all went well, and what is not in the records" do
+    executions = SmallRun.drain(database_url).executions
+    expect([executions, check.after_drain(executions: 10)]).to eq([10, []])
+    expect(check.after_drain(executions: 11, in_order: false))
+      .to eq(["handlers started 11 times for 10 steps", "a worker could not record everything before it ended"])
+    sql("INSERT INTO tasker_ready_steps VALUES ($1, 'default', now())", SmallRun::LAST_STEP)
+    expect(check.after_drain(executions: 10)).to match([/\Atasker doctor: ready_steps:/])
+  end
+
+  it "finds steps that do not wait to be executed as they should" do
+    SmallRun.submit(database_url)
+    expect(check.after_creation).to eq([])
+    sql("UPDATE tasker_workflow_steps SET open_parents = 1 WHERE workflow_step_id = $1", SmallRun::LAST_STEP)
+    expect(check.after_creation).to include(/step #{SmallRun::LAST_STEP} is pending with 1 of 3 parents open/)
+  end
+
+  it "finds a task that was begun where none should be" do
+    SmallRun.submit(database_url)
+    sql("UPDATE tasker_tasks SET state = 'in_progress', started_at = now() WHERE task_id = 1")
+    expect(check.after_creation).to include(/tasks are pending: 1 do not, for instance task 1 is in_progress/)
+  end
+end

@@ -1,0 +1,154 @@
+# frozen_string_literal: true
+
+require "stringio"
+require "tmpdir"
+require_relative "../../bench/engine/command"
+
+RSpec.describe "bin/bench" do
+  include CommandLine
+
+  # What each workload can know.
+  speeds = %w[steps_per_s create_per_s total_s]
+  costs = %w[commits_per_step wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb]
+  waits = %w[handover_p50_ms handover_p99_ms submit_p50_ms submit_p99_ms]
+  rests = %w[queries_per_s engine_cpu_ms_per_s postgres_cpu_ms_per_s]
+  expected = { "latency" => ["total_s", *waits, *costs], "create" => [*speeds.drop(1), *costs],
+               "idle" => ["peak_rss_mb", *rests] }
+  expected.default = [*speeds, *costs]
+
+  # In this process, on the server of the specs.
+  def bench(*words, url: TestServer.url)
+    out, err = Array.new(2) { StringIO.new }
+    output = TaskerCore::CLI::Output.new(out: out, err: err)
+    status = TaskerCore::CLI::Failure.new(output, program: "bench").guard do
+      Bench::Command.new(output: output).run([*words, *(["--database-url", url] if url)])
+    end
+    CommandLine::Outcome.new(out.string, err.string, status)
+  end
+
+  def reports(outcome)
+    outcome.out.lines.map { |line| JSON.parse(line) }
+  end
+
+  def known(report)
+    Bench::Run::MEASURES.keys.select { |name| report.fetch(name) }
+  end
+
+  it "measures every workload, each in a database that is dropped afterwards" do
+    outcome = bench(*%w[--workload all --tasks 4 --steps 12 --processes 2 --seconds 1 --json])
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome).map { |report| [report["workload"], known(report).sort] })
+      .to eq(Bench::Workload.names.map { |name| [name, expected[name].sort] })
+    expect(reports(outcome).map { |report| report.values_at("consistent", "steps") }.uniq)
+      .to eq([[true, 48], [true, 0]])
+    expect(databases).to eq([])
+  end
+
+  def databases
+    connection = PG.connect(TestServer.url)
+    connection.exec("SELECT datname FROM pg_database WHERE datname LIKE 'tasker_bench_#{Process.pid}_%'").values
+  ensure
+    connection&.close
+  end
+
+  it "runs the workloads of the size that they have by default, but for the number of tasks" do
+    outcome = bench("--workload", "diamond,fan,layered", "--tasks", "1", "--json")
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome).map { |report| report.values_at("steps", "edges") }).to match(
+      [[4, 4], [502, 1000], [1000, be_between(1_500, 2_500)]]
+    )
+  end
+
+  it "gives the median of several runs, and text before the last line" do
+    outcome = bench("--workload", "create", "--tasks", "2", "--repeat", "3")
+    *text, last = outcome.out.lines
+    expect(text.first(2)).to match([/\Acreate: handler ruby.*tasks 2, steps 20/,
+                                    /\AMEASURE +MEDIAN +RUN 1 +RUN 2 +RUN 3$/])
+    report = JSON.parse(last)
+    runs = report.fetch("runs").map { |run| run.fetch("create_per_s") }
+    expect([runs.size, report.fetch("create_per_s")]).to eq([3, runs.sort[1]])
+  end
+
+  it "lets handlers return a payload, which is kept" do
+    plain, large = %w[0 20000].map do |bytes|
+      reports(bench("--workload", "linear", "--tasks", "2", "--payload", bytes, "--json")).first
+    end
+    expect(large.fetch("wal_bytes_per_step") - plain.fetch("wal_bytes_per_step")).to be > 200
+  end
+
+  it "says how durable the server is" do
+    report = reports(bench("--workload", "create", "--tasks", "1", "--json")).first
+    expect(report).to include("postgres" => /\A\d+/, "fsync" => "on", "synchronous_commit" => "on",
+                              "full_page_writes" => "on", "cores" => Etc.nprocessors)
+  end
+
+  # The first run may compile the program.
+  it "measures handlers in Rust", timeout: 900 do
+    profile = ENV.fetch("RB_SYS_CARGO_PROFILE", nil)
+    ENV["RB_SYS_CARGO_PROFILE"] = "dev"
+    names = %w[diamond latency idle]
+    outcome = bench("--workload", names.join(","), *%w[--handler rust --tasks 3 --processes 2 --seconds 1 --json])
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome).map { |report| known(report).sort }).to eq(names.map { |name| expected[name].sort })
+  ensure
+    ENV["RB_SYS_CARGO_PROFILE"] = profile
+  end
+
+  { [] => /missing --workload/, %w[--workload spiral] => /is spiral; allowed: independent, linear,.*, all$/,
+    %w[--workload linear --tasks 0] => /--tasks is 0; allowed: 1 to 10000000/,
+    %w[--workload linear --tasks ten] => /invalid argument: --tasks ten/,
+    %w[--workload linear,fan --steps 2] => /--steps is 2; allowed for fan: 3 or more/,
+    %w[--workload linear --processes 65] => /--processes is 65; allowed: 1 to 64/,
+    %w[--workload linear --repeat 0] => /--repeat is 0/, %w[--workload linear --payload -1] => /--payload is -1/,
+    %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
+    %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
+    %w[--workload linear --database-url x] => /must begin with postgres:/,
+    %w[--workload linear more] => /unexpected argument "more"/ }.each do |words, message|
+    it "refuses #{words.empty? ? "nothing" : words.join(" ")}, before it does anything" do
+      allow(Bench::Server).to receive(:open)
+      outcome = bench(*words, url: nil)
+      expect([outcome.status, outcome.out, outcome.err]).to match([2, "", message])
+      expect(Bench::Server).not_to have_received(:open)
+    end
+  end
+
+  it "says what it can do" do
+    outcome = bench("--help", url: nil)
+    expect([outcome.status, outcome.out]).to match([0, %r{--workload A,B.*bin/bench --workload all --json}m])
+  end
+
+  it "has exit status 1 and no figures when what a run left is wrong" do
+    allow_any_instance_of(Bench::Check).to receive(:after_creation).and_return(["step 7 is missing"])
+    outcome = bench("--workload", "create", "--tasks", "1")
+    expect([outcome.status, outcome.err]).to eq([1, "bench: inconsistent: step 7 is missing\n"])
+    report = JSON.parse(outcome.out.lines.last)
+    expect(report).to include("consistent" => false, "problems" => ["step 7 is missing"])
+    expect(report.keys & Bench::Run::MEASURES.keys).to eq([])
+  end
+
+  it "has exit status 2 when there is no database" do
+    outcome = bench("--workload", "create", url: "postgres://localhost:1/none")
+    expect([outcome.status, outcome.err]).to match([2, /\Abench: .*connection/])
+  end
+
+  it "leaves no server, worker or file behind when it is interrupted" do
+    Dir.mktmpdir do |folder|
+      # The server's user, who is another one when root runs the specs, has to pass.
+      File.chmod(0o711, folder)
+      words = [RbConfig.ruby, "-w", "bench/engine.rb", "--workload", "idle", "--seconds", "600"]
+      running(*words, env: { "TMPDIR" => folder }) do |program|
+        worker = wait_until("a worker runs", within: 60) { child_of(program.pid, "ruby_worker") }
+        program.signal("INT")
+        expect(wait_until("it ends", within: 30) { program.status }).to eq(130)
+        expect([alive?(worker), program.text]).to eq([false, ""])
+        wait_until("the server is deleted", within: 30) { Dir.empty?(folder) }
+      end
+    end
+  end
+
+  def child_of(parent, name)
+    Bench::ProcessClock.children(parent).find { |pid| File.read("/proc/#{pid}/cmdline").include?(name) }
+  rescue SystemCallError
+    nil
+  end
+end

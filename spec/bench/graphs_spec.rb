@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+require_relative "../../bench/engine/graphs"
+
+RSpec.describe Bench::Graphs do
+  it "makes small graphs as their names say" do
+    expect(described_class.independent(2)).to eq("s0" => [], "s1" => [])
+    expect(described_class.line(3)).to eq("s0" => [], "s1" => ["s0"], "s2" => ["s1"])
+    expect(described_class.fan(4)).to eq("s0" => [], "s1" => ["s0"], "s2" => ["s0"], "s3" => %w[s1 s2])
+  end
+
+  [1, 2, 12, 1000].each do |steps|
+    it "makes a random graph of #{steps} steps in layers, the same each time" do
+      graph = described_class.layered(steps)
+      expect([graph.size, described_class.layered(steps)]).to eq([steps, graph])
+      width = Integer.sqrt(steps - 1) + 1
+      graph.drop(width).each do |name, parents|
+        layer = name.delete("s").to_i / width
+        layers = parents.map { |parent| parent.delete("s").to_i / width }
+        expect([parents.size, layers.max]).to match([be_between(1, 3), layer - 1])
+      end
+      expect(graph.first(width).map(&:last).uniq).to eq([[]])
+    end
+  end
+end
