@@ -20,10 +20,13 @@ pub(super) fn close_parent(draft: &mut Draft<'_>, parent: StepId, ready: &mut Ve
             continue;
         };
         let open = &mut draft.change(child).after.open_parents;
-        *open -= 1;
-        if *open == 0 {
-            ready.push(*id);
+        match *open {
+            // A parent that was completed before, by a claim that is not current: its write fails.
+            0 => continue,
+            1 => ready.push(*id),
+            _ => {}
         }
+        *open -= 1;
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) async fn end_claims(
         return Ok(Written { decisions: all_stale(ends), batch: None });
     };
     let by_task = load_templates(store, templates, &rows).await?;
-    let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !known.contains_key(step));
+    let held = held_steps(&ends, known, &rows, &by_task);
+    let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
     let parents: Vec<_> = ends
         .iter()
         .filter(|end| matches!(end.outcome, Outcome::Succeeded(_)))
@@ -62,13 +63,31 @@ pub(super) async fn end_claims(
         .collect();
     let steps = steps::read_ended(tx, &unknown.collect::<Vec<_>>(), &parents).await?;
     let mut view = view(&rows, &steps, &by_task);
-    for end in ends.iter().filter_map(|end| Some((end.claim, known.get(&end.claim.step)?))) {
-        let step = held_step(end.0, *end.1, policy(end.0.step, &by_task));
-        view.steps.insert(step.id, step);
-    }
+    view.steps.extend(held);
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
     write(tx, decisions, &by_task, over).await
+}
+
+/// The ended steps as their claims left them. Where a task runs fewer steps than ended here, somebody
+/// else has ended some: its steps are not known.
+fn held_steps(
+    ends: &[ClaimEnd],
+    known: &Known,
+    rows: &[TaskRow],
+    by_task: &ByTask,
+) -> HashMap<StepId, Step> {
+    let mut runnable: HashMap<_, _> =
+        rows.iter().map(|row| (row.task.id, i64::from(row.task.runnable))).collect();
+    for end in ends {
+        runnable.entry(end.claim.step.task()).and_modify(|left| *left -= 1);
+    }
+    let trusted = |task| runnable.get(&task).is_some_and(|left| *left >= 0);
+    let claims = ends.iter().map(|end| end.claim).filter(|claim| trusted(claim.step.task()));
+    let held = |claim: Claim| {
+        held_step(claim, *known.get(&claim.step)?, policy(claim.step, by_task)).into()
+    };
+    claims.filter_map(held).map(|step: Step| (step.id, step)).collect()
 }
 
 /// A step as the claim left it.

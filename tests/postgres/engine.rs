@@ -17,12 +17,12 @@ async fn a_diamond_runs_parents_first_and_hands_their_results_down() {
     assert_eq!((&*a.context, a.parents.as_deref()), (r#"{"order": 7}"#, None));
     succeed(&worker, &a, r#"{"sum":1}"#);
     let (b, c) = (take(&worker), take(&worker));
-    assert_eq!(b.parents.as_deref(), Some(r#"{"a":{"sum": 1}}"#));
+    assert_eq!(b.parents.as_deref(), Some(r#"{"a":{"sum":1}}"#));
     succeed(&worker, &b, "2");
     succeed(&worker, &c, "null");
     let d = take(&worker);
     assert_eq!(d.parents.as_deref(), Some(r#"{"b":2,"c":null}"#));
-    assert_eq!(worker.results_of(task, "a").await.unwrap().as_deref(), Some(r#"{"sum": 1}"#));
+    assert_eq!(worker.results_of(task, "a").await.unwrap().as_deref(), Some(r#"{"sum":1}"#));
     succeed(&worker, &d, "[]");
     let status = db.wait_for(task, TaskState::Complete).await;
     assert_eq!((status.steps_total, status.attempts_total), (4, 4));
