@@ -1,6 +1,6 @@
 //! What a handler needs to execute a claimed step.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -131,12 +131,6 @@ impl<'a> Results<'a> {
         let results = |change: &'a StepChange| Some((change.after.id, change.results.as_deref()?));
         Self(decisions.steps.iter().filter_map(results).collect())
     }
-
-    /// Those of all parents of the step; `None` when one is missing.
-    fn of_parents(&self, one: &Prepared) -> Option<Vec<(StepId, Option<&'a str>)>> {
-        let parent = |parent: StepId| Some((parent, Some(*self.0.get(&parent)?)));
-        parents(one).map(parent).collect()
-    }
 }
 
 /// The parents of a step, as its template has them.
@@ -153,35 +147,28 @@ async fn attach_parents(
     prepared: &mut [Prepared],
     results: &Results<'_>,
 ) -> Result<(), Error> {
-    let mut unknown = Vec::new();
-    for one in prepared.iter_mut().filter(|one| parents(one).next().is_some()) {
-        match results.of_parents(one) {
-            Some(parents) => one.delivery.parents = Some(object(&one.template, parents)),
-            None => unknown.push(one.delivery.claim.step),
-        }
-    }
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    let mut by_child: HashMap<StepId, Vec<(StepId, Option<String>)>> = HashMap::new();
-    for (child, parent, results) in store.parent_results(&unknown).await? {
-        by_child.entry(child).or_default().push((parent, results));
-    }
+    let all = prepared.iter().flat_map(parents).filter(|parent| !results.0.contains_key(parent));
+    let unknown: BTreeSet<_> = all.collect();
+    let read = if unknown.is_empty() {
+        HashMap::new()
+    } else {
+        store.parent_results(&unknown.into_iter().collect::<Vec<_>>()).await?
+    };
+    let result = |step| results.0.get(&step).copied().or_else(|| read.get(&step)?.as_deref());
     for one in prepared {
-        if let Some(parents) = by_child.remove(&one.delivery.claim.step) {
-            one.delivery.parents = Some(object(&one.template, parents));
-        }
+        let parents: Vec<_> = parents(one).map(|parent| (parent, result(parent))).collect();
+        one.delivery.parents = (!parents.is_empty()).then(|| object(&one.template, &parents));
     }
     Ok(())
 }
 
 /// A JSON object from the parents' names and the text of their results.
-fn object(template: &Stored, parents: Vec<(StepId, Option<impl AsRef<str>>)>) -> Box<str> {
+fn object(template: &Stored, parents: &[(StepId, Option<&str>)]) -> Box<str> {
     let mut json = String::from("{");
     for (step, results) in parents {
-        let name = template.step(step).map_or("", |step| step.name.as_str());
+        let name = template.step(*step).map_or("", |step| step.name.as_str());
         let comma = if json.len() > 1 { "," } else { "" };
-        let results = results.as_ref().map_or("null", AsRef::as_ref);
+        let results = results.unwrap_or("null");
         let name = serde_json::Value::from(name);
         let _ = write!(json, "{comma}{name}:{results}");
     }

@@ -55,15 +55,17 @@ pub(super) async fn end_claims(
     let by_task = load_templates(store, templates, &rows).await?;
     let held = held_steps(&ends, known, &rows, &by_task);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
-    let parents: Vec<_> = ends
-        .iter()
-        .filter(|end| matches!(end.outcome, Outcome::Succeeded(_)))
+    let mut only = OnlyChildren::default();
+    let succeeded = ends.iter().filter(|end| matches!(end.outcome, Outcome::Succeeded(_)));
+    let parents: Vec<_> = succeeded
         .map(|end| end.claim.step)
-        .filter(|step| may_have_children(*step, &by_task))
+        .filter(|step| !(held.contains_key(step) && only.follow(*step, &by_task)))
         .collect();
     let steps = steps::read_ended(tx, &unknown.collect::<Vec<_>>(), &parents).await?;
     let mut view = view(&rows, &steps, &by_task);
     view.steps.extend(held);
+    view.steps.extend(only.steps);
+    view.children.extend(only.children);
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
     write(tx, decisions, &by_task, over).await
@@ -104,12 +106,47 @@ fn held_step(claim: Claim, tried: Tried, policy: RetryPolicy) -> Step {
     }
 }
 
-/// Where the template says so, a step without children is not looked up among the edges.
-fn may_have_children(step: StepId, by_task: &ByTask) -> bool {
-    by_task.get(&step.task()).is_none_or(|stored| {
+/// The children of steps all of whose children have no other parent: such a child is as it was written
+/// until this parent ends, so that the template tells what its row says.
+#[derive(Debug, Default)]
+struct OnlyChildren {
+    steps: HashMap<StepId, Step>,
+    children: HashMap<StepId, Vec<StepId>>,
+}
+
+impl OnlyChildren {
+    /// Adds the children of `parent`; says whether all of them are known.
+    fn follow(&mut self, parent: StepId, by_task: &ByTask) -> bool {
+        let Some(stored) = by_task.get(&parent.task()) else { return false };
         let graph = stored.template.graph();
-        step.index() as usize >= graph.len() || !graph.children(step.index()).is_empty()
-    })
+        if parent.index() as usize >= graph.len() {
+            return false;
+        }
+        let children = graph.children(parent.index());
+        if children.iter().any(|child| graph.in_degree(*child) > 1) {
+            return false;
+        }
+        let ids = children.iter().map(|child| parent.task().step(*child));
+        self.steps.extend(ids.clone().map(|id| (id, untouched(id, stored.policy(id)))));
+        if !children.is_empty() {
+            self.children.insert(parent, ids.collect());
+        }
+        true
+    }
+}
+
+/// A step with one parent that has not ended.
+fn untouched(id: StepId, policy: RetryPolicy) -> Step {
+    Step {
+        id,
+        state: StepState::Pending,
+        open_parents: 1,
+        attempts: 0,
+        failures: 0,
+        crashes: 0,
+        worker: None,
+        policy,
+    }
 }
 
 fn policy(step: StepId, by_task: &ByTask) -> RetryPolicy {

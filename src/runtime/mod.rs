@@ -14,6 +14,7 @@ mod pace;
 mod reports;
 mod rescuer;
 mod round;
+mod search;
 mod submission;
 mod templates;
 mod worker;

@@ -15,6 +15,7 @@ use super::lane::Lane;
 use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
 use super::round::{self, Landed};
+use super::search::Search;
 use super::worker::{Phase, Shared};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
@@ -42,6 +43,7 @@ pub(super) struct Orchestrator {
     granted: usize,
     /// A round in flight claims.
     claiming: bool,
+    search: Search,
     /// Claims of this worker whose delivery failed.
     undelivered: Vec<Claim>,
     pace: Pace,
@@ -63,7 +65,7 @@ pub(super) struct Orchestrator {
 #[derive(Debug)]
 enum Round {
     End { lane: usize, ends: Vec<ClaimEnd>, granted: usize },
-    Claim { granted: usize },
+    Claim { granted: usize, search: Search },
     Deliver,
 }
 
@@ -76,6 +78,7 @@ impl Orchestrator {
             rounds: JoinSet::new(),
             granted: 0,
             claiming: false,
+            search: Search::new(),
             undelivered: Vec::new(),
             pace: Pace::new(Instant::now()),
             hungry: true,
@@ -174,9 +177,10 @@ impl Orchestrator {
         let granted = self.room_for_claims();
         self.granted += granted;
         let shared = Arc::clone(&self.shared);
+        let mut search = self.search;
         self.rounds.spawn(async move {
-            let landed = round::claim(&shared, granted).await;
-            (Round::Claim { granted }, landed)
+            let landed = round::claim(&shared, granted, &mut search).await;
+            (Round::Claim { granted, search }, landed)
         });
         true
     }
@@ -222,9 +226,10 @@ impl Orchestrator {
                 }
                 self.lanes[lane].land(ends, &landed);
             }
-            Round::Claim { granted } => {
+            Round::Claim { granted, search } => {
                 self.granted -= granted;
                 self.claiming = false;
+                self.search = search;
             }
             Round::Deliver => {}
         }

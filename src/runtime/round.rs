@@ -9,6 +9,7 @@ use tracing::{instrument, warn};
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
 use super::ledger::Tried;
+use super::search::Search;
 use super::worker::Shared;
 use crate::decide::decide;
 use crate::decision::{
@@ -17,7 +18,7 @@ use crate::decision::{
 use crate::error::Error;
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepEvent;
-use crate::store::{OverBatches, Picked, StoreError, Tx, claims, tasks};
+use crate::store::{OverBatches, Picked, Place, StoreError, Tx, claims, tasks};
 
 /// Pause before steps are looked at again whose tasks other workers were just changing.
 const BUSY_TASKS: Duration = Duration::from_millis(2);
@@ -90,22 +91,48 @@ async fn write_ends(
     Ok(written)
 }
 
-/// Claims up to `room` due steps.
+/// Claims up to `room` due steps, and notes how far it looked.
 #[instrument(skip_all, fields(room, worker_id = shared.worker().0))]
-pub(super) async fn claim(shared: &Shared, room: usize) -> Landed {
-    match write_claims(shared, room).await {
+pub(super) async fn claim(shared: &Shared, room: usize, search: &mut Search) -> Landed {
+    match write_claims(shared, room, search).await {
         Ok(Some((written, hungry))) => Landed { hungry, ..hand_over(shared, &written).await },
         Ok(None) => Landed { written: true, ..Landed::default() },
-        Err(landed) => landed,
+        Err(landed) => {
+            *search = Search::new();
+            landed
+        }
     }
 }
 
-async fn write_claims(shared: &Shared, room: usize) -> Result<Option<(Written, bool)>, Landed> {
-    let mut tx = shared.store.begin().await.map_err(Error::from)?;
+async fn pick(
+    tx: &mut Tx,
+    shared: &Shared,
+    room: usize,
+    search: &mut Search,
+) -> Result<Vec<Picked>, StoreError> {
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
-    let mut picked = claims::pick(&mut tx, &shared.queues(), limit).await.map_err(Error::from)?;
+    let begun = Instant::now();
+    let after = search.after(begun);
+    let picked = claims::pick(tx, &shared.queues(), after, limit).await?;
+    let last = picked.last().map(|picked| picked.place);
+    *search = search.found(after, last, begun.elapsed(), Instant::now());
+    if after != Place::START
+        && picked.len() < room
+        && let Some(at) = search.from_start_at()
+    {
+        shared.there_will_be_work(at);
+    }
+    Ok(picked)
+}
+
+async fn write_claims(
+    shared: &Shared,
+    room: usize,
+    search: &mut Search,
+) -> Result<Option<(Written, bool)>, Landed> {
+    let mut tx = shared.store.begin().await.map_err(Error::from)?;
+    let picked = pick(&mut tx, shared, room, search).await.map_err(Error::from)?;
     let more = picked.len() >= room;
-    picked.truncate(room);
     if picked.is_empty() {
         return Ok(None);
     }

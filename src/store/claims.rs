@@ -2,7 +2,7 @@
 
 use super::steps::step_row;
 use super::{Store, StoreError, Tx, count};
-use crate::decision::Claim;
+use crate::decision::{Claim, Timestamp};
 use crate::ids::{ClaimBatchId, StepId, WorkerId};
 use crate::state::{StepState, TaskState};
 
@@ -13,6 +13,19 @@ use super::StepRow;
 pub(crate) struct Picked {
     pub(crate) step: StepRow,
     pub(crate) task_state: TaskState,
+    pub(crate) place: Place,
+}
+
+/// A place in the order in which steps are claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) available_at: Timestamp,
+    pub(crate) step: StepId,
+}
+
+impl Place {
+    /// Before every step.
+    pub(crate) const START: Self = Self { available_at: Timestamp::UNIX_EPOCH, step: StepId(0) };
 }
 
 impl Picked {
@@ -22,18 +35,29 @@ impl Picked {
     }
 }
 
-/// Locks up to `limit` due steps of each queue that no other worker holds.
+/// Locks up to `limit` due steps of the queues that stand after a place and that no other worker holds.
 pub(crate) async fn pick(
     tx: &mut Tx,
     queues: &[String],
+    after: Place,
     limit: i64,
 ) -> Result<Vec<Picked>, StoreError> {
-    let rows = sqlx::query_file!("src/store/sql/pick_ready_steps.sql", queues, limit)
-        .fetch_all(&mut **tx)
-        .await?;
+    let rows = sqlx::query_file!(
+        "src/store/sql/pick_ready_steps.sql",
+        queues,
+        limit,
+        after.available_at,
+        after.step.0
+    )
+    .fetch_all(&mut **tx)
+    .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Picked { step: step_row!(row), task_state: row.task_state })
+        .map(|row| Picked {
+            step: step_row!(row),
+            task_state: row.task_state,
+            place: Place { available_at: row.available_at, step: StepId(row.workflow_step_id) },
+        })
         .collect())
 }
 

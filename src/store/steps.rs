@@ -1,5 +1,7 @@
 //! Steps: read under the lock of their tasks, and the one place that writes a decision.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, Tx, count, int};
@@ -259,18 +261,15 @@ impl<'a> TaskColumns<'a> {
 }
 
 impl Store {
-    /// The results of the direct parents of each step, by child and parent.
+    /// The results of these steps.
     pub(crate) async fn parent_results(
         &self,
         steps: &[StepId],
-    ) -> Result<Vec<(StepId, StepId, Option<String>)>, StoreError> {
+    ) -> Result<HashMap<StepId, Option<String>>, StoreError> {
         let rows = sqlx::query_file!("src/store/sql/parent_results.sql", steps as &[StepId])
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (StepId(row.to_step_id), StepId(row.from_step_id), row.results))
-            .collect())
+        Ok(rows.into_iter().map(|row| (StepId(row.workflow_step_id), row.results)).collect())
     }
 
     /// The results of one step; `None` where there are none.

@@ -1,6 +1,7 @@
 -- Caller: every decision; the one place that writes a state. Indexes: primary keys. Each row is
 -- written only if it is still as it was read, and each change of state with its transition; the
--- caller compares the counts and rolls back when one differs.
+-- caller compares the counts and rolls back when one differs. BETWEEN stands for equality: see
+-- docs/decisions/0004-plans.md.
 WITH changed_step AS (
   UPDATE tasker_workflow_steps s
   SET state = c.to_state,
@@ -20,7 +21,7 @@ WITH changed_step AS (
           to_state, open_parents, attempts, failures, crashes, worker,
           event, available_at, results, detail, queue,
           outcome, execution_us, error)
-  WHERE s.workflow_step_id = c.id
+  WHERE s.workflow_step_id BETWEEN c.id AND c.id
     AND s.state = c.from_state
     AND s.attempts = c.from_attempts
     AND s.worker_id IS NOT DISTINCT FROM c.from_worker
@@ -49,7 +50,7 @@ WITH changed_step AS (
 ), left_ready AS (
   DELETE FROM tasker_ready_steps r
   USING changed_step c
-  WHERE r.workflow_step_id = c.id
+  WHERE r.workflow_step_id BETWEEN c.id AND c.id
     AND c.from_state IN ('enqueued', 'waiting_for_retry')
     AND c.to_state NOT IN ('enqueued', 'waiting_for_retry')
   RETURNING r.workflow_step_id
@@ -71,7 +72,8 @@ WITH changed_step AS (
     $19::bigint[], $20::tasker_task_state[], $21::tasker_task_state[],
     $22::int[], $23::int[], $24::int[], $25::int[], $26::tasker_task_event[], $27::text[]
   ) AS c (id, from_state, to_state, runnable, waiting, blocked, failed, event, detail)
-  WHERE t.task_id = c.id AND t.state = c.from_state
+  WHERE t.task_id BETWEEN c.id AND c.id
+    AND t.state = c.from_state
   RETURNING c.id, c.from_state, c.to_state, c.event, c.detail
 ), task_transition AS (
   INSERT INTO tasker_task_transitions (task_id, from_state, to_state, event, detail, created_at)

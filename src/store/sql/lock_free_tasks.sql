@@ -1,12 +1,12 @@
 -- Caller: claims that must change the task itself (its first claim, the claim of a retry). Index:
 -- primary key. Locks: the tasks that nobody holds; the claimer holds rows of the hot table and must
 -- not wait behind one who holds the task and wants those.
-SELECT task_id,
-       named_task_id,
-       state AS "state: TaskState",
-       runnable_steps, waiting_steps, blocked_steps, failed_steps,
+SELECT t.task_id,
+       t.named_task_id,
+       t.state AS "state: TaskState",
+       t.runnable_steps, t.waiting_steps, t.blocked_steps, t.failed_steps,
        statement_timestamp() AS "now!"
-FROM tasker_tasks
-WHERE task_id = ANY ($1::bigint[])
-ORDER BY task_id
-FOR NO KEY UPDATE SKIP LOCKED
+FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, position)
+JOIN tasker_tasks t ON t.task_id BETWEEN wanted.id AND wanted.id
+ORDER BY wanted.position
+FOR NO KEY UPDATE OF t SKIP LOCKED
