@@ -21,8 +21,10 @@ Gem::Specification.new do |spec|
   # The crate in src is part of the extension, so all that cargo needs to build it offline from a
   # database is here: the queries, their cache and the setting that makes sqlx use it.
   spec.files = Dir.chdir(__dir__) do
-    Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}", "src/**/*.{rs,sql}", "migrations/*.sql",
-        ".sqlx/*.json", ".cargo/config.toml", "Cargo.{toml,lock}", "README.md", "CHANGELOG.md", "LICENSE"]
+    # The benches are there because Cargo.toml names them; nothing of them is compiled.
+    Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}", "src/**/*.{rs,sql}", "benches/**/*.rs",
+        "migrations/*.sql", ".sqlx/*.json", ".cargo/config.toml", "Cargo.{toml,lock}", "README.md", "CHANGELOG.md",
+        "LICENSE"]
   end
   spec.bindir = "exe"
   spec.executables = ["tasker"]
