@@ -1,10 +1,11 @@
 //! What the core sees and what it answers, as plain data: rows in, observation in, changes out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{StepId, TaskId, WorkerId};
@@ -52,6 +53,10 @@ pub struct Step {
     pub policy: RetryPolicy,
 }
 
+/// Something for each of some steps. Ids are numbers of the database's own, which nobody chooses: a
+/// quick hash is safe.
+pub type ByStep<T> = FxHashMap<StepId, T>;
+
 /// The rows that one decision is made from.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -60,7 +65,7 @@ pub struct View {
     /// The observed steps and their children.
     pub steps: BTreeMap<StepId, Step>,
     /// The children of the observed steps.
-    pub children: HashMap<StepId, Vec<StepId>>,
+    pub children: ByStep<Vec<StepId>>,
 }
 
 /// Identifies a claim: a completion is accepted only when all three are current.
@@ -249,7 +254,8 @@ pub struct EndedAttempt {
 /// What is to be written, all of it in one transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decisions {
-    /// Steps, at most one change each.
+    /// Steps, at most one change each: those that ended, in the order of their ends, before the children
+    /// that they made ready.
     pub steps: Vec<StepChange>,
     /// Tasks, at most one change each.
     pub tasks: Vec<TaskChange>,

@@ -30,8 +30,8 @@ pub mod template;
 pub use config::{ClientOptions, WorkerOptions};
 pub use decide::{CRASH_LIMIT, Jitter, MAX_RETRY_AFTER, decide};
 pub use decision::{
-    Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Observation, Outcome, Room,
-    Step, StepChange, Task, TaskChange, Timestamp, View,
+    ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Observation, Outcome,
+    Room, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
 pub use error::{Error, ErrorKind};
 pub use ids::{StepId, TaskId, TemplateId, WorkerId};

@@ -25,8 +25,9 @@ pub(super) fn cancel(
 }
 
 fn cancel_step(draft: &mut Draft<'_>, step: &Step) -> Result<(), InvalidTransition> {
+    let place = draft.place(step.id).expect("a step of the view has a place");
     let runs = step.state == StepState::InProgress;
     let ended = EndedAttempt { outcome: AttemptOutcome::Cancelled, execution: None, error: None };
-    draft.transition(step, StepEvent::Cancelled)?.ended = runs.then_some(ended);
+    draft.transition(place, StepEvent::Cancelled)?.ended = runs.then_some(ended);
     Ok(())
 }

@@ -1,65 +1,80 @@
 //! The changes decided so far: working copies of the touched rows, one change a row.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 use super::retry::Jitter;
 use super::task;
-use crate::decision::{Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View};
+use crate::decision::{
+    ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
+};
 use crate::ids::{StepId, TaskId};
 use crate::state::{InvalidTransition, StepEvent, StepState};
+
+/// Where a draft keeps the change of a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place(usize);
 
 pub(super) struct Draft<'v> {
     pub(super) view: &'v View,
     pub(super) now: Timestamp,
     pub(super) jitter: Jitter,
-    steps: BTreeMap<StepId, StepChange>,
+    /// In the order in which steps are touched. A change is large: it is made in its place and never
+    /// moved (`benches/decide`).
+    steps: Vec<StepChange>,
+    places: ByStep<Place>,
     tasks: BTreeMap<TaskId, TaskChange>,
     stale: Vec<Claim>,
 }
 
 impl<'v> Draft<'v> {
     pub(super) fn new(view: &'v View, now: Timestamp, jitter: Jitter) -> Self {
+        let most = view.steps.len();
         Self {
             view,
             now,
             jitter,
-            steps: BTreeMap::new(),
+            steps: Vec::with_capacity(most),
+            places: ByStep::with_capacity_and_hasher(most, Default::default()),
             tasks: BTreeMap::new(),
             stale: Vec::new(),
         }
     }
 
-    /// The step as decided so far.
-    pub(super) fn step(&self, id: StepId) -> Option<&Step> {
-        match self.steps.get(&id) {
-            Some(change) => Some(&change.after),
-            None => self.view.steps.get(&id),
+    /// The place of a step of the view; `None` for any other. Its change begins as "nothing changes".
+    pub(super) fn place(&mut self, id: StepId) -> Option<Place> {
+        match self.places.entry(id) {
+            Entry::Occupied(entry) => Some(*entry.get()),
+            Entry::Vacant(entry) => {
+                let step = *self.view.steps.get(&id)?;
+                let place = *entry.insert(Place(self.steps.len()));
+                self.steps.push(unchanged(step));
+                Some(place)
+            }
         }
     }
 
-    /// The change of a step of the view, begun as "nothing changes".
-    pub(super) fn change(&mut self, step: &Step) -> &mut StepChange {
-        self.steps.entry(step.id).or_insert_with(|| StepChange {
-            before: *step,
-            after: *step,
-            event: None,
-            available_at: None,
-            results: None,
-            detail: None,
-            ended: None,
-        })
+    /// The step as decided so far.
+    pub(super) fn step(&self, place: Place) -> &Step {
+        &self.steps[place.0].after
+    }
+
+    /// The change of a step.
+    pub(super) fn change(&mut self, place: Place) -> &mut StepChange {
+        &mut self.steps[place.0]
     }
 
     /// Moves a step along its machine and counts it where it is, for its task.
     pub(super) fn transition(
         &mut self,
-        step: &Step,
+        place: Place,
         event: StepEvent,
     ) -> Result<&mut StepChange, InvalidTransition> {
-        let from = step.state;
+        let step = self.step(place);
+        let (from, task) = (step.state, step.id.task());
         let to = from.after(event)?;
-        self.count(step.id.task(), from, to);
-        let change = self.change(step);
+        self.count(task, from, to);
+        let change = self.change(place);
         change.after.state = to;
         change.event = Some(event);
         if to != StepState::InProgress {
@@ -101,11 +116,24 @@ impl<'v> Draft<'v> {
         for change in self.tasks.values_mut() {
             task::settle(change)?;
         }
+        self.steps.retain(|change| change.before != change.after);
         Ok(Decisions {
-            steps: self.steps.into_values().filter(|c| c.before != c.after).collect(),
+            steps: self.steps,
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             stale: self.stale,
             now: self.now,
         })
+    }
+}
+
+fn unchanged(step: Step) -> StepChange {
+    StepChange {
+        before: step,
+        after: step,
+        event: None,
+        available_at: None,
+        results: None,
+        detail: None,
+        ended: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Which children a completed step makes ready: one counter a child, nothing else is looked at.
 
 use super::claim;
-use super::draft::Draft;
+use super::draft::{Draft, Place};
 use crate::decision::Room;
 use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState};
@@ -11,38 +11,38 @@ pub(crate) fn initial_state(parents: u32) -> StepState {
     if parents == 0 { StepState::Enqueued } else { StepState::Pending }
 }
 
-/// Counts `parent` off in each of its children; those without open parents join `ready`.
-pub(super) fn close_parent(draft: &mut Draft<'_>, parent: StepId, ready: &mut Vec<StepId>) {
+/// Counts each parent off in each of its children. Returns those without open parents, in the order in
+/// which they lost the last.
+pub(super) fn close_parents(draft: &mut Draft<'_>, parents: &[StepId]) -> Vec<Place> {
     let view = draft.view;
-    for id in view.children.get(&parent).into_iter().flatten() {
-        let Some(child) = view.steps.get(id).filter(|child| child.state == StepState::Pending)
-        else {
-            continue;
-        };
-        let open = &mut draft.change(child).after.open_parents;
-        match *open {
-            // A parent that was completed before, by a claim that is not current: its write fails.
-            0 => continue,
-            1 => ready.push(*id),
-            _ => {}
+    let mut ready = Vec::with_capacity(parents.len());
+    for id in parents.iter().filter_map(|parent| view.children.get(parent)).flatten() {
+        let Some(place) = draft.place(*id) else { continue };
+        let child = &mut draft.change(place).after;
+        // Without open parents here, one was completed before by a claim that was current: the write of
+        // these changes fails.
+        if child.state == StepState::Pending && child.open_parents > 0 {
+            child.open_parents -= 1;
+            if child.open_parents == 0 {
+                ready.push(place);
+            }
         }
-        *open -= 1;
     }
+    ready
 }
 
 /// Claims ready steps for the worker that has room, in their order, and enqueues the rest.
 pub(super) fn hand_out(
     draft: &mut Draft<'_>,
-    ready: &[StepId],
+    ready: &[Place],
     room: Option<Room>,
 ) -> Result<(), InvalidTransition> {
     let now = draft.now;
-    for (taken, id) in ready.iter().enumerate() {
-        let step = *draft.step(*id).expect("a step that got ready is in the view");
+    for (taken, place) in ready.iter().enumerate() {
         match room.filter(|room| taken < room.steps) {
-            Some(room) => claim::claim_step(draft, &step, room.worker)?,
+            Some(room) => claim::claim_step(draft, *place, room.worker)?,
             None => {
-                draft.transition(&step, StepEvent::ParentsCompleted)?.available_at = Some(now);
+                draft.transition(*place, StepEvent::ParentsCompleted)?.available_at = Some(now);
             }
         }
     }

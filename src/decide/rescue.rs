@@ -2,45 +2,44 @@
 
 use serde_json::json;
 
-use super::draft::Draft;
-use crate::decision::Step;
+use super::draft::{Draft, Place};
 use crate::state::{InvalidTransition, StepEvent};
 
 /// How many workers may die while they hold the same step before it counts as the cause.
 pub const CRASH_LIMIT: u32 = 3;
 
 /// The worker stopped in order while the handler ran: another worker may begin anew.
-pub(super) fn interrupt(draft: &mut Draft<'_>, step: &Step) -> Result<(), InvalidTransition> {
-    if step.policy.retryable {
-        enqueue(draft, step, StepEvent::Interrupted, None)
+pub(super) fn interrupt(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
+    if draft.step(place).policy.retryable {
+        enqueue(draft, place, StepEvent::Interrupted, None)
     } else {
-        give_up(draft, step, StepEvent::NotRetryable, "interrupted")
+        give_up(draft, place, StepEvent::NotRetryable, "interrupted")
     }
 }
 
 /// The worker died: another worker may begin anew, unless the step seems to kill its workers.
-pub(super) fn bury(draft: &mut Draft<'_>, step: &Step) -> Result<(), InvalidTransition> {
-    let crashes = step.crashes + 1;
-    draft.change(step).after.crashes = crashes;
+pub(super) fn bury(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
+    let crashes = draft.step(place).crashes + 1;
+    draft.change(place).after.crashes = crashes;
     let detail = json!({ "crashes": crashes, "crash_limit": CRASH_LIMIT }).to_string();
-    if !step.policy.retryable {
-        give_up(draft, step, StepEvent::NotRetryable, "worker_died")
+    if !draft.step(place).policy.retryable {
+        give_up(draft, place, StepEvent::NotRetryable, "worker_died")
     } else if crashes >= CRASH_LIMIT {
-        draft.transition(step, StepEvent::CrashesExhausted)?.detail = Some(detail);
+        draft.transition(place, StepEvent::CrashesExhausted)?.detail = Some(detail);
         Ok(())
     } else {
-        enqueue(draft, step, StepEvent::WorkerDied, Some(detail))
+        enqueue(draft, place, StepEvent::WorkerDied, Some(detail))
     }
 }
 
 fn enqueue(
     draft: &mut Draft<'_>,
-    step: &Step,
+    place: Place,
     event: StepEvent,
     detail: Option<String>,
 ) -> Result<(), InvalidTransition> {
     let now = draft.now;
-    let change = draft.transition(step, event)?;
+    let change = draft.transition(place, event)?;
     change.available_at = Some(now);
     change.detail = detail;
     Ok(())
@@ -48,10 +47,10 @@ fn enqueue(
 
 fn give_up(
     draft: &mut Draft<'_>,
-    step: &Step,
+    place: Place,
     event: StepEvent,
     why: &str,
 ) -> Result<(), InvalidTransition> {
-    draft.transition(step, event)?.detail = Some(json!({ "because": why }).to_string());
+    draft.transition(place, event)?.detail = Some(json!({ "because": why }).to_string());
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! What follows for a step from the end of a claim.
 
+use serde::Serialize;
 use serde_json::json;
 
-use super::draft::Draft;
+use super::draft::{Draft, Place};
 use super::{readiness, rescue, retry};
-use crate::decision::{ClaimEnd, EndedAttempt, Failure, FailureKind, Outcome, Room, Step};
+use crate::decision::{ClaimEnd, EndedAttempt, Failure, FailureKind, Outcome, Room, Timestamp};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent};
 
 pub(super) fn end_claims(
@@ -12,52 +13,53 @@ pub(super) fn end_claims(
     ends: Vec<ClaimEnd>,
     room: Option<Room>,
 ) -> Result<(), InvalidTransition> {
-    let mut ready = Vec::new();
+    let mut succeeded = Vec::with_capacity(ends.len());
     for end in ends {
-        let current = draft.step(end.claim.step).filter(|step| step.claim() == Some(end.claim));
-        match current.copied() {
-            Some(step) => {
-                let succeeded = matches!(end.outcome, Outcome::Succeeded(_));
-                end_claim(draft, &step, end)?;
-                if succeeded {
-                    readiness::close_parent(draft, step.id, &mut ready);
+        let claim = end.claim;
+        let place = draft.place(claim.step);
+        match place.filter(|place| draft.step(*place).claim() == Some(claim)) {
+            Some(place) => {
+                if matches!(end.outcome, Outcome::Succeeded(_)) {
+                    succeeded.push(claim.step);
                 }
+                end_claim(draft, place, end)?;
             }
-            None => draft.refuse(end.claim),
+            None => draft.refuse(claim),
         }
     }
+    let ready = readiness::close_parents(draft, &succeeded);
     readiness::hand_out(draft, &ready, room)
 }
 
-fn end_claim(draft: &mut Draft<'_>, step: &Step, end: ClaimEnd) -> Result<(), InvalidTransition> {
+fn end_claim(draft: &mut Draft<'_>, place: Place, end: ClaimEnd) -> Result<(), InvalidTransition> {
     let ClaimEnd { outcome, execution, .. } = end;
     let (outcome, error) = match outcome {
         Outcome::Succeeded(results) => {
-            draft.transition(step, StepEvent::Succeeded)?.results = Some(results);
+            draft.transition(place, StepEvent::Succeeded)?.results = Some(results);
             (AttemptOutcome::Succeeded, None)
         }
         Outcome::Failed(failure) => {
-            fail(draft, step, &failure)?;
+            fail(draft, place, &failure)?;
             (recorded(failure.kind), serde_json::to_string(&failure).ok())
         }
-        Outcome::GivenBack => return give_back(draft, step),
+        Outcome::GivenBack => return give_back(draft, place),
         Outcome::Interrupted => {
-            rescue::interrupt(draft, step)?;
+            rescue::interrupt(draft, place)?;
             (AttemptOutcome::Interrupted, None)
         }
         Outcome::WorkerDied => {
-            rescue::bury(draft, step)?;
+            rescue::bury(draft, place)?;
             (AttemptOutcome::WorkerDied, None)
         }
     };
-    draft.change(step).ended = Some(EndedAttempt { outcome, execution, error });
+    draft.change(place).ended = Some(EndedAttempt { outcome, execution, error });
     Ok(())
 }
 
 /// An attempt that never began does not count.
-fn give_back(draft: &mut Draft<'_>, step: &Step) -> Result<(), InvalidTransition> {
+fn give_back(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
     let now = draft.now;
-    let change = draft.transition(step, StepEvent::GivenBack)?;
+    let change = draft.transition(place, StepEvent::GivenBack)?;
     change.after.attempts -= 1;
     change.available_at = Some(now);
     Ok(())
@@ -72,7 +74,8 @@ fn recorded(kind: FailureKind) -> AttemptOutcome {
     }
 }
 
-fn fail(draft: &mut Draft<'_>, step: &Step, failure: &Failure) -> Result<(), InvalidTransition> {
+fn fail(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), InvalidTransition> {
+    let step = *draft.step(place);
     let failures = step.failures + 1;
     let limit = step.policy.max_attempts();
     let event = match failure.kind {
@@ -84,30 +87,47 @@ fn fail(draft: &mut Draft<'_>, step: &Step, failure: &Failure) -> Result<(), Inv
         FailureKind::Retryable | FailureKind::Timeout if failures >= limit => {
             StepEvent::RetriesExhausted
         }
-        FailureKind::Retryable | FailureKind::Timeout => return retry(draft, step, failure),
+        FailureKind::Retryable | FailureKind::Timeout => return retry(draft, place, failure),
     };
-    let change = draft.transition(step, event)?;
+    let change = draft.transition(place, event)?;
     change.after.failures = failures;
     change.detail = Some(json!({ "failures": failures, "retry_limit": limit }).to_string());
     Ok(())
 }
 
-fn retry(draft: &mut Draft<'_>, step: &Step, failure: &Failure) -> Result<(), InvalidTransition> {
+fn retry(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), InvalidTransition> {
+    let step = *draft.step(place);
     let failures = step.failures + 1;
     let asked = failure.retry_after_s;
     let unit = draft.jitter.unit(step.id, step.attempts);
     let delay = retry::delay(&step.policy, failures, asked, unit);
     let at = draft.now + delay;
-    let change = draft.transition(step, StepEvent::RetryScheduled)?;
+    let change = draft.transition(place, StepEvent::RetryScheduled)?;
     change.after.failures = failures;
     change.available_at = Some(at);
-    let detail = json!({
-        "failures": failures,
-        "retry_limit": step.policy.max_attempts(),
-        "delay_ms": delay.as_millis(),
-        "retry_at": at,
-        "delay_by": if asked.is_some() { "handler" } else { step.policy.backoff.as_str() },
-    });
-    change.detail = Some(detail.to_string());
+    change.detail = RetryDetail {
+        failures,
+        retry_limit: step.policy.max_attempts(),
+        delay_ms: delay.as_millis(),
+        retry_at: at,
+        delay_by: if asked.is_some() { "handler" } else { step.policy.backoff.as_str() },
+    }
+    .text();
     Ok(())
+}
+
+/// Why the next attempt comes when it does.
+#[derive(Serialize)]
+struct RetryDetail {
+    failures: u32,
+    retry_limit: u32,
+    delay_ms: u128,
+    retry_at: Timestamp,
+    delay_by: &'static str,
+}
+
+impl RetryDetail {
+    fn text(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
 }

@@ -181,6 +181,19 @@ fn two_parents_that_end_in_one_batch_count_off_twice() {
 }
 
 #[test]
+fn changes_stand_in_the_order_of_the_ends_and_children_after_their_parents() {
+    let mut world = World::new(&[vec![], vec![], vec![0, 1], vec![]], RetryPolicy::default());
+    let ends = [3, 1, 0].map(|index| ClaimEnd {
+        claim: world.claim(index),
+        outcome: ok(),
+        execution: None,
+    });
+    let decisions = world.see(Observation::ClaimsEnded { ends: ends.to_vec(), room: None });
+    let order: Vec<_> = decisions.steps.iter().map(|change| change.after.id.index()).collect();
+    assert_eq!(order, [3, 1, 0, 2]);
+}
+
+#[test]
 fn the_task_starts_with_its_first_claim_and_completes_with_its_last_step() {
     let mut world = World::new(&[vec![]], RetryPolicy::default());
     assert_eq!(world.task().state, TaskState::Pending);
@@ -364,6 +377,15 @@ fn claiming_a_step_that_is_not_ready_is_refused() {
     done.steps.get_mut(&TASK.step(0)).unwrap().state = StepState::Complete;
     let claim = Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(0)] };
     assert!(decide(&done, claim, world.now, Jitter(1)).is_err());
+}
+
+#[test]
+fn claiming_a_step_twice_at_once_is_refused() {
+    let world = diamond();
+    let steps = vec![TASK.step(0); 2];
+    let claim = Observation::StepsClaimed { worker: WORKER, steps };
+    let refused = decide(&world.view, claim, world.now, Jitter(1)).unwrap_err();
+    assert_eq!((refused.from, refused.event), ("in_progress", "claimed"));
 }
 
 /// Parents of each step: any subset of the steps before it.

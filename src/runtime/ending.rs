@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::ledger::Tried;
 use super::templates::{Stored, Templates};
 use crate::decide::{Jitter, decide};
-use crate::decision::{Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
+use crate::decision::{ByStep, Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
 use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
@@ -111,7 +111,7 @@ fn held_step(claim: Claim, tried: Tried, policy: RetryPolicy) -> Step {
 #[derive(Debug, Default)]
 struct OnlyChildren {
     steps: HashMap<StepId, Step>,
-    children: HashMap<StepId, Vec<StepId>>,
+    children: ByStep<Vec<StepId>>,
 }
 
 impl OnlyChildren {
