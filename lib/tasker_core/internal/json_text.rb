@@ -7,6 +7,10 @@ module TaskerCore
   module Internal
     # Ruby values as JSON text, exactly: what JSON cannot say is refused with its key path, never turned into
     # something else (JSON.generate alone would write an object's `to_s`).
+    #
+    # The writer is kept, because making one costs more than writing a small value. It counts levels, and an interrupt
+    # in the middle leaves its count wrong; so it has no limit, and {MAX_DEPTH} is checked here. Otherwise it remembers
+    # nothing: threads may share it.
     class JsonText
       # Levels of arrays and objects, the outermost counted. The default limit of Ruby's JSON library.
       MAX_DEPTH = 100
@@ -44,6 +48,7 @@ module TaskerCore
       # @param symbols [Boolean] whether symbols may stand as values, written as text. Default false.
       def initialize(symbols: false)
         @symbols = symbols
+        @writer = JSON::State.new(max_nesting: 0)
         freeze
       end
 
@@ -55,7 +60,7 @@ module TaskerCore
       #   JsonText.new.generate({ "a" => Time.now }, what: "context") # raises: context.a is a Time ...
       def generate(value, what:)
         check(value, 1)
-        JSON.generate(value)
+        @writer.generate(value)
       rescue Fault => e
         refuse(e, what)
       end

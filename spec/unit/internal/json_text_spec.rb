@@ -55,6 +55,23 @@ RSpec.describe TaskerCore::Internal::JsonText do
     end
   end
 
+  it "writes the same after a writing that was cut off inside" do
+    text = described_class.new
+    text.instance_variable_get(:@writer).depth = 1_000 # what an interrupt may leave behind
+
+    expect(text.generate([[1], { "a" => [] }], what: "results")).to eq('[[1],{"a":[]}]')
+  end
+
+  it "may be used by several threads at once" do
+    text = described_class.new
+    value = ->(n) { { n.to_s => ["\u00e9#{n}".encode("ISO-8859-1")] * 50 } }
+    written = Array.new(4) { |n| Thread.new { Array.new(200) { text.generate(value.call(n), what: "results") } } }
+
+    written.each_with_index do |thread, n|
+      expect(thread.value.uniq).to eq([JSON.generate(value.call(n))])
+    end
+  end
+
   it "refuses an object whose inspect fails, and one of a class without a name" do
     odd = Class.new { def inspect = raise("no") }.new
 
