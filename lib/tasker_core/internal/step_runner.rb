@@ -42,7 +42,7 @@ module TaskerCore
 
       # @param item [Array] as from `next_batch`: step id, task id, attempt, template id, index of the step, context
       #   and results of the parents as JSON
-      # @return [Integer] how long it took, in microseconds
+      # @return [Integer] how long the attempt took, in microseconds, without its report
       # @example
       #   runner.run(native.next_batch(1, 500).first)
       def run(item)
@@ -54,9 +54,10 @@ module TaskerCore
         rescue Exception => e # rubocop:disable Lint/RescueException -- an exit or a signal fails the attempt, not the worker
           failure = e
         ensure
-          report(item, clock - started, results, failure)
+          took = clock - started
+          report(item, took, results, failure)
         end
-        clock - started
+        took
       end
 
       private
