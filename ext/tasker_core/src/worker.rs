@@ -153,22 +153,23 @@ impl Worker {
 fn items(ruby: &Ruby, steps: &[Delivery]) -> Result<Value, Error> {
     let items = ruby.ary_new_capa(steps.len());
     for step in steps {
-        items.push(item(ruby, step)?)?;
+        items.push(item(ruby, step))?;
     }
     Ok(items.as_value())
 }
 
-fn item(ruby: &Ruby, delivery: &Delivery) -> Result<RArray, Error> {
+/// Made in one call of Ruby: each push would be another, with a guard against exceptions of its own.
+fn item(ruby: &Ruby, delivery: &Delivery) -> RArray {
     let step = delivery.claim.step;
-    let item = ruby.ary_new_capa(7);
-    item.push(step.0)?;
-    item.push(step.task().0)?;
-    item.push(delivery.claim.attempt)?;
-    item.push(delivery.template.0)?;
-    item.push(step.index())?;
-    item.push(ruby.str_new(&delivery.context))?;
-    item.push(delivery.parents.as_deref().map(|json| ruby.str_new(json)).into_value_with(ruby))?;
-    Ok(item)
+    ruby.ary_new_from_values(&[
+        step.0.into_value_with(ruby),
+        step.task().0.into_value_with(ruby),
+        delivery.claim.attempt.into_value_with(ruby),
+        delivery.template.0.into_value_with(ruby),
+        step.index().into_value_with(ruby),
+        ruby.str_new(&delivery.context).as_value(),
+        delivery.parents.as_deref().map(|json| ruby.str_new(json)).into_value_with(ruby),
+    ])
 }
 
 fn not_text(ruby: &Ruby) -> Error {
