@@ -97,7 +97,7 @@ CREATE TABLE tasker_tasks (
   CHECK (state NOT IN ('complete', 'error', 'blocked', 'waiting') OR runnable_steps = 0),
   CHECK (state NOT IN ('complete', 'error', 'blocked') OR waiting_steps = 0),
   CHECK (state <> 'complete' OR (blocked_steps = 0 AND failed_steps = 0))
-) WITH (fillfactor = 70, toast_tuple_target = 512,
+) WITH (fillfactor = 45, toast_tuple_target = 512,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Serves: lists of tasks in a state that is not final, and the doctor. The predicate names a column
@@ -129,7 +129,7 @@ CREATE TABLE tasker_workflow_steps (
   CHECK (open_parents = 0 OR state IN ('pending', 'skipped', 'cancelled')),
   CHECK (open_parents > 0 OR state <> 'pending'),
   CHECK (results IS NULL OR state IN ('complete', 'resolved_manually'))
-) WITH (fillfactor = 60,
+) WITH (fillfactor = 45,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Serves: the steps of a task for whoever asks by task_id.
@@ -155,18 +155,22 @@ CREATE TABLE tasker_ready_steps (
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 
--- Serves: claims, first come first served within a queue, and the next time to wake up.
-CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, available_at, workflow_step_id);
+-- Serves: claims, first come first served within a queue, and the next time to wake up. The sum keeps
+-- it from being used to find a step by its id, for which an empty table makes it look as good as the
+-- primary key (docs/decisions/0004-plans.md).
+CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, available_at, (workflow_step_id + 0));
 
 -- Where the claims of a worker are found: one row for each transaction that claimed, until all its
 -- claims have ended. Whether a listed step is still claimed, the step says.
 CREATE TABLE tasker_claim_batches (
+  claim_batch_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   worker_id         bigint NOT NULL,
-  claim_batch_id    bigint GENERATED ALWAYS AS IDENTITY,
-  workflow_step_ids bigint[] NOT NULL CHECK (cardinality(workflow_step_ids) > 0),
-  PRIMARY KEY (worker_id, claim_batch_id)
+  workflow_step_ids bigint[] NOT NULL CHECK (cardinality(workflow_step_ids) > 0)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
+
+-- Serves: heartbeats, rescue.
+CREATE INDEX tasker_claim_batches_worker ON tasker_claim_batches (worker_id);
 
 -- Append-only: each change of a step's state with the decision behind it. A change that ends an
 -- attempt says how it ended.

@@ -19,8 +19,7 @@ use crate::retry_policy::RetryPolicy;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
-    Audit, Migrated, OverBatches, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx,
-    steps, tasks,
+    Audit, Migrated, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx, steps, tasks,
 };
 use crate::suggest::nearest;
 use crate::template::TaskTemplate;
@@ -314,7 +313,7 @@ impl Client {
         };
         let decisions = decide(&view, observation, now, ending::jitter())
             .map_err(ending::transition_of(&rows))?;
-        ending::write(&mut tx, decisions, &ByTask::new(), OverBatches::NONE).await?;
+        ending::write(&mut tx, decisions, &ByTask::new(), &[]).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.status(task).await
     }

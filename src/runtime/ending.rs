@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepState;
-use crate::store::{ChildRow, OverBatches, StepRow, Store, TaskRow, Tx, notify, steps, tasks};
+use crate::store::{ChildRow, StepRow, Store, TaskRow, Tx, notify, steps, tasks};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
@@ -45,7 +45,7 @@ pub(super) async fn end_claims(
     store: &Store,
     templates: &Templates,
     observed: Observed<'_>,
-    over: OverBatches<'_>,
+    over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
     let Observed { ends, known, room } = observed;
     let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
@@ -158,7 +158,7 @@ pub(super) async fn write(
     tx: &mut Tx,
     decisions: Decisions,
     by_task: &ByTask,
-    over: OverBatches<'_>,
+    over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
     let queue_of = |step: StepId| queue_of(step, by_task);
     let batch = steps::apply(tx, &decisions, &queue_of, over).await?;

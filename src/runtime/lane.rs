@@ -11,6 +11,9 @@ use crate::error::Error;
 /// row, and everybody waits longer for it.
 const MOST_ENDS: usize = 500;
 
+/// Steps changed in one transaction, about: ends in a wide graph make many steps ready.
+const MOST_CHANGES: usize = 2_000;
+
 /// Ends that wait for a round, which writes a batch of them. One round of a lane is in flight at a time.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
@@ -40,10 +43,11 @@ impl Lane {
         !self.flying && !self.ends.is_empty()
     }
 
-    /// The ends that the next round writes.
-    pub(super) fn take_off(&mut self) -> Vec<ClaimEnd> {
+    /// The ends that the next round writes, each of which is expected to change so many steps.
+    pub(super) fn take_off(&mut self, changes: usize) -> Vec<ClaimEnd> {
         self.flying = true;
-        let most = if self.singly > 0 { 1 } else { MOST_ENDS };
+        let few = (MOST_CHANGES / changes.max(1)).clamp(1, MOST_ENDS);
+        let most = if self.singly > 0 { 1 } else { few };
         self.ends.drain(..self.ends.len().min(most)).collect()
     }
 

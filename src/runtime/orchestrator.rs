@@ -156,7 +156,7 @@ impl Orchestrator {
         let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.len()) else {
             return false;
         };
-        let ends = self.lanes[number].take_off();
+        let ends = self.lanes[number].take_off(1 + self.pace.successors(1));
         let others: usize = self.lanes.iter().map(Lane::len).sum();
         let granted = if self.takes_claims() { self.room_beside(others) } else { 0 };
         self.granted += granted;

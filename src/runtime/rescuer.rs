@@ -9,7 +9,7 @@ use super::templates::Templates;
 use crate::decision::{ClaimEnd, Outcome};
 use crate::error::Error;
 use crate::ids::WorkerId;
-use crate::store::{OverBatches, Store, claims, workers};
+use crate::store::{Store, claims, workers};
 
 /// Claims taken back in one transaction.
 const RESCUE_BATCH: usize = 500;
@@ -44,7 +44,7 @@ async fn rescue_batch(
         let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = held.into_iter().map(end).collect();
         let observed = Observed { ends, known: &Known::new(), room: None };
-        end_claims(&mut tx, store, templates, observed, OverBatches::NONE).await?;
+        end_claims(&mut tx, store, templates, observed, &[]).await?;
     }
     tx.commit().await.map_err(crate::store::StoreError::from)?;
     Ok(Some((worker, rescued)))

@@ -18,7 +18,7 @@ use crate::decision::{
 use crate::error::Error;
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepEvent;
-use crate::store::{OverBatches, Picked, Place, StoreError, Tx, claims, tasks};
+use crate::store::{Picked, Place, StoreError, Tx, claims, tasks};
 
 /// Pause before steps are looked at again whose tasks other workers were just changing.
 const BUSY_TASKS: Duration = Duration::from_millis(2);
@@ -83,9 +83,8 @@ async fn write_ends(
 ) -> Result<Written, Landed> {
     let observed = Observed { ends: ends.to_vec(), known, room };
     let over = shared.ledger.over();
-    let batches = OverBatches { worker: shared.worker(), batches: &over };
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
-    let written = end_claims(&mut tx, &shared.store, &shared.templates, observed, batches).await?;
+    let written = end_claims(&mut tx, &shared.store, &shared.templates, observed, &over).await?;
     commit(tx).await?;
     shared.ledger.forget(&over);
     Ok(written)
@@ -142,8 +141,7 @@ async fn write_claims(
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
     let decisions = decide(&view, observation, now, ending::jitter())
         .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
-    let written =
-        ending::write(&mut tx, decisions, &ending::ByTask::new(), OverBatches::NONE).await?;
+    let written = ending::write(&mut tx, decisions, &ending::ByTask::new(), &[]).await?;
     commit(tx).await?;
     if busy {
         shared.there_will_be_work(Instant::now() + BUSY_TASKS);

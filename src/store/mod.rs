@@ -24,7 +24,7 @@ pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, Worke
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub(crate) use notify::Listener;
 pub use sqlstate::StoreError;
-pub(crate) use steps::{ChildRow, OverBatches, StepListRow, StepRow};
+pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
 pub(crate) use templates::TemplateListRow;
 pub(crate) use workers::{Beat, NewWorker};

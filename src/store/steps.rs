@@ -50,18 +50,6 @@ pub(crate) struct StepListRow {
     pub(crate) attempt_finished_at: Option<DateTime<Utc>>,
 }
 
-/// Batches of a worker's claims that have all ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OverBatches<'a> {
-    pub(crate) worker: WorkerId,
-    pub(crate) batches: &'a [ClaimBatchId],
-}
-
-impl OverBatches<'_> {
-    /// None.
-    pub(crate) const NONE: Self = OverBatches { worker: WorkerId(0), batches: &[] };
-}
-
 /// Says which queue a step goes to when it becomes claimable.
 pub(crate) type QueueOf<'a> = &'a (dyn Fn(StepId) -> String + Sync);
 
@@ -121,7 +109,7 @@ pub(crate) async fn apply(
     tx: &mut Tx,
     decisions: &Decisions,
     queue_of: QueueOf<'_>,
-    over: OverBatches<'_>,
+    over: &[ClaimBatchId],
 ) -> Result<Option<ClaimBatchId>, StoreError> {
     let steps = StepColumns::new(&decisions.steps, queue_of);
     let tasks = TaskColumns::new(decisions);
@@ -154,8 +142,7 @@ pub(crate) async fn apply(
         &tasks.failed,
         &tasks.events as &[Option<TaskEvent>],
         &tasks.details as &[Option<&str>],
-        over.worker.0,
-        over.batches as &[ClaimBatchId],
+        over as &[ClaimBatchId],
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -199,7 +186,24 @@ impl<'a> StepColumns<'a> {
         for change in changes {
             columns.push(change, queue_of);
         }
+        columns.leave_out_empty();
         columns
+    }
+
+    /// Arrays that hold nothing are not sent: `unnest` fills shorter arrays up.
+    fn leave_out_empty(&mut self) {
+        fn clear<T>(column: &mut Vec<Option<T>>) {
+            if column.iter().all(Option::is_none) {
+                column.clear();
+            }
+        }
+        clear(&mut self.available_at);
+        clear(&mut self.results);
+        clear(&mut self.details);
+        clear(&mut self.queues);
+        clear(&mut self.outcomes);
+        clear(&mut self.execution_us);
+        clear(&mut self.errors);
     }
 
     fn push(&mut self, change: &'a StepChange, queue_of: QueueOf<'_>) {

@@ -46,7 +46,7 @@ WITH changed_step AS (
   RETURNING claim_batch_id
 ), ended_batch AS (
   DELETE FROM tasker_claim_batches b
-  WHERE b.worker_id = $28 AND b.claim_batch_id = ANY ($29::bigint[])
+  WHERE b.claim_batch_id = ANY ($28::bigint[])
 ), left_ready AS (
   DELETE FROM tasker_ready_steps r
   USING changed_step c

@@ -11,8 +11,8 @@ CROSS JOIN LATERAL (
   SELECT r.workflow_step_id, r.available_at
   FROM tasker_ready_steps r
   WHERE r.queue = served.queue AND r.available_at <= statement_timestamp()
-    AND (r.available_at, r.workflow_step_id) > ($3, $4)
-  ORDER BY r.available_at, r.workflow_step_id
+    AND (r.available_at, r.workflow_step_id + 0) > ($3, $4)
+  ORDER BY r.available_at, r.workflow_step_id + 0
   LIMIT $2
   FOR UPDATE SKIP LOCKED
 ) AS picked
