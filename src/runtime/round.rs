@@ -117,7 +117,7 @@ async fn pick(
     *search = search.found(after, last, begun.elapsed(), Instant::now());
     if after != Place::START
         && picked.len() < room
-        && let Some(at) = search.from_start_at()
+        && let Some(at) = search.next_from_start()
     {
         shared.there_will_be_work(at);
     }

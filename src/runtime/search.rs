@@ -45,7 +45,7 @@ impl Search {
     }
 
     /// When to look from the start again.
-    pub(super) fn from_start_at(&self) -> Option<Instant> {
+    pub(super) fn next_from_start(&self) -> Option<Instant> {
         self.from_start_at
     }
 }
@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(search.after(now), place(9));
         let search = search.found(place(9), None, Duration::from_secs(1), now);
         assert_eq!(search.after(now), place(9));
-        assert_eq!(search.from_start_at(), Some(now + Duration::from_secs(20)));
+        assert_eq!(search.next_from_start(), Some(now + Duration::from_secs(20)));
     }
 }
