@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use rustc_hash::FxHashMap;
 
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Decisions, StepChange, Timestamp};
@@ -111,28 +112,29 @@ pub(crate) async fn apply(
     queue_of: QueueOf<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Option<ClaimBatchId>, StoreError> {
-    let steps = StepColumns::new(&decisions.steps, queue_of);
+    let (steps, kinds) = StepColumns::new(&decisions.steps, queue_of);
     let tasks = TaskColumns::new(decisions);
     let written = sqlx::query_file!(
         "src/store/sql/apply_decisions.sql",
         &steps.ids as &[StepId],
-        &steps.from_states as &[StepState],
-        &steps.from_attempts,
-        &steps.from_workers as &[Option<WorkerId>],
-        &steps.to_states as &[StepState],
+        &steps.kinds,
         &steps.open_parents,
-        &steps.attempts,
-        &steps.failures,
-        &steps.crashes,
-        &steps.workers as &[Option<WorkerId>],
-        &steps.events as &[Option<StepEvent>],
-        &steps.available_at as &[Option<Timestamp>],
         &steps.results as &[Option<&str>],
-        &steps.details as &[Option<&str>],
-        &steps.queues as &[Option<String>],
-        &steps.outcomes as &[Option<AttemptOutcome>],
         &steps.execution_us as &[Option<i64>],
+        &steps.details as &[Option<&str>],
         &steps.errors as &[Option<&str>],
+        &steps.available_at as &[Option<Timestamp>],
+        &steps.queues as &[Option<String>],
+        &kinds.from_states as &[StepState],
+        &kinds.from_attempts,
+        &kinds.from_workers as &[Option<WorkerId>],
+        &kinds.to_states as &[StepState],
+        &kinds.attempts,
+        &kinds.failures,
+        &kinds.crashes,
+        &kinds.workers as &[Option<WorkerId>],
+        &kinds.events as &[Option<StepEvent>],
+        &kinds.outcomes as &[Option<AttemptOutcome>],
         &tasks.ids as &[TaskId],
         &tasks.from_states as &[TaskState],
         &tasks.to_states as &[TaskState],
@@ -157,37 +159,91 @@ fn all_written(expected: usize, written: i64) -> Result<(), StoreError> {
     if written == expected { Ok(()) } else { Err(StoreError::Conflict { expected, written }) }
 }
 
+/// What many changes of a batch have in common, so that it is sent and taken apart once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    from: (StepState, u32, Option<WorkerId>),
+    to: (StepState, u32, Option<WorkerId>),
+    failures: u32,
+    crashes: u32,
+    event: Option<StepEvent>,
+    outcome: Option<AttemptOutcome>,
+}
+
+impl Kind {
+    fn of(change: &StepChange) -> Self {
+        let (before, after) = (&change.before, &change.after);
+        Self {
+            from: (before.state, before.attempts, before.worker),
+            to: (after.state, after.attempts, after.worker),
+            failures: after.failures,
+            crashes: after.crashes,
+            event: change.event,
+            outcome: change.ended.as_ref().map(|ended| ended.outcome),
+        }
+    }
+}
+
 #[derive(Default)]
-struct StepColumns<'a> {
-    ids: Vec<StepId>,
+struct KindColumns {
+    known: FxHashMap<Kind, i32>,
     from_states: Vec<StepState>,
     from_attempts: Vec<i32>,
     from_workers: Vec<Option<WorkerId>>,
     to_states: Vec<StepState>,
-    open_parents: Vec<i32>,
     attempts: Vec<i32>,
     failures: Vec<i32>,
     crashes: Vec<i32>,
     workers: Vec<Option<WorkerId>>,
     events: Vec<Option<StepEvent>>,
-    available_at: Vec<Option<Timestamp>>,
-    results: Vec<Option<&'a str>>,
-    details: Vec<Option<&'a str>>,
-    queues: Vec<Option<String>>,
     outcomes: Vec<Option<AttemptOutcome>>,
+}
+
+impl KindColumns {
+    /// The position of the kind, from 1.
+    fn position(&mut self, kind: Kind) -> i32 {
+        if let Some(position) = self.known.get(&kind) {
+            return *position;
+        }
+        self.from_states.push(kind.from.0);
+        self.from_attempts.push(int(kind.from.1));
+        self.from_workers.push(kind.from.2);
+        self.to_states.push(kind.to.0);
+        self.attempts.push(int(kind.to.1));
+        self.workers.push(kind.to.2);
+        self.failures.push(int(kind.failures));
+        self.crashes.push(int(kind.crashes));
+        self.events.push(kind.event);
+        self.outcomes.push(kind.outcome);
+        let position = i32::try_from(self.from_states.len()).unwrap_or(i32::MAX);
+        self.known.insert(kind, position);
+        position
+    }
+}
+
+#[derive(Default)]
+struct StepColumns<'a> {
+    ids: Vec<StepId>,
+    kinds: Vec<i32>,
+    open_parents: Vec<i32>,
+    results: Vec<Option<&'a str>>,
     execution_us: Vec<Option<i64>>,
+    details: Vec<Option<&'a str>>,
     errors: Vec<Option<&'a str>>,
+    available_at: Vec<Option<Timestamp>>,
+    queues: Vec<Option<String>>,
     left_ready: usize,
 }
 
 impl<'a> StepColumns<'a> {
-    fn new(changes: &'a [StepChange], queue_of: QueueOf<'_>) -> Self {
-        let mut columns = Self::default();
+    fn new(changes: &'a [StepChange], queue_of: QueueOf<'_>) -> (Self, KindColumns) {
+        let (mut columns, mut kinds) = (Self::default(), KindColumns::default());
         for change in changes {
+            columns.kinds.push(kinds.position(Kind::of(change)));
             columns.push(change, queue_of);
         }
         columns.leave_out_empty();
-        columns
+        (columns, kinds)
     }
 
     /// Arrays that hold nothing are not sent: `unnest` fills shorter arrays up.
@@ -201,7 +257,6 @@ impl<'a> StepColumns<'a> {
         clear(&mut self.results);
         clear(&mut self.details);
         clear(&mut self.queues);
-        clear(&mut self.outcomes);
         clear(&mut self.execution_us);
         clear(&mut self.errors);
     }
@@ -211,23 +266,13 @@ impl<'a> StepColumns<'a> {
         let enters_ready = after.state.is_claimable();
         self.left_ready += usize::from(before.state.is_claimable() && !enters_ready);
         self.ids.push(after.id);
-        self.from_states.push(before.state);
-        self.from_attempts.push(int(before.attempts));
-        self.from_workers.push(before.worker);
-        self.to_states.push(after.state);
         self.open_parents.push(int(after.open_parents));
-        self.attempts.push(int(after.attempts));
-        self.failures.push(int(after.failures));
-        self.crashes.push(int(after.crashes));
-        self.workers.push(after.worker);
-        self.events.push(change.event);
         self.available_at.push(change.available_at);
         self.results.push(change.results.as_deref());
         self.details.push(change.detail.as_deref());
         self.queues.push(enters_ready.then(|| queue_of(after.id)));
         let ended = change.ended.as_ref();
         let micros = ended.and_then(|ended| ended.execution).map(|t| i64::try_from(t.as_micros()));
-        self.outcomes.push(ended.map(|ended| ended.outcome));
         self.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));
         self.errors.push(ended.and_then(|ended| ended.error.as_deref()));
     }
