@@ -1,6 +1,6 @@
 -- Removes everything that 001_create_tasker.up.sql made, with all tasks and their history.
 
-DROP VIEW tasker_attempts;
+DROP VIEW tasker_attempts, tasker_silent_workers;
 
 DROP TABLE tasker_task_transitions, tasker_workflow_step_transitions, tasker_claim_batches, tasker_ready_steps,
   tasker_workflow_step_edges, tasker_workflow_steps, tasker_tasks,

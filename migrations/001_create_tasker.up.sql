@@ -62,6 +62,7 @@ CREATE TABLE tasker_workers (
   concurrency  int NOT NULL CHECK (concurrency > 0),
   queues       text[],
   dead_after_ms int NOT NULL CHECK (dead_after_ms > 0),
+  resting_ms   int NOT NULL DEFAULT 0 CHECK (resting_ms >= 0),
   started_at   timestamptz NOT NULL DEFAULT now(),
   heartbeat_at timestamptz NOT NULL DEFAULT now(),
   stopped_at   timestamptz,
@@ -171,6 +172,24 @@ CREATE TABLE tasker_claim_batches (
 
 -- Serves: heartbeats, rescue.
 CREATE INDEX tasker_claim_batches_worker ON tasker_claim_batches (worker_id);
+
+-- Workers that have been silent for too long. One that rests, because it held no claims at its last
+-- heartbeat, may be silent for longer by resting_ms; if it has claimed since, not for longer than any
+-- other after it did.
+CREATE VIEW tasker_silent_workers AS
+SELECT w.worker_id
+FROM tasker_workers w
+CROSS JOIN LATERAL (
+  SELECT statement_timestamp() - w.dead_after_ms * interval '1 millisecond' AS heard_by
+) AS awake
+WHERE w.state IN ('running', 'draining')
+  AND w.heartbeat_at < awake.heard_by
+  AND (w.heartbeat_at < awake.heard_by - w.resting_ms * interval '1 millisecond'
+       OR (SELECT max(s.claimed_at)
+           FROM tasker_claim_batches b
+           CROSS JOIN LATERAL unnest(b.workflow_step_ids) AS listed (id)
+           JOIN tasker_workflow_steps s ON s.workflow_step_id = listed.id AND s.worker_id = b.worker_id
+           WHERE b.worker_id = w.worker_id) < awake.heard_by);
 
 -- Append-only: each change of a step's state with the decision behind it. A change that ends an
 -- attempt says how it ended.

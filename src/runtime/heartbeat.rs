@@ -1,39 +1,41 @@
-//! The heartbeat of a worker: says that it lives and asks what there is to do, in one query.
+//! The heart of a worker: says that it lives and asks what there is to do, in one query, and between
+//! heartbeats listens on the same connection for calls of other processes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::rescuer;
+use super::rhythm::{Place, Rhythm, Signs, resting_ms};
 use super::worker::Shared;
 use crate::ids::WorkerId;
-use crate::store::Beat;
+use crate::store::{Beat, Listener, Pulse, StoreError};
 
-/// Heartbeats between two looks at which queues there are, for a worker that serves all.
-const BEATS_PER_LOOK: u32 = 15;
+/// The server's limit for a heartbeat is no shorter than this, however short a life is.
+const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Beats until the worker ends or its orchestrator is gone.
 pub(super) async fn beat(shared: Arc<Shared>) {
-    let mut heart = Heart { shared, trouble: None, rescue: None };
-    let mut ticks = interval(heart.shared.options.heartbeat_interval());
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for beats in 0u32.. {
-        ticks.tick().await;
-        if heart.shared.is_broken() {
-            return;
+    let mut heart = Heart::new(shared);
+    while !heart.shared.is_broken() {
+        heart.look();
+        if heart.rhythm.is_due(Instant::now()) {
+            heart.beat().await;
         }
-        if beats.is_multiple_of(BEATS_PER_LOOK) {
-            heart.shared.look_for_queues().await;
-        }
-        heart.beat().await;
+        heart.listen().await;
     }
 }
 
 struct Heart {
     shared: Arc<Shared>,
+    rhythm: Rhythm,
+    /// `None` while there is no connection: each heartbeat then tries to make one.
+    line: Option<Listener>,
+    /// When the last heartbeat that succeeded was begun.
+    beaten: Option<Instant>,
     /// When a beat failed or took long: then those of others did too, and nobody can be called dead.
     trouble: Option<Instant>,
     /// A rescue may wait for locks, and the heart must not wait for it.
@@ -41,24 +43,110 @@ struct Heart {
 }
 
 impl Heart {
+    fn new(shared: Arc<Shared>) -> Self {
+        let interval = shared.options.heartbeat_interval();
+        let rhythm = Rhythm::new(interval, signs(&shared), Instant::now());
+        Self { shared, rhythm, line: None, beaten: None, trouble: None, rescue: None }
+    }
+
+    fn look(&mut self) {
+        self.rhythm.see(signs(&self.shared), Instant::now());
+    }
+
+    /// Waits for calls until it is time to look again.
+    async fn listen(&mut self) {
+        let until = self.rhythm.look_at(Instant::now()).into();
+        let Some(line) = &mut self.line else {
+            return sleep_until(until).await;
+        };
+        match timeout_at(until, line.next()).await {
+            Err(_) => {}
+            Ok(Ok(Some(queue))) => {
+                if self.shared.serves(&queue) {
+                    self.shared.there_is_work();
+                }
+            }
+            Ok(Ok(None)) => self.hang_up("the connection was closed"),
+            Ok(Err(error)) => self.hang_up(&error.to_string()),
+        }
+    }
+
+    fn hang_up(&mut self, why: &str) {
+        debug!(why, "listening failed");
+        self.line = None;
+        self.rhythm.failed(Instant::now());
+    }
+
     async fn beat(&mut self) {
         let begun = Instant::now();
-        let worker = self.shared.worker();
-        match self.shared.store.beat(worker, &self.shared.queues()).await {
-            Ok(beat) => {
-                if begun.elapsed() * 2 > self.shared.options.dead_after() {
-                    self.trouble = Some(Instant::now());
-                }
-                self.act(worker, beat);
-            }
+        let pulse = self.pulse(begun);
+        match self.send(&pulse).await {
+            Ok(beat) => self.beaten(begun, &pulse, &beat),
             Err(error) => {
-                self.trouble = Some(Instant::now());
-                warn!(%error, "a heartbeat failed");
+                let now = Instant::now();
+                self.trouble = Some(now);
+                self.rhythm.failed(now);
+                warn!(%error, worker_id = pulse.worker.0, "a heartbeat failed");
             }
         }
     }
 
-    fn act(&mut self, worker: WorkerId, beat: Beat) {
+    fn pulse(&self, now: Instant) -> Pulse {
+        let rests = self.rhythm.rests(now);
+        Pulse {
+            worker: self.shared.worker(),
+            queues: self.shared.queues(),
+            all_queues: self.shared.options.queues.is_none(),
+            resting_ms: if rests { resting_ms() } else { 0 },
+            over: if rests { self.shared.ledger.over() } else { Vec::new() },
+        }
+    }
+
+    /// Beats on the connection there is, or on another. One that does not answer is not used again.
+    async fn send(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
+        let patience = patience(&self.shared);
+        // The server gives up first, and the connection stays good.
+        let limit = patience + patience / 4;
+        let line = self.line.take();
+        let attempt = async {
+            let mut line = match line {
+                Some(line) => line,
+                None => self.call_in(patience).await?,
+            };
+            let beat = line.beat(pulse).await;
+            Ok((line, beat))
+        };
+        let (line, beat) = timeout(limit, attempt).await.unwrap_or_else(|_| {
+            let why = format!("no answer within {} ms", limit.as_millis());
+            Err(StoreError::Unavailable(why.into()))
+        })?;
+        self.line = beat.as_ref().err().is_none_or(|e| !e.is_unavailable()).then_some(line);
+        beat
+    }
+
+    /// Opens the connection. Calls were perhaps missed before.
+    async fn call_in(&self, patience: Duration) -> Result<Listener, StoreError> {
+        let line = self.shared.store.listen(patience).await?;
+        self.shared.there_is_work();
+        Ok(line)
+    }
+
+    fn beaten(&mut self, begun: Instant, pulse: &Pulse, beat: &Beat) {
+        let dead_after = self.shared.options.dead_after();
+        let close = self.beaten.is_some_and(|last| (begun - last) * 2 <= dead_after);
+        if begun.elapsed() * 2 > dead_after {
+            self.trouble = Some(Instant::now());
+        }
+        self.beaten = Some(begun);
+        self.rhythm.beaten(begun, pulse.resting_ms > 0, place(beat));
+        self.act(pulse.worker, beat);
+        self.shared.ledger.forget(&pulse.over);
+        if beat.somebody_died && self.is_steady() {
+            self.suspect(begun, close);
+        }
+    }
+
+    fn act(&self, worker: WorkerId, beat: &Beat) {
         let shared = &self.shared;
         if !beat.alive {
             shared.was_buried(worker);
@@ -66,18 +154,31 @@ impl Heart {
         if usize::try_from(beat.claim_batches).is_ok_and(|known| known != shared.ledger.batches()) {
             shared.compare_claims();
         }
+        for queue in &beat.other_queues {
+            shared.serves(queue);
+        }
         if let Some(at) = beat.next_available_at {
             let wait = (at - beat.now).to_std().unwrap_or(Duration::ZERO);
             shared.there_will_be_work(Instant::now() + wait);
         }
-        if beat.somebody_died && self.is_steady() {
-            self.rescue();
+        if beat.called > 0 {
+            debug!(queues = beat.called, "called workers that rest");
         }
     }
 
     fn is_steady(&self) -> bool {
         let dead_after = self.shared.options.dead_after();
         self.trouble.is_none_or(|trouble| trouble.elapsed() > dead_after)
+    }
+
+    /// Somebody seems to be dead. Who has not beaten for long does not know whether the database was
+    /// away in the meantime, and lets the others beat before it looks again.
+    fn suspect(&mut self, begun: Instant, close: bool) {
+        if close {
+            self.rescue();
+        } else {
+            self.rhythm.look_twice(begun);
+        }
     }
 
     fn rescue(&mut self) {
@@ -91,4 +192,20 @@ impl Heart {
             }
         })));
     }
+}
+
+/// The server's limit for a heartbeat: after one that was stuck there is time for another.
+fn patience(shared: &Shared) -> Duration {
+    let options = &shared.options;
+    let spare = options.dead_after().saturating_sub(options.heartbeat_interval());
+    (spare / 2).max(LEAST_PATIENCE)
+}
+
+fn signs(shared: &Shared) -> Signs {
+    Signs { worker: shared.worker(), holds: shared.ledger.known() > 0, claimed: shared.claimed() }
+}
+
+fn place(beat: &Beat) -> Place {
+    let count = |workers: i64| u32::try_from(workers).unwrap_or(1);
+    Place { workers: count(beat.workers), before: count(beat.before), now: beat.now }
 }

@@ -12,11 +12,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info};
 
 use super::delivery::Courier;
+use super::heartbeat;
 use super::inbox::{Batch, Inbox, Interrupt};
 use super::ledger::Ledger;
 use super::orchestrator::Orchestrator;
 use super::templates::Templates;
-use super::{heartbeat, listener};
 use crate::config::WorkerOptions;
 use crate::decision::{ClaimEnd, Failure, Outcome};
 use crate::error::Error;
@@ -25,8 +25,7 @@ use crate::json::{self, JsonLimits};
 use crate::store::{NewWorker, Planning, SCHEMA_VERSION, Store};
 use crate::suggest::nearest;
 
-/// Connections of a worker: the orchestrator, the heartbeat, and one for look-ups. The listener has
-/// the fourth.
+/// Connections of a worker: two for rounds, one for look-ups and rescues. The heart has the fourth.
 const CONNECTIONS: u32 = 3;
 
 /// Time beyond its limit after which a stop does not wait for the database any more.
@@ -159,7 +158,7 @@ impl Shared {
     }
 
     /// Whether steps of the queue are claimed here. A worker that serves all queues learns of new
-    /// ones by being called for them.
+    /// ones by being asked.
     pub(super) fn serves(&self, queue: &str) -> bool {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let known = queues.iter().any(|known| known == queue);
@@ -169,7 +168,8 @@ impl Shared {
         known || self.options.queues.is_none()
     }
 
-    pub(super) async fn look_for_queues(&self) {
+    /// Learns of all queues that a template names, for a worker that serves all.
+    async fn look_for_queues(&self) {
         if self.options.queues.is_some() {
             return;
         }
@@ -181,6 +181,11 @@ impl Shared {
             }
             Err(error) => debug!(%error, "cannot read which queues there are"),
         }
+    }
+
+    /// Claims made since the start.
+    pub(super) fn claimed(&self) -> u64 {
+        self.counts.claimed.load(Ordering::Relaxed)
     }
 
     pub(super) fn there_is_work(&self) {
@@ -288,10 +293,9 @@ impl Worker {
                 Arc::clone(&shared),
                 AbortOnDropHandle::new(tokio::spawn(orchestrator.run())),
             )))),
-            others: vec![
-                AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(&shared)))),
-                AbortOnDropHandle::new(tokio::spawn(listener::listen(Arc::clone(&shared)))),
-            ],
+            others: vec![AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(
+                &shared,
+            ))))],
         };
         Ok(Self { shared, ends, parts: Mutex::new(parts) })
     }

@@ -27,7 +27,7 @@ pub use sqlstate::StoreError;
 pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
 pub(crate) use templates::TemplateListRow;
-pub(crate) use workers::{Beat, NewWorker};
+pub(crate) use workers::{Beat, NewWorker, Pulse};
 
 /// A transaction on the engine's schema.
 pub(crate) type Tx = Transaction<'static, Postgres>;
@@ -79,8 +79,10 @@ impl Store {
         migrate::migrate(&mut *self.pool.acquire().await?, target).await
     }
 
-    pub(crate) async fn listen(&self) -> Result<Listener, StoreError> {
-        Listener::connect(&self.options).await
+    /// A connection of its own for wake-up calls and heartbeats, whose statements are given up by
+    /// the server after `patience`.
+    pub(crate) async fn listen(&self, patience: Duration) -> Result<Listener, StoreError> {
+        Listener::connect(&self.options, patience).await
     }
 
     /// Closes every connection. One that comes back to the pool while the pool waits for it lies among

@@ -1,8 +1,8 @@
 //! Worker processes: registered, beating, ended.
 
-use super::{Store, StoreError, Tx, int};
+use super::{Listener, Store, StoreError, Tx, int};
 use crate::decision::Timestamp;
-use crate::ids::WorkerId;
+use crate::ids::{ClaimBatchId, WorkerId};
 use crate::state::WorkerState;
 
 /// What a worker says of itself.
@@ -16,15 +16,38 @@ pub(crate) struct NewWorker {
     pub(crate) dead_after_ms: u32,
 }
 
+/// What a heartbeat says.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulse {
+    pub(crate) worker: WorkerId,
+    /// The queues it serves, as far as it knows them.
+    pub(crate) queues: Vec<String>,
+    /// It serves all others too.
+    pub(crate) all_queues: bool,
+    /// The worker rests: it may be silent for longer than others, by so many milliseconds for each
+    /// worker of the fleet. 0 when it does not rest.
+    pub(crate) resting_ms: u32,
+    /// Batches that need not be listed any more.
+    pub(crate) over: Vec<ClaimBatchId>,
+}
+
 /// What a heartbeat brings back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Beat {
     /// The worker is still registered as alive.
     pub(crate) alive: bool,
+    /// Workers that are registered as alive.
+    pub(crate) workers: i64,
+    /// Those of them that registered before this one.
+    pub(crate) before: i64,
+    /// Queues with steps, served and not known to the worker.
+    pub(crate) other_queues: Vec<String>,
+    /// Queues whose resting workers were called.
+    pub(crate) called: i64,
     /// When the next step can be claimed; may lie in the past.
     pub(crate) next_available_at: Option<Timestamp>,
     pub(crate) now: Timestamp,
-    /// Batches of claims that the database lists for the worker.
+    /// Batches of claims that the database listed for the worker, those that are over included.
     pub(crate) claim_batches: i64,
     /// There is a worker to bury, or one that ended and still holds claims.
     pub(crate) somebody_died: bool,
@@ -45,23 +68,6 @@ impl Store {
         Ok(WorkerId(id))
     }
 
-    pub(crate) async fn beat(
-        &self,
-        worker: WorkerId,
-        queues: &[String],
-    ) -> Result<Beat, StoreError> {
-        let row = sqlx::query_file!("src/store/sql/beat.sql", worker.0, queues)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(Beat {
-            alive: row.alive,
-            next_available_at: row.next_available_at,
-            now: row.now,
-            claim_batches: row.claim_batches,
-            somebody_died: row.somebody_died,
-        })
-    }
-
     pub(crate) async fn drain_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
         sqlx::query_file!("src/store/sql/drain_worker.sql", worker.0).execute(&self.pool).await?;
         Ok(())
@@ -77,6 +83,33 @@ impl Store {
 
     pub(crate) async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_file_scalar!("src/store/sql/known_queues.sql").fetch_all(&self.pool).await?)
+    }
+}
+
+impl Listener {
+    /// Beats on the connection that listens.
+    pub(crate) async fn beat(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
+        let row = sqlx::query_file!(
+            "src/store/sql/beat.sql",
+            pulse.worker.0,
+            &pulse.queues,
+            pulse.all_queues,
+            int(pulse.resting_ms),
+            &pulse.over as &[ClaimBatchId],
+        )
+        .fetch_one(self.connection())
+        .await?;
+        Ok(Beat {
+            alive: row.alive,
+            workers: row.workers,
+            before: row.before,
+            other_queues: row.other_queues,
+            called: row.called,
+            next_available_at: row.next_available_at,
+            now: row.now,
+            claim_batches: row.claim_batches,
+            somebody_died: row.somebody_died,
+        })
     }
 }
 

@@ -3,5 +3,6 @@
 
 mod common;
 mod engine;
+mod heartbeat;
 mod plans;
 mod store;

@@ -1,30 +1,50 @@
 -- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
 -- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended.
--- Indexes: primary keys, tasker_ready_steps_order, tasker_workers_alive. The batches of claims are few.
-WITH beat AS (
-  UPDATE tasker_workers
-  SET heartbeat_at = statement_timestamp()
-  WHERE worker_id = $1 AND state IN ('running', 'draining')
-  RETURNING worker_id
+-- Where workers rest, the queues of due steps are called: they may sleep for longer than a step may
+-- wait. Indexes: primary keys, tasker_ready_steps_order with one probe a queue that has steps,
+-- tasker_workers_alive. The batches of claims are few. Locks: the worker's row.
+WITH RECURSIVE fleet AS (
+  SELECT count(*) AS workers,
+         count(*) FILTER (WHERE worker_id < $1) AS before,
+         count(*) FILTER (WHERE worker_id <> $1 AND resting_ms > 0) > 0 AS rests
+  FROM tasker_workers
+  WHERE state IN ('running', 'draining')
+), beat AS (
+  UPDATE tasker_workers w
+  SET heartbeat_at = statement_timestamp(), resting_ms = fleet.workers * $4::int
+  FROM fleet
+  WHERE w.worker_id = $1 AND w.state IN ('running', 'draining')
+  RETURNING w.worker_id
+), ended_batch AS (
+  DELETE FROM tasker_claim_batches WHERE worker_id = $1 AND claim_batch_id = ANY ($5::bigint[])
+), ready AS (
+  (SELECT queue, available_at FROM tasker_ready_steps ORDER BY queue, available_at LIMIT 1)
+  UNION ALL
+  SELECT next.queue, next.available_at
+  FROM ready
+  CROSS JOIN LATERAL (
+    SELECT r.queue, r.available_at
+    FROM tasker_ready_steps r
+    WHERE r.queue > ready.queue
+    ORDER BY r.queue, r.available_at
+    LIMIT 1
+  ) AS next
+), call AS MATERIALIZED (
+  SELECT pg_notify('tasker_ready', ready.queue)
+  FROM ready, fleet
+  WHERE fleet.rests AND ready.available_at <= statement_timestamp()
 )
 SELECT EXISTS (SELECT FROM beat) AS "alive!",
+       fleet.workers AS "workers!",
+       fleet.before AS "before!",
        (SELECT count(*) FROM tasker_claim_batches b WHERE b.worker_id = $1) AS "claim_batches!",
-       (SELECT min(next.available_at)
-        FROM unnest($2::text[]) AS served (queue)
-        CROSS JOIN LATERAL (
-          SELECT r.available_at
-          FROM tasker_ready_steps r
-          WHERE r.queue = served.queue
-          ORDER BY r.available_at
-          LIMIT 1
-        ) AS next) AS next_available_at,
+       (SELECT min(available_at) FROM ready WHERE $3::boolean OR queue = ANY ($2::text[])) AS next_available_at,
+       ARRAY (SELECT queue FROM ready WHERE $3 AND queue <> ALL ($2)) AS "other_queues!",
+       (SELECT count(*) FROM call) AS "called!",
        statement_timestamp() AS "now!",
-       EXISTS (
-         SELECT FROM tasker_workers w
-         WHERE w.state IN ('running', 'draining') AND w.worker_id <> $1
-           AND w.heartbeat_at < statement_timestamp() - w.dead_after_ms * interval '1 millisecond'
-       ) OR EXISTS (
+       EXISTS (SELECT FROM tasker_silent_workers WHERE worker_id <> $1) OR EXISTS (
          SELECT FROM (SELECT DISTINCT worker_id FROM tasker_claim_batches) AS b
          JOIN tasker_workers w USING (worker_id)
          WHERE w.state IN ('stopped', 'dead')
        ) AS "somebody_died!"
+FROM fleet

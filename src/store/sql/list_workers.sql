@@ -1,7 +1,7 @@
 -- Caller: `tasker workers` and explain. Indexes: tasker_workers_alive, primary keys.
 SELECT w.worker_id, w.state AS "state: WorkerState", w.host, w.pid, w.queues, w.concurrency,
        w.started_at, w.heartbeat_at,
-       w.heartbeat_at < statement_timestamp() - w.dead_after_ms * interval '1 millisecond' AS "silent!",
+       w.worker_id IN (SELECT worker_id FROM tasker_silent_workers) AS "silent!",
        (SELECT count(DISTINCT s.workflow_step_id)
         FROM tasker_claim_batches b
         CROSS JOIN LATERAL unnest(b.workflow_step_ids) AS listed (id)
