@@ -143,6 +143,33 @@ async fn a_resting_worker_that_died_is_buried_after_its_longer_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_an_absence_of_the_database_those_who_rested_let_the_others_beat_first() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let options =
+        json!({ "concurrency": 1, "heartbeat_interval_ms": 1_000, "dead_after_ms": 2_000 });
+    let worker = db.worker_with(options).await;
+    let task = db.submit("single", 1).await[0];
+    let held = take(&worker);
+    db.wait_for_count(RESTING, 0).await;
+    // As if nobody had been able to beat for an hour; the worker does in a second.
+    db.run("UPDATE tasker_workers SET heartbeat_at = now() - interval '1 hour'").await;
+    db.run("UPDATE tasker_workflow_steps SET claimed_at = now() - interval '1 hour'").await;
+    let options =
+        json!({ "concurrency": 1, "heartbeat_interval_ms": 3_000, "dead_after_ms": 6_000 });
+    let rested = db.worker_with(options).await;
+    db.wait_for_count(RESTING, 1).await;
+    assert!(db.client.workers().await.unwrap()[0].silent);
+    heartbeats(&db, Duration::from_secs(2)).await;
+    assert_eq!(db.count("SELECT count(*) FROM tasker_attempts").await, 0);
+    succeed(&worker, &held, "1");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(rested, vec![]).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_that_is_stuck_is_given_up_and_tried_again() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;
