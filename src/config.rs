@@ -50,7 +50,8 @@ pub struct WorkerOptions {
     /// Handlers at the same time, 1 to 1,000. Default 5.
     #[serde(default = "five")]
     pub concurrency: u32,
-    /// Milliseconds between heartbeats. Default 2,000.
+    /// Milliseconds between heartbeats while it holds claims and shortly after; workers that hold none
+    /// take turns, one in 1.1 s. Default 2,000.
     #[serde(default = "two_seconds")]
     pub heartbeat_interval_ms: u32,
     /// Milliseconds without a heartbeat after which others take its claims; at least twice the

@@ -34,7 +34,7 @@ module TaskerCore
     #   concurrency [Integer], threads, default 5;
     #   queues [Array<String>, nil], default nil: every queue;
     #   shutdown_timeout [Numeric], seconds that running attempts get after {#stop}, default 25.0;
-    #   heartbeat_interval [Numeric], seconds, default 2.0;
+    #   heartbeat_interval [Numeric], seconds, default 2.0; longer for workers that have nothing to do;
     #   dead_after [Numeric], seconds without a heartbeat after which other workers take the steps over, default 6.0
     # @raise [ConfigurationError] an unknown option or a value that is not allowed
     def initialize(configuration: TaskerCore.configuration, **options)
