@@ -79,6 +79,11 @@ impl Courier {
         Ok((prepared, refused))
     }
 
+    /// Keeps a task's context, which its claims will need.
+    pub(super) fn keep(&self, task: TaskId, template: TemplateId, context: String) {
+        self.lock().keep(task, &(template, context.into()));
+    }
+
     /// The contexts of the claims' tasks: kept ones, and those that are not there read in one query.
     async fn contexts(
         &self,

@@ -55,17 +55,18 @@ pub(super) async fn end_claims(
     let by_task = load_templates(store, templates, &rows).await?;
     let held = held_steps(&ends, known, &rows, &by_task);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
-    let mut only = OnlyChildren::default();
+    let mut children = Children { unread: unknown.collect(), ..Children::default() };
     let succeeded = ends.iter().filter(|end| matches!(end.outcome, Outcome::Succeeded(_)));
-    let parents: Vec<_> = succeeded
+    let strange: Vec<_> = succeeded
         .map(|end| end.claim.step)
-        .filter(|step| !(held.contains_key(step) && only.follow(*step, &by_task)))
+        .filter(|step| !children.follow(*step, held.contains_key(step), &by_task))
         .collect();
-    let steps = steps::read_ended(tx, &unknown.collect::<Vec<_>>(), &parents).await?;
+    let unread: Vec<_> = children.unread.into_iter().collect();
+    let steps = steps::read_ended(tx, &unread, &strange).await?;
     let mut view = view(&rows, &steps, &by_task);
     view.steps.extend(held);
-    view.steps.extend(only.steps);
-    view.children.extend(only.children);
+    view.steps.extend(children.untouched);
+    view.children.extend(children.by_parent);
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
     write(tx, decisions, &by_task, over).await
@@ -106,31 +107,36 @@ fn held_step(claim: Claim, tried: Tried, policy: RetryPolicy) -> Step {
     }
 }
 
-/// The children of steps all of whose children have no other parent: such a child is as it was written
-/// until this parent ends, so that the template tells what its row says.
+/// The children of ended steps, as the templates have them.
 #[derive(Debug, Default)]
-struct OnlyChildren {
-    steps: HashMap<StepId, Step>,
-    children: ByStep<Vec<StepId>>,
+struct Children {
+    by_parent: ByStep<Vec<StepId>>,
+    /// Children without another parent are as they were written until this one ends.
+    untouched: HashMap<StepId, Step>,
+    /// Steps whose rows must be read, in the order of their ids.
+    unread: BTreeSet<StepId>,
 }
 
-impl OnlyChildren {
-    /// Adds the children of `parent`; says whether all of them are known.
-    fn follow(&mut self, parent: StepId, by_task: &ByTask) -> bool {
+impl Children {
+    /// Adds the children of a step, of which it is known or not that its claim was current; `false` when
+    /// they do not stand in a template.
+    fn follow(&mut self, parent: StepId, current: bool, by_task: &ByTask) -> bool {
         let Some(stored) = by_task.get(&parent.task()) else { return false };
         let graph = stored.template.graph();
         if parent.index() as usize >= graph.len() {
             return false;
         }
-        let children = graph.children(parent.index());
-        if children.iter().any(|child| graph.in_degree(*child) > 1) {
-            return false;
+        let mut children = Vec::with_capacity(graph.children(parent.index()).len());
+        for index in graph.children(parent.index()) {
+            let id = parent.task().step(*index);
+            children.push(id);
+            if current && graph.in_degree(*index) == 1 {
+                self.untouched.insert(id, untouched(id, stored.policy(id)));
+            } else {
+                self.unread.insert(id);
+            }
         }
-        let ids = children.iter().map(|child| parent.task().step(*child));
-        self.steps.extend(ids.clone().map(|id| (id, untouched(id, stored.policy(id)))));
-        if !children.is_empty() {
-            self.children.insert(parent, ids.collect());
-        }
+        self.by_parent.insert(parent, children);
         true
     }
 }

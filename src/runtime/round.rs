@@ -135,7 +135,7 @@ async fn write_claims(
     if picked.is_empty() {
         return Ok(None);
     }
-    let (view, now) = lock_changed_tasks(&mut tx, &picked).await?;
+    let (view, now) = lock_changed_tasks(&mut tx, shared, &picked).await?;
     let steps: Vec<_> = view.steps.keys().copied().collect();
     let (claimable, busy) = (steps.len(), steps.len() < picked.len());
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
@@ -150,12 +150,19 @@ async fn write_claims(
 }
 
 /// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.
-async fn lock_changed_tasks(tx: &mut Tx, picked: &[Picked]) -> Result<(View, Timestamp), Error> {
+async fn lock_changed_tasks(
+    tx: &mut Tx,
+    shared: &Shared,
+    picked: &[Picked],
+) -> Result<(View, Timestamp), Error> {
     let changed = picked.iter().filter(|p| p.changes_task()).map(|p| p.step.id);
     let changed = ending::task_ids(changed);
     let rows = if changed.is_empty() { Vec::new() } else { tasks::lock_free(tx, &changed).await? };
     let mut view = View::default();
-    view.tasks.extend(rows.iter().map(|row| (row.task.id, row.task)));
+    for (row, context) in rows {
+        view.tasks.insert(row.task.id, row.task);
+        shared.courier.keep(row.task.id, row.template, context);
+    }
     for one in picked {
         if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
             view.steps.insert(one.step.id, ending::step(&one.step, RetryPolicy::default()));

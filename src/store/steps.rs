@@ -70,18 +70,18 @@ macro_rules! step_row {
 }
 pub(super) use step_row;
 
-/// Ended steps whose rows are `unknown`, and the children of the `parents` that succeeded.
+/// Steps by their ids, and the children of ended `parents` that no template tells.
 pub(crate) async fn read_ended(
     tx: &mut Tx,
-    unknown: &[StepId],
+    steps: &[StepId],
     parents: &[StepId],
 ) -> Result<Vec<ChildRow>, StoreError> {
-    if unknown.is_empty() && parents.is_empty() {
+    if steps.is_empty() && parents.is_empty() {
         return Ok(Vec::new());
     }
     let rows = sqlx::query_file!(
         "src/store/sql/read_ended_steps.sql",
-        unknown as &[StepId],
+        steps as &[StepId],
         parents as &[StepId]
     )
     .fetch_all(&mut **tx)

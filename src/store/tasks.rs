@@ -98,12 +98,15 @@ pub(crate) async fn lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, St
     Ok(rows.into_iter().map(|row| task_row!(row)).collect())
 }
 
-/// Locks those of the tasks that nobody holds.
-pub(crate) async fn lock_free(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+/// Locks those of the tasks that nobody holds, and reads their contexts.
+pub(crate) async fn lock_free(
+    tx: &mut Tx,
+    ids: &[TaskId],
+) -> Result<Vec<(TaskRow, String)>, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/lock_free_tasks.sql", ids as &[TaskId])
         .fetch_all(&mut **tx)
         .await?;
-    Ok(rows.into_iter().map(|row| task_row!(row)).collect())
+    Ok(rows.into_iter().map(|row| (task_row!(row), row.context)).collect())
 }
 
 /// Writes one task for each context, with its steps and edges.

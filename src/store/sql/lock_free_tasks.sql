@@ -5,7 +5,8 @@ SELECT t.task_id,
        t.named_task_id,
        t.state AS "state: TaskState",
        t.runnable_steps, t.waiting_steps, t.blocked_steps, t.failed_steps,
-       statement_timestamp() AS "now!"
+       statement_timestamp() AS "now!",
+       t.context::text AS "context!"
 FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, position)
 JOIN tasker_tasks t ON t.task_id BETWEEN wanted.id AND wanted.id
 ORDER BY wanted.position

@@ -1,6 +1,6 @@
 -- Caller: the end of claims, under the locks of the tasks. Indexes: primary keys of steps and edges.
--- $1: ended steps whose rows the caller does not know; $2: ended steps whose children count them off. A
--- child stands once for each of these parents, with the parent's id. OFFSET 0 and BETWEEN: see
+-- $1: ended steps and children whose rows the caller does not know; $2: ended steps whose children it does
+-- not know. Such a child stands once for each of these parents, with the parent's id. OFFSET 0 and BETWEEN: see
 -- docs/decisions/0004-plans.md.
 SELECT NULL::bigint AS parent_id, s.workflow_step_id AS "workflow_step_id!", s.state AS "state!: StepState",
        s.open_parents AS "open_parents!", s.attempts AS "attempts!", s.failures AS "failures!",
