@@ -23,6 +23,10 @@ use crate::error::Error;
 /// Rounds in flight at most. Of a worker's connections the heartbeat must always find one free.
 const ROUNDS: usize = 2;
 
+/// Ends for which a second round in flight is worth its own costs; fewer wait for the first to land, so
+/// that many workers on few cores write large batches too.
+const WORTHWHILE: usize = 100;
+
 /// Pause after a failed round, doubled up to [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -152,7 +156,9 @@ impl Orchestrator {
     }
 
     fn start_end(&mut self) -> bool {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_due());
+        let worthwhile = if self.rounds.is_empty() { 1 } else { WORTHWHILE };
+        let due = |lane: &Lane| lane.is_due() && lane.len() >= worthwhile;
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| due(lane));
         let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.len()) else {
             return false;
         };
