@@ -199,13 +199,14 @@ module TaskerCore
       client.list(**filter)
     end
 
-    # Recomputes every counter and state from scratch and compares. See {Client#doctor}.
+    # Recomputes every counter and state from scratch and compares, and warns of what makes the engine slow. See
+    # {Client#doctor}.
     #
     # @return [Hash{String => Object}]
     # @example
     #   TaskerCore.doctor["ok"] # => true
-    def doctor
-      client.doctor
+    def doctor(**options)
+      client.doctor(**options)
     end
   end
 end

@@ -44,5 +44,5 @@ pub use runtime::{
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,
 };
-pub use store::{Audit, Check, Migrated, SCHEMA_VERSION, StoreError};
+pub use store::{Audit, Check, Migrated, SCHEMA_VERSION, StoreError, Warning};
 pub use template::TaskTemplate;

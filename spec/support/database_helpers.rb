@@ -74,7 +74,7 @@ module DatabaseHelpers
 
     def refuse_findings(url)
       client = TaskerCore::Internal::Bridge::Client.connect(JSON.generate("url" => url))
-      report = JSON.parse(client.doctor)
+      report = JSON.parse(client.doctor(60_000))
       raise "doctor found: #{report["checks"].reject { |check| check["ok"] }}" unless report["ok"]
     ensure
       client&.close

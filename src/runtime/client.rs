@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -19,7 +20,8 @@ use crate::retry_policy::RetryPolicy;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
-    Audit, Migrated, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx, steps, tasks,
+    Audit, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION, Store, StoreError,
+    TaskFilter, Tx, steps, tasks,
 };
 use crate::suggest::nearest;
 use crate::template::TaskTemplate;
@@ -337,13 +339,23 @@ impl Client {
         Ok(self.store.workers().await?.into_iter().map(WorkerInfo::from).collect())
     }
 
-    /// Computes every counter and state anew and compares.
+    /// Computes every counter and state anew and compares; and warns of what makes the engine slow, such as a
+    /// transaction that is open for more than 60 seconds.
     ///
     /// # Errors
     /// When the database does not answer or has another schema.
     pub async fn doctor(&self) -> Result<Audit, Error> {
+        self.doctor_with(OLD_TRANSACTION).await
+    }
+
+    /// The same as [`Client::doctor`], with warnings of transactions that are open for longer than
+    /// `old_transaction`.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn doctor_with(&self, old_transaction: Duration) -> Result<Audit, Error> {
         self.check_schema().await?;
-        Ok(self.store.audit().await?)
+        Ok(self.store.audit(old_transaction).await?)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The consistency check: every counter and state computed anew from the rows.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, Warning};
 
 /// The checks of `sql/audit.sql`, with what each compares.
 const CHECKS: &[(&str, &str)] = &[
@@ -35,14 +37,17 @@ pub struct Check {
 /// The outcome of all checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audit {
-    /// Nothing was found by any check.
+    /// Nothing was found by any check. Warnings do not count.
     pub ok: bool,
     /// One entry a check.
     pub checks: Vec<Check>,
+    /// What makes the engine slow, causes before effects.
+    pub warnings: Vec<Warning>,
 }
 
 impl Store {
-    pub(crate) async fn audit(&self) -> Result<Audit, StoreError> {
+    pub(crate) async fn audit(&self, old_transaction: Duration) -> Result<Audit, StoreError> {
+        let warnings = self.warnings(old_transaction).await?;
         let findings = sqlx::query_file!("src/store/sql/audit.sql").fetch_all(&self.pool).await?;
         let check = |&(name, rule): &(&'static str, &str)| {
             let finding = findings.iter().find(|row| row.name == name);
@@ -51,7 +56,7 @@ impl Store {
             Check { name, ok: found == 0, found, detail: format!("{rule}{ids}") }
         };
         let checks: Vec<_> = CHECKS.iter().map(check).collect();
-        Ok(Audit { ok: checks.iter().all(|check| check.ok), checks })
+        Ok(Audit { ok: checks.iter().all(|check| check.ok), checks, warnings })
     }
 }
 

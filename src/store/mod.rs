@@ -10,6 +10,7 @@ mod sqlstate;
 pub(crate) mod steps;
 pub(crate) mod tasks;
 pub(crate) mod templates;
+mod warnings;
 pub(crate) mod workers;
 
 use std::str::FromStr;
@@ -28,6 +29,8 @@ pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
 pub(crate) use templates::TemplateListRow;
 pub(crate) use workers::{Beat, NewWorker, Pulse};
+pub(crate) use warnings::OLD_TRANSACTION;
+pub use warnings::Warning;
 
 /// A transaction on the engine's schema.
 pub(crate) type Tx = Transaction<'static, Postgres>;

@@ -1,6 +1,7 @@
 //! `TaskerCore::Internal::Bridge::Client`.
 
 use std::mem::ManuallyDrop;
+use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
 use tasker_core::{ClientOptions, ListFilter, Submission, TaskId};
@@ -123,8 +124,15 @@ impl Client {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.workers().await)?))
     }
 
-    pub(crate) fn doctor(ruby: &Ruby, this: &Self) -> Result<String, Error> {
-        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.doctor().await)?))
+    pub(crate) fn doctor(
+        ruby: &Ruby,
+        this: &Self,
+        old_transaction_ms: u64,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let old = Duration::from_millis(old_transaction_ms);
+            answer(ruby, &this.ask(ruby, async |c| c.doctor_with(old).await)?)
+        })
     }
 
     pub(crate) fn close(ruby: &Ruby, this: &Self) -> Result<(), Error> {

@@ -1,16 +1,24 @@
 # frozen_string_literal: true
 
+require_relative "age"
 require_relative "command"
 require_relative "format"
 
 module TaskerCore
   class CLI
-    # `tasker doctor`: recomputes what the database keeps and compares.
+    # `tasker doctor`: recomputes what the database keeps and compares, and says what slows the engine down.
     class Doctor < Command
       NAME = "doctor"
-      SUMMARY = "recompute every counter and state from scratch and report what differs"
-      DETAILS = "Changes nothing. Exit status 1 when something differs."
-      EXAMPLES = ["tasker doctor", "tasker doctor --json | jq '.checks[] | select(.ok | not)'"].freeze
+      SUMMARY = "recompute every counter and state from scratch and report what differs or slows down"
+      DETAILS = <<~TEXT
+        Changes nothing. Exit status 1 when something differs.
+
+        Warns of what makes the engine slow: sessions with a transaction that is open for more than a minute,
+        prepared transactions and replication slots that keep dead rows from being removed, and tables with more
+        dead rows than live ones. Each comes with what to do about it. Warnings do not change the exit status.
+      TEXT
+      EXAMPLES = ["tasker doctor", "tasker doctor --json | jq '.checks[] | select(.ok | not)'",
+                  "tasker doctor --json | jq -e '.warnings == []'"].freeze
 
       # Titles of the columns.
       HEADER = %w[RESULT FOUND CHECK DETAIL].freeze
@@ -19,7 +27,7 @@ module TaskerCore
       #
       # @return [Integer] exit status
       def call
-        report = connected(&:doctor)
+        report = connected { |client| client.doctor(**thresholds) }
         json? ? output.json(report) : show(report)
         report.fetch("ok") ? OK : FAILED
       end
@@ -27,18 +35,36 @@ module TaskerCore
       private
 
       def define_options(parser)
+        parser.on("--old-transaction AGE", "warn of transactions open for longer, such as 30s or 5m",
+                  "(default: 60s)")
         json_option(parser)
+      end
+
+      def thresholds
+        text = options[:"old-transaction"]
+        text ? { old_transaction: Age.seconds("--old-transaction", text) } : {}
       end
 
       def show(report)
         rows = report.fetch("checks").map { |check| row(check) }
         output.table(HEADER, rows, right: [1])
         output.line(report.fetch("ok") ? "everything agrees" : "something is wrong: see the failed checks above")
+        show_warnings(report.fetch("warnings"))
       end
 
       def row(check)
         [output.style.mark(check["ok"]), Format.count(check["found"]), Format.clean(check["name"]),
          Format.clean(check["detail"])]
+      end
+
+      def show_warnings(warnings)
+        return if warnings.empty?
+
+        output.line("#{Format.many(warnings.size, "warning")}:")
+        warnings.each do |warning|
+          output.line("  #{Format.clean(warning["detail"])}")
+          output.line("    #{output.style.faint("what to do:")} #{Format.clean(warning["advice"])}")
+        end
       end
     end
   end

@@ -16,13 +16,16 @@ module TaskerCore
         parse(native.templates)
       end
 
-      # Recomputes every counter and state from scratch and compares.
+      # Recomputes every counter and state from scratch and compares; and warns of what makes the engine slow.
       #
-      # @return [Hash{String => Object}] ok, checks (each name, ok, found, detail); frozen
+      # @param old_transaction [Numeric] seconds that a transaction may be open without a warning. Default 60.
+      # @return [Hash{String => Object}] ok (no check found anything), checks (each name, ok, found, detail), warnings
+      #   (each name, detail, advice, facts); frozen
+      # @raise [InvalidArgument]
       # @example
       #   client.doctor["ok"] # => true
-      def doctor
-        parse(native.doctor)
+      def doctor(old_transaction: 60)
+        parse(native.doctor((Internal::Check.age(old_transaction, "old_transaction") * 1000).round))
       end
 
       # Brings the schema to a version.

@@ -8,6 +8,8 @@ module TaskerCore
     module Check
       # Largest id that the database can hold.
       MAX_ID = (2**63) - 1
+      # Longest time that something may be kept, in seconds: 100 years.
+      MAX_AGE = 100 * 365 * 86_400
 
       module_function
 
@@ -69,6 +71,18 @@ module TaskerCore
         return value if value.nil? || (value.is_a?(Numeric) && value.real? && value.to_f.finite? && !value.negative?)
 
         refuse(key, value, "nil or a number of seconds, not negative")
+      end
+
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Numeric] seconds
+      # @raise [InvalidArgument] negative, above {MAX_AGE} or no number
+      # @example
+      #   Check.age(86_400, "older_than") # => 86400
+      def age(value, key)
+        return value if value.is_a?(Numeric) && value.real? && (0..MAX_AGE).cover?(value)
+
+        refuse(key, value, "a number of seconds from 0 to #{MAX_AGE}")
       end
 
       # @param value [Object]

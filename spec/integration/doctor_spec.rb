@@ -1,0 +1,82 @@
+# frozen_string_literal: true
+
+require "pg"
+
+RSpec.describe "tasker doctor", :database do
+  include CommandLine
+
+  # A session of another program, disconnected after the block.
+  def session(name)
+    connection = PG.connect(database_url)
+    connection.exec("SET application_name = '#{name}'")
+    yield connection
+  ensure
+    connection&.close
+  end
+
+  def with_old_transaction
+    session("nightly report") do |connection|
+      connection.exec("BEGIN ISOLATION LEVEL REPEATABLE READ")
+      connection.exec("SELECT count(*)\n  FROM tasker_tasks")
+      yield connection.backend_pid
+    end
+  end
+
+  def report(*words)
+    tasker("doctor", "--json", *words).json
+  end
+
+  it "has no warnings about transactions that have just begun" do
+    with_old_transaction { expect(report).to include("ok" => true, "warnings" => []) }
+  end
+
+  it "names a session that holds an old transaction, and what to do" do
+    with_old_transaction do |pid|
+      expect(report("--old-transaction", "0s")["warnings"].map { |warning| warning["facts"] }).to match(
+        [include("pid" => pid, "application_name" => "nightly report", "state" => "idle in transaction",
+                 "age_s" => be_between(0, 60), "xmin" => /\A\d+\z/, "query" => "SELECT count(*) FROM tasker_tasks")]
+      )
+      outcome = tasker("doctor", "--old-transaction", "0s")
+      expect([outcome.status, outcome.err]).to eq([0, ""])
+      *, sum, title, detail, advice = outcome.out.lines(chomp: true)
+      expect([sum, title, detail, advice])
+        .to match(["everything agrees", "1 warning:", /\A  session #{pid} of user .*"nightly report"/,
+                   /\A    what to do: .*SELECT pg_terminate_backend\(#{pid}\)\z/])
+    end
+  end
+
+  it "says so when a transaction is old and all but its age is hidden", timeout: 60 do
+    user = "stranger_#{Process.pid}"
+    sql("CREATE ROLE #{user} LOGIN")
+    with_old_transaction do |pid|
+      # A block with an exception handler that writes is a transaction with an id of its own.
+      sql(<<~SQL)
+        DO $$ BEGIN CREATE TEMP TABLE numbers (n int); FOR n IN 1..100001 LOOP
+          BEGIN INSERT INTO numbers VALUES (n); EXCEPTION WHEN division_by_zero THEN NULL; END;
+        END LOOP; END $$
+      SQL
+      stranger = { "DATABASE_URL" => database_url.sub(%r{//[^@/]*@?}, "//#{user}@") }
+      sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO #{user}")
+      warnings = tasker("doctor", "--json", env: stranger).json["warnings"]
+      expect(warnings.first["facts"]).to include("pid" => pid, "state" => "hidden", "age_s" => nil)
+    end
+  ensure
+    sql("DROP OWNED BY #{user}")
+    sql("DROP ROLE #{user}")
+  end
+
+  it "refuses an age without a unit" do
+    outcome = tasker("doctor", "--old-transaction", "60")
+    expect([outcome.status, outcome.err]).to match([2, /--old-transaction is "60"; allowed: .* for instance 30d/])
+  end
+
+  it "names tables that hold more dead rows than live ones" do
+    session("writer") do |connection|
+      connection.exec("INSERT INTO tasker_task_namespaces (name) SELECT 'n' || n FROM generate_series(1, 10001) n")
+      connection.exec("DELETE FROM tasker_task_namespaces")
+    end
+    warning = wait_until("the statistics tell", within: 30) { report["warnings"].first }
+    expect(warning).to include("name" => "dead_rows", "advice" => /VACUUM tasker_task_namespaces\z/,
+                               "facts" => include("dead_rows" => 10_001, "live_rows" => 0))
+  end
+end
