@@ -199,6 +199,15 @@ module TaskerCore
       client.list(**filter)
     end
 
+    # Deletes tasks that ended long ago. See {Client#prune}.
+    #
+    # @return [Hash{String => Object}]
+    # @example
+    #   TaskerCore.prune(older_than: 30 * 86_400)["tasks"] # => 1204
+    def prune(**options, &block)
+      client.prune(**options, &block)
+    end
+
     # Recomputes every counter and state from scratch and compares, and warns of what makes the engine slow. See
     # {Client#doctor}.
     #

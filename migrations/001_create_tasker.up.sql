@@ -113,7 +113,7 @@ CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE failed_steps > 
 -- indexes alone as long as its page has room (docs/decisions/0008-hot-updates.md).
 CREATE TABLE tasker_workflow_steps (
   workflow_step_id bigint PRIMARY KEY,
-  task_id          bigint NOT NULL REFERENCES tasker_tasks ON DELETE CASCADE,
+  task_id          bigint NOT NULL,
   named_step_id    int NOT NULL,
   state            tasker_step_state NOT NULL,
   open_parents     int NOT NULL CHECK (open_parents >= 0),
@@ -233,11 +233,18 @@ CREATE TABLE tasker_task_transitions (
   CHECK (from_state <> to_state)
 );
 
--- Deleting a task deletes its steps by their foreign key, and what has none with this.
+-- Tasks that were pruned and whose other rows are still to be deleted, a bounded number at a time.
+CREATE TABLE tasker_pruned_tasks (
+  task_id bigint PRIMARY KEY
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
+-- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM tasker_ready_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_step_edges WHERE from_step_id >= OLD.task_id << 20 AND from_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_workflow_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_step_transitions WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   RETURN OLD;
@@ -245,6 +252,7 @@ END
 $$;
 
 CREATE TRIGGER tasker_delete_rows_of_task AFTER DELETE ON tasker_tasks
-  FOR EACH ROW EXECUTE FUNCTION tasker_delete_rows_of_task();
+  FOR EACH ROW WHEN (coalesce(current_setting('tasker.pruning', true), '') <> 'on')
+  EXECUTE FUNCTION tasker_delete_rows_of_task();
 
 COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1';

@@ -58,7 +58,20 @@ pub struct WorkerOptions {
     /// interval. Default 6,000.
     #[serde(default = "six_seconds")]
     pub dead_after_ms: u32,
+    /// Milliseconds after which tasks that are complete, cancelled or resolved are deleted with their history;
+    /// `None` keeps them. Default 14 days.
+    #[serde(default = "fourteen_days")]
+    pub retention_ms: Option<u64>,
+    /// The same for tasks in error. Default 90 days.
+    #[serde(default = "ninety_days")]
+    pub error_retention_ms: Option<u64>,
 }
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// Milliseconds of 100 years.
+const MOST_KEPT_MS: u64 = 36_500 * DAY_MS;
 
 fn four() -> u32 {
     4
@@ -109,6 +122,8 @@ impl WorkerOptions {
         in_range("heartbeat_interval_ms", options.heartbeat_interval_ms, 10, 3_600_000)?;
         let shortest = options.heartbeat_interval_ms * 2;
         in_range("dead_after_ms", options.dead_after_ms, shortest, 86_400_000)?;
+        kept("retention_ms", options.retention_ms)?;
+        kept("error_retention_ms", options.error_retention_ms)?;
         match options.queues.as_deref() {
             Some([]) => Err(refused("queues", "[]", "at least one queue, or none given for all")),
             Some(_) | None => Ok(options),
@@ -139,8 +154,27 @@ fn in_range(key: &str, value: u32, least: u32, most: u32) -> Result<(), Error> {
     Err(refused(key, &value.to_string(), &format!("{least} to {most}")))
 }
 
+fn kept(key: &str, value: Option<u64>) -> Result<(), Error> {
+    match value {
+        Some(ms) if ms > MOST_KEPT_MS => {
+            Err(refused(key, &ms.to_string(), &format!("0 to {MOST_KEPT_MS}, or null for ever")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn refused(key: &str, value: &str, allowed: &str) -> Error {
     Error::Configuration { message: format!("{key} is {value}; allowed: {allowed}") }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "null in the options stands for ever")]
+fn fourteen_days() -> Option<u64> {
+    Some(14 * DAY_MS)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "null in the options stands for ever")]
+fn ninety_days() -> Option<u64> {
+    Some(90 * DAY_MS)
 }
 
 #[cfg(test)]
@@ -164,5 +198,16 @@ mod tests {
     fn a_worker_without_queues_serves_all_and_with_none_is_refused() {
         assert!(WorkerOptions::from_json(r#"{"url": "x"}"#).unwrap().queues.is_none());
         assert!(WorkerOptions::from_json(r#"{"url": "x", "queues": []}"#).is_err());
+    }
+
+    #[test]
+    fn tasks_are_kept_for_some_time_unless_they_are_kept_for_ever() {
+        let retention = |json: &str| {
+            let options = WorkerOptions::from_json(json).unwrap();
+            (options.retention_ms, options.error_retention_ms)
+        };
+        assert_eq!(retention(r#"{"url": "x"}"#), (Some(1_209_600_000), Some(7_776_000_000)));
+        let json = r#"{"url": "x", "retention_ms": 5, "error_retention_ms": null}"#;
+        assert_eq!(retention(json), (Some(5), None));
     }
 }

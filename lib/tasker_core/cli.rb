@@ -18,6 +18,7 @@ require_relative "cli/workers"
 require_relative "cli/templates_list"
 require_relative "cli/templates_validate"
 require_relative "cli/doctor"
+require_relative "cli/prune"
 require_relative "cli/db"
 
 module TaskerCore
@@ -29,7 +30,7 @@ module TaskerCore
   class CLI
     # name => class, in the order of the help.
     COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Explain, List, Workers,
-                TemplatesList, TemplatesValidate, Doctor, Db].to_h { |command| [command::NAME, command] }.freeze
+                TemplatesList, TemplatesValidate, Doctor, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.
     EXIT_STATUSES = {

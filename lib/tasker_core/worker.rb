@@ -35,7 +35,11 @@ module TaskerCore
     #   queues [Array<String>, nil], default nil: every queue;
     #   shutdown_timeout [Numeric], seconds that running attempts get after {#stop}, default 25.0;
     #   heartbeat_interval [Numeric], seconds, default 2.0; longer for workers that have nothing to do;
-    #   dead_after [Numeric], seconds without a heartbeat after which other workers take the steps over, default 6.0
+    #   dead_after [Numeric], seconds without a heartbeat after which other workers take the steps over, default 6.0;
+    #   retention [Numeric, nil], seconds after which complete, cancelled and resolved tasks are deleted with their
+    #   history, default 14 days, nil: never;
+    #   error_retention [Numeric, nil], the same for tasks in error, default 90 days.
+    #   Every worker prunes by its own two: the shortest of a fleet count
     # @raise [ConfigurationError] an unknown option or a value that is not allowed
     def initialize(configuration: TaskerCore.configuration, **options)
       @configuration = configuration

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::ending::{self, ByTask};
 use super::explain::{self, Explanation};
+use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::submission::{Submission, at_most};
 use super::templates::{Stored, Templates};
@@ -337,6 +338,30 @@ impl Client {
     pub async fn workers(&self) -> Result<Vec<WorkerInfo>, Error> {
         self.check_schema().await?;
         Ok(self.store.workers().await?.into_iter().map(WorkerInfo::from).collect())
+    }
+
+    /// Deletes tasks that ended long ago, with everything of theirs, in small batches for a limited time. Call it
+    /// again with [`Pruned::next`] for the rest.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema. What was deleted before stays deleted.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::Pruning;
+    /// let mut pruning = Pruning::from_json(r#"{"older_than_s": 2592000}"#)?;
+    /// loop {
+    ///     pruning.from = client.prune(&pruning).await?.next;
+    ///     if pruning.from.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn prune(&self, pruning: &Pruning) -> Result<Pruned, Error> {
+        self.check_schema().await?;
+        pruner::prune_once(&self.store, pruning).await
     }
 
     /// Computes every counter and state anew and compares; and warns of what makes the engine slow, such as a

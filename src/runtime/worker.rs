@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info};
 
 use super::delivery::Courier;
-use super::heartbeat;
+use super::{heartbeat, pruner};
 use super::inbox::{Batch, Inbox, Interrupt};
 use super::ledger::Ledger;
 use super::orchestrator::Orchestrator;
@@ -293,9 +293,10 @@ impl Worker {
                 Arc::clone(&shared),
                 AbortOnDropHandle::new(tokio::spawn(orchestrator.run())),
             )))),
-            others: vec![AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(
-                &shared,
-            ))))],
+            others: vec![
+                AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(&shared)))),
+                AbortOnDropHandle::new(tokio::spawn(pruner::prune(Arc::clone(&shared)))),
+            ],
         };
         Ok(Self { shared, ends, parts: Mutex::new(parts) })
     }

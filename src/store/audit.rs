@@ -16,6 +16,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("ready_steps", "the claimable steps, and no others, are in the hot table"),
     ("started_before_parents", "no step started before its parents completed"),
     ("step_history", "each step's transitions form a chain that ends in its state"),
+    ("steps_without_task", "each step belongs to a task"),
     ("task_counters", "each task counts its steps by what they do"),
     ("task_history", "each task's transitions form a chain that ends in its state"),
     ("task_states", "each task's state follows from its steps"),

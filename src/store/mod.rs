@@ -6,6 +6,7 @@ pub(crate) mod claims;
 mod history;
 mod migrate;
 pub(crate) mod notify;
+pub(crate) mod prune;
 mod sqlstate;
 pub(crate) mod steps;
 pub(crate) mod tasks;

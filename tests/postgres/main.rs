@@ -5,4 +5,5 @@ mod common;
 mod engine;
 mod heartbeat;
 mod plans;
+mod prune;
 mod store;

@@ -245,6 +245,10 @@ async fn every_check_of_the_doctor_finds_its_defect() {
             "claims_without_batch",
             "UPDATE tasker_workflow_steps SET state = 'in_progress', attempts = 1, worker_id = 77, claimed_at = now() WHERE state = 'enqueued'",
         ),
+        (
+            "steps_without_task",
+            "SET tasker.pruning = 'on'; DELETE FROM tasker_tasks WHERE state = 'complete'; RESET tasker.pruning",
+        ),
         ("edges_without_steps", "DELETE FROM tasker_workflow_steps WHERE open_parents = 2"),
         (
             "attempts",

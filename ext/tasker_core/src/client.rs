@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
-use tasker_core::{ClientOptions, ListFilter, Submission, TaskId};
+use tasker_core::{ClientOptions, ListFilter, Pruning, Submission, TaskId};
 
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
@@ -122,6 +122,13 @@ impl Client {
 
     pub(crate) fn workers(ruby: &Ruby, this: &Self) -> Result<String, Error> {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.workers().await)?))
+    }
+
+    pub(crate) fn prune(ruby: &Ruby, this: &Self, pruning: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let pruning = Pruning::from_json(&text(ruby, pruning)?).map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.prune(&pruning).await)?)
+        })
     }
 
     pub(crate) fn doctor(

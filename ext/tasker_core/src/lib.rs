@@ -70,6 +70,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("list", method!(Client::list, 1))?;
     client.define_method("workers", method!(Client::workers, 0))?;
+    client.define_method("prune", method!(Client::prune, 1))?;
     client.define_method("doctor", method!(Client::doctor, 1))?;
     client.define_method("close", method!(Client::close, 0))?;
 

@@ -9,7 +9,7 @@ module TaskerCore
     # `tasker doctor`: recomputes what the database keeps and compares, and says what slows the engine down.
     class Doctor < Command
       NAME = "doctor"
-      SUMMARY = "recompute every counter and state from scratch and report what differs or slows down"
+      SUMMARY = "recompute all counters and states; report what differs or slows down"
       DETAILS = <<~TEXT
         Changes nothing. Exit status 1 when something differs.
 

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../internal/supervisor"
+require_relative "age"
 require_relative "command"
 require_relative "failure"
 require_relative "format"
@@ -16,12 +17,18 @@ module TaskerCore
         Stop it with Ctrl-C or TERM: it claims nothing more, lets running steps finish within the shutdown timeout
         and gives the rest back. A second one, or QUIT, stops it at once; what was cut off is executed again later.
         Both end with exit status 0, or 1 when not everything that ended could be recorded.
+
+        Beside the steps it deletes tasks that ended long ago, in small batches. An AGE is a whole number and a unit
+        (s, m for minutes, h, d or w), or "forever" to keep them. Every worker does: the shortest AGE of a fleet counts.
       TEXT
       EXAMPLES = ["tasker work -r config/tasker.rb",
-                  "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default"].freeze
+                  "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default",
+                  "tasker work -r handlers.rb --retention 30d --error-retention forever"].freeze
 
       # Most worker processes that one command starts.
       MAX_PROCESSES = 1000
+      # Keeps tasks.
+      FOREVER = "forever"
 
       # Works.
       #
@@ -42,6 +49,9 @@ module TaskerCore
         parser.on("-p", "--processes N", Integer, "worker processes (default: 1)")
         parser.on("--queues A,B", Array, "queues to serve (default: all)")
         parser.on("--shutdown-timeout S", Float, "seconds that running steps get to finish (default: 25)")
+        parser.on("--retention AGE", "how long complete, cancelled and resolved tasks are",
+                  "kept (default: 14d)")
+        parser.on("--error-retention AGE", "the same for tasks in error (default: 90d)")
       end
 
       def processes
@@ -57,7 +67,14 @@ module TaskerCore
       def settings
         @settings ||= begin
           given = options.transform_keys { |name| name.to_s.tr("-", "_").to_sym }
-          Internal::WorkerOptions.new(**given.slice(:concurrency, :queues, :shutdown_timeout)).values
+          Internal::WorkerOptions.new(**given.slice(:concurrency, :queues, :shutdown_timeout), **ages).values
+        end
+      end
+
+      def ages
+        names = %i[retention error-retention] & options.keys
+        names.to_h do |name|
+          [name.to_s.tr("-", "_").to_sym, options[name] == FOREVER ? nil : Age.seconds("--#{name}", options[name])]
         end
       end
 

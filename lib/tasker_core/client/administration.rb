@@ -28,6 +28,34 @@ module TaskerCore
         parse(native.doctor((Internal::Check.age(old_transaction, "old_transaction") * 1000).round))
       end
 
+      # Deletes tasks that ended long ago, with all that is recorded of them, in small batches that hold up no worker.
+      # Deletes the records of workers that ended more than a day ago as well.
+      #
+      # @param older_than [Numeric, nil] seconds since their end for complete, cancelled and resolved tasks; nil keeps
+      #   all of them. Default nil.
+      # @param errors_older_than [Numeric, nil] the same for tasks in error. Default nil.
+      # @param dry_run [Boolean] delete nothing and count. Default false.
+      # @yieldparam so_far [Hash{String => Object}] about once a second, what was deleted so far; frozen
+      # @return [Hash{String => Object}] tasks, steps (of these tasks), rows (in tables other than that of the tasks),
+      #   workers, dry_run; frozen
+      # @raise [InvalidArgument]
+      # @example
+      #   client.prune(older_than: 30 * 86_400)["tasks"] # => 1204
+      def prune(older_than: nil, errors_older_than: nil, dry_run: false)
+        pruning = { older_than_s: older_than && Internal::Check.age(older_than, "older_than"),
+                    errors_older_than_s: errors_older_than &&
+                                         Internal::Check.age(errors_older_than, "errors_older_than"),
+                    dry_run: dry_run ? true : false }
+        total = { "tasks" => 0, "steps" => 0, "rows" => 0, "workers" => 0, "dry_run" => pruning[:dry_run] }
+        loop do
+          some = parse(native.prune(JSON.generate(pruning)))
+          total = total.merge(some.slice("tasks", "steps", "rows", "workers")) { |_, sum, more| sum + more }.freeze
+          return total unless (pruning[:from] = some["next"])
+
+          yield total if block_given?
+        end
+      end
+
       # Brings the schema to a version.
       #
       # @param version [Integer, nil] nil: the latest; a lower one than the present undoes. Default nil.

@@ -2,6 +2,7 @@
 
 require "json"
 require_relative "../errors"
+require_relative "check"
 require_relative "suggestion"
 
 module TaskerCore
@@ -10,7 +11,9 @@ module TaskerCore
     class WorkerOptions
       # Option => default.
       DEFAULTS = { concurrency: 5, queues: nil, shutdown_timeout: 25.0, heartbeat_interval: 2.0,
-                   dead_after: 6.0 }.freeze
+                   dead_after: 6.0, retention: 14 * 86_400, error_retention: 90 * 86_400 }.freeze
+      # Options that may be nil: never.
+      AGES = %i[retention error_retention].freeze
       # Option => smallest and largest number.
       RANGES = { concurrency: 1..1_000, shutdown_timeout: 0..86_400, heartbeat_interval: 0.05..600,
                  dead_after: 0.1..3_600 }.freeze
@@ -28,6 +31,7 @@ module TaskerCore
         RANGES.each { |name, range| check_number(name, range) }
         check_queues
         check_heartbeat
+        AGES.each { |name| check_age(name) }
         freeze
       end
 
@@ -50,13 +54,16 @@ module TaskerCore
         JSON.generate({ "url" => url, "connect_timeout_ms" => (connect_timeout * 1000).ceil,
                         "queues" => values.fetch(:queues), "concurrency" => concurrency,
                         "heartbeat_interval_ms" => milliseconds(:heartbeat_interval),
-                        "dead_after_ms" => milliseconds(:dead_after) })
+                        "dead_after_ms" => milliseconds(:dead_after),
+                        "retention_ms" => milliseconds(:retention),
+                        "error_retention_ms" => milliseconds(:error_retention) })
       end
 
       private
 
       def milliseconds(name)
-        (values.fetch(name) * 1000).round
+        seconds = values.fetch(name)
+        seconds && (seconds * 1000).round
       end
 
       def check_names(names)
@@ -89,6 +96,13 @@ module TaskerCore
         return if values.fetch(:dead_after) >= least
 
         refuse(:dead_after, "at least #{least} seconds, #{MISSED_HEARTBEATS} times heartbeat_interval")
+      end
+
+      def check_age(name)
+        value = values.fetch(name)
+        return if value.nil? || (value.is_a?(Numeric) && value.real? && (0..Check::MAX_AGE).cover?(value))
+
+        refuse(name, "nil (for ever) or a number of seconds from 0 to #{Check::MAX_AGE}")
       end
 
       def refuse(name, allowed)

@@ -8,21 +8,24 @@ RSpec.describe TaskerCore::Internal::WorkerOptions do
   it "fills in what was not given" do
     expect(native).to eq(
       "url" => "postgres:///x", "connect_timeout_ms" => 1_500, "queues" => nil, "concurrency" => 5,
-      "heartbeat_interval_ms" => 2_000, "dead_after_ms" => 6_000
+      "heartbeat_interval_ms" => 2_000, "dead_after_ms" => 6_000,
+      "retention_ms" => 1_209_600_000, "error_retention_ms" => 7_776_000_000
     )
   end
 
   it "passes on what was given, times in milliseconds" do
-    given = { concurrency: 2, queues: %w[a b], heartbeat_interval: 0.25, dead_after: 1 }
+    given = { concurrency: 2, queues: %w[a b], heartbeat_interval: 0.25, dead_after: 1, retention: 3,
+              error_retention: nil }
 
     expect(native(**given)).to include("concurrency" => 2, "queues" => %w[a b], "heartbeat_interval_ms" => 250,
-                                       "dead_after_ms" => 1_000)
+                                       "dead_after_ms" => 1_000, "retention_ms" => 3_000,
+                                       "error_retention_ms" => nil)
   end
 
   {
     concurrency: [0, -1, 1_001, 2.0, "5", nil], queues: [[], "a", [""], [:a], [nil]],
     shutdown_timeout: [-1, "1", nil, Float::NAN, Float::INFINITY, Complex(1, 1)], heartbeat_interval: [0, 601],
-    dead_after: [3.9, 0, 4_000]
+    dead_after: [3.9, 0, 4_000], retention: [-1, "14d", Float::NAN, 1e12], error_retention: [-1, false]
   }.each do |name, values|
     values.each do |value|
       it "refuses #{name}: #{value.inspect} and says what is allowed" do

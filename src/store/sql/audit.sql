@@ -1,8 +1,13 @@
--- Caller: doctor. Recomputes every counter and state from scratch; reads whole tables.
+-- Caller: doctor. Recomputes every counter and state from scratch; reads whole tables. What is left of
+-- pruned tasks is on its way out and not looked at.
 WITH step AS (
   SELECT s.*, r.workflow_step_id IS NOT NULL AS in_ready
   FROM tasker_workflow_steps s
   LEFT JOIN tasker_ready_steps r USING (workflow_step_id)
+  WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = s.task_id)
+), edge AS (
+  SELECT * FROM tasker_workflow_step_edges e
+  WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = e.from_step_id >> 20)
 ), recount AS (
   SELECT task_id,
          count(*) AS total,
@@ -17,20 +22,22 @@ WITH step AS (
 ), parents AS (
   SELECT e.to_step_id,
          count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')) AS open
-  FROM tasker_workflow_step_edges e
+  FROM edge e
   LEFT JOIN tasker_workflow_steps p ON p.workflow_step_id = e.from_step_id
   GROUP BY e.to_step_id
 ), step_chain AS (
   SELECT workflow_step_id, from_state, to_state,
          lag(to_state) OVER chain AS previous,
          lead(to_state) OVER chain IS NULL AS last
-  FROM tasker_workflow_step_transitions
+  FROM tasker_workflow_step_transitions t
+  WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = t.workflow_step_id >> 20)
   WINDOW chain AS (PARTITION BY workflow_step_id ORDER BY workflow_step_transition_id)
 ), task_chain AS (
   SELECT task_id, from_state, to_state,
          lag(to_state) OVER chain AS previous,
          lead(to_state) OVER chain IS NULL AS last
-  FROM tasker_task_transitions
+  FROM tasker_task_transitions t
+  WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = t.task_id)
   WINDOW chain AS (PARTITION BY task_id ORDER BY task_transition_id)
 ), attempt AS (
   SELECT workflow_step_id, count(*) AS ended, max(attempt) AS newest,
@@ -85,8 +92,12 @@ WITH step AS (
   WHERE s.worker_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM listed l WHERE (l.worker_id, l.id) = (s.worker_id, s.workflow_step_id))
   UNION ALL
+  SELECT 'steps_without_task', s.workflow_step_id
+  FROM step s LEFT JOIN tasker_tasks t USING (task_id)
+  WHERE t.task_id IS NULL
+  UNION ALL
   SELECT 'edges_without_steps', e.from_step_id
-  FROM tasker_workflow_step_edges e
+  FROM edge e
   WHERE NOT EXISTS (SELECT FROM tasker_workflow_steps s WHERE s.workflow_step_id = e.from_step_id)
      OR NOT EXISTS (SELECT FROM tasker_workflow_steps s WHERE s.workflow_step_id = e.to_step_id)
   UNION ALL

@@ -1,0 +1,34 @@
+-- Caller: the pruner. Index: primary key. Locks: the tasks that it deletes, unless somebody holds them; their
+-- other rows follow later. Reads $2 tasks from $1 on: none that was requested after the youngest that may
+-- be deleted could be deleted itself.
+WITH cutoff AS (
+  SELECT statement_timestamp() - make_interval(secs => $3) AS finished,
+         statement_timestamp() - make_interval(secs => $4) AS failed
+), seen AS MATERIALIZED (
+  SELECT task_id, requested_at
+  FROM tasker_tasks
+  WHERE task_id >= $1
+  ORDER BY task_id
+  LIMIT $2
+), due AS MATERIALIZED (
+  SELECT t.task_id
+  FROM seen
+  JOIN tasker_tasks t USING (task_id)
+  CROSS JOIN cutoff
+  WHERE t.finished_at < CASE t.state WHEN 'error' THEN cutoff.failed ELSE cutoff.finished END
+  FOR UPDATE OF t SKIP LOCKED
+), gone AS (
+  DELETE FROM tasker_tasks t
+  USING due
+  WHERE t.task_id = due.task_id
+  RETURNING t.task_id, t.total_steps
+), noted AS (
+  INSERT INTO tasker_pruned_tasks (task_id) SELECT task_id FROM gone
+)
+SELECT count(gone.task_id) AS "tasks!",
+       coalesce(sum(gone.total_steps), 0) AS "steps!",
+       max(seen.task_id) AS last_seen,
+       min(seen.task_id) FILTER (WHERE gone.task_id IS NULL) AS first_kept,
+       count(*) < $2 OR max(seen.requested_at) >= (SELECT greatest(finished, failed) FROM cutoff) AS "ended!"
+FROM seen
+LEFT JOIN gone USING (task_id)
