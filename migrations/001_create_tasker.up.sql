@@ -72,6 +72,9 @@ CREATE TABLE tasker_workers (
 -- Serves: heartbeats that look for dead workers.
 CREATE INDEX tasker_workers_alive ON tasker_workers (worker_id) WHERE state IN ('running', 'draining');
 
+-- Pruning leaves as many dead rows as workers make live ones. Vacuums of the tables that hold a task's rows come
+-- early and may do five times as much at once as by default (cost_limit), so that the tables do not grow.
+
 -- The counters count the task's steps by what they are doing; the task's state follows from them
 -- alone (docs/state_machines.md). A large context lies out of line, so that an update of the
 -- counters does not copy it.
@@ -98,7 +101,7 @@ CREATE TABLE tasker_tasks (
   CHECK (state NOT IN ('complete', 'error', 'blocked', 'waiting') OR runnable_steps = 0),
   CHECK (state NOT IN ('complete', 'error', 'blocked') OR waiting_steps = 0),
   CHECK (state <> 'complete' OR (blocked_steps = 0 AND failed_steps = 0))
-) WITH (fillfactor = 45, toast_tuple_target = 512,
+) WITH (fillfactor = 45, toast_tuple_target = 512, autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Serves: lists of tasks in a state that is not final, and the doctor. The predicate names a column
@@ -130,7 +133,7 @@ CREATE TABLE tasker_workflow_steps (
   CHECK (open_parents = 0 OR state IN ('pending', 'skipped', 'cancelled')),
   CHECK (open_parents > 0 OR state <> 'pending'),
   CHECK (results IS NULL OR state IN ('complete', 'resolved_manually'))
-) WITH (fillfactor = 45,
+) WITH (fillfactor = 45, autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Serves: the steps of a task for whoever asks by task_id.
@@ -142,7 +145,8 @@ CREATE TABLE tasker_workflow_step_edges (
   PRIMARY KEY (from_step_id, to_step_id),
   CHECK (from_step_id <> to_step_id),
   CHECK (from_step_id >> 20 = to_step_id >> 20)
-);
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Serves: the parents of a step (their results, explanations). Holds both columns, so that reading a
 -- part of it is always cheaper than reading all of the primary key.
@@ -212,7 +216,8 @@ CREATE TABLE tasker_workflow_step_transitions (
   CHECK (outcome IS NULL OR (from_state = 'in_progress' AND worker_id IS NOT NULL AND claimed_at <= created_at)),
   CHECK (outcome IS NOT NULL OR (claimed_at IS NULL AND execution_us IS NULL AND error IS NULL)),
   CHECK (error IS NULL OR outcome <> 'succeeded')
-);
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- The attempts that have ended.
 CREATE VIEW tasker_attempts AS
@@ -231,7 +236,8 @@ CREATE TABLE tasker_task_transitions (
   created_at         timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (task_id, task_transition_id),
   CHECK (from_state <> to_state)
-);
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Tasks that were pruned and whose other rows are still to be deleted, a bounded number at a time.
 CREATE TABLE tasker_pruned_tasks (

@@ -24,11 +24,17 @@ module Bench
     # @param in_order [Boolean] whether the workers could record everything. Default: true.
     # @return [Array<String>] what is wrong, in words; empty when nothing is
     def after_drain(executions:, in_order: true)
-      steps = @settings.total_steps
-      told = []
-      told << "handlers started #{executions} times for #{steps} steps" unless executions == steps
-      told << "a worker could not record everything before it ended" unless in_order
-      told + recorded(RecordQueries::COMPLETE) + audited
+      executed(executions, @settings.total_steps, in_order) + recorded(RecordQueries::COMPLETE) + audited
+    end
+
+    # Every step was executed, and the tasks may have been deleted since.
+    #
+    # @param executions [Integer] handlers that the workers started
+    # @param in_order [Boolean] whether the workers could record everything
+    # @param steps [Integer] steps that were made
+    # @return (see #after_drain)
+    def after_soak(executions:, in_order:, steps:)
+      executed(executions, steps, in_order) + audited
     end
 
     # Every task was made, and none was begun.
@@ -39,6 +45,13 @@ module Bench
     end
 
     private
+
+    def executed(executions, steps, in_order)
+      told = []
+      told << "handlers started #{executions} times for #{steps} steps" unless executions == steps
+      told << "a worker could not record everything before it ended" unless in_order
+      told
+    end
 
     def recorded(queries)
       connection = PG.connect(@url)

@@ -10,6 +10,7 @@ require_relative "latency"
 require_relative "report"
 require_relative "server"
 require_relative "settings"
+require_relative "soak"
 require_relative "workload"
 
 module Bench
@@ -28,10 +29,11 @@ module Bench
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
-                "bin/bench --workload idle --seconds 60 --processes 8"].freeze
+                "bin/bench --workload idle --seconds 60 --processes 8",
+                "bin/bench --workload soak --seconds 1800"].freeze
 
     # What measures a workload.
-    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle }.freeze
+    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak }.freeze
     # Languages that handlers are written in.
     HANDLERS = %w[ruby rust].freeze
     # Option => default, smallest and largest number. Tasks and steps: the workload's own by default.
@@ -74,7 +76,7 @@ module Bench
       parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
       parser.on("--steps N", Integer, "steps of each task (default: see above)")
       parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
-      parser.on("--seconds N", Integer, "how long idle lasts (default: 10)")
+      parser.on("--seconds N", Integer, "how long idle and soak last (default: 10)")
     end
 
     def define_fleet(parser)
@@ -162,6 +164,11 @@ module Bench
       report.consistent? ? OK : FAILED
     end
 
+    def show_parts(parts)
+      rows = parts.each_with_index.map { |part, number| [number + 1, *part.values] }
+      output.table(["PART", *parts.first.keys.map(&:upcase)], rows, right: (0..parts.first.size).to_a)
+    end
+
     def show_text(report)
       output.line(report.title)
       return unless report.consistent?
@@ -169,6 +176,7 @@ module Bench
       runs = Array.new(report.rows.first.size - 2) { |run| "RUN #{run + 1}" }
       header = ["MEASURE", runs.empty? ? "VALUE" : "MEDIAN", *runs]
       output.table(header, report.rows, right: (1...header.size).to_a)
+      report.parts.each { |parts| show_parts(parts) }
     end
   end
 end

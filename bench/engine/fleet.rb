@@ -131,7 +131,8 @@ module Bench
 
     def order
       { "url" => @url, "concurrency" => @settings.concurrency, "results" => JSON.generate(@settings.results),
-        "timed" => measured == :latency, "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS }
+        "timed" => measured == :latency, "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS,
+        "retention_s" => (Soak::RETENTION if measured == :soak) }
     end
 
     def measured

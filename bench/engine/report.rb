@@ -56,12 +56,25 @@ module Bench
       end
     end
 
+    # What was measured in each part of the time, for each run where that was.
+    #
+    # @return [Array<Array<Hash{String => Numeric}>>]
+    def parts
+      @results.map(&:intervals).reject(&:empty?)
+    end
+
     private
 
     def measured
       runs = @results.map { |result| result.measures.transform_values { |value| rounded(value) } }
-      { "consistent" => true, **medians.transform_values { |value| rounded(value) },
+      { "consistent" => true, **intervals, **medians.transform_values { |value| rounded(value) },
         **(@results.size == 1 ? {} : { "runs" => runs }) }
+    end
+
+    def intervals
+      return {} if parts.empty?
+
+      { "intervals" => parts.size == 1 ? parts.first : parts }
     end
 
     def medians

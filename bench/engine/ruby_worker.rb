@@ -41,7 +41,8 @@ module Bench
       TaskerCore.configure { |config| config.database_url = order.fetch("url") }
       @tick = order.fetch("tick_ms") / 1000.0
       Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
-      TaskerCore::Worker.new(concurrency: order.fetch("concurrency"))
+      retention = order.fetch("retention_s")
+      TaskerCore::Worker.new(concurrency: order.fetch("concurrency"), **(retention ? { retention: retention } : {}))
     end
 
     # Until standard input ends.

@@ -15,13 +15,14 @@ module Bench
     MEASURES = %w[
       steps_per_s create_per_s total_s handover_p50_ms handover_p99_ms submit_p50_ms submit_p99_ms commits_per_step
       wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb queries_per_s
-      engine_cpu_ms_per_s postgres_cpu_ms_per_s
+      engine_cpu_ms_per_s postgres_cpu_ms_per_s size_mb size_growth
     ].to_h { |name| [name, nil] }.freeze
     # Most tasks that are submitted with one call.
     TASKS_AT_ONCE = 1_000
 
-    # What was measured, by name; and what is wrong with what the run left, in words.
-    Result = Struct.new(:measures, :problems) do
+    # What was measured, by name; what is wrong with what the run left, in words; and what was measured in each part of
+    # the time, where that was.
+    Result = Struct.new(:measures, :problems, :intervals) do
       # @return [Boolean]
       def consistent?
         problems.empty?
@@ -45,13 +46,18 @@ module Bench
         @database = name
         measures = MEASURES.merge(measure)
         say("checking")
-        Result.new(measures, problems)
+        Result.new(measures, problems, intervals)
       end
     end
 
     private
 
     attr_reader :settings, :server, :url, :database
+
+    # Overridden where parts of the time are measured.
+    def intervals
+      []
+    end
 
     def say(text)
       @progress.call(text)

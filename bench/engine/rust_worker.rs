@@ -35,6 +35,8 @@ struct Order {
     timed: bool,
     /// Milliseconds between two looks at how many attempts are recorded.
     tick_ms: u64,
+    /// Seconds that tasks are kept after their end; as long as by default when there is none.
+    retention_s: Option<u64>,
 }
 
 /// What one thread executed.
@@ -48,8 +50,11 @@ struct Executed {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut lines = BufReader::new(stdin()).lines();
     let order: Order = serde_json::from_str(&lines.next().ok_or("no order was given")??)?;
-    let options = json!({ "url": order.url, "concurrency": order.concurrency }).to_string();
-    let options = WorkerOptions::from_json(&options)?;
+    let mut options = json!({ "url": order.url, "concurrency": order.concurrency });
+    if let Some(seconds) = order.retention_s {
+        options["retention_ms"] = (seconds * 1_000).into();
+    }
+    let options = WorkerOptions::from_json(&options.to_string())?;
     let runtime = tokio::runtime::Runtime::new()?;
     say(&json!({ "ready": true }));
     let Some(_begin) = lines.next() else { return Ok(()) };

@@ -54,7 +54,9 @@ module Bench
     { name: "create", measured: :create, graph: :line, tasks: 10_000, steps: 10, least: 1,
       summary: "tasks are made, none is executed" },
     { name: "idle", measured: :idle, graph: :line, tasks: 0, steps: 1, least: 1,
-      summary: "workers that have nothing to do" }
+      summary: "workers that have nothing to do" },
+    { name: "soak", measured: :soak, graph: :line, tasks: 1_000, steps: 10, least: 1,
+      summary: "so many tasks at once, over and over, deleted soon" }
   ].map { |values| Workload.new(**values).freeze }.freeze
 
   # @return [Array<String>] names of all workloads

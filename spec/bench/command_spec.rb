@@ -12,8 +12,9 @@ RSpec.describe "bin/bench" do
   costs = %w[commits_per_step wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb]
   waits = %w[handover_p50_ms handover_p99_ms submit_p50_ms submit_p99_ms]
   rests = %w[queries_per_s engine_cpu_ms_per_s postgres_cpu_ms_per_s]
+  sizes = %w[steps_per_s total_s peak_rss_mb size_mb]
   expected = { "latency" => ["total_s", *waits, *costs], "create" => [*speeds.drop(1), *costs],
-               "idle" => ["peak_rss_mb", *rests] }
+               "idle" => ["peak_rss_mb", *rests], "soak" => sizes }
   expected.default = [*speeds, *costs]
 
   # In this process, on the server of the specs.
@@ -49,6 +50,23 @@ RSpec.describe "bin/bench" do
     connection.exec("SELECT datname FROM pg_database WHERE datname LIKE 'tasker_bench_#{Process.pid}_%'").values
   ensure
     connection&.close
+  end
+
+  it "soaks: tasks are deleted while others are made, and the tables stop growing", timeout: 120 do
+    outcome = bench(*%w[--workload soak --tasks 50 --seconds 10 --json])
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    report = reports(outcome).first
+    expect(report["size_growth"]).to be_between(0.1, 1.25)
+    expect(report["intervals"].size).to eq(12)
+    expect(report["intervals"]).to all(match("steps_per_s" => be > 0, "size_mb" => be > 0))
+  end
+
+  it "fails when the tables do not stop growing", timeout: 120 do
+    stub_const("Bench::Soak::RETENTION", 3)
+    stub_const("Bench::Soak::SHORTEST", 6)
+    stub_const("Bench::Soak::MOST_GROWTH", 1.0)
+    outcome = bench(*%w[--workload soak --tasks 50 --seconds 6])
+    expect([outcome.status, outcome.err]).to match([1, /the tables grew from [\d.]+ MB in the middle third to/])
   end
 
   it "runs the workloads of the size that they have by default, but for the number of tasks" do

@@ -16,8 +16,8 @@ use crate::store::{Store, StoreError, Tx};
 /// Rows deleted by one statement at most, and tasks looked at. Takes a few milliseconds.
 const BATCH: i64 = 2_000;
 
-/// Pause after a batch, in units of the time that it took: pruning takes half of one connection at most.
-const PAUSE: u32 = 1;
+/// Pause after a batch, in units of the time that it took: pruning takes a third of one connection at most.
+const PAUSE: u32 = 2;
 
 /// Between two tries of a client when somebody else prunes.
 const BUSY: Duration = Duration::from_millis(100);

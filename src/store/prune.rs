@@ -2,7 +2,7 @@
 //! nobody sees from then on, then their rows, table by table.
 
 use super::{StoreError, Tx};
-use crate::ids::TaskId;
+use crate::ids::{StepId, TaskId};
 
 /// Guards pruners against one another: "tasker" on a telephone's keys, and 2.
 const PRUNING_LOCK: i64 = 8_275_372;
@@ -53,6 +53,14 @@ impl RowsOf {
     /// The order in which they are deleted.
     pub(crate) const ALL: [Self; 4] =
         [Self::Edges, Self::StepTransitions, Self::Steps, Self::TaskTransitions];
+
+    /// The task of a row with this id.
+    fn task(self, id: i64) -> TaskId {
+        match self {
+            Self::Edges | Self::StepTransitions | Self::Steps => StepId(id).task(),
+            Self::TaskTransitions => TaskId(id),
+        }
+    }
 }
 
 /// Begins to prune; false when somebody else does.
@@ -107,6 +115,8 @@ pub(crate) async fn rows(
     from: i64,
     limit: i64,
 ) -> Result<Slice, StoreError> {
+    // Tasks before that one are done with; each would cost a look into an index.
+    let tasks = &tasks[tasks.partition_point(|task| *task < table.task(from))..];
     macro_rules! delete {
         ($file:literal) => {
             sqlx::query_file_as!(Slice, $file, tasks as &[TaskId], from, limit)

@@ -1,0 +1,104 @@
+# frozen_string_literal: true
+
+require "pg"
+require_relative "run"
+
+module Bench
+  # Tasks are made and executed for some time, and deleted soon after their end: neither the speed nor the size of the
+  # tables may depend on how long it lasts. Of the tasks, so many are open at once.
+  class Soak < Run
+    # Seconds that a task is kept after its end.
+    RETENTION = 1
+    # Parts of the time, for each of which speed and size are told; a multiple of 3.
+    INTERVALS = 12
+    # Shortest time, in seconds, whose sizes say anything: there has to be a state that does not change.
+    SHORTEST = 10 * RETENTION
+    # What the tables may take in the last third, compared with the middle third.
+    MOST_GROWTH = 1.25
+    # Tasks that are made at once.
+    TASKS_AT_ONCE = 100
+    # Autovacuum comes once a minute: in a run of fewer seconds than these, the bench vacuums once in each part.
+    AUTOVACUUM = 1_800
+    # Bytes of all tables, with their indexes and what is stored out of line.
+    SIZE = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'tasker\\_%' AND relkind = 'r'"
+    # Bytes in a megabyte.
+    MEGA = 1_000_000.0
+
+    private
+
+    attr_reader :intervals
+
+    def measure
+      @intervals = []
+      meter = Meter.new(server) { nil }
+      peak_rss_mb = nil
+      Fleet.open(settings, url) do |fleet|
+        connected { |client| meter.measure { feed(client, fleet) } }
+        peak_rss_mb = fleet.peak_rss_mb
+        @summary = fleet.stop
+      end
+      { "steps_per_s" => @submitted / meter.seconds, "total_s" => meter.seconds, "peak_rss_mb" => peak_rss_mb,
+        "size_mb" => size_of(2), "size_growth" => (size_of(2) / size_of(1) if long?) }
+    end
+
+    def feed(client, fleet)
+      client.register(settings.workload.template(settings.steps))
+      fleet.begin
+      @submitted = 0
+      INTERVALS.times { |number| watched(number, fleet) { |till| submit_until(till, client, fleet) } }
+      fleet.wait_for(@submitted)
+    end
+
+    def submit_until(till, client, fleet)
+      while TaskerCore::Internal::Clock.seconds < till
+        contexts = Array.new([TASKS_AT_ONCE, settings.tasks].min) { {} }
+        client.submit_all(settings.workload.template_name, contexts: contexts)
+        @submitted += contexts.size * settings.steps
+        fleet.wait_for(@submitted - settings.total_steps)
+      end
+    end
+
+    def watched(number, fleet)
+      before = fleet.completed
+      vacuum = Thread.new { ask("VACUUM") } if settings.seconds < AUTOVACUUM
+      seconds = timed do
+        yield TaskerCore::Internal::Clock.seconds + settings.seconds.fdiv(INTERVALS)
+        vacuum&.join
+      end
+      steps_per_s = (fleet.completed - before) / seconds
+      intervals << { "steps_per_s" => steps_per_s.round, "size_mb" => size_mb }
+      say("interval #{number + 1} of #{INTERVALS}: #{intervals.last}")
+    end
+
+    def size_mb
+      (ask(SIZE).getvalue(0, 0).to_i / MEGA).round(2)
+    end
+
+    def ask(statement)
+      connection = PG.connect(url)
+      connection.exec(statement)
+    ensure
+      connection&.close
+    end
+
+    # The mean size in a third of the time, in megabytes.
+    def size_of(third)
+      sizes = intervals.each_slice(INTERVALS / 3).to_a.fetch(third).map { |interval| interval.fetch("size_mb") }
+      sizes.sum / sizes.size
+    end
+
+    def long?
+      settings.seconds >= SHORTEST
+    end
+
+    def problems
+      check.after_soak(executions: @summary.executions, in_order: @summary.in_order, steps: @submitted) + growth
+    end
+
+    def growth
+      return [] unless long? && size_of(2) > size_of(1) * MOST_GROWTH
+
+      ["the tables grew from #{size_of(1).round(1)} MB in the middle third to #{size_of(2).round(1)} MB in the last"]
+    end
+  end
+end
