@@ -49,7 +49,7 @@ RSpec.describe "pruning", :database do
   end
 
   it "is done by workers, as long after the end as they are told" do
-    define_one {}
+    define_one { nil }
     working(retention: 0, error_retention: nil) do
       TaskerCore.submit("one")
       wait_until("the task is gone") { count("tasker_tasks").zero? && count("tasker_workflow_steps").zero? }
