@@ -27,8 +27,8 @@ CREATE TABLE tasker_task_namespaces (
   created_at        timestamptz NOT NULL DEFAULT now()
 );
 
--- A row is one version of a template; `configuration` is its normalised JSON and never changes
--- once a task was made from it. `revision` counts the changes before that.
+-- A row is one version of a template; `configuration` is its normalised JSON and never
+-- changes: another definition of a version that no task was made from yet is another row.
 CREATE TABLE tasker_named_tasks (
   named_task_id     int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   task_namespace_id int NOT NULL REFERENCES tasker_task_namespaces,
@@ -36,7 +36,6 @@ CREATE TABLE tasker_named_tasks (
   version           text NOT NULL CHECK (octet_length(version) BETWEEN 1 AND 64),
   description       text,
   configuration     json NOT NULL,
-  revision          int NOT NULL DEFAULT 1 CHECK (revision > 0),
   created_at        timestamptz NOT NULL DEFAULT now(),
   UNIQUE (task_namespace_id, name, version)
 );

@@ -1,6 +1,6 @@
 //! What the core sees and what it answers, as plain data: rows in, observation in, changes out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub struct View {
     pub tasks: BTreeMap<TaskId, Task>,
     /// The observed steps and their children.
     pub steps: BTreeMap<StepId, Step>,
+    /// Children that whoever has room must leave to others.
+    pub elsewhere: BTreeSet<StepId>,
     /// The children of the observed steps.
     pub children: ByStep<Vec<StepId>>,
 }

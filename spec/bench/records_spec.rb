@@ -46,12 +46,14 @@ RSpec.describe Bench::Records do
       ["DELETE FROM tasker_workflow_step_edges WHERE to_step_id = #{last} AND from_step_id = #{last - 1}",
        /there are 11 edges, not 12/],
     "a step without an attempt" =>
-      ["DELETE FROM tasker_attempts WHERE workflow_step_id = #{last}", /step #{last} has none/],
+      ["UPDATE tasker_workflow_step_transitions SET outcome = NULL, claimed_at = NULL, execution_us = NULL " \
+       "WHERE workflow_step_id = #{last}", /step #{last} has none/],
     "a step with two attempts" =>
       [<<~SQL, /step #{last} has succeeded and succeeded/],
-        INSERT INTO tasker_attempts
-        SELECT workflow_step_id, 2, worker_id, outcome, claimed_at, finished_at FROM tasker_attempts
-        WHERE workflow_step_id = #{last}
+        INSERT INTO tasker_workflow_step_transitions
+          (workflow_step_id, from_state, to_state, event, attempt, worker_id, claimed_at, outcome)
+        SELECT workflow_step_id, 'in_progress', 'complete', 'succeeded', 2, worker_id, claimed_at, outcome
+        FROM tasker_attempts WHERE workflow_step_id = #{last}
       SQL
     "an attempt that failed" =>
       ["UPDATE tasker_attempts SET outcome = 'retryable' WHERE workflow_step_id = #{last}", /#{last} has retryable/],

@@ -38,9 +38,14 @@ pub(super) fn hand_out(
     room: Option<Room>,
 ) -> Result<(), InvalidTransition> {
     let now = draft.now;
-    for (taken, place) in ready.iter().enumerate() {
-        match room.filter(|room| taken < room.steps) {
-            Some(room) => claim::claim_step(draft, *place, room.worker)?,
+    let mut taken = 0;
+    for place in ready {
+        let here = !draft.view.elsewhere.contains(&draft.step(*place).id);
+        match room.filter(|room| here && taken < room.steps) {
+            Some(room) => {
+                claim::claim_step(draft, *place, room.worker)?;
+                taken += 1;
+            }
             None => {
                 draft.transition(*place, StepEvent::ParentsCompleted)?.available_at = Some(now);
             }

@@ -21,8 +21,8 @@ use crate::retry_policy::RetryPolicy;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
-    Audit, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION, Store, StoreError,
-    TaskFilter, Tx, steps, tasks,
+    Audit, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx,
+    steps, tasks,
 };
 use crate::suggest::nearest;
 use crate::template::TaskTemplate;
@@ -198,7 +198,7 @@ impl Client {
         loop {
             let stored = self.find_template(submission).await?;
             let mut tx = self.store.begin().await?;
-            if rows::hold(&mut tx, stored.id).await? == Some(stored.revision) {
+            if rows::hold(&mut tx, stored.id).await? {
                 submission.validate(&stored)?;
                 let ids = submission.write(&mut tx, &stored).await?;
                 tx.commit().await.map_err(StoreError::from)?;
@@ -408,9 +408,11 @@ async fn store_template(tx: &mut Tx, template: &TaskTemplate) -> Result<Template
     if rows::is_used(tx, stored.id).await? {
         return Err(conflict());
     }
-    rows::replace(tx, stored.id, template.description(), &configuration).await?;
-    rows::insert_steps(tx, stored.id, &named_steps(template)).await?;
-    Ok(stored.id)
+    rows::delete(tx, stored.id).await?;
+    let id = rows::insert(tx, key, template.description(), &configuration).await?;
+    let id = id.ok_or_else(conflict)?;
+    rows::insert_steps(tx, id, &named_steps(template)).await?;
+    Ok(id)
 }
 
 fn named_steps(template: &TaskTemplate) -> NamedSteps {

@@ -66,6 +66,7 @@ impl Courier {
         let mut refused = Vec::new();
         for claim in claims {
             let Some((template, context)) = contexts.get(&claim.step.task()).cloned() else {
+                refused.push((*claim, "its task is not in the database".to_owned()));
                 continue;
             };
             let delivery = Delivery { claim: *claim, template, context, parents: None };

@@ -25,6 +25,8 @@ pub(super) struct Observed<'a> {
     pub(super) ends: Vec<ClaimEnd>,
     pub(super) known: &'a Known,
     pub(super) room: Option<Room>,
+    /// The queues that the one with room serves; `None` for all.
+    pub(super) queues: Option<&'a [String]>,
 }
 
 /// A decision that was written.
@@ -47,7 +49,7 @@ pub(super) async fn end_claims(
     observed: Observed<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
-    let Observed { ends, known, room } = observed;
+    let Observed { ends, known, room, queues } = observed;
     let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
         return Ok(Written { decisions: all_stale(ends), batch: None });
@@ -67,6 +69,11 @@ pub(super) async fn end_claims(
     view.steps.extend(held);
     view.steps.extend(children.untouched);
     view.children.extend(children.by_parent);
+    if let Some(queues) = queues {
+        let children = view.children.values().flatten();
+        view.elsewhere =
+            children.copied().filter(|id| !queues.contains(&queue_of(*id, &by_task))).collect();
+    }
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
     write(tx, decisions, &by_task, over).await

@@ -38,6 +38,11 @@ impl Lane {
         self.ends.is_empty() && !self.flying
     }
 
+    /// A round is in flight.
+    pub(super) fn is_flying(&self) -> bool {
+        self.flying
+    }
+
     /// Has ends, and no round in flight.
     pub(super) fn is_due(&self) -> bool {
         !self.flying && !self.ends.is_empty()

@@ -74,6 +74,17 @@ impl State {
         Some(claim)
     }
 
+    /// Forgets an older claim on a step: others have ended it. A handler that has begun keeps its thread.
+    fn forget(&mut self, step: StepId) {
+        let Some(begun) = self.held.get(&step).map(|held| held.begun.is_some()) else { return };
+        if let Some(claim) = self.end(step).filter(|_| begun) {
+            self.hung.insert((step, claim.attempt));
+        }
+        if let Some(held) = self.held.remove(&step) {
+            self.leave_batch(held.batch);
+        }
+    }
+
     fn leave_batch(&mut self, batch: ClaimBatchId) {
         if let Some(left) = self.batches.get_mut(&batch) {
             *left -= 1;
@@ -95,10 +106,12 @@ impl Ledger {
         let mut state = self.lock();
         for &(claim, tried) in claims {
             let held = Held { claim, batch, tried, timeout: None, begun: None, ended: false };
+            state.forget(claim.step);
             state.held.insert(claim.step, held);
         }
         state.open += claims.len();
         *state.batches.entry(batch).or_default() += claims.len();
+        state.over.retain(|over| *over != batch);
     }
 
     /// What is known of the steps of these claims.
@@ -124,7 +137,8 @@ impl Ledger {
         let mut state = self.lock();
         let mut limited = false;
         for claim in claims {
-            let Some(held) = state.held.get_mut(&claim.step) else { continue };
+            let held = state.held.get_mut(&claim.step).filter(|held| held.claim == claim);
+            let Some(held) = held else { continue };
             held.begun = Some(now);
             if let Some(deadline) = held.deadline().filter(|_| !held.ended) {
                 state.deadlines.insert((deadline, claim.step));
@@ -317,6 +331,19 @@ mod tests {
         assert!(!ledger.begin([other].into_iter(), Instant::now()));
         let begun: Vec<_> = ledger.give_up().iter().filter(|g| g.begun).map(|g| g.claim).collect();
         assert_eq!((begun, ledger.open(), ledger.load()), (vec![other], 0, 1));
+    }
+
+    #[test]
+    fn a_claim_on_a_step_that_is_claimed_again_is_forgotten() {
+        let ledger = Ledger::default();
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.begin([claim(1)].into_iter(), Instant::now());
+        ledger.enter(ClaimBatchId(2), &[(claim(2), Tried::default())]);
+        assert_eq!((ledger.open(), ledger.load(), ledger.known()), (1, 2, 1));
+        assert_eq!(ledger.over(), [BATCH]);
+        assert!(!ledger.begin([claim(1)].into_iter(), Instant::now()));
+        assert_eq!(ledger.end(claim(1).step, 1), None);
+        assert_eq!(ledger.load(), 1);
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(super) struct Orchestrator {
     pause: Duration,
     /// No round is started before.
     rest_until: Option<Instant>,
+    /// When the loop looked around last: what fell due since then is still to be seen.
+    looked_at: Instant,
     drained: bool,
 }
 
@@ -91,6 +93,7 @@ impl Orchestrator {
             registered: true,
             pause: Duration::ZERO,
             rest_until: None,
+            looked_at: Instant::now(),
             drained: false,
         }
     }
@@ -98,6 +101,7 @@ impl Orchestrator {
     /// Runs until the worker has stopped. Returns whether everything was written.
     pub(super) async fn run(mut self) -> bool {
         loop {
+            self.looked_at = Instant::now();
             self.look_around().await;
             if self.rounds.is_empty() {
                 if let Some(in_order) = self.stopped().await {
@@ -149,14 +153,15 @@ impl Orchestrator {
         if self.buried || self.unsure {
             return;
         }
-        if !self.undelivered.is_empty() && self.rounds.is_empty() {
-            return self.start_delivery();
+        if !self.undelivered.is_empty() && self.rounds.len() < ROUNDS {
+            self.start_delivery();
         }
         while self.rounds.len() < ROUNDS && (self.start_claim() || self.start_end()) {}
     }
 
     fn start_end(&mut self) -> bool {
-        let worthwhile = if self.rounds.is_empty() { 1 } else { WORTHWHILE };
+        let flying = self.lanes.iter().any(Lane::is_flying);
+        let worthwhile = if flying { WORTHWHILE } else { 1 };
         let due = |lane: &Lane| lane.is_due() && lane.len() >= worthwhile;
         let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| due(lane));
         let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.len()) else {
@@ -207,8 +212,7 @@ impl Orchestrator {
             self.shared.stop_by().filter(|_| self.drained).map(|by| by + LAST_WORDS),
             self.rest_until,
         ];
-        let now = Instant::now();
-        let until = deadlines.into_iter().flatten().filter(|at| *at > now).min();
+        let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         tokio::select! {
             Some(landed) = self.rounds.join_next() => self.land(landed),
@@ -257,7 +261,8 @@ impl Orchestrator {
 
     fn room(&self) -> usize {
         let threads = self.shared.options.concurrency as usize;
-        (threads + self.pace.ahead()).saturating_sub(self.shared.ledger.load() + self.granted)
+        (threads + self.pace.ahead(self.looked_at))
+            .saturating_sub(self.shared.ledger.load() + self.granted)
     }
 
     /// What is left after the successors of `ends`.
@@ -273,7 +278,8 @@ impl Orchestrator {
     fn may_claim(&self) -> bool {
         let threads = self.shared.options.concurrency as usize;
         let room = self.room_for_claims();
-        let worthwhile = self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead();
+        let worthwhile =
+            self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead(self.looked_at);
         self.hungry && self.takes_claims() && room > 0 && worthwhile
     }
 
@@ -301,7 +307,8 @@ impl Orchestrator {
     async fn read_own_claims(&mut self) -> Result<(), Error> {
         let listed = self.shared.store.claims_of(self.shared.worker()).await?;
         let ledger = &self.shared.ledger;
-        for one in &listed {
+        // The newest batch first: an older one may list a step that was claimed again since.
+        for one in listed.iter().rev() {
             if let Some(claim) = one.claim.filter(|claim| !ledger.knows(*claim)) {
                 ledger.enter(
                     one.batch,
@@ -334,7 +341,10 @@ impl Orchestrator {
         self.shared.ledger.lose();
         self.undelivered.clear();
         match self.shared.register().await {
-            Ok(_) => (self.registered, self.buried) = (true, false),
+            Ok(_) => {
+                self.shared.take_burial();
+                (self.registered, self.buried) = (true, false);
+            }
             Err(error) => {
                 self.registered = false;
                 self.failed(&error);

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 /// short enough that another worker is not kept waiting for it.
 const AHEAD: Duration = Duration::from_millis(100);
 
+/// Without a handler that ends, the rate falls to a third within this time: who was fast before need not be
+/// fast with the next steps.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
 /// Claims held in advance at most: two of the batches in which Postgres is at its best.
 const MOST_AHEAD: f64 = 1_000.0;
 
@@ -45,8 +49,10 @@ impl Pace {
 
     /// Claims to hold beyond those that threads run.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    pub(super) fn ahead(&self) -> usize {
-        (self.per_second * AHEAD.as_secs_f64()).min(MOST_AHEAD) as usize
+    pub(super) fn ahead(&self, now: Instant) -> usize {
+        let since = now.saturating_duration_since(self.seen_at).as_secs_f64();
+        let lately = self.per_second * (-since / FORGOTTEN.as_secs_f64()).exp();
+        (lately * AHEAD.as_secs_f64()).min(MOST_AHEAD) as usize
     }
 }
 
@@ -61,7 +67,7 @@ mod tests {
         for second in 1..10 {
             pace.saw(5, 5, start + Duration::from_secs(second));
         }
-        assert_eq!(pace.ahead(), 0);
+        assert_eq!(pace.ahead(start + Duration::from_secs(9)), 0);
     }
 
     #[test]
@@ -71,11 +77,12 @@ mod tests {
         for milli in 1..2_000 {
             pace.saw(2, 2, start + Duration::from_millis(milli));
         }
-        assert!((190..=200).contains(&pace.ahead()), "{}", pace.ahead());
+        let ahead = pace.ahead(start + Duration::from_millis(1_999));
+        assert!((190..=200).contains(&ahead), "{ahead}");
         for milli in 2_000..4_000 {
             pace.saw(100, 100, start + Duration::from_millis(milli));
         }
-        assert_eq!(pace.ahead(), 1_000);
+        assert_eq!(pace.ahead(start + Duration::from_millis(3_999)), 1_000);
     }
 
     #[test]
@@ -85,7 +92,8 @@ mod tests {
         for milli in 1..1_000 {
             pace.saw(20, 20, start + Duration::from_millis(milli));
         }
+        assert_eq!(pace.ahead(start + Duration::from_secs(60)), 0);
         pace.saw(1, 1, start + Duration::from_secs(60));
-        assert_eq!(pace.ahead(), 0);
+        assert_eq!(pace.ahead(start + Duration::from_secs(60)), 0);
     }
 }

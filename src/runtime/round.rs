@@ -81,7 +81,8 @@ async fn write_ends(
     known: &Known,
     room: Option<Room>,
 ) -> Result<Written, Landed> {
-    let observed = Observed { ends: ends.to_vec(), known, room };
+    let queues = shared.options.queues.as_deref();
+    let observed = Observed { ends: ends.to_vec(), known, room, queues };
     let over = shared.ledger.over();
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
     let written = end_claims(&mut tx, &shared.store, &shared.templates, observed, &over).await?;

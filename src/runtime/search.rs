@@ -7,6 +7,9 @@ use crate::store::Place;
 /// Searches from the start take this part of the time at most.
 const SHARE: u32 = 20;
 
+/// The longest time between two searches from the start.
+const LONGEST: Duration = Duration::from_secs(2);
+
 /// A claim looks from the start: a transaction that ends late may have put a step in front of those that
 /// were claimed long ago. While a long transaction anywhere in the database keeps Postgres from removing
 /// the rows of old claims, that gets slow, since all of them are passed over again. Then most claims go on
@@ -38,7 +41,7 @@ impl Search {
     ) -> Self {
         let next = last.unwrap_or(after);
         if after == Place::START {
-            Self { after: next, from_start_at: Some(now + took * SHARE) }
+            Self { after: next, from_start_at: Some(now + (took * SHARE).min(LONGEST)) }
         } else {
             Self { after: next, ..self }
         }
@@ -77,6 +80,6 @@ mod tests {
         assert_eq!(search.after(now), place(9));
         let search = search.found(place(9), None, Duration::from_secs(1), now);
         assert_eq!(search.after(now), place(9));
-        assert_eq!(search.next_from_start(), Some(now + Duration::from_secs(20)));
+        assert_eq!(search.next_from_start(), Some(now + Duration::from_secs(2)));
     }
 }

@@ -15,8 +15,6 @@ use crate::template::{StepTemplate, TaskTemplate};
 pub(crate) struct Stored {
     pub(crate) id: TemplateId,
     pub(crate) template: TaskTemplate,
-    /// Counts the changes of its definition before its first task.
-    pub(crate) revision: i32,
     /// The ids of the rows of its steps, by position.
     pub(crate) named_step_ids: Vec<i32>,
 }
@@ -72,5 +70,5 @@ async fn load(store: &Store, id: TemplateId) -> Result<Stored, Error> {
     let row = row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
     let template = TaskTemplate::from_json(&row.configuration)
         .map_err(|error| unreadable(error.to_string()))?;
-    Ok(Stored { id, template, revision: row.revision, named_step_ids: row.named_step_ids })
+    Ok(Stored { id, template, named_step_ids: row.named_step_ids })
 }

@@ -12,11 +12,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info};
 
 use super::delivery::Courier;
-use super::{heartbeat, pruner};
 use super::inbox::{Batch, Inbox, Interrupt};
 use super::ledger::Ledger;
 use super::orchestrator::Orchestrator;
 use super::templates::Templates;
+use super::{heartbeat, pruner};
 use crate::config::WorkerOptions;
 use crate::decision::{ClaimEnd, Failure, Outcome};
 use crate::error::Error;
@@ -371,6 +371,8 @@ impl Worker {
         let counts = &self.shared.counts;
         let Some(claim) = self.shared.ledger.end(step, attempt) else {
             counts.stale.fetch_add(1, Ordering::Relaxed);
+            // The thread of a handler that took too long is free again.
+            self.shared.wake.notify_one();
             return;
         };
         counts.unwritten.fetch_add(1, Ordering::Relaxed);

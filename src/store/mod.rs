@@ -29,9 +29,9 @@ pub use sqlstate::StoreError;
 pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
 pub(crate) use templates::TemplateListRow;
-pub(crate) use workers::{Beat, NewWorker, Pulse};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
+pub(crate) use workers::{Beat, NewWorker, Pulse};
 
 /// A transaction on the engine's schema.
 pub(crate) type Tx = Transaction<'static, Postgres>;
@@ -135,6 +135,8 @@ fn connect_options(url: &str, planning: Planning) -> Result<PgConnectOptions, St
             ("enable_material", "off"),
             ("max_parallel_workers_per_gather", "0"),
             ("random_page_cost", "1"),
+            ("lock_timeout", "5s"),
+            ("statement_timeout", "60s"),
             ("jit", "off"),
         ]),
     })

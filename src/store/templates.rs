@@ -15,7 +15,6 @@ pub(crate) struct LockedTemplate {
 pub(crate) struct LoadedTemplate {
     pub(crate) configuration: String,
     /// Counts the changes of the definition.
-    pub(crate) revision: i32,
     /// The ids of the rows of its steps, by position.
     pub(crate) named_step_ids: Vec<i32>,
 }
@@ -69,11 +68,12 @@ pub(crate) async fn is_used(tx: &mut Tx, id: TemplateId) -> Result<bool, StoreEr
         .await?)
 }
 
-/// Keeps the version as it is until the transaction ends, and says which revision that is.
-pub(crate) async fn hold(tx: &mut Tx, id: TemplateId) -> Result<Option<i32>, StoreError> {
-    Ok(sqlx::query_file_scalar!("src/store/sql/hold_template.sql", id.0)
+/// Keeps the version as it is until the transaction ends; `false` when it is not there any more.
+pub(crate) async fn hold(tx: &mut Tx, id: TemplateId) -> Result<bool, StoreError> {
+    let held = sqlx::query_file_scalar!("src/store/sql/hold_template.sql", id.0)
         .fetch_optional(&mut **tx)
-        .await?)
+        .await?;
+    Ok(held.is_some())
 }
 
 /// Writes a version; `None` when another process was faster.
@@ -99,17 +99,9 @@ pub(crate) async fn insert(
     Ok(id.map(TemplateId))
 }
 
-/// Replaces a version that no task was made from.
-pub(crate) async fn replace(
-    tx: &mut Tx,
-    id: TemplateId,
-    description: Option<&str>,
-    configuration: &str,
-) -> Result<(), StoreError> {
-    sqlx::query_file!("src/store/sql/replace_template.sql", id.0, description, configuration)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query_file!("src/store/sql/delete_named_steps.sql", id.0).execute(&mut **tx).await?;
+/// Deletes a version that no task was made from, with its steps.
+pub(crate) async fn delete(tx: &mut Tx, id: TemplateId) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/delete_template.sql", id.0).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -399,3 +399,69 @@ async fn a_worker_that_is_dropped_ends_and_others_take_its_claims() {
     stop(rescuer, vec![]).await;
     db.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_leaves_successors_of_other_queues_to_others() {
+    let db = Database::migrated().await;
+    let template = json!({ "name": "mixed", "step_templates": [
+        { "name": "mail", "handler_class": "A", "queue": "mail" },
+        { "name": "print", "handler_class": "A", "queue": "print", "depends_on_steps": ["mail"] },
+    ] });
+    db.template(&template).await;
+    let task = db.submit("mixed", 1).await[0];
+    let mail = db.worker_with(json!({ "concurrency": 2, "queues": ["mail"] })).await;
+    succeed(&mail, &take(&mail), "1");
+    db.wait_for_count("SELECT count(*) FROM tasker_ready_steps WHERE queue = 'print'", 1).await;
+    let print = db.worker_with(json!({ "queues": ["print"] })).await;
+    let taken = take(&print);
+    assert_eq!((taken.claim.step, taken.parents.as_deref()), (task.step(1), Some(r#"{"mail":1}"#)));
+    succeed(&print, &taken, "2");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(mail, vec![]).await;
+    stop(print, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_learns_of_another_definition_of_a_version_without_tasks() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let worker = db.worker(1).await;
+    let first = db.submit("single", 1).await[0];
+    succeed(&worker, &take(&worker), "1");
+    db.wait_for(first, TaskState::Complete).await;
+    db.run("DELETE FROM tasker_tasks").await;
+    let two = json!({ "name": "single", "step_templates": [
+        { "name": "only", "handler_class": "A" },
+        { "name": "next", "handler_class": "A", "depends_on_steps": ["only"] },
+    ] });
+    db.template(&two).await;
+    let task = db.submit("single", 1).await[0];
+    for step in 0..2 {
+        let taken = take(&worker);
+        assert_eq!(taken.claim.step, task.step(step));
+        succeed(&worker, &taken, "1");
+    }
+    db.wait_for(task, TaskState::Complete).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn burying_a_worker_keeps_the_batch_of_a_claim_that_came_late() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let worker = db.worker(2).await;
+    let task = db.submit("single", 1).await[0];
+    let taken = take(&worker);
+    let end_worker = include_str!("../../src/store/sql/end_worker.sql");
+    let end = end_worker.replace("$1", &worker.id().to_string()).replace("$2", "'dead'");
+    db.run(&end).await;
+    assert_eq!(db.count("SELECT count(*) FROM tasker_claim_batches").await, 1);
+    let again = take(&worker);
+    assert_eq!((again.claim.step, again.claim.attempt), (task.step(0), taken.claim.attempt + 1));
+    succeed(&worker, &again, "1");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}

@@ -115,13 +115,14 @@ async fn a_version_is_stored_once_and_fixed_by_its_first_task() {
     let mut changed = diamond();
     changed["step_templates"][0]["queue"] = "slow".into();
     let replaced = db.client.register_template(&changed.to_string()).await.unwrap();
-    assert_eq!(first, replaced);
+    assert_ne!(first, replaced);
+    assert_eq!(db.count("SELECT count(*) FROM tasker_named_tasks").await, 1);
     assert_eq!(db.count("SELECT count(*) FROM tasker_named_steps WHERE queue = 'slow'").await, 1);
     db.submit("diamond", 1).await;
     let conflict = db.client.register_template(&diamond().to_string()).await.unwrap_err();
     assert_eq!(conflict.kind(), ErrorKind::TemplateConflict);
     changed["version"] = "0.2.0".into();
-    assert_ne!(db.client.register_template(&changed.to_string()).await.unwrap(), first);
+    assert_ne!(db.client.register_template(&changed.to_string()).await.unwrap(), replaced);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 -- Caller: submit, before it writes what it planned from a template that was read earlier. Index: primary
 -- key. Locks: the version, against a change of its definition, together with other submits.
-SELECT revision
+SELECT true AS "held!"
 FROM tasker_named_tasks
 WHERE named_task_id = $1
 FOR KEY SHARE
