@@ -18,7 +18,7 @@ RSpec.describe Bench::Fleet, :database do
 
   it "notices that a worker cannot begin, which says why" do
     failure = raise_error(Bench::WorkerFailed, /ended by itself: .*exit 1/)
-    expect { expect { fleet("#{database_url}_none", &:begin) }.to failure }
+    expect { expect { fleet(TestServer.url_of("no_such_database"), &:begin) }.to failure }
       .to output(/does not exist/).to_stderr_from_any_process
   end
 
