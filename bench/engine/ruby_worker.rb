@@ -23,7 +23,10 @@ module Bench
     # @return [void]
     # @raise [TaskerCore::Error] the worker could not go on
     def run
-      worker = prepare(JSON.parse(@input.gets))
+      order = @input.gets
+      return unless order
+
+      worker = prepare(JSON.parse(order))
       say("ready" => true)
       return unless @input.gets
 
