@@ -270,8 +270,7 @@ pub struct Decisions {
 impl Decisions {
     /// The claims that the decision hands out.
     pub fn claims(&self) -> impl Iterator<Item = Claim> + '_ {
-        let claimed = |change: &&StepChange| change.event == Some(StepEvent::Claimed);
-        self.steps.iter().filter(claimed).filter_map(|change| change.after.claim())
+        self.steps.iter().filter_map(StepChange::claim)
     }
 }
 
@@ -281,6 +280,14 @@ impl Decisions {
     pub fn successors(&self) -> usize {
         let pending = |change: &&StepChange| change.before.state == StepState::Pending;
         self.steps.iter().filter(pending).filter(|change| change.after.open_parents == 0).count()
+    }
+}
+
+impl StepChange {
+    /// The claim that the change hands out.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        self.after.claim().filter(|_| self.event == Some(StepEvent::Claimed))
     }
 }
 

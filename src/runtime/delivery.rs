@@ -158,7 +158,7 @@ async fn attach_parents(
     let read = if unknown.is_empty() {
         HashMap::new()
     } else {
-        store.parent_results(&unknown.into_iter().collect::<Vec<_>>()).await?
+        store.step_results(&unknown.into_iter().collect::<Vec<_>>()).await?
     };
     let result = |step| results.0.get(&step).copied().or_else(|| read.get(&step)?.as_deref());
     for one in prepared {

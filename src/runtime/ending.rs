@@ -95,9 +95,10 @@ fn held_steps(
     let trusted = |task| runnable.get(&task).is_some_and(|left| *left >= 0);
     let claims = ends.iter().map(|end| end.claim).filter(|claim| trusted(claim.step.task()));
     let held = |claim: Claim| {
-        held_step(claim, *known.get(&claim.step)?, policy(claim.step, by_task)).into()
+        let tried = *known.get(&claim.step)?;
+        Some((claim.step, held_step(claim, tried, policy(claim.step, by_task))))
     };
-    claims.filter_map(held).map(|step: Step| (step.id, step)).collect()
+    claims.filter_map(held).collect()
 }
 
 /// A step as the claim left it.

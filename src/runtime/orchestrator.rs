@@ -168,10 +168,9 @@ impl Orchestrator {
             return false;
         };
         let ends = self.lanes[number].take_off(1 + self.pace.successors(1));
-        let others: usize = self.lanes.iter().map(Lane::len).sum();
-        let granted = if self.takes_claims() { self.room_beside(others) } else { 0 };
+        let room = self.takes_claims().then(|| self.room_beside_ends());
+        let granted = room.unwrap_or(0);
         self.granted += granted;
-        let room = self.takes_claims().then_some(granted);
         let shared = Arc::clone(&self.shared);
         self.rounds.spawn(async move {
             let landed = round::end(&shared, &ends, room).await;
@@ -185,7 +184,7 @@ impl Orchestrator {
             return false;
         }
         (self.claiming, self.hungry) = (true, false);
-        let granted = self.room_for_claims();
+        let granted = self.room_beside_ends();
         self.granted += granted;
         let shared = Arc::clone(&self.shared);
         let mut search = self.search;
@@ -265,19 +264,16 @@ impl Orchestrator {
             .saturating_sub(self.shared.ledger.load() + self.granted)
     }
 
-    /// What is left after the successors of `ends`.
-    fn room_beside(&self, ends: usize) -> usize {
+    /// What is left after the successors of the ends that wait.
+    fn room_beside_ends(&self) -> usize {
+        let ends = self.lanes.iter().map(Lane::len).sum();
         self.room().saturating_sub(self.pace.successors(ends))
-    }
-
-    fn room_for_claims(&self) -> usize {
-        self.room_beside(self.lanes.iter().map(Lane::len).sum())
     }
 
     /// Small claims cost a transaction each: while threads have enough, wait for a worthwhile one.
     fn may_claim(&self) -> bool {
         let threads = self.shared.options.concurrency as usize;
-        let room = self.room_for_claims();
+        let room = self.room_beside_ends();
         let worthwhile =
             self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead(self.looked_at);
         self.hungry && self.takes_claims() && room > 0 && worthwhile

@@ -17,7 +17,6 @@ use crate::decision::{
 };
 use crate::error::Error;
 use crate::retry_policy::RetryPolicy;
-use crate::state::StepEvent;
 use crate::store::{Picked, Place, StoreError, Tx, claims, tasks};
 
 /// Pause before steps are looked at again whose tasks other workers were just changing.
@@ -196,7 +195,7 @@ async fn hand_over(shared: &Shared, written: &Written) -> Landed {
 }
 
 fn claimed(change: &StepChange) -> Option<(Claim, Tried)> {
-    let claim = change.after.claim().filter(|_| change.event == Some(StepEvent::Claimed))?;
+    let claim = change.claim()?;
     let Step { failures, crashes, .. } = change.after;
     Some((claim, Tried { failures, crashes }))
 }

@@ -400,7 +400,8 @@ impl Worker {
         let stored = shared.templates.of_task(&shared.store, task).await?;
         let index =
             stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
-        Ok(shared.store.step_results(task.step(index)).await?)
+        let step = task.step(index);
+        Ok(shared.store.step_results(&[step]).await?.remove(&step).flatten())
     }
 
     /// Stops claiming and gives back what no thread has taken.

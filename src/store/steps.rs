@@ -310,23 +310,15 @@ impl<'a> TaskColumns<'a> {
 }
 
 impl Store {
-    /// The results of these steps.
-    pub(crate) async fn parent_results(
+    /// The results of these steps; `None` where there are none.
+    pub(crate) async fn step_results(
         &self,
         steps: &[StepId],
     ) -> Result<HashMap<StepId, Option<String>>, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/parent_results.sql", steps as &[StepId])
+        let rows = sqlx::query_file!("src/store/sql/step_results.sql", steps as &[StepId])
             .fetch_all(&self.pool)
             .await?;
         Ok(rows.into_iter().map(|row| (StepId(row.workflow_step_id), row.results)).collect())
-    }
-
-    /// The results of one step; `None` where there are none.
-    pub(crate) async fn step_results(&self, step: StepId) -> Result<Option<String>, StoreError> {
-        let row = sqlx::query_file_scalar!("src/store/sql/step_results.sql", step.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row.flatten())
     }
 
     pub(crate) async fn list_steps(&self, task: TaskId) -> Result<Vec<StepListRow>, StoreError> {
