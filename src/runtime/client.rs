@@ -1,6 +1,5 @@
 //! What applications and operators ask for: templates, tasks, their states and reasons.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::submission::{Submission, at_most};
-use super::templates::{Stored, Templates};
+use super::templates::Templates;
 use crate::config::ClientOptions;
 use crate::decide::decide;
 use crate::decision::{Observation, View};
@@ -196,29 +195,18 @@ impl Client {
     pub async fn submit(&self, submission: &Submission) -> Result<Vec<TaskId>, Error> {
         self.check_schema().await?;
         loop {
-            let stored = self.find_template(submission).await?;
             let mut tx = self.store.begin().await?;
-            if rows::hold(&mut tx, stored.id).await? {
+            let Some(id) = find_version(&mut tx, submission).await? else { break };
+            let stored = self.templates.get(&mut *tx, id).await?;
+            if rows::hold(&mut tx, id).await? {
                 submission.validate(&stored)?;
                 let ids = submission.write(&mut tx, &stored).await?;
                 tx.commit().await.map_err(StoreError::from)?;
                 return Ok(ids);
             }
-            self.templates.forget(stored.id);
+            self.templates.forget(id);
         }
-    }
-
-    async fn find_template(&self, submission: &Submission) -> Result<Arc<Stored>, Error> {
-        let versions =
-            self.store.template_versions(&submission.namespace, &submission.name).await?;
-        let found = match &submission.version {
-            Some(wanted) => versions.iter().find(|(_, version)| version == wanted),
-            None => versions.iter().max_by_key(|(_, version)| semver::Version::parse(version).ok()),
-        };
-        match found {
-            Some((id, _)) => self.templates.get(&self.store, *id).await,
-            None => Err(self.unknown_template(submission).await?),
-        }
+        Err(self.unknown_template(submission).await?)
     }
 
     async fn unknown_template(&self, submission: &Submission) -> Result<Error, Error> {
@@ -382,6 +370,19 @@ impl Client {
         self.check_schema().await?;
         Ok(self.store.audit(old_transaction).await?)
     }
+}
+
+/// The version that is asked for, or the highest one; `None` when there is none.
+async fn find_version(
+    tx: &mut Tx,
+    submission: &Submission,
+) -> Result<Option<TemplateId>, StoreError> {
+    let versions = rows::versions(tx, &submission.namespace, &submission.name).await?;
+    let found = match &submission.version {
+        Some(wanted) => versions.iter().find(|(_, version)| version == wanted),
+        None => versions.iter().max_by_key(|(_, version)| semver::Version::parse(version).ok()),
+    };
+    Ok(found.map(|(id, _)| *id))
 }
 
 async fn store_template(tx: &mut Tx, template: &TaskTemplate) -> Result<TemplateId, Error> {

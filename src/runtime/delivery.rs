@@ -70,7 +70,7 @@ impl Courier {
                 continue;
             };
             let delivery = Delivery { claim: *claim, template, context, parents: None };
-            match templates.get(store, template).await {
+            match templates.get(store.pool(), template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => refused.push((*claim, error.to_string())),

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepState;
-use crate::store::{ChildRow, StepRow, Store, TaskRow, Tx, notify, steps, tasks};
+use crate::store::{ChildRow, StepRow, TaskRow, Tx, notify, steps, tasks};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
@@ -44,7 +44,6 @@ pub(super) type Known = HashMap<StepId, Tried>;
 /// Decides and writes what follows from `ends`; the caller commits.
 pub(super) async fn end_claims(
     tx: &mut Tx,
-    store: &Store,
     templates: &Templates,
     observed: Observed<'_>,
     over: &[ClaimBatchId],
@@ -54,7 +53,7 @@ pub(super) async fn end_claims(
     let Some(now) = rows.first().map(|row| row.now) else {
         return Ok(Written { decisions: all_stale(ends), batch: None });
     };
-    let by_task = load_templates(store, templates, &rows).await?;
+    let by_task = load_templates(tx, templates, &rows).await?;
     let held = held_steps(&ends, known, &rows, &by_task);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
     let mut children = Children { unread: unknown.collect(), ..Children::default() };
@@ -216,14 +215,14 @@ pub(super) fn transition_of(
 /// The templates by task. A template that this version cannot read is left out: its steps follow the
 /// default policy.
 async fn load_templates(
-    store: &Store,
+    tx: &mut Tx,
     templates: &Templates,
     rows: &[TaskRow],
 ) -> Result<ByTask, Error> {
     let mut by_id: HashMap<TemplateId, Option<Arc<Stored>>> = HashMap::new();
     for row in rows {
         if let Entry::Vacant(entry) = by_id.entry(row.template) {
-            entry.insert(readable(templates.get(store, row.template).await)?);
+            entry.insert(readable(templates.get(&mut **tx, row.template).await)?);
         }
     }
     let template = |row: &TaskRow| by_id.get(&row.template).cloned().flatten();

@@ -2,7 +2,7 @@
 //! them in the database.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::decision::Claim;
@@ -27,6 +27,29 @@ struct State {
     batches: HashMap<ClaimBatchId, usize>,
     /// Batches without such claims, which the database still lists.
     over: Vec<ClaimBatchId>,
+    /// Claims that rounds in flight may make.
+    granted: usize,
+}
+
+/// Room for claims that a round in flight may make, until they are entered or it is clear that there are
+/// none.
+#[derive(Debug)]
+pub(super) struct Grant {
+    ledger: Arc<Ledger>,
+    steps: usize,
+}
+
+impl Grant {
+    /// How many claims.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.ledger.lock().granted -= self.steps;
+    }
 }
 
 #[derive(Debug)]
@@ -99,6 +122,12 @@ impl State {
 impl Ledger {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps room for so many claims.
+    pub(super) fn grant(self: &Arc<Self>, steps: usize) -> Grant {
+        self.lock().granted += steps;
+        Grant { ledger: Arc::clone(self), steps }
     }
 
     /// Enters the claims of a batch that was committed.
@@ -244,10 +273,16 @@ impl Ledger {
         self.lock().held.get(&claim.step).is_some_and(|held| held.claim == claim)
     }
 
-    /// Open claims and threads that are kept: what takes up room.
+    /// Open claims and threads that are kept.
     pub(crate) fn load(&self) -> usize {
         let state = self.lock();
         state.open + state.hung.len()
+    }
+
+    /// What takes up room: the load, and the claims that may be made any moment.
+    pub(crate) fn taken(&self) -> usize {
+        let state = self.lock();
+        state.open + state.hung.len() + state.granted
     }
 
     /// Claims whose end is not in the database.
@@ -321,6 +356,16 @@ mod tests {
         assert_eq!((ledger.open(), ledger.load()), (0, 1));
         assert_eq!(ledger.end(claim(1).step, 1), None);
         assert_eq!(ledger.load(), 0);
+    }
+
+    #[test]
+    fn room_is_kept_until_the_claims_are_entered() {
+        let ledger = Arc::new(Ledger::default());
+        let grant = ledger.grant(5);
+        assert_eq!((grant.steps(), ledger.load(), ledger.taken()), (5, 0, 5));
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        drop(grant);
+        assert_eq!((ledger.load(), ledger.taken()), (1, 1));
     }
 
     #[test]

@@ -43,8 +43,6 @@ pub(super) struct Orchestrator {
     /// Ends that are not in the database yet.
     lanes: [Lane; ROUNDS],
     rounds: JoinSet<(Round, Landed)>,
-    /// Steps that the rounds in flight may claim.
-    granted: usize,
     /// A round in flight claims.
     claiming: bool,
     search: Search,
@@ -70,8 +68,8 @@ pub(super) struct Orchestrator {
 /// What a round in flight was started for.
 #[derive(Debug)]
 enum Round {
-    End { lane: usize, ends: Vec<ClaimEnd>, granted: usize },
-    Claim { granted: usize, search: Search },
+    End { lane: usize, ends: Vec<ClaimEnd> },
+    Claim { search: Search },
     Deliver,
 }
 
@@ -82,7 +80,6 @@ impl Orchestrator {
             reported,
             lanes: [Lane::default(), Lane::default()],
             rounds: JoinSet::new(),
-            granted: 0,
             claiming: false,
             search: Search::new(),
             undelivered: Vec::new(),
@@ -168,13 +165,11 @@ impl Orchestrator {
             return false;
         };
         let ends = self.lanes[number].take_off(1 + self.pace.successors(1));
-        let room = self.takes_claims().then(|| self.room_beside_ends());
-        let granted = room.unwrap_or(0);
-        self.granted += granted;
+        let grant = self.takes_claims().then(|| self.shared.ledger.grant(self.room_beside_ends()));
         let shared = Arc::clone(&self.shared);
         self.rounds.spawn(async move {
-            let landed = round::end(&shared, &ends, room).await;
-            (Round::End { lane: number, ends, granted }, landed)
+            let landed = round::end(&shared, &ends, grant).await;
+            (Round::End { lane: number, ends }, landed)
         });
         true
     }
@@ -184,13 +179,12 @@ impl Orchestrator {
             return false;
         }
         (self.claiming, self.hungry) = (true, false);
-        let granted = self.room_beside_ends();
-        self.granted += granted;
+        let grant = self.shared.ledger.grant(self.room_beside_ends());
         let shared = Arc::clone(&self.shared);
         let mut search = self.search;
         self.rounds.spawn(async move {
-            let landed = round::claim(&shared, granted, &mut search).await;
-            (Round::Claim { granted, search }, landed)
+            let landed = round::claim(&shared, grant, &mut search).await;
+            (Round::Claim { search }, landed)
         });
         true
     }
@@ -228,15 +222,13 @@ impl Orchestrator {
             Err(_) => return,
         };
         match round {
-            Round::End { lane, ends, granted } => {
-                self.granted -= granted;
+            Round::End { lane, ends } => {
                 if landed.written {
                     self.pace.saw(ends.len(), landed.successors, Instant::now());
                 }
                 self.lanes[lane].land(ends, &landed);
             }
-            Round::Claim { granted, search } => {
-                self.granted -= granted;
+            Round::Claim { search } => {
                 self.claiming = false;
                 self.search = search;
             }
@@ -260,8 +252,7 @@ impl Orchestrator {
 
     fn room(&self) -> usize {
         let threads = self.shared.options.concurrency as usize;
-        (threads + self.pace.ahead(self.looked_at))
-            .saturating_sub(self.shared.ledger.load() + self.granted)
+        (threads + self.pace.ahead(self.looked_at)).saturating_sub(self.shared.ledger.taken())
     }
 
     /// What is left after the successors of the ends that wait.

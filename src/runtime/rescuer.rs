@@ -44,7 +44,7 @@ async fn rescue_batch(
         let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = held.into_iter().map(end).collect();
         let observed = Observed { ends, known: &Known::new(), room: None, queues: None };
-        end_claims(&mut tx, store, templates, observed, &[]).await?;
+        end_claims(&mut tx, templates, observed, &[]).await?;
     }
     tx.commit().await.map_err(crate::store::StoreError::from)?;
     Ok(Some((worker, rescued)))

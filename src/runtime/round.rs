@@ -8,7 +8,7 @@ use tracing::{instrument, warn};
 
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
-use super::ledger::Tried;
+use super::ledger::{Grant, Tried};
 use super::search::Search;
 use super::worker::Shared;
 use crate::decide::decide;
@@ -55,10 +55,10 @@ impl From<Error> for Landed {
 }
 
 /// Writes the ends of claims; steps that get ready by it go to this worker first, as far as it has
-/// `room`.
+/// been granted room for them.
 #[instrument(skip_all, fields(ends = ends.len(), worker_id = shared.worker().0))]
-pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], room: Option<usize>) -> Landed {
-    let room = room.map(|steps| Room { worker: shared.worker(), steps });
+pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], grant: Option<Grant>) -> Landed {
+    let room = grant.as_ref().map(|grant| Room { worker: shared.worker(), steps: grant.steps() });
     let known = shared.ledger.tried(ends.iter().map(|end| end.claim));
     let mut outcome = write_ends(shared, ends, &known, room).await;
     if outcome.as_ref().is_err_and(Landed::is_conflict) {
@@ -68,7 +68,7 @@ pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], room: Option<usize>)
         Ok(written) => {
             strike(shared, ends, &written);
             let successors = written.decisions.successors();
-            Landed { successors, ..hand_over(shared, &written).await }
+            Landed { successors, ..hand_over(shared, &written, grant).await }
         }
         Err(landed) => landed,
     }
@@ -84,17 +84,19 @@ async fn write_ends(
     let observed = Observed { ends: ends.to_vec(), known, room, queues };
     let over = shared.ledger.over();
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
-    let written = end_claims(&mut tx, &shared.store, &shared.templates, observed, &over).await?;
+    let written = end_claims(&mut tx, &shared.templates, observed, &over).await?;
     commit(tx).await?;
     shared.ledger.forget(&over);
     Ok(written)
 }
 
-/// Claims up to `room` due steps, and notes how far it looked.
-#[instrument(skip_all, fields(room, worker_id = shared.worker().0))]
-pub(super) async fn claim(shared: &Shared, room: usize, search: &mut Search) -> Landed {
-    match write_claims(shared, room, search).await {
-        Ok(Some((written, hungry))) => Landed { hungry, ..hand_over(shared, &written).await },
+/// Claims as many due steps as it is granted, and notes how far it looked.
+#[instrument(skip_all, fields(room = grant.steps(), worker_id = shared.worker().0))]
+pub(super) async fn claim(shared: &Shared, grant: Grant, search: &mut Search) -> Landed {
+    match write_claims(shared, grant.steps(), search).await {
+        Ok(Some((written, hungry))) => {
+            Landed { hungry, ..hand_over(shared, &written, Some(grant)).await }
+        }
         Ok(None) => Landed { written: true, ..Landed::default() },
         Err(landed) => {
             *search = Search::new();
@@ -178,8 +180,9 @@ async fn commit(tx: Tx) -> Result<(), Landed> {
     })
 }
 
-/// Enters the claims that were made, and hands them to the threads.
-async fn hand_over(shared: &Shared, written: &Written) -> Landed {
+/// Enters the claims that were made, and hands them to the threads. The room that was granted for them is
+/// given back before a handler can end.
+async fn hand_over(shared: &Shared, written: &Written, grant: Option<Grant>) -> Landed {
     for at in written.decisions.steps.iter().filter_map(|change| change.available_at) {
         let wait = (at - written.decisions.now).to_std().unwrap_or(Duration::ZERO);
         shared.there_will_be_work(Instant::now() + wait);
@@ -189,6 +192,7 @@ async fn hand_over(shared: &Shared, written: &Written) -> Landed {
     };
     let claimed: Vec<_> = written.decisions.steps.iter().filter_map(claimed).collect();
     shared.ledger.enter(batch, &claimed);
+    drop(grant);
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
     let claims = claimed.into_iter().map(|(claim, _)| claim).collect();
     deliver(shared, claims, &Results::of(&written.decisions)).await

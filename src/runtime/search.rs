@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::store::Place;
 
-/// Searches from the start take this part of the time at most.
+/// A search from the start that is over sooner has passed over little.
+const SHORT: Duration = Duration::from_millis(5);
+
+/// Longer searches from the start take this part of the time at most.
 const SHARE: u32 = 20;
 
 /// The longest time between two searches from the start.
@@ -40,7 +43,9 @@ impl Search {
         now: Instant,
     ) -> Self {
         let next = last.unwrap_or(after);
-        if after == Place::START {
+        if after == Place::START && took < SHORT {
+            Self::new()
+        } else if after == Place::START {
             Self { after: next, from_start_at: Some(now + (took * SHARE).min(LONGEST)) }
         } else {
             Self { after: next, ..self }
@@ -70,6 +75,15 @@ mod tests {
         let search = search.found(Place::START, Some(place(7)), Duration::from_millis(10), now);
         assert_eq!(search.after(now), place(7));
         assert_eq!(search.after(now + Duration::from_millis(200)), Place::START);
+    }
+
+    #[test]
+    fn looks_from_the_start_as_long_as_that_is_short() {
+        let now = Instant::now();
+        let search = Search::new().found(Place::START, Some(place(7)), Duration::from_secs(1), now);
+        let later = now + LONGEST;
+        let search = search.found(Place::START, Some(place(9)), SHORT / 2, later);
+        assert_eq!((search.after(later), search.next_from_start()), (Place::START, None));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sqlx::PgExecutor;
+
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, templates};
 use crate::template::{StepTemplate, TaskTemplate};
 
 /// A stored version.
@@ -36,12 +38,16 @@ pub(crate) struct Templates {
 }
 
 impl Templates {
-    /// The template, read from the database the first time.
-    pub(crate) async fn get(&self, store: &Store, id: TemplateId) -> Result<Arc<Stored>, Error> {
+    /// The template, read through `connection` the first time.
+    pub(crate) async fn get(
+        &self,
+        connection: impl PgExecutor<'_>,
+        id: TemplateId,
+    ) -> Result<Arc<Stored>, Error> {
         if let Some(stored) = self.cached(id) {
             return Ok(stored);
         }
-        let stored = Arc::new(load(store, id).await?);
+        let stored = Arc::new(load(connection, id).await?);
         let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
     }
@@ -50,7 +56,7 @@ impl Templates {
     pub(crate) async fn of_task(&self, store: &Store, task: TaskId) -> Result<Arc<Stored>, Error> {
         let rows = store.task_contexts(&[task]).await?;
         let row = rows.first().ok_or(Error::UnknownTask { task })?;
-        self.get(store, row.template).await
+        self.get(store.pool(), row.template).await
     }
 
     /// Has the template read anew: its definition has changed, which it may before its first task.
@@ -64,9 +70,9 @@ impl Templates {
     }
 }
 
-async fn load(store: &Store, id: TemplateId) -> Result<Stored, Error> {
+async fn load(connection: impl PgExecutor<'_>, id: TemplateId) -> Result<Stored, Error> {
     let unreadable = |message: String| StoreError::UnreadableTemplate { id: id.0, message };
-    let row = store.load_template(id).await?;
+    let row = templates::load(connection, id).await?;
     let row = row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
     let template = TaskTemplate::from_json(&row.configuration)
         .map_err(|error| unreadable(error.to_string()))?;

@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) templates: Templates,
     pub(super) options: WorkerOptions,
     pub(super) inbox: Inbox,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) courier: Courier,
     pub(super) counts: Counts,
     worker: AtomicI64,
@@ -387,7 +387,7 @@ impl Worker {
     /// # Errors
     /// When it cannot be read.
     pub async fn template(&self, id: TemplateId) -> Result<String, Error> {
-        let stored = self.shared.templates.get(&self.shared.store, id).await?;
+        let stored = self.shared.templates.get(self.shared.store.pool(), id).await?;
         Ok(stored.template.to_json())
     }
 
@@ -470,7 +470,7 @@ impl Shared {
             templates: Templates::default(),
             options,
             inbox: Inbox::default(),
-            ledger: Ledger::default(),
+            ledger: Arc::default(),
             courier: Courier::default(),
             counts: Counts::default(),
             worker: AtomicI64::new(0),

@@ -43,7 +43,8 @@ pub(crate) enum Planning {
     Server,
     /// Plans are made once and keep to indexes: the short statements of a worker, whose arrays
     /// Postgres would otherwise plan anew each time, or scan whole tables for
-    /// (`docs/decisions/0004-plans.md`).
+    /// (`docs/decisions/0004-plans.md`). A worker tries again what fails, so connections are not
+    /// tested before they are used: that would be one more way to the server and back.
     Fixed,
 }
 
@@ -67,8 +68,14 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)
+            .test_before_acquire(planning == Planning::Server)
             .connect_lazy_with(options.clone());
         Ok(Self { pool, options })
+    }
+
+    /// Any connection, for a statement that needs no transaction.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {

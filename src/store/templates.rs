@@ -1,5 +1,7 @@
 //! Templates: one immutable row a version, with a row a step for those who read SQL.
 
+use sqlx::PgExecutor;
+
 use super::{Store, StoreError, Tx};
 use crate::ids::TemplateId;
 
@@ -14,7 +16,6 @@ pub(crate) struct LockedTemplate {
 #[derive(Debug)]
 pub(crate) struct LoadedTemplate {
     pub(crate) configuration: String,
-    /// Counts the changes of the definition.
     /// The ids of the rows of its steps, by position.
     pub(crate) named_step_ids: Vec<i32>,
 }
@@ -59,6 +60,28 @@ pub(crate) async fn lock(
         id: TemplateId(row.named_task_id),
         configuration: row.configuration,
     }))
+}
+
+/// The stored versions of a template.
+pub(crate) async fn versions(
+    tx: &mut Tx,
+    namespace: &str,
+    name: &str,
+) -> Result<Vec<(TemplateId, String)>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/find_template.sql", namespace, name)
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| (TemplateId(row.named_task_id), row.version)).collect())
+}
+
+/// A version's definition.
+pub(crate) async fn load(
+    connection: impl PgExecutor<'_>,
+    id: TemplateId,
+) -> Result<Option<LoadedTemplate>, StoreError> {
+    Ok(sqlx::query_file_as!(LoadedTemplate, "src/store/sql/load_template.sql", id.0)
+        .fetch_optional(connection)
+        .await?)
 }
 
 /// Whether a task was made from the version.
@@ -124,28 +147,6 @@ pub(crate) async fn insert_steps(
 }
 
 impl Store {
-    /// The stored versions of a template.
-    pub(crate) async fn template_versions(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/find_template.sql", namespace, name)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.into_iter().map(|row| (TemplateId(row.named_task_id), row.version)).collect())
-    }
-
-    /// A version's definition.
-    pub(crate) async fn load_template(
-        &self,
-        id: TemplateId,
-    ) -> Result<Option<LoadedTemplate>, StoreError> {
-        Ok(sqlx::query_file_as!(LoadedTemplate, "src/store/sql/load_template.sql", id.0)
-            .fetch_optional(&self.pool)
-            .await?)
-    }
-
     pub(crate) async fn list_templates(&self) -> Result<Vec<TemplateListRow>, StoreError> {
         Ok(sqlx::query_file_as!(TemplateListRow, "src/store/sql/list_templates.sql")
             .fetch_all(&self.pool)
