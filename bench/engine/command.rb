@@ -5,6 +5,7 @@ require "tasker_core"
 require "tasker_core/cli"
 require_relative "creation"
 require_relative "drain"
+require_relative "flat"
 require_relative "idle"
 require_relative "latency"
 require_relative "report"
@@ -26,21 +27,28 @@ module Bench
       durability that is deleted afterwards. Each run has a database of its own and ends with a check: a step that
       is missing, doubled or out of order ends with exit status 1. The last line of the output is a JSON object,
       for several workloads one line each.
+
+      "flat" is no part of "all": by default it takes about seven minutes and some gigabytes. It measures rounds of
+      chains and of independent steps, four of these tasks for each chain, in phases: in empty tables; after so many
+      finished steps as --backlog says; with as many pending ones more, of a queue that no worker serves; at the
+      begin and the end of --seconds with a transaction open that holds a snapshot; and when that has ended. The
+      doctor must name that transaction. ratio_linear and ratio_independent compare with the empty tables.
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
                 "bin/bench --workload idle --seconds 60 --processes 8",
-                "bin/bench --workload soak --seconds 1800"].freeze
+                "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
+                "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2"].freeze
 
     # What measures a workload.
-    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak }.freeze
+    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak, flat: Flat }.freeze
     # Languages that handlers are written in.
     HANDLERS = %w[ruby rust].freeze
-    # Option => default, smallest and largest number. Tasks and steps: the workload's own by default.
+    # Option => default, smallest and largest number. Tasks, steps and seconds: the workload's own by default.
     NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], payload: [0, 0, 1_000_000],
                 concurrency: [5, 1, 1_000], processes: [1, 1, 64], repeat: [1, 1, 100],
-                seconds: [10, 1, 86_400] }.freeze
-    # Stands for every workload.
+                seconds: [nil, 1, 86_400], backlog: [1_000_000, 1, 100_000_000] }.freeze
+    # Stands for every workload that is measured in seconds.
     ALL = "all"
     # What a URL of a database begins with.
     URL = %r{\Apostgres(ql)?://}.freeze
@@ -72,11 +80,13 @@ module Bench
     end
 
     def define_workload(parser)
-      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for every workload")
+      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat")
       parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
       parser.on("--steps N", Integer, "steps of each task (default: see above)")
       parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
-      parser.on("--seconds N", Integer, "how long idle and soak last (default: 10)")
+      parser.on("--seconds N", Integer, "how long idle and soak last (default: 10), or the open",
+                "transaction of flat (default: 120)")
+      parser.on("--backlog N", Integer, "finished and pending steps of flat (default: 1000000)")
     end
 
     def define_fleet(parser)
@@ -95,7 +105,7 @@ module Bench
 
     def workloads
       names = options.fetch(:workload) { refuse("missing --workload: #{allowed_workloads}") }
-      names = Workload.names if names == [ALL]
+      names = Workload.quick.map(&:name) if names == [ALL]
       names.map { |name| Workload.find(name) || refuse("--workload is #{name}; allowed: #{allowed_workloads}") }
     end
 
@@ -105,11 +115,17 @@ module Bench
 
     def settings(workload)
       Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
-                   **%i[concurrency processes payload seconds].to_h { |name| [name, number(name)] })
+                   seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
+                   **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
     end
 
     def tasks(workload)
       workload.measured == :idle ? workload.tasks : number(:tasks) || workload.tasks
+    end
+
+    def seconds(workload)
+      seconds = number(:seconds)
+      workload.seconds && (seconds || workload.seconds)
     end
 
     def steps(workload)

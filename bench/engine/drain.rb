@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "pg"
 require_relative "run"
 
 module Bench
@@ -39,10 +38,7 @@ module Bench
     end
 
     def first_claim
-      connection = PG.connect(url)
-      connection.exec(RecordQueries::FIRST_CLAIM).getvalue(0, 0).to_f
-    ensure
-      connection&.close
+      ask(RecordQueries::FIRST_CLAIM).getvalue(0, 0).to_f
     end
 
     def problems

@@ -82,6 +82,12 @@ module Bench
       SQL
     }.freeze
 
+    # State of tasks, and how many steps they have in all.
+    STEPS_BY_STATE = "SELECT state, sum(total_steps) FROM tasker_tasks GROUP BY state ORDER BY state"
+
+    # When the first of the workers that run was registered, in seconds on the server's clock.
+    FIRST_WORKER = "SELECT extract(epoch FROM min(started_at)) FROM tasker_workers WHERE state = 'running'"
+
     # When the first attempt was claimed, in seconds on the server's clock.
     FIRST_CLAIM = "SELECT extract(epoch FROM min(claimed_at)) FROM tasker_attempts"
   end

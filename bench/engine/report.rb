@@ -58,23 +58,24 @@ module Bench
 
     # What was measured in each part of the time, for each run where that was.
     #
-    # @return [Array<Array<Hash{String => Numeric}>>]
+    # @return [Array<Array<Hash{String => Object}>>]
     def parts
-      @results.map(&:intervals).reject(&:empty?)
+      @results.flat_map { |result| result.parts.values }
     end
 
     private
 
     def measured
       runs = @results.map { |result| result.measures.transform_values { |value| rounded(value) } }
-      { "consistent" => true, **intervals, **medians.transform_values { |value| rounded(value) },
+      { "consistent" => true, **named_parts, **medians.transform_values { |value| rounded(value) },
         **(@results.size == 1 ? {} : { "runs" => runs }) }
     end
 
-    def intervals
-      return {} if parts.empty?
+    # Of several runs, an array for each.
+    def named_parts
+      return @results.first.parts if @results.size == 1
 
-      { "intervals" => parts.size == 1 ? parts.first : parts }
+      @results.first.parts.to_h { |name, _| [name, @results.map { |result| result.parts.fetch(name) }] }
     end
 
     def medians

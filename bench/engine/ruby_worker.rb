@@ -45,7 +45,8 @@ module Bench
       @tick = order.fetch("tick_ms") / 1000.0
       Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
       retention = order.fetch("retention_s")
-      TaskerCore::Worker.new(concurrency: order.fetch("concurrency"), **(retention ? { retention: retention } : {}))
+      TaskerCore::Worker.new(concurrency: order.fetch("concurrency"), queues: order.fetch("queues"),
+                             **(retention ? { retention: retention } : {}))
     end
 
     # Until standard input ends.

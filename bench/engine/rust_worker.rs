@@ -37,6 +37,8 @@ struct Order {
     tick_ms: u64,
     /// Seconds that tasks are kept after their end; as long as by default when there is none.
     retention_s: Option<u64>,
+    /// The queues to serve; all of them when there is none.
+    queues: Option<Vec<String>>,
 }
 
 /// What one thread executed.
@@ -50,7 +52,8 @@ struct Executed {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut lines = BufReader::new(stdin()).lines();
     let order: Order = serde_json::from_str(&lines.next().ok_or("no order was given")??)?;
-    let mut options = json!({ "url": order.url, "concurrency": order.concurrency });
+    let mut options =
+        json!({ "url": order.url, "concurrency": order.concurrency, "queues": order.queues });
     if let Some(seconds) = order.retention_s {
         options["retention_ms"] = (seconds * 1_000).into();
     }

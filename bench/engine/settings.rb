@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module Bench
-  # One measurement: a workload and everything about it that can be chosen. `seconds` is for the workload idle.
-  Settings = Struct.new(:workload, :tasks, :steps, :concurrency, :processes, :handler, :payload, :seconds,
+  # One measurement: a workload and everything about it that can be chosen. `seconds` is nil for workloads that end
+  # when all is done; `backlog`, in steps, is for the workload flat.
+  Settings = Struct.new(:workload, :tasks, :steps, :concurrency, :processes, :handler, :payload, :seconds, :backlog,
                         keyword_init: true) do
     # @return [Integer] steps of all tasks
     def total_steps
@@ -22,7 +23,8 @@ module Bench
     # @return [Hash{String => Object}] for the report
     def to_report
       { "workload" => workload.name, "handler" => handler, "processes" => processes, "concurrency" => concurrency,
-        "payload" => payload, "tasks" => tasks, "steps" => total_steps, "edges" => total_edges }
+        "payload" => payload, "tasks" => tasks, "steps" => total_steps, "edges" => total_edges,
+        "seconds" => seconds, "backlog" => backlog }.compact
     end
   end
 end

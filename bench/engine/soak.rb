@@ -19,14 +19,14 @@ module Bench
     TASKS_AT_ONCE = 100
     # Autovacuum comes once a minute: in a run of fewer seconds than these, the bench vacuums once in each part.
     AUTOVACUUM = 1_800
-    # Bytes of all tables, with their indexes and what is stored out of line.
-    SIZE = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'tasker\\_%' AND relkind = 'r'"
-    # Bytes in a megabyte.
-    MEGA = 1_000_000.0
 
     private
 
     attr_reader :intervals
+
+    def parts
+      { "intervals" => intervals }
+    end
 
     def measure
       @intervals = []
@@ -68,17 +68,6 @@ module Bench
       steps_per_s = (fleet.completed - before) / seconds
       intervals << { "steps_per_s" => steps_per_s.round, "size_mb" => size_mb }
       say("interval #{number + 1} of #{INTERVALS}: #{intervals.last}")
-    end
-
-    def size_mb
-      (ask(SIZE).getvalue(0, 0).to_i / MEGA).round(2)
-    end
-
-    def ask(statement)
-      connection = PG.connect(url)
-      connection.exec(statement)
-    ensure
-      connection&.close
     end
 
     # The mean size in a third of the time, in megabytes.

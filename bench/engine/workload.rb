@@ -6,19 +6,21 @@ require_relative "graphs"
 # Measures the engine.
 module Bench
   # What is measured: a graph, how many tasks of it by default, and how. `least` is the smallest number of steps that
-  # the graph can have.
+  # the graph can have; `seconds` is how long it lasts by default, where that can be chosen.
   #
   # @example
   #   Workload.find("fan").template(steps: 502).steps
-  Workload = Struct.new(:name, :measured, :graph, :tasks, :steps, :least, :summary, keyword_init: true) do
+  Workload = Struct.new(:name, :measured, :graph, :tasks, :steps, :least, :seconds, :summary,
+                        keyword_init: true) do
     # @return [String] its line in the help
     def to_s
       format("%-12<name>s %6<tasks>d x %-5<steps>d %<summary>s", **to_h.slice(:name, :tasks, :steps, :summary))
     end
 
+    # @param queue [String, nil] of its steps; nil: the default one
     # @return [String] name of the workload's template
-    def template_name
-      "bench_#{name}"
+    def template_name(queue = nil)
+      ["bench", name, queue].compact.join("_")
     end
 
     # @param steps [Integer]
@@ -28,10 +30,11 @@ module Bench
     end
 
     # @param steps [Integer]
+    # @param queue [String, nil] of the steps; nil: the default one
     # @return [TaskerCore::TaskTemplate]
-    def template(steps)
+    def template(steps, queue: nil)
       handler = measured == :latency ? "Bench::Handlers::Timed" : "Bench::Handlers::Plain"
-      TaskerCore::TemplateDSL.template(template_name, source: "bin/bench") do |dsl|
+      TaskerCore::TemplateDSL.template(template_name(queue), source: "bin/bench", queue: queue) do |dsl|
         parents(steps).each { |name, parents| dsl.step(name, handler: handler, depends_on: parents) }
       end
     end
@@ -54,14 +57,21 @@ module Bench
     { name: "create", measured: :create, graph: :line, tasks: 10_000, steps: 10, least: 1,
       summary: "tasks are made, none is executed" },
     { name: "idle", measured: :idle, graph: :line, tasks: 0, steps: 1, least: 1,
-      summary: "workers that have nothing to do" },
+      seconds: 10, summary: "workers that have nothing to do" },
     { name: "soak", measured: :soak, graph: :line, tasks: 1_000, steps: 10, least: 1,
-      summary: "so many tasks at once, over and over, deleted soon" }
+      seconds: 10, summary: "so many tasks at once, over and over, deleted soon" },
+    { name: "flat", measured: :flat, graph: :line, tasks: 5_000, steps: 10, least: 1,
+      seconds: 120, summary: "the same rounds in empty and in full tables, and beside an old transaction" }
   ].map { |values| Workload.new(**values).freeze }.freeze
 
   # @return [Array<String>] names of all workloads
   def Workload.names
     Workload::ALL.map(&:name)
+  end
+
+  # @return [Array<Workload>] those that take seconds by default rather than minutes
+  def Workload.quick
+    Workload::ALL.reject { |workload| workload.measured == :flat }
   end
 
   # @param name [String]

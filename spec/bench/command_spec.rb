@@ -12,9 +12,9 @@ RSpec.describe "bin/bench" do
   costs = %w[commits_per_step wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb]
   waits = %w[handover_p50_ms handover_p99_ms submit_p50_ms submit_p99_ms]
   rests = %w[queries_per_s engine_cpu_ms_per_s postgres_cpu_ms_per_s]
-  sizes = %w[steps_per_s total_s peak_rss_mb size_mb]
+  sizes = %w[total_s peak_rss_mb size_mb]
   expected = { "latency" => ["total_s", *waits, *costs], "create" => [*speeds.drop(1), *costs],
-               "idle" => ["peak_rss_mb", *rests], "soak" => sizes }
+               "idle" => ["peak_rss_mb", *rests], "soak" => ["steps_per_s", *sizes], "flat" => ["recovery_s", *sizes] }
   expected.default = [*speeds, *costs]
 
   # In this process, on the server of the specs.
@@ -35,11 +35,11 @@ RSpec.describe "bin/bench" do
     Bench::Run::MEASURES.keys.select { |name| report.fetch(name) }
   end
 
-  it "measures every workload, each in a database that is dropped afterwards" do
+  it "measures every workload but flat, each in a database that is dropped afterwards" do
     outcome = bench(*%w[--workload all --tasks 4 --steps 12 --processes 2 --seconds 1 --json])
     expect([outcome.err, outcome.status]).to eq(["", 0])
     expect(reports(outcome).map { |report| [report["workload"], known(report).sort] })
-      .to eq(Bench::Workload.names.map { |name| [name, expected[name].sort] })
+      .to eq((Bench::Workload.names - ["flat"]).map { |name| [name, expected[name].sort] })
     expect(reports(outcome).map { |report| report.values_at("consistent", "steps") }.uniq)
       .to eq([[true, 48], [true, 0]])
     expect(databases).to eq([])
@@ -61,12 +61,50 @@ RSpec.describe "bin/bench" do
     expect(report["intervals"]).to all(match("steps_per_s" => be > 0, "size_mb" => be > 0))
   end
 
+  it "gives the parts of each of several runs" do
+    report = reports(bench(*%w[--workload soak --tasks 5 --seconds 1 --repeat 2 --json])).first
+    expect(report.fetch("intervals").map(&:size)).to eq([12, 12])
+  end
+
   it "fails when the tables do not stop growing", timeout: 120 do
     stub_const("Bench::Soak::RETENTION", 3)
     stub_const("Bench::Soak::SHORTEST", 6)
     stub_const("Bench::Soak::MOST_GROWTH", 1.0)
     outcome = bench(*%w[--workload soak --tasks 50 --seconds 6])
     expect([outcome.status, outcome.err]).to match([1, /the tables grew from [\d.]+ MB in the middle third to/])
+  end
+
+  # Each phase is one round of chains and one of independent steps.
+  def flat(*words)
+    stub_const("Bench::Flat::ROUNDS", 1)
+    bench(*%w[--workload flat --backlog 195 --tasks 5 --seconds 1 --json], *words)
+  end
+
+  it "compares rounds in empty tables with rounds in full ones and beside an old transaction", timeout: 120 do
+    outcome = flat
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    report = reports(outcome).first
+    expect(known(report)).to match_array(expected["flat"])
+    phases = report.fetch("phases")
+    expect(phases.map { |phase| phase["phase"] })
+      .to eq(%w[empty finished pending snapshot_begin snapshot_end recovered])
+    expect(phases.map { |phase| phase["steps_before"] }).to match([0, 270, 538, 608, be >= 678, be > 678])
+    expect(phases.first).to include("ratio_linear" => 1.0, "ratio_independent" => 1.0)
+    speed = phases.last["linear_steps_per_s"]
+    expect(speed.fdiv(phases.first["linear_steps_per_s"])).to be_within(0.001).of(phases.last["ratio_linear"])
+  end
+
+  it "fails when the doctor does not name the transaction that is open", timeout: 120 do
+    stub_const("Bench::Flat::OLD", 1_000.0)
+    outcome = flat
+    expect([outcome.status, outcome.err])
+      .to match([1, /inconsistent: tasker doctor does not name session \d+, whose transaction holds a snapshot/])
+  end
+
+  it "fails when steps of the queue that nobody serves are executed", timeout: 120 do
+    stub_const("Bench::Flat::LATER", nil)
+    outcome = flat
+    expect([outcome.status, outcome.err]).to match([1, /handlers started \d+ times for \d+ steps/])
   end
 
   it "runs the workloads of the size that they have by default, but for the number of tasks" do
@@ -117,6 +155,7 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --tasks ten] => /invalid argument: --tasks ten/,
     %w[--workload linear,fan --steps 2] => /--steps is 2; allowed for fan: 3 or more/,
     %w[--workload linear --processes 65] => /--processes is 65; allowed: 1 to 64/,
+    %w[--workload flat --backlog 0] => /--backlog is 0; allowed: 1 to 100000000/,
     %w[--workload linear --repeat 0] => /--repeat is 0/, %w[--workload linear --payload -1] => /--payload is -1/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
