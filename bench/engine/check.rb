@@ -37,15 +37,16 @@ module Bench
       executed(executions, steps, in_order) + audited
     end
 
-    # Every step that was to be executed was, and the others wait.
+    # The tasks that are kept are those that should be. Rows of the others may be left.
     #
-    # @param executions [Integer] handlers that the workers started
-    # @param in_order [Boolean] whether the workers could record everything
     # @param complete [Integer] steps of tasks that are to be complete
     # @param pending [Integer] steps of tasks that are not to be begun
     # @return (see #after_drain)
-    def after_flat(executions:, in_order:, complete:, pending:)
-      executed(executions, complete, in_order) + kept("complete" => complete, "pending" => pending) + audited
+    def kept(complete:, pending:)
+      expected = { "complete" => complete, "pending" => pending }.reject { |_, steps| steps.zero? }
+      found = connected { |connection| connection.exec(RecordQueries::STEPS_BY_STATE).values.to_h }
+      found = found.transform_values(&:to_i)
+      found == expected ? [] : ["steps by the state of their task are #{found}, not #{expected}"]
     end
 
     # Every task was made, and none was begun.
@@ -66,13 +67,6 @@ module Bench
 
     def recorded(queries)
       connected { |connection| Records.new(@settings, connection).problems(queries) }
-    end
-
-    def kept(expected)
-      found = connected { |connection| connection.exec(RecordQueries::STEPS_BY_STATE).values.to_h }
-      found = found.transform_values(&:to_i)
-      expected = expected.reject { |_, steps| steps.zero? }
-      found == expected ? [] : ["steps by the state of their task are #{found}, not #{expected}"]
     end
 
     def connected

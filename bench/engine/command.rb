@@ -31,8 +31,9 @@ module Bench
       "flat" is no part of "all": by default it takes about seven minutes and some gigabytes. It measures rounds of
       chains and of independent steps, four of these tasks for each chain, in phases: in empty tables; after so many
       finished steps as --backlog says; with as many pending ones more, of a queue that no worker serves; at the
-      begin and the end of --seconds with a transaction open that holds a snapshot; and when that has ended. The
-      doctor must name that transaction. ratio_linear and ratio_independent compare with the empty tables.
+      begin and the end of --seconds with a transaction open that holds a snapshot, which the doctor must name; when
+      that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
+      compare with the empty tables.
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",

@@ -1,12 +1,13 @@
 # frozen_string_literal: true
 
 require_relative "old_snapshot"
+require_relative "pruning"
 require_relative "run"
 
 module Bench
-  # The same rounds of work in empty tables, in full ones, and while a transaction keeps dead rows: what a step costs
-  # may depend on none of it. All rounds are in one database, so each finds what the rounds before it left as well, and
-  # autovacuum comes when it wants to.
+  # The same rounds of work in empty tables, in full ones, while a transaction keeps dead rows, and while all that has
+  # ended is deleted: what a step costs may depend on none but the last. All rounds are in one database, so each finds
+  # what the rounds before it left as well, and autovacuum comes when it wants to.
   class Flat < Run
     # Rounds of each load in a phase; the median counts.
     ROUNDS = 3
@@ -37,10 +38,11 @@ module Bench
     def measure
       @phases = []
       @problems = []
-      @executed = @pending = @executions = 0
+      @executed = @pending = @executions = @pruned = 0
       @in_order = true
       seconds = timed { go_through_phases }
-      { "total_s" => seconds, "peak_rss_mb" => @peak_rss_mb, "size_mb" => size_mb, "recovery_s" => @recovery_s }
+      { "total_s" => seconds, "peak_rss_mb" => @peak_rss_mb, "size_mb" => size_mb, "recovery_s" => @recovery_s,
+        "pruned_rows_per_s" => @pruned_rows_per_s }
     end
 
     def go_through_phases
@@ -52,6 +54,7 @@ module Bench
       hold_snapshot
       @recovery_s = recover
       phase("recovered", rounds)
+      prune_beside_rounds
     end
 
     # Half of the steps are in chains, of which the first can be executed; the others all can.
@@ -71,6 +74,14 @@ module Bench
         say("asking the doctor")
         report = connected { |client| client.doctor(old_transaction: settings.seconds * OLD) }
         @problems += snapshot.problems(report)
+      end
+    end
+
+    def prune_beside_rounds
+      connected do |client|
+        pruning = Pruning.beside(client) { phase("pruning", rounds) }
+        @pruned = pruning.steps
+        @pruned_rows_per_s = pruning.rows_per_s
       end
     end
 
@@ -151,7 +162,8 @@ module Bench
     end
 
     def problems
-      @problems + check.after_flat(executions: @executions, in_order: @in_order, complete: @executed, pending: @pending)
+      @problems + check.kept(complete: @executed - @pruned, pending: @pending) +
+        check.after_soak(executions: @executions, in_order: @in_order, steps: @executed)
     end
   end
 end

@@ -11,7 +11,7 @@ module Bench
     # Digits that are kept of a measure.
     DIGITS = 4
     # Measures that say how much was done: whole numbers are enough.
-    PER_SECOND = /\A(steps|create)_per_s\z/.freeze
+    PER_SECOND = /\A(steps|create|pruned_rows)_per_s\z/.freeze
 
     # @param settings [Settings]
     # @param results [Array<Run::Result>]

@@ -17,12 +17,12 @@ RSpec.describe Bench::Check, :database, doctor: false do
     expect(check.after_drain(executions: 10)).to match([/\Atasker doctor: ready_steps:/])
   end
 
-  it "finds tasks that were begun, or not executed, where it should be otherwise" do
+  it "finds tasks that are kept or begun where it should be otherwise" do
     SmallRun.drain(database_url)
-    expect(check.after_flat(executions: 10, in_order: true, complete: 10, pending: 0)).to eq([])
+    expect(check.kept(complete: 10, pending: 0)).to eq([])
     SmallRun.submit(database_url)
-    expect(check.after_flat(executions: 10, in_order: true, complete: 10, pending: 10)).to eq([])
-    expect(check.after_flat(executions: 10, in_order: true, complete: 10, pending: 9))
+    expect(check.kept(complete: 10, pending: 10)).to eq([])
+    expect(check.kept(complete: 10, pending: 9))
       .to match([/\Asteps by the state of their task are .*10.*10.*, not .*10.*9/])
   end
 
