@@ -33,7 +33,7 @@ module Bench
       finished steps as --backlog says; with as many pending ones more, of a queue that no worker serves; at the
       begin and the end of --seconds with a transaction open that holds a snapshot, which the doctor must name; when
       that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
-      compare with the empty tables.
+      compare the speeds with those in empty tables; the CPU time is that of the workers and of all of Postgres.
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",

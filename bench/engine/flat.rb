@@ -9,7 +9,9 @@ module Bench
   # ended is deleted: what a step costs may depend on none but the last. All rounds are in one database, so each finds
   # what the rounds before it left as well, and autovacuum comes when it wants to.
   class Flat < Run
-    # Rounds of each load in a phase; the median counts.
+    # The workloads of which a round is made.
+    LOADS = %w[linear independent].freeze
+    # Rounds in a phase; the median counts.
     ROUNDS = 3
     # Tasks of one step in a round, for each task of the round of chains.
     INDEPENDENT = 4
@@ -25,9 +27,12 @@ module Bench
 
     private
 
-    # The speed of each load, and how many steps the tables held before.
+    # Of the execution of a load. The CPU time is that of the workers and of all of Postgres, autovacuum as well; nil
+    # where the system does not say.
+    Cost = Struct.new(:steps_per_s, :cpu_us_per_step)
+    # The cost of each load, and how many steps the tables held before.
     Round = Struct.new(:linear, :independent, :steps_before)
-    private_constant :Round
+    private_constant :Cost, :Round
 
     attr_reader :phases
 
@@ -47,7 +52,7 @@ module Bench
 
     def go_through_phases
       phase("empty", rounds)
-      execute(load("linear", settings.backlog.fdiv(settings.steps).ceil, settings.steps))
+      execute(settings_for("linear", settings.backlog.fdiv(settings.steps).ceil, settings.steps))
       phase("finished", rounds)
       leave_pending
       phase("pending", rounds)
@@ -60,7 +65,8 @@ module Bench
     # Half of the steps are in chains, of which the first can be executed; the others all can.
     def leave_pending
       half = settings.backlog / 2.0
-      some = [load("linear", (half / settings.steps).ceil, settings.steps), load("independent", half.ceil, 1)]
+      some = [settings_for("linear", (half / settings.steps).ceil, settings.steps),
+              settings_for("independent", half.ceil, 1)]
       connected { |client| some.each { |load| create(client, load, queue: LATER) } }
       @pending = some.sum(&:total_steps)
     end
@@ -96,8 +102,9 @@ module Bench
     end
 
     def recovered?(before)
-      @round.linear >= before.fetch("linear_steps_per_s") * RECOVERED &&
-        @round.independent >= before.fetch("independent_steps_per_s") * RECOVERED
+      LOADS.all? do |load|
+        @round[load].steps_per_s >= before.fetch("#{load}_steps_per_s") * RECOVERED
+      end
     end
 
     def rounds
@@ -114,27 +121,34 @@ module Bench
 
     def round
       before = @executed + @pending
-      @round = Round.new(execute(load("linear", settings.tasks, settings.steps)),
-                         execute(load("independent", settings.tasks * INDEPENDENT, 1)), before)
+      @round = Round.new(execute(settings_for("linear", settings.tasks, settings.steps)),
+                         execute(settings_for("independent", settings.tasks * INDEPENDENT, 1)), before)
     end
 
-    def load(name, tasks, steps)
+    def settings_for(name, tasks, steps)
       Settings.new(**settings.to_h, workload: Workload.find(name), tasks: tasks, steps: steps)
     end
 
     # Makes the tasks, then lets workers execute them.
     #
-    # @return [Float] steps a second, from the first worker's registration on, as the search for claims may take time
+    # @return [Cost] from the first worker's registration on, as the search for claims may take time
     def execute(load)
       connected { |client| create(client, load) }
       say("executing #{load.total_steps} steps")
       Fleet.open(settings, url) do |fleet|
-        fleet.begin
-        fleet.wait_for(load.total_steps)
-        seconds = server.moment.seconds - ask(RecordQueries::FIRST_WORKER).getvalue(0, 0).to_f
-        note(fleet, load.total_steps)
-        load.total_steps / seconds
+        meter = Meter.new(server) { fleet.cpu_seconds }
+        meter.measure do
+          fleet.begin
+          fleet.wait_for(load.total_steps)
+        end
+        cost(meter, load.total_steps).tap { note(fleet, load.total_steps) }
       end
+    end
+
+    def cost(meter, steps)
+      seconds = meter.stopped_at - ask(RecordQueries::FIRST_WORKER).getvalue(0, 0).to_f
+      cpu = [meter.engine_cpu, meter.postgres_cpu]
+      Cost.new(steps / seconds, (cpu.sum * Meter::MICRO / steps if cpu.all?))
     end
 
     def note(fleet, steps)
@@ -146,19 +160,22 @@ module Bench
     end
 
     def phase(name, rounds)
-      speeds = %w[linear independent].to_h { |load| ["#{load}_steps_per_s", median(rounds.map(&load.to_sym)).round] }
-      phases << { "phase" => name, "steps_before" => rounds.first.steps_before, **speeds, **ratios(speeds) }
+      speeds, cpu = Cost.members.map { |measure| medians(rounds, measure) }
+      phases << { "phase" => name, "steps_before" => rounds.first.steps_before, **speeds, **ratios(speeds), **cpu }
       say(phases.last.to_s)
+    end
+
+    def medians(rounds, measure)
+      LOADS.to_h do |load|
+        values = rounds.map { |round| round[load][measure] }
+        ["#{load}_#{measure}", (values.sort.fetch(values.size / 2).round if values.all?)]
+      end
     end
 
     # To the speeds of the first phase.
     def ratios(speeds)
       empty = phases.first || speeds
       speeds.to_h { |name, speed| ["ratio_#{name.delete_suffix("_steps_per_s")}", speed.fdiv(empty[name]).round(3)] }
-    end
-
-    def median(values)
-      values.sort.fetch(values.size / 2)
     end
 
     def problems

@@ -75,9 +75,10 @@ RSpec.describe "bin/bench" do
     expect([outcome.status, outcome.err]).to match([1, /the tables grew from [\d.]+ MB in the middle third to/])
   end
 
-  # Each phase is one round of chains and one of independent steps.
-  def flat(*words)
+  # Each phase is one round, too small for its speed to say anything.
+  def flat(*words, recovered: 0.0)
     stub_const("Bench::Flat::ROUNDS", 1)
+    stub_const("Bench::Flat::RECOVERED", recovered)
     bench(*%w[--workload flat --backlog 195 --tasks 5 --seconds 1 --json], *words)
   end
 
@@ -91,8 +92,19 @@ RSpec.describe "bin/bench" do
       .to eq(%w[empty finished pending snapshot_begin snapshot_end recovered pruning])
     expect(phases.map { |phase| phase["steps_before"] }).to match([0, 270, 538, 608, be >= 678, be > 678, be > 748])
     expect(phases.first).to include("ratio_linear" => 1.0, "ratio_independent" => 1.0)
+    expect(phases).to all(include("linear_cpu_us_per_step" => be > 0, "independent_cpu_us_per_step" => be > 0))
     speeds = phases.map { |phase| phase["linear_steps_per_s"] }
     expect(phases.map { |phase| phase["ratio_linear"] }).to eq(speeds.map { |one| one.fdiv(speeds.first).round(3) })
+  end
+
+  it "says so when the engine does not recover from an old transaction", timeout: 120 do
+    stub_const("Bench::Flat::PATIENCE", 1)
+    outcome = flat(recovered: 1_000.0)
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    report = reports(outcome).first
+    expect(report.fetch("recovery_s")).to be_nil
+    phases = report.fetch("phases").to_h { |phase| [phase["phase"], phase["steps_before"]] }
+    expect(phases["recovered"] - phases["snapshot_end"]).to be >= 140
   end
 
   it "fails when the doctor does not name the transaction that is open", timeout: 120 do
