@@ -36,6 +36,12 @@ RSpec.describe "bin/setup" do
     expect([status.exitstatus, File.exist?(File.join(@folder, "apt-get-ran"))]).to eq([1, false])
   end
 
+  it "sees to Sidekiq and Redis where that is asked for" do
+    machine(*tools - ["id"], cargo: "echo cargo 1.99.0", id: "echo 1001", apt_get: "exit 1")
+    expect(setup("--sidekiq")[1]).to match(/a Redis server, .*the gem sidekiq.*apt-get install .* redis-server /m)
+    expect(setup[1]).not_to match(/redis|sidekiq/i)
+  end
+
   it "tells what is missing where there is no apt" do
     machine(*tools, cargo: "echo cargo 1.99.0")
     _, said, status = setup
