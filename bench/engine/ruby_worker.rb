@@ -5,13 +5,15 @@
 # One JSON document a line. It reads its order, says that it is ready, reads one more line to begin, says when it has
 # begun and then how many attempts are recorded, until its standard input ends; then it says what was executed.
 
-require "io/wait"
 require "json"
 require_relative "handlers"
+require_relative "worker_talk"
 
 module Bench
   # Executes steps as it is told on its standard input.
   class RubyWorker
+    include WorkerTalk
+
     # @param input [IO]
     # @param output [IO]
     def initialize(input: $stdin, output: $stdout)
@@ -32,7 +34,7 @@ module Bench
 
       worker.start
       say("begun" => true)
-      tell_progress(worker)
+      tell_progress { completed(worker) }
       worker.stop
       summary = worker.wait
       say("executions" => Executions.count, "starts" => Executions.starts, "in_order" => summary.in_order)
@@ -49,19 +51,10 @@ module Bench
                              **(retention ? { retention: retention } : {}))
     end
 
-    # Until standard input ends.
-    def tell_progress(worker)
-      told = 0
-      until @input.wait_readable(@tick)
-        worker.wait unless worker.running?
-        completed = worker.stats.fetch("completed")
-        say("completed" => completed) unless completed == told
-        told = completed
-      end
-    end
-
-    def say(message)
-      @output.puts(JSON.generate(message))
+    # Fails when the worker did.
+    def completed(worker)
+      worker.wait unless worker.running?
+      worker.stats.fetch("completed")
     end
   end
 end

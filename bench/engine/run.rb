@@ -4,14 +4,15 @@ require "pg"
 require "tasker_core"
 require_relative "check"
 require_relative "fleet"
+require_relative "measurement"
 require_relative "meter"
 
 module Bench
-  # One measurement in a database of its own. Subclasses say what is measured.
+  # One measurement of our engine in a database of its own. Subclasses say what is measured.
   #
   # @example
   #   Drain.new(settings, server).call.measures["steps_per_s"]
-  class Run
+  class Run < Measurement
     # Every measure, for those that a workload does not have.
     MEASURES = %w[
       steps_per_s create_per_s total_s handover_p50_ms handover_p99_ms submit_p50_ms submit_p99_ms commits_per_step
@@ -36,15 +37,6 @@ module Bench
       end
     end
 
-    # @param settings [Settings]
-    # @param server [Server]
-    # @param progress [#call] is told what is being done. Default: nobody is.
-    def initialize(settings, server, progress: ->(text) {})
-      @settings = settings
-      @server = server
-      @progress = progress
-    end
-
     # @return [Result]
     # @raise [TaskerCore::Error]
     def call
@@ -59,17 +51,13 @@ module Bench
 
     private
 
-    attr_reader :settings, :server, :url, :database
+    attr_reader :url, :database
 
     # Overridden where parts of the time are measured.
     #
     # @return [Hash{String => Array<Hash{String => Object}>}] what they are called => what was measured in each
     def parts
       {}
-    end
-
-    def say(text)
-      @progress.call(text)
     end
 
     def check
