@@ -3,7 +3,10 @@
 require "etc"
 require "tasker_core"
 require "tasker_core/cli"
+require_relative "../peers"
+require_relative "comparison"
 require_relative "creation"
+require_relative "display"
 require_relative "drain"
 require_relative "flat"
 require_relative "idle"
@@ -34,12 +37,17 @@ module Bench
       begin and the end of --seconds with a transaction open that holds a snapshot, which the doctor must name; when
       that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
       compare the speeds with those in empty tables; the CPU time is that of the workers and of all of Postgres.
+
+      Other engines execute the same graphs after each run of ours, with as many threads and processes: --peer
+      sidekiq on a Redis of its own (installed where it is missing). Their jobs are written in their own language
+      and keep no results. They can do: #{Peers::WORKLOADS.join(", ")}.
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
-                "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2"].freeze
+                "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2",
+                "bin/bench --workload independent,linear,diamond,fan --peer sidekiq --repeat 5"].freeze
 
     # What measures a workload.
     RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak, flat: Flat }.freeze
@@ -94,6 +102,7 @@ module Bench
       parser.on("--handler LANGUAGE", "ruby or rust (default: ruby)")
       parser.on("--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
       parser.on("--processes P", Integer, "worker processes (default: 1)")
+      parser.on("--peer A,B", Array, "measure these beside it: #{Peers::ALL.keys.join(", ")} (default: none)")
     end
 
     def define_output(parser)
@@ -114,7 +123,17 @@ module Bench
       [*Workload.names, ALL].join(", ")
     end
 
+    def peers
+      @peers ||= options.fetch(:peer, []).uniq.map do |name|
+        Peers::ALL.fetch(name) { refuse("--peer is #{name}; allowed: #{Peers::ALL.keys.join(", ")}") }
+      end
+    end
+
     def settings(workload)
+      unless peers.empty? || Peers::WORKLOADS.include?(workload.name)
+        refuse("--peer does not go with #{workload.name}; allowed: #{Peers::WORKLOADS.join(", ")}")
+      end
+
       Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
                    seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
                    **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
@@ -156,6 +175,7 @@ module Bench
 
     # Before anything is measured.
     def build
+      peers.each(&:prepare)
       return unless handler == "rust"
 
       tell("building the worker with handlers in Rust, which takes some minutes the first time")
@@ -163,37 +183,23 @@ module Bench
     end
 
     def measure(settings, repeat, server, place)
-      results = Array.new(repeat) do |run|
-        progress = ->(text) { tell("#{settings.workload.name}, run #{run + 1}: #{text}") }
-        RUNS.fetch(settings.workload.measured).new(settings, server, progress: progress).call
+      ours, *theirs = Array.new(repeat) { |run| measure_once(settings, server, run + 1) }.transpose
+      comparisons = peers.zip(theirs).map { |peer, results| Comparison.new(peer, results, ours) }
+      report = Report.new(settings, ours, place, comparisons)
+      Display.new(output, json: json?).show(report)
+      report.consistent? ? OK : FAILED
+    end
+
+    # Each engine in turn, so that slow moments of the machine hit all of them.
+    def measure_once(settings, server, run)
+      progress = ->(text) { tell("#{settings.workload.name}, run #{run}: #{text}") }
+      [RUNS.fetch(settings.workload.measured), *peers].map do |engine|
+        engine.new(settings, server, progress: progress).call
       end
-      show(Report.new(settings, results, place))
     end
 
     def tell(text)
       output.note("bench: #{text}") if $stderr.tty?
-    end
-
-    def show(report)
-      show_text(report) unless json?
-      output.line(report.json)
-      report.problems.each { |problem| output.note("bench: inconsistent: #{problem}") }
-      report.consistent? ? OK : FAILED
-    end
-
-    def show_parts(parts)
-      rows = parts.each_with_index.map { |part, number| [number + 1, *part.values] }
-      output.table(["PART", *parts.first.keys.map(&:upcase)], rows, right: (0..parts.first.size).to_a)
-    end
-
-    def show_text(report)
-      output.line(report.title)
-      return unless report.consistent?
-
-      runs = Array.new(report.rows.first.size - 2) { |run| "RUN #{run + 1}" }
-      header = ["MEASURE", runs.empty? ? "VALUE" : "MEDIAN", *runs]
-      output.table(header, report.rows, right: (1...header.size).to_a)
-      report.parts.each { |parts| show_parts(parts) }
     end
   end
 end

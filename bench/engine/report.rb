@@ -3,33 +3,33 @@
 require "etc"
 require "json"
 require "tasker_core"
+require_relative "figures"
 require_relative "run"
 
 module Bench
   # The runs of one workload, for programs and for people. With several runs each measure is the median.
   class Report
-    # Digits that are kept of a measure.
-    DIGITS = 4
-    # Measures that say how much was done: whole numbers are enough.
-    PER_SECOND = /\A(steps|create|pruned_rows)_per_s\z/.freeze
+    include Figures
 
     # @param settings [Settings]
     # @param results [Array<Run::Result>]
     # @param place [Hash{String => Object}] where it was measured
-    def initialize(settings, results, place)
+    # @param comparisons [Array<Comparison>] what other engines did in the same runs. Default: none.
+    def initialize(settings, results, place, comparisons = [])
       @settings = settings
       @results = results
       @place = place
+      @comparisons = comparisons
     end
 
     # @return [Boolean] whether every run left what it must
     def consistent?
-      @results.all?(&:consistent?)
+      problems.empty?
     end
 
     # @return [Array<String>] what is wrong with what the runs left
     def problems
-      @results.flat_map(&:problems)
+      @results.flat_map(&:problems) + @comparisons.flat_map(&:problems)
     end
 
     # What the last line of the output says. Wrong runs have no measures.
@@ -47,13 +47,12 @@ module Bench
     end
 
     # One row for each measure that there is: its name, the median, and where there were several runs, each of them.
+    # Then those of the other engines.
     #
     # @return [Array<Array<String>>]
     def rows
-      medians.compact.map do |name, median|
-        singles = @results.size == 1 ? [] : @results.map { |result| shown(name, result.measures[name]) }
-        [name, shown(name, median), *singles]
-      end
+      ours = medians.compact.map { |name, median| row(name, median, @results.map { |result| result.measures[name] }) }
+      ours + @comparisons.flat_map(&:rows)
     end
 
     # What was measured in each part of the time, for each run where that was.
@@ -67,8 +66,12 @@ module Bench
 
     def measured
       runs = @results.map { |result| result.measures.transform_values { |value| rounded(value) } }
-      { "consistent" => true, **named_parts, **medians.transform_values { |value| rounded(value) },
+      { "consistent" => true, **named_parts, **medians.transform_values { |value| rounded(value) }, **peers,
         **(@results.size == 1 ? {} : { "runs" => runs }) }
+    end
+
+    def peers
+      @comparisons.empty? ? {} : { "peers" => @comparisons.to_h { |one| [one.title, one.to_report] } }
     end
 
     # Of several runs, an array for each.
@@ -80,27 +83,6 @@ module Bench
 
     def medians
       @medians ||= Run::MEASURES.to_h { |name, _| [name, median(@results.map { |result| result.measures[name] })] }
-    end
-
-    def median(values)
-      return if values.any?(&:nil?)
-
-      sorted = values.sort
-      middle = sorted.size / 2
-      sorted.size.odd? ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2.0
-    end
-
-    def shown(name, value)
-      number = rounded(value)
-      name.match?(PER_SECOND) ? TaskerCore::CLI::Format.count(number.round) : number.to_s
-    end
-
-    # To some significant digits, and to a whole number where it has more than those.
-    def rounded(value)
-      return value if value.nil? || value.zero?
-
-      places = DIGITS - 1 - Math.log10(value.abs).floor
-      places.positive? ? value.to_f.round(places) : value.round
     end
   end
 end

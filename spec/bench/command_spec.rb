@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
-require "stringio"
 require "tmpdir"
-require_relative "../../bench/engine/command"
+require_relative "bench_command"
 
 RSpec.describe "bin/bench" do
+  include BenchCommand
   include CommandLine
 
   # What each workload can know.
@@ -17,20 +17,6 @@ RSpec.describe "bin/bench" do
                "idle" => ["peak_rss_mb", *rests], "soak" => ["steps_per_s", *sizes],
                "flat" => ["recovery_s", "pruned_rows_per_s", *sizes] }
   expected.default = [*speeds, *costs]
-
-  # In this process, on the server of the specs.
-  def bench(*words, url: TestServer.url)
-    out, err = Array.new(2) { StringIO.new }
-    output = TaskerCore::CLI::Output.new(out: out, err: err)
-    status = TaskerCore::CLI::Failure.new(output, program: "bench").guard do
-      Bench::Command.new(output: output).run([*words, *(["--database-url", url] if url)])
-    end
-    CommandLine::Outcome.new(out.string, err.string, status)
-  end
-
-  def reports(outcome)
-    outcome.out.lines.map { |line| JSON.parse(line) }
-  end
 
   def known(report)
     Bench::Run::MEASURES.keys.select { |name| report.fetch(name) }
@@ -172,6 +158,8 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --repeat 0] => /--repeat is 0/, %w[--workload linear --payload -1] => /--payload is -1/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
+    %w[--workload linear --peer sidekick] => /--peer is sidekick; allowed: sidekiq$/,
+    %w[--workload linear,latency --peer sidekiq] => /--peer does not go with latency; allowed: independent, .*layered$/,
     %w[--workload linear --database-url x] => /must begin with postgres:/,
     %w[--workload linear more] => /unexpected argument "more"/ }.each do |words, message|
     it "refuses #{words.empty? ? "nothing" : words.join(" ")}, before it does anything" do
