@@ -39,15 +39,15 @@ module Bench
       compare the speeds with those in empty tables; the CPU time is that of the workers and of all of Postgres.
 
       Other engines execute the same graphs after each run of ours, with as many threads and processes: --peer
-      sidekiq on a Redis of its own (installed where it is missing). Their jobs are written in their own language
-      and keep no results. They can do: #{Peers::WORKLOADS.join(", ")}.
+      sidekiq on a Redis of its own (installed where it is missing), --peer apalis, in Rust, on the same Postgres
+      (compiled where that is needed). Their jobs keep no results. They can do: #{Peers::WORKLOADS.join(", ")}.
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
                 "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2",
-                "bin/bench --workload independent,linear,diamond,fan --peer sidekiq --repeat 5"].freeze
+                "bin/bench --workload independent,linear,diamond,fan --peer sidekiq,apalis --repeat 5"].freeze
 
     # What measures a workload.
     RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak, flat: Flat }.freeze
@@ -175,11 +175,16 @@ module Bench
 
     # Before anything is measured.
     def build
-      peers.each(&:prepare)
+      peers.each { |peer| prepare(peer) }
       return unless handler == "rust"
 
       tell("building the worker with handlers in Rust, which takes some minutes the first time")
       RustProgram.path
+    end
+
+    def prepare(peer)
+      tell("preparing #{peer.title}, which takes some minutes the first time")
+      peer.prepare
     end
 
     def measure(settings, repeat, server, place)

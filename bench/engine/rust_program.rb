@@ -3,7 +3,8 @@
 require "tasker_core"
 
 module Bench
-  # The worker with handlers in Rust: built by cargo where that is needed, with the profile that the extension has.
+  # Programs in Rust, the worker with handlers in Rust above all: built by cargo where that is needed, with the profile
+  # that the extension has.
   module RustProgram
     ROOT = File.expand_path("../..", __dir__)
     EXAMPLE = "bench_worker"
@@ -14,19 +15,22 @@ module Bench
       # @return [String] the program's path
       # @raise [TaskerCore::InternalError] it does not compile; the reason is on the error stream
       def path
-        @path ||= build
+        @path ||= File.join(build("--example", EXAMPLE), "examples", EXAMPLE)
+      end
+
+      # @param options [Array<String>] for cargo: what to build
+      # @return [String] the folder that it is in
+      # @raise [TaskerCore::InternalError] it does not compile; the reason is on the error stream
+      def build(*options)
+        words = ["cargo", "build", "--quiet", "--locked", "--profile", profile, *options]
+        unless system({ "CARGO_TARGET_DIR" => target, "PATH" => search_path }, *words, chdir: ROOT, out: :err)
+          raise TaskerCore::InternalError, "this does not compile: #{words.join(" ")}"
+        end
+
+        File.join(target, FOLDERS.fetch(profile, profile))
       end
 
       private
-
-      def build
-        words = %W[cargo build --quiet --locked --profile #{profile} --example #{EXAMPLE}]
-        unless system({ "CARGO_TARGET_DIR" => target, "PATH" => search_path }, *words, chdir: ROOT, out: :err)
-          raise TaskerCore::InternalError, "the worker with handlers in Rust does not compile: #{words.join(" ")}"
-        end
-
-        File.join(target, FOLDERS.fetch(profile, profile), "examples", EXAMPLE)
-      end
 
       def profile
         ENV.fetch("RB_SYS_CARGO_PROFILE", "release")

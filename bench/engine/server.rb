@@ -52,11 +52,20 @@ module Bench
     # @yieldparam name [String]
     # @return [Object] what the block returned
     def with_database
+      with_empty_database do |url, name|
+        TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = url }, &:migrate)
+        yield url, name
+      end
+    end
+
+    # The same without tables.
+    #
+    # @yieldparam (see #with_database)
+    # @return (see #with_database)
+    def with_empty_database
       name = "tasker_bench_#{Process.pid}_#{@databases += 1}"
       apart("CREATE DATABASE #{name} TEMPLATE template0")
-      url = @url.sub(%r{(//[^/?]*)(/[^?]*)?}) { "#{Regexp.last_match(1)}/#{name}" }
-      TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = url }, &:migrate)
-      yield url, name
+      yield @url.sub(%r{(//[^/?]*)(/[^?]*)?}) { "#{Regexp.last_match(1)}/#{name}" }, name
     ensure
       apart("DROP DATABASE IF EXISTS #{name} WITH (FORCE)")
     end

@@ -158,7 +158,7 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --repeat 0] => /--repeat is 0/, %w[--workload linear --payload -1] => /--payload is -1/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
-    %w[--workload linear --peer sidekick] => /--peer is sidekick; allowed: sidekiq$/,
+    %w[--workload linear --peer sidekick] => /--peer is sidekick; allowed: sidekiq, apalis$/,
     %w[--workload linear,latency --peer sidekiq] => /--peer does not go with latency; allowed: independent, .*layered$/,
     %w[--workload linear --database-url x] => /must begin with postgres:/,
     %w[--workload linear more] => /unexpected argument "more"/ }.each do |words, message|

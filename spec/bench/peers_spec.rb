@@ -3,28 +3,40 @@
 require "tmpdir"
 require_relative "bench_command"
 
-RSpec.describe "bin/bench --peer sidekiq", timeout: 600 do
+RSpec.describe "bin/bench --peer", timeout: 600 do
   include BenchCommand
   include CommandLine
 
-  # Root installs what is missing; others have to be told.
-  before(:context) do
-    Bench::Peers::Sidekiq.prepare
+  # Root installs what Sidekiq needs where it is missing; others have to be told.
+  before do |example|
+    Bench::Peers::Sidekiq.prepare unless example.metadata[:apalis]
   rescue TaskerCore::InternalError => e
     Process.uid.zero? ? raise : skip(e.message)
   end
 
-  it "executes every graph with Sidekiq as well, and says how many times as fast we are" do
-    words = %w[--peer sidekiq --tasks 20 --steps 6 --processes 2 --json]
+  def executes_all_graphs(name, durable:)
+    words = ["--peer", name, "--tasks", "20", "--steps", "6", "--processes", "2", "--json"]
     outcome = bench("--workload", Bench::Peers::WORKLOADS.join(","), *words)
     expect([outcome.err, outcome.status]).to eq(["", 0])
     expect(reports(outcome).map { |report| report["workload"] }).to eq(%w[independent linear diamond fan layered])
-    reports(outcome).each do |report|
-      sidekiq = report.fetch("peers").fetch("sidekiq")
-      expect(sidekiq).to match("version" => /\A\d+\.\d/, "durable" => false, "ratio" => be > 0,
-                               "steps_per_s" => be > 0, "create_per_s" => be > 0)
-      expect(sidekiq["ratio"]).to be_within(0.5).percent_of(report["steps_per_s"].fdiv(sidekiq["steps_per_s"]))
-    end
+    reports(outcome).each { |report| compares(report["steps_per_s"], report.fetch("peers").fetch(name), durable) }
+  end
+
+  def compares(ours, peer, durable)
+    expect(peer).to match("version" => /\A\d+\.\d/, "durable" => durable, "ratio" => be > 0,
+                          "steps_per_s" => be > 0, "create_per_s" => be > 0)
+    expect(peer["ratio"]).to be_within(0.5).percent_of(ours.fdiv(peer["steps_per_s"]))
+  end
+
+  it "executes every graph with Sidekiq as well, and says how many times as fast we are" do
+    executes_all_graphs("sidekiq", durable: false)
+  end
+
+  # Its 200 crates take minutes to compile.
+  it "executes every graph with apalis as well", apalis: true do
+    folder = File.join(File.expand_path(ENV.fetch("CARGO_TARGET_DIR", "target")), "release")
+    skip("apalis is not compiled: bin/bench --peer apalis does it") unless File.exist?(File.join(folder, "apalis_peer"))
+    executes_all_graphs("apalis", durable: true)
   end
 
   it "measures it after each run of ours, and shows both" do
