@@ -54,6 +54,14 @@ RSpec.describe "bin/bench --peer", timeout: 600 do
     expect(reports(outcome).first.keys & %w[peers steps_per_s]).to eq([])
   end
 
+  it "says what is missing, before it measures anything" do
+    stub_const("Bench::Peers::Sidekiq::SETUP", ["sh", "-c", "echo setup: missing: a Redis server; exit 1"])
+    allow(Bench::Server).to receive(:open)
+    outcome = bench(*%w[--workload linear --peer sidekiq], url: nil)
+    expect([outcome.status, outcome.err]).to eq([1, "bench: setup: missing: a Redis server\n"])
+    expect(Bench::Server).not_to have_received(:open)
+  end
+
   it "leaves no Redis, process or file behind when it is interrupted" do
     Dir.mktmpdir do |folder|
       File.chmod(0o711, folder)
