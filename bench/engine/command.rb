@@ -11,6 +11,7 @@ require_relative "drain"
 require_relative "flat"
 require_relative "idle"
 require_relative "latency"
+require_relative "options"
 require_relative "report"
 require_relative "server"
 require_relative "settings"
@@ -20,6 +21,8 @@ require_relative "workload"
 module Bench
   # The command line of bin/bench.
   class Command < TaskerCore::CLI::Command
+    include Options
+
     PROGRAM = "bin/bench"
     SUMMARY = "measure the engine: steps per second, and what a step costs"
     DETAILS = <<~TEXT.freeze
@@ -86,31 +89,6 @@ module Bench
         define_output(parser)
         parser.base.long.clear
       end
-    end
-
-    def define_workload(parser)
-      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat")
-      parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
-      parser.on("--steps N", Integer, "steps of each task (default: see above)")
-      parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
-      parser.on("--seconds N", Integer, "how long idle and soak last (default: 10), or the open",
-                "transaction of flat (default: 120)")
-      parser.on("--backlog N", Integer, "finished and pending steps of flat (default: 1000000)")
-    end
-
-    def define_fleet(parser)
-      parser.on("--handler LANGUAGE", "ruby or rust (default: ruby)")
-      parser.on("--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
-      parser.on("--processes P", Integer, "worker processes (default: 1)")
-      parser.on("--peer A,B", Array, "measure these beside it: #{Peers::ALL.keys.join(", ")} (default: none)")
-    end
-
-    def define_output(parser)
-      parser.on("--repeat R", Integer, "runs of each workload; the median counts (default: 1)")
-      parser.on("--json", "print the JSON lines only")
-      parser.on("--database-url URL", "server to use, with a new database that is dropped afterwards",
-                "(default: a private one)")
-      parser.on("-h", "--help", "show this help")
     end
 
     def workloads
