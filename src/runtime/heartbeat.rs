@@ -8,6 +8,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
+use super::ledger::Over;
 use super::rescuer;
 use super::rhythm::{Place, Rhythm, Signs, resting_ms};
 use super::worker::Shared;
@@ -79,9 +80,16 @@ impl Heart {
 
     async fn beat(&mut self) {
         let begun = Instant::now();
-        let pulse = self.pulse(begun);
+        let rests = self.rhythm.rests(begun);
+        let over = rests.then(|| self.shared.ledger.take_over());
+        let pulse = self.pulse(rests, over.as_ref());
         match self.send(&pulse).await {
-            Ok(beat) => self.beaten(begun, &pulse, &beat),
+            Ok(beat) => {
+                self.beaten(begun, &pulse, &beat);
+                if let Some(over) = over {
+                    over.forget();
+                }
+            }
             Err(error) => {
                 let now = Instant::now();
                 self.trouble = Some(now);
@@ -91,14 +99,13 @@ impl Heart {
         }
     }
 
-    fn pulse(&self, now: Instant) -> Pulse {
-        let rests = self.rhythm.rests(now);
+    fn pulse(&self, rests: bool, over: Option<&Over>) -> Pulse {
         Pulse {
             worker: self.shared.worker(),
             queues: self.shared.queues(),
             all_queues: self.shared.options.queues.is_none(),
             resting_ms: if rests { resting_ms() } else { 0 },
-            over: if rests { self.shared.ledger.over() } else { Vec::new() },
+            over: over.map(|over| over.batches().to_vec()).unwrap_or_default(),
         }
     }
 
@@ -140,7 +147,6 @@ impl Heart {
         self.beaten = Some(begun);
         self.rhythm.beaten(begun, pulse.resting_ms > 0, place(beat));
         self.act(pulse.worker, beat);
-        self.shared.ledger.forget(&pulse.over);
         if beat.somebody_died && self.is_steady() {
             self.suspect(begun, close);
         }

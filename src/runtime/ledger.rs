@@ -27,6 +27,8 @@ struct State {
     batches: HashMap<ClaimBatchId, usize>,
     /// Batches without such claims, which the database still lists.
     over: Vec<ClaimBatchId>,
+    /// Such batches that a statement in flight deletes.
+    leaving: usize,
     /// Claims that rounds in flight may make.
     granted: usize,
 }
@@ -49,6 +51,35 @@ impl Grant {
 impl Drop for Grant {
     fn drop(&mut self) {
         self.ledger.lock().granted -= self.steps;
+    }
+}
+
+/// Batches that one statement deletes: two would wait for one another. They are over still unless it is said
+/// that the database lists them no more.
+#[derive(Debug)]
+pub(super) struct Over {
+    ledger: Arc<Ledger>,
+    batches: Vec<ClaimBatchId>,
+}
+
+impl Over {
+    /// Which.
+    pub(super) fn batches(&self) -> &[ClaimBatchId] {
+        &self.batches
+    }
+
+    /// The database lists them no more.
+    pub(super) fn forget(mut self) {
+        self.ledger.lock().leaving -= self.batches.len();
+        self.batches.clear();
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let mut state = self.ledger.lock();
+        state.leaving -= self.batches.len();
+        state.over.append(&mut self.batches);
     }
 }
 
@@ -201,14 +232,12 @@ impl Ledger {
         }
     }
 
-    /// Batches that the database need not list any more.
-    pub(crate) fn over(&self) -> Vec<ClaimBatchId> {
-        self.lock().over.clone()
-    }
-
-    /// The database lists these batches no more.
-    pub(crate) fn forget(&self, batches: &[ClaimBatchId]) {
-        self.lock().over.retain(|batch| !batches.contains(batch));
+    /// Takes the batches that the database need not list any more.
+    pub(super) fn take_over(self: &Arc<Self>) -> Over {
+        let mut state = self.lock();
+        let batches = std::mem::take(&mut state.over);
+        state.leaving += batches.len();
+        Over { ledger: Arc::clone(self), batches }
     }
 
     /// Takes note of batches that the database lists: those without a claim that is held are over.
@@ -298,7 +327,7 @@ impl Ledger {
     /// Batches that the database lists.
     pub(crate) fn batches(&self) -> usize {
         let state = self.lock();
-        state.batches.len() + state.over.len()
+        state.batches.len() + state.over.len() + state.leaving
     }
 }
 
@@ -313,9 +342,13 @@ mod tests {
         Claim { step: TaskId(1).step(0), attempt, worker: WorkerId(1) }
     }
 
+    fn over(ledger: &Arc<Ledger>) -> Vec<ClaimBatchId> {
+        ledger.take_over().batches().to_vec()
+    }
+
     #[test]
     fn an_end_is_accepted_once_and_for_the_current_attempt_only() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(2), Tried::default())]);
         assert_eq!(ledger.end(claim(1).step, 1), None);
         assert_eq!(ledger.end(claim(2).step, 2), Some(claim(2)));
@@ -324,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_known_until_its_end_is_written() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.end(claim(1).step, 1);
         assert!(ledger.knows(claim(1)));
@@ -335,7 +368,7 @@ mod tests {
 
     #[test]
     fn striking_an_old_claim_leaves_the_current_one() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(2), Tried::default())]);
         ledger.strike([claim(1)].into_iter());
         assert!(ledger.knows(claim(2)));
@@ -343,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_handler_is_overdue_from_its_begin_and_keeps_its_thread_until_it_reports() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         let now = Instant::now();
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.limit(&[(claim(1).step, Duration::from_secs(5))]);
@@ -370,7 +403,7 @@ mod tests {
 
     #[test]
     fn giving_everything_up_tells_what_had_begun() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
         ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
         assert!(!ledger.begin([other].into_iter(), Instant::now()));
@@ -380,12 +413,12 @@ mod tests {
 
     #[test]
     fn a_claim_on_a_step_that_is_claimed_again_is_forgotten() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.begin([claim(1)].into_iter(), Instant::now());
         ledger.enter(ClaimBatchId(2), &[(claim(2), Tried::default())]);
         assert_eq!((ledger.open(), ledger.load(), ledger.known()), (1, 2, 1));
-        assert_eq!(ledger.over(), [BATCH]);
+        assert_eq!(over(&ledger), [BATCH]);
         assert!(!ledger.begin([claim(1)].into_iter(), Instant::now()));
         assert_eq!(ledger.end(claim(1).step, 1), None);
         assert_eq!(ledger.load(), 1);
@@ -393,23 +426,33 @@ mod tests {
 
     #[test]
     fn a_batch_is_over_with_the_last_of_its_claims() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
         ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
         ledger.strike([claim(1)].into_iter());
-        assert_eq!((ledger.over(), ledger.batches()), (vec![], 1));
+        assert_eq!((over(&ledger), ledger.batches()), (vec![], 1));
         ledger.strike([other].into_iter());
-        assert_eq!((ledger.over(), ledger.batches()), (vec![BATCH], 1));
-        ledger.forget(&[BATCH]);
-        assert_eq!((ledger.over(), ledger.batches()), (vec![], 0));
+        assert_eq!((over(&ledger), ledger.batches()), (vec![BATCH], 1));
+        ledger.take_over().forget();
+        assert_eq!((over(&ledger), ledger.batches()), (vec![], 0));
+    }
+
+    #[test]
+    fn one_statement_at_a_time_deletes_a_batch() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.compare([BATCH].into_iter());
+        let first = ledger.take_over();
+        assert_eq!((first.batches(), over(&ledger), ledger.batches()), (&[BATCH][..], vec![], 1));
+        drop(first);
+        assert_eq!((over(&ledger), ledger.batches()), (vec![BATCH], 1));
     }
 
     #[test]
     fn a_listed_batch_without_a_claim_that_is_held_is_over() {
-        let ledger = Ledger::default();
+        let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.compare([BATCH, ClaimBatchId(2)].into_iter());
         ledger.compare([ClaimBatchId(2)].into_iter());
-        assert_eq!(ledger.over(), [ClaimBatchId(2)]);
+        assert_eq!(over(&ledger), [ClaimBatchId(2)]);
     }
 }

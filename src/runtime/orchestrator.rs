@@ -1,5 +1,5 @@
 //! The one loop of a worker that starts rounds with the database: ends of claims go to one of two
-//! lanes by their task, so that two rounds in flight never wait for the same task, and claims are made
+//! lanes by their task, so that rounds in flight never wait for the same task, and claims are made
 //! while threads have room. Nothing else starts a round, so that the loop can let all of them land
 //! before it compares what it knows with the database.
 
@@ -20,12 +20,19 @@ use super::worker::{Phase, Shared};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
 
-/// Rounds in flight at most. Of a worker's connections the heartbeat must always find one free.
-const ROUNDS: usize = 2;
+/// Rounds in flight at most, one for each of the worker's connections: what else needs one (a look-up, a
+/// rescue) waits for a round to land, and no round asks for a second one while it holds a transaction.
+const ROUNDS: usize = 3;
+
+/// Lanes of ends; the round that is left over claims.
+const LANES: usize = 2;
 
 /// Ends for which a second round in flight is worth its own costs; fewer wait for the first to land, so
 /// that many workers on few cores write large batches too.
 const WORTHWHILE: usize = 100;
+
+/// Steps claimed in one transaction at most: half of what a worker holds in advance.
+const MOST_CLAIMS: usize = 500;
 
 /// Pause after a failed round, doubled up to [`LONGEST_PAUSE`].
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -41,16 +48,18 @@ pub(super) struct Orchestrator {
     shared: Arc<Shared>,
     reported: mpsc::UnboundedReceiver<ClaimEnd>,
     /// Ends that are not in the database yet.
-    lanes: [Lane; ROUNDS],
+    lanes: [Lane; LANES],
     rounds: JoinSet<(Round, Landed)>,
-    /// A round in flight claims.
-    claiming: bool,
+    /// Rounds in flight that claim.
+    claiming: usize,
     search: Search,
     /// Claims of this worker whose delivery failed.
     undelivered: Vec<Claim>,
     pace: Pace,
     /// There may be steps to claim.
     hungry: bool,
+    /// The last claim found as many steps as it looked for.
+    plenty: bool,
     /// A commit failed, and perhaps took place: which claims are ours must be read.
     unsure: bool,
     /// Others have taken this worker's claims.
@@ -80,11 +89,12 @@ impl Orchestrator {
             reported,
             lanes: [Lane::default(), Lane::default()],
             rounds: JoinSet::new(),
-            claiming: false,
+            claiming: 0,
             search: Search::new(),
             undelivered: Vec::new(),
             pace: Pace::new(Instant::now()),
             hungry: true,
+            plenty: false,
             unsure: false,
             buried: false,
             registered: true,
@@ -175,11 +185,12 @@ impl Orchestrator {
     }
 
     fn start_claim(&mut self) -> bool {
-        if self.claiming || !self.may_claim() {
+        if self.claiming + 1 == ROUNDS || !self.may_claim() {
             return false;
         }
-        (self.claiming, self.hungry) = (true, false);
-        let grant = self.shared.ledger.grant(self.room_beside_ends());
+        self.claiming += 1;
+        self.hungry = false;
+        let grant = self.shared.ledger.grant(self.room_beside_ends().min(MOST_CLAIMS));
         let shared = Arc::clone(&self.shared);
         let mut search = self.search;
         self.rounds.spawn(async move {
@@ -229,7 +240,8 @@ impl Orchestrator {
                 self.lanes[lane].land(ends, &landed);
             }
             Round::Claim { search } => {
-                self.claiming = false;
+                self.claiming -= 1;
+                self.plenty = landed.hungry;
                 self.search = search;
             }
             Round::Deliver => {}
@@ -261,13 +273,15 @@ impl Orchestrator {
         self.room().saturating_sub(self.pace.successors(ends))
     }
 
-    /// Small claims cost a transaction each: while threads have enough, wait for a worthwhile one.
+    /// Small claims cost a transaction each: while threads have enough, wait for a worthwhile one. A second
+    /// claim beside one in flight is worthwhile only where that will not find all there is.
     fn may_claim(&self) -> bool {
         let threads = self.shared.options.concurrency as usize;
         let room = self.room_beside_ends();
-        let worthwhile =
-            self.shared.ledger.load() < threads || room * 2 >= self.pace.ahead(self.looked_at);
-        self.hungry && self.takes_claims() && room > 0 && worthwhile
+        let worthwhile = self.shared.ledger.load() < threads
+            || room >= MOST_CLAIMS.min(self.pace.ahead(self.looked_at) / 2);
+        let more = if self.claiming == 0 { self.hungry || self.plenty } else { self.plenty };
+        more && self.takes_claims() && room > 0 && worthwhile
     }
 
     /// Ends the attempts whose handlers take too long.

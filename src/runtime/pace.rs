@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 /// short enough that another worker is not kept waiting for it.
 const AHEAD: Duration = Duration::from_millis(100);
 
+/// Time over which the rate is averaged: what a worker holds grows by what ended lately, times [`AHEAD`] over
+/// this, a round.
+const AVERAGED: Duration = Duration::from_millis(30);
+
 /// Without a handler that ends, the rate falls to a third within this time: who was fast before need not be
 /// fast with the next steps.
 const FORGOTTEN: Duration = Duration::from_secs(1);
@@ -16,7 +20,7 @@ const MOST_AHEAD: f64 = 1_000.0;
 /// Weight of the newest round in the average of the successors of an end.
 const NEWEST: f64 = 0.2;
 
-/// The rate at which handlers end, as a moving average over [`AHEAD`], and how many steps get ready
+/// The rate at which handlers end, as a moving average, and how many steps get ready
 /// by an end.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -34,7 +38,7 @@ impl Pace {
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn saw(&mut self, ended: usize, successors: usize, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen_at).as_secs_f64().max(1e-6);
-        let weight = 1.0 - (-elapsed / AHEAD.as_secs_f64()).exp();
+        let weight = 1.0 - (-elapsed / AVERAGED.as_secs_f64()).exp();
         self.per_second += weight * (ended as f64 / elapsed - self.per_second);
         self.seen_at = now;
         let each = successors as f64 / ended.max(1) as f64;
@@ -83,6 +87,22 @@ mod tests {
             pace.saw(100, 100, start + Duration::from_millis(milli));
         }
         assert_eq!(pace.ahead(start + Duration::from_millis(3_999)), 1_000);
+    }
+
+    #[test]
+    fn what_is_held_grows_with_every_round_as_long_as_threads_keep_up() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let mut now = start + Duration::from_secs(1);
+        let mut held = vec![5];
+        for _ in 0..5 {
+            pace.saw(held[held.len() - 1], 0, now);
+            held.push(5 + pace.ahead(now));
+            now += Duration::from_millis(2);
+        }
+        assert_eq!(held[1], 5, "{held:?}");
+        assert!(held[2..5].windows(2).all(|held| held[1] > 3 * held[0]), "{held:?}");
+        assert_eq!(held[5], 1_005);
     }
 
     #[test]

@@ -82,11 +82,11 @@ async fn write_ends(
 ) -> Result<Written, Landed> {
     let queues = shared.options.queues.as_deref();
     let observed = Observed { ends: ends.to_vec(), known, room, queues };
-    let over = shared.ledger.over();
+    let over = shared.ledger.take_over();
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
-    let written = end_claims(&mut tx, &shared.templates, observed, &over).await?;
+    let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
     commit(tx).await?;
-    shared.ledger.forget(&over);
+    over.forget();
     Ok(written)
 }
 

@@ -25,7 +25,8 @@ use crate::json::{self, JsonLimits};
 use crate::store::{NewWorker, Planning, SCHEMA_VERSION, Store};
 use crate::suggest::nearest;
 
-/// Connections of a worker: two for rounds, one for look-ups and rescues. The heart has the fourth.
+/// Connections of a worker, for rounds first of all, and for look-ups and rescues between them. The heart has
+/// a fourth.
 const CONNECTIONS: u32 = 3;
 
 /// Time beyond its limit after which a stop does not wait for the database any more.

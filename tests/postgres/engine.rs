@@ -181,7 +181,7 @@ async fn cancelling_refuses_what_runs_and_what_is_ready() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_gives_back_what_no_handler_began_and_interrupts_the_rest() {
     let db = Database::migrated().await;
-    db.template(&fan(8)).await;
+    db.template(&fan(4)).await;
     db.submit("fan", 1).await;
     let worker = db.worker(4).await;
     succeed(&worker, &take(&worker), "1");
