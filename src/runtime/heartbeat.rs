@@ -160,6 +160,7 @@ impl Heart {
         if usize::try_from(beat.claim_batches).is_ok_and(|known| known != shared.ledger.batches()) {
             shared.compare_claims();
         }
+        shared.saw_busy_others(usize::try_from(beat.busy).unwrap_or(0));
         for queue in &beat.other_queues {
             shared.serves(queue);
         }

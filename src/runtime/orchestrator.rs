@@ -22,6 +22,8 @@ use crate::error::Error;
 
 /// Rounds in flight at most, one for each of the worker's connections: what else needs one (a look-up, a
 /// rescue) waits for a round to land, and no round asks for a second one while it holds a transaction.
+/// Workers that are busy at the same time share them, down to one for each: more transactions at once would
+/// make smaller batches and keep Postgres busy with switching between them.
 const ROUNDS: usize = 3;
 
 /// Lanes of ends; the round that is left over claims.
@@ -160,10 +162,11 @@ impl Orchestrator {
         if self.buried || self.unsure {
             return;
         }
-        if !self.undelivered.is_empty() && self.rounds.len() < ROUNDS {
+        let most = (ROUNDS / (1 + self.shared.busy_others())).max(1);
+        if !self.undelivered.is_empty() && self.rounds.len() < most {
             self.start_delivery();
         }
-        while self.rounds.len() < ROUNDS && (self.start_claim() || self.start_end()) {}
+        while self.rounds.len() < most && (self.start_claim(most) || self.start_end()) {}
     }
 
     fn start_end(&mut self) -> bool {
@@ -184,8 +187,9 @@ impl Orchestrator {
         true
     }
 
-    fn start_claim(&mut self) -> bool {
-        if self.claiming + 1 == ROUNDS || !self.may_claim() {
+    /// Of `most` rounds in flight one is left for ends, if there is another one.
+    fn start_claim(&mut self, most: usize) -> bool {
+        if self.claiming >= (most - 1).max(1) || !self.may_claim() {
             return false;
         }
         self.claiming += 1;

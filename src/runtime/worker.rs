@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub(super) struct Shared {
     buried: AtomicBool,
     compare: AtomicBool,
     broken: AtomicBool,
+    /// Other workers that did not rest when the heart last looked.
+    busy_others: AtomicUsize,
     /// When there will be work, the nearest times; held for a look-up only.
     work_at: Mutex<BTreeSet<Instant>>,
     /// By when stopping must be over; held for a copy only.
@@ -239,6 +241,14 @@ impl Shared {
 
     pub(super) fn take_comparison(&self) -> bool {
         self.compare.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn busy_others(&self) -> usize {
+        self.busy_others.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn saw_busy_others(&self, others: usize) {
+        self.busy_others.store(others, Ordering::Relaxed);
     }
 
     /// The orchestrator is gone: nothing is handed out, and the heart stops, so that others rescue.
@@ -481,6 +491,7 @@ impl Shared {
             buried: AtomicBool::new(false),
             compare: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            busy_others: AtomicUsize::new(0),
             work_at: Mutex::new(BTreeSet::new()),
             stop_by: Mutex::new(None),
             queues: Mutex::new(queues),

@@ -40,6 +40,8 @@ pub(crate) struct Beat {
     pub(crate) workers: i64,
     /// Those of them that registered before this one.
     pub(crate) before: i64,
+    /// Others of them that did not rest at their last heartbeat.
+    pub(crate) busy: i64,
     /// Queues with steps, served and not known to the worker.
     pub(crate) other_queues: Vec<String>,
     /// Queues whose resting workers were called.
@@ -103,6 +105,7 @@ impl Listener {
             alive: row.alive,
             workers: row.workers,
             before: row.before,
+            busy: row.busy,
             other_queues: row.other_queues,
             called: row.called,
             next_available_at: row.next_available_at,

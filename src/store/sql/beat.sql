@@ -6,7 +6,8 @@
 WITH RECURSIVE fleet AS (
   SELECT count(*) AS workers,
          count(*) FILTER (WHERE worker_id < $1) AS before,
-         count(*) FILTER (WHERE worker_id <> $1 AND resting_ms > 0) > 0 AS rests
+         count(*) FILTER (WHERE worker_id <> $1 AND resting_ms > 0) > 0 AS rests,
+         count(*) FILTER (WHERE worker_id <> $1 AND resting_ms = 0) AS busy
   FROM tasker_workers
   WHERE state IN ('running', 'draining')
 ), beat AS (
@@ -37,6 +38,7 @@ WITH RECURSIVE fleet AS (
 SELECT EXISTS (SELECT FROM beat) AS "alive!",
        fleet.workers AS "workers!",
        fleet.before AS "before!",
+       fleet.busy AS "busy!",
        (SELECT count(*) FROM tasker_claim_batches b WHERE b.worker_id = $1) AS "claim_batches!",
        (SELECT min(available_at) FROM ready WHERE $3::boolean OR queue = ANY ($2::text[])) AS next_available_at,
        ARRAY (SELECT queue FROM ready WHERE $3 AND queue <> ALL ($2)) AS "other_queues!",
