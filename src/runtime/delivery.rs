@@ -141,10 +141,8 @@ impl<'a> Results<'a> {
 
 /// The parents of a step, as its template has them.
 fn parents(one: &Prepared) -> impl Iterator<Item = StepId> {
-    let (graph, step) = (one.template.template.graph(), one.delivery.claim.step);
-    let known = (step.index() as usize) < graph.len();
-    let parents = if known { graph.parents(step.index()) } else { &[] };
-    parents.iter().map(move |parent| step.task().step(*parent))
+    let step = one.delivery.claim.step;
+    one.template.parents(step).iter().map(move |parent| step.task().step(*parent))
 }
 
 /// Gives each step the results of its parents: those that are at hand, and the others read in one query.

@@ -17,7 +17,9 @@ const MOST_CHANGES: usize = 2_000;
 /// Ends that wait for a round, which writes a batch of them. One round of a lane is in flight at a time.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    ends: VecDeque<ClaimEnd>,
+    ends: VecDeque<Due>,
+    /// Steps that all of them change, at most.
+    changes: usize,
     flying: bool,
     /// Ends at the head that are written one by one.
     singly: usize,
@@ -25,13 +27,25 @@ pub(super) struct Lane {
     refusals: u32,
 }
 
+/// An end, and how many steps it changes at most.
+#[derive(Debug)]
+pub(super) struct Due {
+    pub(super) end: ClaimEnd,
+    pub(super) changes: usize,
+}
+
 impl Lane {
-    pub(super) fn push(&mut self, end: ClaimEnd) {
-        self.ends.push_back(end);
+    pub(super) fn push(&mut self, due: Due) {
+        self.changes += due.changes;
+        self.ends.push_back(due);
     }
 
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    pub(super) fn changes(&self) -> usize {
+        self.changes
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -48,16 +62,25 @@ impl Lane {
         !self.flying && !self.ends.is_empty()
     }
 
-    /// The ends that the next round writes, each of which is expected to change so many steps.
-    pub(super) fn take_off(&mut self, changes: usize) -> Vec<ClaimEnd> {
+    /// The ends that the next round writes.
+    pub(super) fn take_off(&mut self) -> Vec<ClaimEnd> {
         self.flying = true;
-        let few = (MOST_CHANGES / changes.max(1)).clamp(1, MOST_ENDS);
-        let most = if self.singly > 0 { 1 } else { few };
-        self.ends.drain(..self.ends.len().min(most)).collect()
+        let most = if self.singly > 0 { 1 } else { MOST_ENDS };
+        let mut taken = Vec::new();
+        let mut room = MOST_CHANGES;
+        while taken.len() < most
+            && let Some(due) = self.ends.front()
+            && (taken.is_empty() || due.changes <= room)
+        {
+            room = room.saturating_sub(due.changes);
+            self.changes -= due.changes;
+            taken.extend(self.ends.pop_front().map(|due| due.end));
+        }
+        taken
     }
 
     /// The round of these ends is over. What it could not write stands first again.
-    pub(super) fn land(&mut self, ends: Vec<ClaimEnd>, landed: &Landed) {
+    pub(super) fn land(&mut self, ends: Vec<Due>, landed: &Landed) {
         self.flying = false;
         if landed.written {
             self.singly = self.singly.saturating_sub(1);
@@ -65,8 +88,9 @@ impl Lane {
             return;
         }
         let size = ends.len();
-        for end in ends.into_iter().rev() {
-            self.ends.push_front(end);
+        for due in ends.into_iter().rev() {
+            self.changes += due.changes;
+            self.ends.push_front(due);
         }
         if let Some(error) = &landed.error {
             self.refused(error, size);
@@ -86,11 +110,60 @@ impl Lane {
         self.refusals += 1;
         if self.refusals > 1
             && error.is_about_data()
-            && let Some(end) = self.ends.front_mut()
+            && let Some(due) = self.ends.front_mut()
         {
             let message = format!("the end of the attempt could not be written: {error}");
-            end.outcome = Outcome::Failed(failure(FailureKind::Permanent, "Database", message));
+            due.end.outcome = Outcome::Failed(failure(FailureKind::Permanent, "Database", message));
             self.refusals = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Claim;
+    use crate::ids::{TaskId, WorkerId};
+
+    /// A lane with an end for each number, which changes so many steps.
+    fn lane(changes: &[usize]) -> Lane {
+        let mut lane = Lane::default();
+        for (index, changes) in (0..).zip(changes) {
+            lane.push(due(index, *changes));
+        }
+        lane
+    }
+
+    fn due(index: u32, changes: usize) -> Due {
+        let claim = Claim { step: TaskId(1).step(index), attempt: 1, worker: WorkerId(1) };
+        Due { end: ClaimEnd { claim, outcome: Outcome::GivenBack, execution: None }, changes }
+    }
+
+    #[test]
+    fn a_round_writes_so_many_ends_at_most() {
+        let mut lane = lane(&[1; 700]);
+        assert_eq!((lane.take_off().len(), lane.len(), lane.changes()), (MOST_ENDS, 200, 200));
+    }
+
+    #[test]
+    fn a_round_changes_so_many_steps_at_most_and_writes_one_end_at_least() {
+        let mut lane = lane(&[900, 900, 900, 5_000, 1]);
+        assert_eq!((lane.take_off().len(), lane.changes()), (2, 5_901));
+        assert_eq!((lane.take_off().len(), lane.changes()), (1, 5_001));
+        assert_eq!((lane.take_off().len(), lane.changes()), (1, 1));
+        assert_eq!((lane.take_off().len(), lane.changes()), (1, 0));
+    }
+
+    #[test]
+    fn what_could_not_be_written_stands_first_again() {
+        let mut lane = lane(&[1, 2, 3]);
+        let mut taken = lane.take_off();
+        lane.push(due(9, 4));
+        taken.truncate(2);
+        let again = (0..).zip(taken).map(|(index, end)| Due { end, changes: index + 1 });
+        lane.land(again.collect(), &Landed::default());
+        assert_eq!((lane.len(), lane.changes()), (3, 7));
+        let first = lane.take_off().first().map(|end| end.claim.step.index());
+        assert_eq!(first, Some(0));
     }
 }

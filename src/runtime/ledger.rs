@@ -89,6 +89,7 @@ struct Held {
     batch: ClaimBatchId,
     tried: Tried,
     timeout: Option<Duration>,
+    children: usize,
     begun: Option<Instant>,
     /// Its end is known, and on its way into the database.
     ended: bool,
@@ -105,6 +106,16 @@ impl Held {
 pub(crate) struct Tried {
     pub(crate) failures: u32,
     pub(crate) crashes: u32,
+}
+
+/// What a template says of a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Described {
+    pub(crate) step: StepId,
+    /// How long its handler may run.
+    pub(crate) timeout: Option<Duration>,
+    /// How many steps depend on it.
+    pub(crate) children: usize,
 }
 
 /// A claim that was held when all were given up.
@@ -165,7 +176,8 @@ impl Ledger {
     pub(crate) fn enter(&self, batch: ClaimBatchId, claims: &[(Claim, Tried)]) {
         let mut state = self.lock();
         for &(claim, tried) in claims {
-            let held = Held { claim, batch, tried, timeout: None, begun: None, ended: false };
+            let held =
+                Held { claim, batch, tried, timeout: None, children: 0, begun: None, ended: false };
             state.forget(claim.step);
             state.held.insert(claim.step, held);
         }
@@ -182,14 +194,21 @@ impl Ledger {
         held.map(|held| (held.claim.step, held.tried)).collect()
     }
 
-    /// The handlers of these steps, which have not begun, may run for as long.
-    pub(crate) fn limit(&self, timeouts: &[(StepId, Duration)]) {
+    /// What the templates say of these steps, whose handlers have not begun.
+    pub(crate) fn describe(&self, steps: impl Iterator<Item = Described>) {
         let mut state = self.lock();
-        for (step, timeout) in timeouts {
-            if let Some(held) = state.held.get_mut(step) {
-                held.timeout = Some(*timeout);
+        for Described { step, timeout, children } in steps {
+            if let Some(held) = state.held.get_mut(&step) {
+                (held.timeout, held.children) = (timeout, children);
             }
         }
+    }
+
+    /// How many steps depend on that of a claim, as far as it is known.
+    pub(crate) fn children(&self, claim: Claim) -> usize {
+        let state = self.lock();
+        let held = state.held.get(&claim.step).filter(|held| held.claim == claim);
+        held.map_or(0, |held| held.children)
     }
 
     /// A handler thread has taken the claims. Says whether one of them may run for a limited time.
@@ -379,7 +398,9 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         let now = Instant::now();
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
-        ledger.limit(&[(claim(1).step, Duration::from_secs(5))]);
+        let timeout = Some(Duration::from_secs(5));
+        ledger.describe([Described { step: claim(1).step, timeout, children: 2 }].into_iter());
+        assert_eq!((ledger.children(claim(1)), ledger.children(claim(2))), (2, 0));
         assert_eq!(ledger.next_deadline(), None);
         assert!(ledger.begin([claim(1)].into_iter(), now));
         assert_eq!(ledger.next_deadline(), Some(now + Duration::from_secs(5)));

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
 use super::delivery::Results;
-use super::lane::Lane;
+use super::lane::{Due, Lane};
 use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
 use super::round::{self, Landed};
@@ -29,9 +29,9 @@ const ROUNDS: usize = 3;
 /// Lanes of ends; the round that is left over claims.
 const LANES: usize = 2;
 
-/// Ends for which a second round in flight is worth its own costs; fewer wait for the first to land, so
-/// that many workers on few cores write large batches too.
-const WORTHWHILE: usize = 100;
+/// Changed steps for which a second round of ends in flight is worth its own costs; fewer wait for the first
+/// to land, so that batches are large.
+const WORTHWHILE: usize = 150;
 
 /// Steps claimed in one transaction at most: half of what a worker holds in advance.
 const MOST_CLAIMS: usize = 500;
@@ -172,12 +172,12 @@ impl Orchestrator {
     fn start_end(&mut self) -> bool {
         let flying = self.lanes.iter().any(Lane::is_flying);
         let worthwhile = if flying { WORTHWHILE } else { 1 };
-        let due = |lane: &Lane| lane.is_due() && lane.len() >= worthwhile;
+        let due = |lane: &Lane| lane.is_due() && lane.changes() >= worthwhile;
         let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| due(lane));
-        let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.len()) else {
+        let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.changes()) else {
             return false;
         };
-        let ends = self.lanes[number].take_off(1 + self.pace.successors(1));
+        let ends = self.lanes[number].take_off();
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(self.room_beside_ends()));
         let shared = Arc::clone(&self.shared);
         self.rounds.spawn(async move {
@@ -241,6 +241,7 @@ impl Orchestrator {
                 if landed.written {
                     self.pace.saw(ends.len(), landed.successors, Instant::now());
                 }
+                let ends = ends.into_iter().map(|end| self.due(end)).collect();
                 self.lanes[lane].land(ends, &landed);
             }
             Round::Claim { search } => {
@@ -304,7 +305,14 @@ impl Orchestrator {
 
     fn push(&mut self, end: ClaimEnd) {
         let lane = usize::from(end.claim.step.task().0 % 2 != 0);
-        self.lanes[lane].push(end);
+        let due = self.due(end);
+        self.lanes[lane].push(due);
+    }
+
+    /// An end changes its step and those after it.
+    fn due(&self, end: ClaimEnd) -> Due {
+        let changes = 1 + self.shared.ledger.children(end.claim);
+        Due { end, changes }
     }
 
     /// Claims that the database gives to this worker and that are not known here were made by it. What

@@ -8,7 +8,7 @@ use tracing::{instrument, warn};
 
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
-use super::ledger::{Grant, Tried};
+use super::ledger::{Described, Grant, Tried};
 use super::search::Search;
 use super::worker::Shared;
 use crate::decide::decide;
@@ -208,7 +208,7 @@ fn claimed(change: &StepChange) -> Option<(Claim, Tried)> {
 pub(super) async fn deliver(shared: &Shared, claims: Vec<Claim>, results: &Results<'_>) -> Landed {
     match shared.courier.prepare(&shared.store, &shared.templates, &claims, results).await {
         Ok((prepared, refused)) => {
-            limit(shared, &prepared);
+            shared.ledger.describe(prepared.iter().map(described));
             shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());
             Landed { written: true, refused, ..Landed::default() }
         }
@@ -216,14 +216,13 @@ pub(super) async fn deliver(shared: &Shared, claims: Vec<Claim>, results: &Resul
     }
 }
 
-fn limit(shared: &Shared, prepared: &[Prepared]) {
-    let timeouts = prepared.iter().filter_map(|prepared| {
-        let step = prepared.delivery.claim.step;
-        Some((step, prepared.template.step(step)?.timeout?))
-    });
-    let timeouts: Vec<_> = timeouts.collect();
-    if !timeouts.is_empty() {
-        shared.ledger.limit(&timeouts);
+fn described(prepared: &Prepared) -> Described {
+    let step = prepared.delivery.claim.step;
+    let template = &prepared.template;
+    Described {
+        step,
+        timeout: template.step(step).and_then(|step| step.timeout),
+        children: template.children(step).len(),
     }
 }
 

@@ -26,6 +26,16 @@ impl Stored {
         self.template.steps().get(step.index() as usize)
     }
 
+    /// Positions of the steps that it depends on; none for a step that the template does not have.
+    pub(crate) fn parents(&self, step: StepId) -> &[u32] {
+        if self.step(step).is_some() { self.template.graph().parents(step.index()) } else { &[] }
+    }
+
+    /// Positions of the steps that depend on it; none for a step that the template does not have.
+    pub(crate) fn children(&self, step: StepId) -> &[u32] {
+        if self.step(step).is_some() { self.template.graph().children(step.index()) } else { &[] }
+    }
+
     pub(crate) fn policy(&self, step: StepId) -> RetryPolicy {
         self.step(step).map(|step| step.retry_policy).unwrap_or_default()
     }
