@@ -65,6 +65,11 @@ pub struct WorkerOptions {
     /// The same for tasks in error. Default 90 days.
     #[serde(default = "ninety_days")]
     pub error_retention_ms: Option<u64>,
+    /// Events recorded for subscribers from the start: bit n stands for the n-th of [`Event::names`]. Default 0.
+    ///
+    /// [`Event::names`]: crate::Event::names
+    #[serde(default)]
+    pub record_events: u32,
 }
 
 /// Milliseconds of a day.

@@ -37,9 +37,9 @@ pub use error::{Error, ErrorKind};
 pub use ids::{StepId, TaskId, TemplateId, WorkerId};
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    Attempt, Batch, Change, Client, Delivery, Explanation, Interrupt, ListFilter, Pruned, Pruning,
-    StepExplanation, StepResult, Stopped, Submission, TaskResult, TaskStatus, TemplateInfo, Worker,
-    WorkerInfo, WorkerStats,
+    Attempt, Batch, Change, Client, Delivery, Event, EventSet, Events, Explanation, Interrupt,
+    ListFilter, Pruned, Pruning, StepExplanation, StepResult, Stopped, Submission, TaskResult,
+    TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo, WorkerStats,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::ending::{self, ByTask};
+use super::events::Events;
 use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
@@ -261,7 +262,8 @@ impl Client {
         Ok(TaskResult::new(task, status.state, &stored.template, steps))
     }
 
-    /// Ends a task: what has not ended is cancelled, and handlers that run report in vain.
+    /// Ends a task: what has not ended is cancelled, and handlers that run report in vain. `events` tells
+    /// the subscribers of this process.
     ///
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Transition`] when it has ended already.
@@ -270,17 +272,18 @@ impl Client {
         task: TaskId,
         actor: &str,
         reason: Option<&str>,
+        events: Option<&Events>,
     ) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
         at_most("actor", Some(actor), 128)?;
         at_most("reason", reason, 1_024)?;
         for _ in 1..TRIES {
-            match self.try_cancel(task, actor, reason).await {
+            match self.try_cancel(task, actor, reason, events).await {
                 Err(error) if error.is_retryable() => {}
                 other => return other,
             }
         }
-        self.try_cancel(task, actor, reason).await
+        self.try_cancel(task, actor, reason, events).await
     }
 
     async fn try_cancel(
@@ -288,6 +291,7 @@ impl Client {
         task: TaskId,
         actor: &str,
         reason: Option<&str>,
+        events: Option<&Events>,
     ) -> Result<TaskStatus, Error> {
         let mut tx = self.store.begin().await?;
         let rows = tasks::lock(&mut tx, &[task]).await?;
@@ -304,8 +308,11 @@ impl Client {
         };
         let decisions = decide(&view, observation, now, ending::jitter())
             .map_err(ending::transition_of(&rows))?;
-        ending::write(&mut tx, decisions, &ByTask::new(), &[]).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        let written = ending::write(&mut tx, decisions, &ByTask::new(), &[]).await?;
+        match events {
+            Some(events) => events.commit(tx, &written.decisions).await?,
+            None => tx.commit().await.map_err(StoreError::from)?,
+        }
         self.status(task).await
     }
 

@@ -85,6 +85,11 @@ impl Courier {
         self.lock().keep(task, &(template, context.into()));
     }
 
+    /// The template of a task whose context is kept.
+    pub(super) fn template_of(&self, task: TaskId) -> Option<TemplateId> {
+        self.lock().by_task.get(&task).map(|(template, _)| *template)
+    }
+
     /// The contexts of the claims' tasks: kept ones, and those that are not there read in one query.
     async fn contexts(
         &self,

@@ -194,7 +194,8 @@ impl Heart {
         }
         let shared = Arc::clone(&self.shared);
         self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = rescuer::rescue(&shared.store, &shared.templates).await {
+            let Shared { store, templates, events, .. } = &*shared;
+            if let Err(error) = rescuer::rescue(store, templates, events).await {
                 warn!(%error, "the rescue of a dead worker's claims failed");
             }
         })));

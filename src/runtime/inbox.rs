@@ -1,4 +1,4 @@
-//! Claimed steps on their way to handler threads.
+//! What the runtime has for threads, on its way to them: claimed steps, events.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,16 +13,27 @@ use crate::runtime::Delivery;
 /// A waiting thread parks, so that whoever wakes it does no more than a store and an unpark: that
 /// may be done from anywhere, also from a signal's unblock function. The lock is a `std` one: it is
 /// held for a few pushes or pops and never across a wait.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    state: Mutex<State>,
+#[derive(Debug)]
+pub(crate) struct Inbox<T> {
+    state: Mutex<State<T>>,
+    /// Items that are kept; beyond them the oldest are dropped.
+    most: usize,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    deliveries: VecDeque<Delivery>,
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
     waiting: Vec<Thread>,
-    closed: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// What is there is handed out, and nothing else.
+    Ending,
+    /// Nothing is handed out.
+    Closed,
 }
 
 /// What a handler thread gets.
@@ -61,47 +72,55 @@ impl Interrupt {
     }
 }
 
-impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<T> Inbox<T> {
+    /// Keeps `most` items.
+    pub(crate) fn bounded(most: usize) -> Self {
+        let state = State { items: VecDeque::new(), waiting: Vec::new(), stage: Stage::Open };
+        Self { state: Mutex::new(state), most }
+    }
+
+    /// Keeps whatever it gets.
+    pub(crate) fn unbounded() -> Self {
+        Self::bounded(usize::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds deliveries and wakes as many threads as there are.
-    pub(crate) fn push(&self, deliveries: Vec<Delivery>) {
-        let woken = {
+    /// Adds items and wakes as many threads as there are. Returns how many old ones were dropped.
+    pub(crate) fn push(&self, items: Vec<T>) -> usize {
+        let (woken, dropped) = {
             let mut state = self.lock();
-            let wake = deliveries.len().min(state.waiting.len());
+            let wake = items.len().min(state.waiting.len());
             let left = state.waiting.len() - wake;
-            state.deliveries.extend(deliveries);
-            state.waiting.split_off(left)
+            state.items.extend(items);
+            let dropped = state.items.len().saturating_sub(self.most);
+            state.items.drain(..dropped);
+            (state.waiting.split_off(left), dropped)
         };
         woken.iter().for_each(Thread::unpark);
+        dropped
     }
 
-    /// Waits up to `timeout` for at most `max` deliveries. `take` sees them before any other thread
-    /// can tell that they have left the queue.
+    /// Waits up to `timeout` for at most `max` items; `None` when there will be no more. `take` sees them
+    /// before any other thread can tell that they have left the queue.
     pub(crate) fn pop(
         &self,
         max: usize,
         timeout: Duration,
         interrupt: &Interrupt,
-        take: impl Fn(&[Delivery]),
-    ) -> Batch {
+        take: impl Fn(&[T]),
+    ) -> Option<Vec<T>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             {
                 let mut state = self.lock();
-                if state.closed {
-                    return Batch::Closed;
-                }
-                if !state.deliveries.is_empty() {
-                    let batch = max.min(state.deliveries.len());
-                    let taken: Vec<_> = state.deliveries.drain(..batch).collect();
-                    take(&taken);
-                    return Batch::Steps(taken);
+                if state.is_over() || !state.items.is_empty() {
+                    return state.take(max, take);
                 }
                 if interrupt.is_raised() {
-                    return Batch::Steps(Vec::new());
+                    return Some(Vec::new());
                 }
                 state.waiting.push(interrupt.thread.clone());
             }
@@ -113,20 +132,9 @@ impl Inbox {
             }
             self.stop_waiting(&interrupt.thread);
             if left.is_some_and(|left| left.is_zero()) {
-                return self.pop_now(max, take);
+                return self.lock().take(max, take);
             }
         }
-    }
-
-    fn pop_now(&self, max: usize, take: impl Fn(&[Delivery])) -> Batch {
-        let mut state = self.lock();
-        if state.closed {
-            return Batch::Closed;
-        }
-        let batch = max.min(state.deliveries.len());
-        let taken: Vec<_> = state.deliveries.drain(..batch).collect();
-        take(&taken);
-        Batch::Steps(taken)
     }
 
     fn stop_waiting(&self, thread: &Thread) {
@@ -134,18 +142,47 @@ impl Inbox {
     }
 
     /// Takes back everything that no thread has taken.
-    pub(crate) fn drain(&self) -> Vec<Delivery> {
-        self.lock().deliveries.drain(..).collect()
+    pub(crate) fn drain(&self) -> Vec<T> {
+        self.lock().items.drain(..).collect()
     }
 
     /// Lets every wait end, now and from now on. What no thread has taken stays for [`Inbox::drain`].
     pub(crate) fn close(&self) {
+        self.advance(Stage::Closed);
+    }
+
+    /// Lets every wait end once all that there is has been taken.
+    pub(crate) fn end(&self) {
+        self.advance(Stage::Ending);
+    }
+
+    fn advance(&self, stage: Stage) {
         let woken = {
             let mut state = self.lock();
-            state.closed = true;
+            state.stage = stage;
             std::mem::take(&mut state.waiting)
         };
         woken.iter().for_each(Thread::unpark);
+    }
+}
+
+impl<T> State<T> {
+    fn is_over(&self) -> bool {
+        match self.stage {
+            Stage::Open => false,
+            Stage::Ending => self.items.is_empty(),
+            Stage::Closed => true,
+        }
+    }
+
+    fn take(&mut self, max: usize, take: impl Fn(&[T])) -> Option<Vec<T>> {
+        if self.is_over() {
+            return None;
+        }
+        let count = max.min(self.items.len());
+        let taken: Vec<_> = self.items.drain(..count).collect();
+        take(&taken);
+        Some(taken)
     }
 }
 
@@ -154,39 +191,23 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::decision::Claim;
-    use crate::ids::{TaskId, TemplateId, WorkerId};
 
-    fn delivery(index: u32) -> Delivery {
-        let claim = Claim { step: TaskId(1).step(index), attempt: 1, worker: WorkerId(1) };
-        Delivery { claim, template: TemplateId(1), context: "{}".into(), parents: None }
-    }
-
-    fn pop(inbox: &Inbox, max: usize, timeout: Duration) -> Batch {
+    fn pop(inbox: &Inbox<u32>, max: usize, timeout: Duration) -> Option<Vec<u32>> {
         inbox.pop(max, timeout, &Interrupt::of_this_thread(), |_| {})
-    }
-
-    fn len(batch: &Batch) -> Option<usize> {
-        match batch {
-            Batch::Steps(steps) => Some(steps.len()),
-            Batch::Closed => None,
-        }
     }
 
     #[test]
     fn hands_out_in_order_and_at_most_what_was_asked_for() {
-        let inbox = Inbox::default();
-        inbox.push((0..3).map(delivery).collect());
-        let Batch::Steps(first) = pop(&inbox, 2, Duration::ZERO) else { panic!("closed") };
-        let indexes: Vec<_> = first.iter().map(|d| d.claim.step.index()).collect();
-        assert_eq!(indexes, [0, 1]);
-        assert_eq!(len(&pop(&inbox, 2, Duration::ZERO)), Some(1));
-        assert_eq!(len(&pop(&inbox, 2, Duration::from_millis(1))), Some(0));
+        let inbox = Inbox::unbounded();
+        inbox.push(vec![0, 1, 2]);
+        assert_eq!(pop(&inbox, 2, Duration::ZERO), Some(vec![0, 1]));
+        assert_eq!(pop(&inbox, 2, Duration::ZERO), Some(vec![2]));
+        assert_eq!(pop(&inbox, 2, Duration::from_millis(1)), Some(vec![]));
     }
 
     #[test]
     fn closing_ends_every_wait_and_leaves_what_no_thread_has_taken() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::unbounded());
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let inbox = Arc::clone(&inbox);
@@ -194,17 +215,37 @@ mod tests {
             })
             .collect();
         inbox.close();
-        inbox.push(vec![delivery(0)]);
+        inbox.push(vec![0]);
         for thread in threads {
-            assert_eq!(len(&thread.join().unwrap()), None);
+            assert_eq!(thread.join().unwrap(), None);
         }
-        assert_eq!(len(&pop(&inbox, 1, Duration::ZERO)), None);
+        assert_eq!(pop(&inbox, 1, Duration::ZERO), None);
         assert_eq!(inbox.drain().len(), 1);
     }
 
     #[test]
+    fn ending_hands_out_what_there_is() {
+        let inbox = Inbox::unbounded();
+        inbox.push(vec![0, 1]);
+        inbox.end();
+        assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![0]));
+        assert_eq!(pop(&inbox, 1, Duration::from_secs(60)), Some(vec![1]));
+        assert_eq!(pop(&inbox, 1, Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn beyond_its_bound_the_oldest_are_dropped_and_counted() {
+        let inbox = Inbox::bounded(3);
+        assert_eq!(inbox.push(vec![0, 1]), 0);
+        assert_eq!(inbox.push(vec![2, 3, 4]), 2);
+        assert_eq!(pop(&inbox, 9, Duration::ZERO), Some(vec![2, 3, 4]));
+        assert_eq!(inbox.push((0..5).collect()), 2);
+        assert_eq!(inbox.drain(), [2, 3, 4]);
+    }
+
+    #[test]
     fn an_interrupt_ends_a_wait_with_nothing_lost() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::unbounded());
         let (tell, told) = std::sync::mpsc::channel();
         let popper = {
             let inbox = Arc::clone(&inbox);
@@ -215,30 +256,30 @@ mod tests {
             })
         };
         told.recv().unwrap().raise();
-        assert_eq!(len(&popper.join().unwrap()), Some(0));
-        inbox.push(vec![delivery(0)]);
-        assert_eq!(len(&pop(&inbox, 1, Duration::ZERO)), Some(1));
+        assert_eq!(popper.join().unwrap(), Some(vec![]));
+        inbox.push(vec![0]);
+        assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![0]));
     }
 
     #[test]
-    fn every_delivery_reaches_one_thread() {
-        let inbox = Arc::new(Inbox::default());
+    fn every_item_reaches_one_thread() {
+        let inbox = Arc::new(Inbox::unbounded());
         let threads: Vec<_> = (0..3)
             .map(|_| {
                 let inbox = Arc::clone(&inbox);
                 std::thread::spawn(move || {
                     let mut seen = Vec::new();
-                    while let Batch::Steps(steps) = pop(&inbox, 7, Duration::from_secs(60)) {
-                        seen.extend(steps.iter().map(|d| d.claim.step.index()));
+                    while let Some(items) = pop(&inbox, 7, Duration::from_secs(60)) {
+                        seen.extend(items);
                     }
                     seen
                 })
             })
             .collect();
         for chunk in 0..200 {
-            inbox.push((chunk * 10..chunk * 10 + 10).map(delivery).collect());
+            inbox.push((chunk * 10..chunk * 10 + 10).collect());
         }
-        while !inbox.lock().deliveries.is_empty() {
+        while !inbox.lock().items.is_empty() {
             std::thread::yield_now();
         }
         inbox.close();

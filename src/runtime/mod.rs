@@ -3,6 +3,7 @@
 mod client;
 mod delivery;
 mod ending;
+mod events;
 mod explain;
 mod heartbeat;
 mod inbox;
@@ -22,6 +23,7 @@ mod worker;
 
 pub use client::{Client, ListFilter};
 pub use delivery::Delivery;
+pub use events::{Event, EventSet, Events, Transition};
 pub use explain::{Attempt, Change, Explanation, StepExplanation};
 pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};

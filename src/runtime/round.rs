@@ -8,12 +8,13 @@ use tracing::{instrument, warn};
 
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
+use super::events::Events;
 use super::ledger::{Described, Grant, Tried};
 use super::search::Search;
 use super::worker::Shared;
 use crate::decide::decide;
 use crate::decision::{
-    Claim, ClaimEnd, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
+    Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
 };
 use crate::error::Error;
 use crate::retry_policy::RetryPolicy;
@@ -85,7 +86,7 @@ async fn write_ends(
     let over = shared.ledger.take_over();
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
-    commit(tx).await?;
+    commit(tx, &shared.events, &written.decisions).await?;
     over.forget();
     Ok(written)
 }
@@ -144,7 +145,7 @@ async fn write_claims(
     let decisions = decide(&view, observation, now, ending::jitter())
         .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
     let written = ending::write(&mut tx, decisions, &ending::ByTask::new(), &[]).await?;
-    commit(tx).await?;
+    commit(tx, &shared.events, &written.decisions).await?;
     if busy {
         shared.there_will_be_work(Instant::now() + BUSY_TASKS);
     }
@@ -173,11 +174,12 @@ async fn lock_changed_tasks(
     Ok((view, picked[0].step.now))
 }
 
-async fn commit(tx: Tx) -> Result<(), Landed> {
-    tx.commit().await.map_err(|error| Landed {
-        unsure: true,
-        ..Landed::from(Error::from(StoreError::from(error)))
-    })
+/// Commits, and lets subscribers know before a handler does.
+async fn commit(tx: Tx, events: &Events, decisions: &Decisions) -> Result<(), Landed> {
+    events
+        .commit(tx, decisions)
+        .await
+        .map_err(|error| Landed { unsure: true, ..Landed::from(Error::from(error)) })
 }
 
 /// Enters the claims that were made, and hands them to the threads. The room that was granted for them is

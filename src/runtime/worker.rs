@@ -11,7 +11,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info};
 
-use super::delivery::Courier;
+use super::delivery::{Courier, Delivery};
+use super::events::{EventSet, Events};
 use super::inbox::{Batch, Inbox, Interrupt};
 use super::ledger::Ledger;
 use super::orchestrator::Orchestrator;
@@ -50,9 +51,10 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) templates: Templates,
     pub(super) options: WorkerOptions,
-    pub(super) inbox: Inbox,
+    pub(super) inbox: Inbox<Delivery>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) courier: Courier,
+    pub(super) events: Arc<Events>,
     pub(super) counts: Counts,
     worker: AtomicI64,
     phase: AtomicU8,
@@ -98,6 +100,8 @@ pub struct WorkerStats {
     pub pending_writes: u64,
     /// Claims held.
     pub held: u64,
+    /// Events that no subscriber was told.
+    pub events_dropped: u64,
 }
 
 /// How a worker ended.
@@ -322,7 +326,7 @@ impl Worker {
     pub fn next_batch(&self, max: usize, timeout: Duration, interrupt: &Interrupt) -> Batch {
         let shared = &self.shared;
         let limited = Cell::new(false);
-        let batch = shared.inbox.pop(max, timeout, interrupt, |taken| {
+        let steps = shared.inbox.pop(max, timeout, interrupt, |taken| {
             let claims = taken.iter().map(|d| d.claim);
             limited.set(shared.ledger.begin(claims, Instant::now()));
         });
@@ -330,10 +334,11 @@ impl Worker {
             // The orchestrator must not sleep past the new deadline.
             shared.wake.notify_one();
         }
-        if let Batch::Steps(steps) = &batch {
-            shared.counts.taken.fetch_add(steps.len() as u64, Ordering::Relaxed);
-        }
-        batch
+        let Some(steps) = steps else {
+            return Batch::Closed;
+        };
+        shared.counts.taken.fetch_add(steps.len() as u64, Ordering::Relaxed);
+        Batch::Steps(steps)
     }
 
     /// Reports that the attempt returned `results`, JSON text. Does not wait for the database.
@@ -415,6 +420,24 @@ impl Worker {
         Ok(shared.store.step_results(&[step]).await?.remove(&step).flatten())
     }
 
+    /// What this worker commits, for subscribers.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.shared.events
+    }
+
+    /// The template of a task, known of tasks whose steps this worker executed of late.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], and when it cannot be read.
+    pub async fn template_of(&self, task: TaskId) -> Result<TemplateId, Error> {
+        let shared = &self.shared;
+        match shared.courier.template_of(task) {
+            Some(template) => Ok(template),
+            None => Ok(shared.templates.of_task(&shared.store, task).await?.id),
+        }
+    }
+
     /// Stops claiming and gives back what no thread has taken.
     pub fn drain(&self) {
         self.shared.advance(Phase::Draining);
@@ -442,6 +465,7 @@ impl Worker {
             part.abort();
             let _ = part.await;
         }
+        self.shared.events.end();
         self.shared.store.close().await;
         Ok(self.shared.counts.stopped(in_order))
     }
@@ -469,6 +493,7 @@ impl Worker {
             stale: read(&counts.stale),
             pending_writes: read(&counts.unwritten),
             held: self.shared.ledger.open() as u64,
+            events_dropped: self.shared.events.dropped(),
         }
     }
 }
@@ -476,13 +501,16 @@ impl Worker {
 impl Shared {
     fn new(store: Store, options: WorkerOptions) -> Self {
         let queues = options.queues.clone().unwrap_or_default();
+        let events = Events::default();
+        events.record(EventSet(options.record_events));
         Self {
             store,
             templates: Templates::default(),
             options,
-            inbox: Inbox::default(),
+            inbox: Inbox::unbounded(),
             ledger: Arc::default(),
             courier: Courier::default(),
+            events: Arc::new(events),
             counts: Counts::default(),
             worker: AtomicI64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),

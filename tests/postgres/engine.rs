@@ -166,10 +166,10 @@ async fn cancelling_refuses_what_runs_and_what_is_ready() {
     let worker = db.worker(1).await;
     succeed(&worker, &take(&worker), "1");
     let running = take(&worker);
-    let status = db.client.cancel(task, "mara", Some("order withdrawn")).await.unwrap();
+    let status = db.client.cancel(task, "mara", Some("order withdrawn"), None).await.unwrap();
     assert_eq!(status.state, TaskState::Cancelled);
     succeed(&worker, &running, "1");
-    let again = db.client.cancel(task, "mara", None).await.unwrap_err();
+    let again = db.client.cancel(task, "mara", None, None).await.unwrap_err();
     assert!(matches!(again, Error::Transition { .. }), "{again}");
     stop(worker, vec![]).await;
     assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps").await, 0);

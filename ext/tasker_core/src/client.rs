@@ -9,6 +9,7 @@ use tasker_core::{ClientOptions, ListFilter, Pruning, Submission, TaskId};
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
 use crate::runtime::{block_on, generation, same_process};
+use crate::worker::events_here;
 
 /// A client of one process. Never dropped in another one, where its connections' tasks do not exist.
 #[magnus::wrap(class = "TaskerCore::Internal::Bridge::Client", free_immediately)]
@@ -91,8 +92,9 @@ impl Client {
         guard(ruby, || {
             let actor = text(ruby, actor)?;
             let reason = optional_text(ruby, reason)?;
+            let events = events_here();
             let cancel = async |c: &tasker_core::Client| {
-                c.cancel(TaskId(task), &actor, reason.as_deref()).await
+                c.cancel(TaskId(task), &actor, reason.as_deref(), events.as_deref()).await
             };
             answer(ruby, &this.ask(ruby, cancel)?)
         })

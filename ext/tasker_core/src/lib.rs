@@ -9,10 +9,12 @@ mod nogvl;
 mod runtime;
 mod worker;
 
+use magnus::value::ReprValue;
 use magnus::{Class, Error, Module, Object, Ruby, function, method};
 
 use client::Client;
 use errors::guard;
+use tasker_core::{Event, StepState, TaskState};
 use worker::Worker;
 
 /// The normalised JSON of a template, checked.
@@ -35,6 +37,18 @@ fn check_json(ruby: &Ruby, json: magnus::RString, what: String) -> Result<(), Er
     })
 }
 
+/// Strings as Ruby keeps constants: frozen, in a frozen array.
+fn names(ruby: &Ruby, all: impl IntoIterator<Item = impl ToString>) -> magnus::RArray {
+    let names = all.into_iter().map(|name| {
+        let name = ruby.str_new(&name.to_string());
+        name.freeze();
+        name
+    });
+    let names = ruby.ary_from_iter(names);
+    names.freeze();
+    names
+}
+
 /// Writes the library's log to standard error when `TASKER_LOG` says which, such as `info` or
 /// `tasker_core=debug`.
 fn log() {
@@ -55,6 +69,10 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     bridge.define_singleton_method("check_template", function!(check_template, 1))?;
     bridge.define_singleton_method("check_json", function!(check_json, 2))?;
     bridge.const_set("SCHEMA_VERSION", tasker_core::SCHEMA_VERSION)?;
+    bridge.const_set("STEP_INDEX_BITS", tasker_core::ids::STEP_INDEX_BITS)?;
+    bridge.const_set("EVENT_NAMES", names(ruby, Event::names()))?;
+    bridge.const_set("STEP_STATES", names(ruby, StepState::ALL))?;
+    bridge.const_set("TASK_STATES", names(ruby, TaskState::ALL))?;
 
     let client = bridge.define_class("Client", ruby.class_object())?;
     client.undef_default_alloc_func();
@@ -79,6 +97,10 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_singleton_method("start", function!(Worker::start, 1))?;
     worker.define_method("id", method!(Worker::id, 0))?;
     worker.define_method("next_batch", method!(Worker::next_batch, 2))?;
+    worker.define_method("record_events", method!(Worker::record_events, 1))?;
+    worker.define_method("next_events", method!(Worker::next_events, 2))?;
+    worker.define_method("give_up_events", method!(Worker::give_up_events, 1))?;
+    worker.define_method("template_of", method!(Worker::template_of, 1))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("template", method!(Worker::template, 1))?;

@@ -1,16 +1,37 @@
 //! `TaskerCore::Internal::Bridge::Worker`.
 
 use std::mem::ManuallyDrop;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use magnus::value::ReprValue;
-use magnus::{Error, IntoValue, RArray, RString, Ruby, Value};
-use tasker_core::{Batch, Delivery, ErrorKind, StepId, TaskId, TemplateId, WorkerOptions};
+use magnus::{Error, IntoValue, RArray, RString, Ruby};
+use tasker_core::{
+    Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, StepId, TaskId, TemplateId,
+    Transition, WorkerOptions,
+};
 
 use crate::errors::{guard, raise, raise_kind};
 use crate::json::{answer, text};
 use crate::nogvl::wait;
 use crate::runtime::{block_on, generation, same_process};
+
+/// What the workers of a process commit, and the generation each was started in. Locked with Ruby's lock
+/// held only, so that a fork never finds it locked.
+static EVENTS: Mutex<Vec<(u64, Weak<Events>)>> = Mutex::new(Vec::new());
+
+/// The events of a worker of this process that has subscribers.
+pub(crate) fn events_here() -> Option<Arc<Events>> {
+    let known = EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = known.iter().filter(|(made_in, _)| *made_in == generation());
+    here.filter_map(|(_, events)| events.upgrade()).find(|events| events.are_wanted())
+}
+
+fn make_known(events: &Arc<Events>) {
+    let mut known = EVENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|(_, events)| events.strong_count() > 0);
+    known.push((generation(), Arc::downgrade(events)));
+}
 
 /// A worker of one process. Never dropped in another one, where its tasks do not exist.
 #[magnus::wrap(class = "TaskerCore::Internal::Bridge::Worker", free_immediately)]
@@ -34,6 +55,7 @@ impl Worker {
             let options = text(ruby, options)?;
             let options = WorkerOptions::from_json(&options).map_err(|e| raise(ruby, &e))?;
             let worker = block_on(ruby, tasker_core::Worker::start(options))?;
+            make_known(worker.events());
             Ok(Self { worker: ManuallyDrop::new(worker), made_in: generation() })
         })
     }
@@ -54,23 +76,58 @@ impl Worker {
         this: &Self,
         max: usize,
         timeout_ms: u64,
-    ) -> Result<Value, Error> {
+    ) -> Result<Option<RArray>, Error> {
         guard(ruby, || {
             let worker = this.here(ruby)?;
-            let max = max.max(1);
-            let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
-            let batch = wait(ruby, |interrupt| {
-                let left = deadline
-                    .map_or(Duration::MAX, |by| by.saturating_duration_since(Instant::now()));
-                let batch = worker.next_batch(max, left, interrupt);
+            let batch = wait_up_to(ruby, timeout_ms, |left, interrupt| {
+                let batch = worker.next_batch(max.max(1), left, interrupt);
                 let empty = matches!(&batch, Batch::Steps(steps) if steps.is_empty());
                 (!(empty && interrupt.is_raised())).then_some(batch)
             })?;
             match batch {
-                Batch::Steps(steps) => items(ruby, &steps),
-                Batch::Closed => Ok(ruby.qnil().as_value()),
+                Batch::Steps(steps) => list(ruby, &steps, item).map(Some),
+                Batch::Closed => Ok(None),
             }
         })
+    }
+
+    /// Which events are recorded from now on: bit n stands for the n-th of `EVENT_NAMES`.
+    pub(crate) fn record_events(ruby: &Ruby, this: &Self, wanted: u32) -> Result<(), Error> {
+        guard(ruby, || {
+            this.here(ruby)?.events().record(EventSet(wanted));
+            Ok(())
+        })
+    }
+
+    /// Events, each `[number, id of step or task, at_us, from, to, attempt, worker_id]`, the last two for
+    /// steps only; nil when there will be no more.
+    pub(crate) fn next_events(
+        ruby: &Ruby,
+        this: &Self,
+        max: usize,
+        timeout_ms: u64,
+    ) -> Result<Option<RArray>, Error> {
+        guard(ruby, || {
+            let events = this.here(ruby)?.events();
+            let taken = wait_up_to(ruby, timeout_ms, |left, interrupt| {
+                let taken = events.pop(max.max(1), left, interrupt);
+                let empty = taken.as_ref().is_some_and(Vec::is_empty);
+                (!(empty && interrupt.is_raised())).then_some(taken)
+            })?;
+            taken.map(|taken| list(ruby, &taken, event)).transpose()
+        })
+    }
+
+    /// Counts the events that nobody will take, and so many more, as dropped.
+    pub(crate) fn give_up_events(ruby: &Ruby, this: &Self, more: u64) -> Result<(), Error> {
+        guard(ruby, || {
+            this.here(ruby)?.events().give_up(more);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn template_of(ruby: &Ruby, this: &Self, task: i64) -> Result<i32, Error> {
+        guard(ruby, || Ok(block_on(ruby, this.here(ruby)?.template_of(TaskId(task)))?.0))
     }
 
     pub(crate) fn succeed(
@@ -150,12 +207,49 @@ impl Worker {
     }
 }
 
-fn items(ruby: &Ruby, steps: &[Delivery]) -> Result<Value, Error> {
-    let items = ruby.ary_new_capa(steps.len());
-    for step in steps {
-        items.push(item(ruby, step))?;
+/// Waits without Ruby's lock; `body` gets the time that is left, and otherwise as in [`wait`].
+fn wait_up_to<T>(
+    ruby: &Ruby,
+    timeout_ms: u64,
+    mut body: impl FnMut(Duration, &Interrupt) -> Option<T>,
+) -> Result<T, Error> {
+    let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
+    wait(ruby, |interrupt| {
+        let left =
+            deadline.map_or(Duration::MAX, |by| by.saturating_duration_since(Instant::now()));
+        body(left, interrupt)
+    })
+}
+
+fn list<T>(ruby: &Ruby, all: &[T], item: impl Fn(&Ruby, &T) -> RArray) -> Result<RArray, Error> {
+    let list = ruby.ary_new_capa(all.len());
+    for one in all {
+        list.push(item(ruby, one))?;
     }
-    Ok(items.as_value())
+    Ok(list)
+}
+
+fn event(ruby: &Ruby, event: &Event) -> RArray {
+    let number = event.number().into_value_with(ruby);
+    let at_us = event.at.timestamp_micros().into_value_with(ruby);
+    match event.transition {
+        Transition::Step { step, from, to, attempt, worker, .. } => ruby.ary_new_from_values(&[
+            number,
+            step.0.into_value_with(ruby),
+            at_us,
+            (from as usize).into_value_with(ruby),
+            (to as usize).into_value_with(ruby),
+            attempt.into_value_with(ruby),
+            worker.map(|worker| worker.0).into_value_with(ruby),
+        ]),
+        Transition::Task { task, from, to, .. } => ruby.ary_new_from_values(&[
+            number,
+            task.0.into_value_with(ruby),
+            at_us,
+            (from as usize).into_value_with(ruby),
+            (to as usize).into_value_with(ruby),
+        ]),
+    }
 }
 
 /// Made in one call of Ruby: each push would be another, with a guard against exceptions of its own.
