@@ -15,8 +15,11 @@ require_relative "tasker_core/task_template"
 require_relative "tasker_core/template_dsl"
 require_relative "tasker_core/task_status"
 require_relative "tasker_core/task_result"
+require_relative "tasker_core/event"
+require_relative "tasker_core/subscription"
 require_relative "tasker_core/client"
 require_relative "tasker_core/worker"
+require_relative "tasker_core/internal/subscriptions"
 require_relative "tasker_core/internal/template_loader"
 require_relative "tasker_core/internal/templates"
 
@@ -44,12 +47,17 @@ require_relative "tasker_core/internal/templates"
 module TaskerCore
   @lock = Mutex.new
   @registry = Internal::Templates.new
+  @subscriptions = Internal::Subscriptions.new
   @configuration = @client = nil
 
   class << self
     # @api private
     # @return [Internal::Templates] templates that this process has loaded
     attr_reader :registry
+
+    # @api private
+    # @return [Internal::Subscriptions] who wants to be told what
+    attr_reader :subscriptions
 
     # Changes settings. The connection that was in use, if any, is closed.
     #
@@ -125,6 +133,31 @@ module TaskerCore
     # @return [Array<TaskTemplate>] templates that this process has loaded, in that order
     def templates
       registry.all
+    end
+
+    # Has the block called with the events of this process: what its workers commit while they run, and the
+    # cancellations that it asks for meanwhile. Each worker calls it from one thread, for each task in the order of the
+    # commits; workers do not wait for it. See docs/events.md.
+    #
+    # @param patterns [Array<String>] names of events, "step.*", "task.*" or "*". Default: "*".
+    # @yieldparam event [Event] what the block raises is logged
+    # @return [Subscription] for {unsubscribe}
+    # @raise [InvalidArgument] a pattern matches no event; or no block
+    # @example
+    #   TaskerCore.subscribe("task.failed", "task.completed") { |event| Metrics.count(event.name, event.template.name) }
+    def subscribe(*patterns, &block)
+      subscriptions.add(Subscription.new(patterns.empty? ? ["*"] : patterns, &block))
+    end
+
+    # Ends a subscription. A call of its block that is going on goes on.
+    #
+    # @param subscription [Subscription]
+    # @return [Boolean] whether it was one
+    # @example
+    #   subscription = TaskerCore.subscribe { |event| puts event.name }
+    #   TaskerCore.unsubscribe(subscription) # => true
+    def unsubscribe(subscription)
+      subscriptions.remove(subscription)
     end
 
     # Makes a task. See {Client#submit}.

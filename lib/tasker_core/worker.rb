@@ -4,6 +4,7 @@ require "json"
 require_relative "internal/clock"
 require_relative "client"
 require_relative "errors"
+require_relative "internal/announcer"
 require_relative "internal/bridge"
 require_relative "internal/crew"
 require_relative "internal/inbox"
@@ -131,7 +132,8 @@ module TaskerCore
       @native&.id
     end
 
-    # Counts since the start: claimed, taken, completed, stale, pending_writes.
+    # Counts since the start: claimed, taken, completed, stale, pending_writes, events_dropped; and how many claims are
+    # held.
     #
     # @return [Hash{String => Integer}] {} before {#start}
     # @example
@@ -155,11 +157,15 @@ module TaskerCore
         TaskerCore.templates.each { |template| client.register(template) }
         client.url
       end
-      Internal::Bridge::Worker.start(@options.native_json(url, connect_timeout: @configuration.connect_timeout))
+      options = @options.native_json(url, connect_timeout: @configuration.connect_timeout,
+                                          record_events: TaskerCore.subscriptions.wanted)
+      Internal::Bridge::Worker.start(options)
     end
 
     def begin_work
       @wakeup = Internal::Wakeup.new
+      @announcer = Internal::Announcer.new(@native, @configuration.logger, TaskerCore.subscriptions)
+      TaskerCore.subscriptions.attach(@announcer)
       @crew = hire
       @control = Thread.new { control }
       @control.name = "tasker-worker"
@@ -182,24 +188,30 @@ module TaskerCore
 
     def control
       @wakeup.wait until @stop || @crew.done?
+      deadline = Internal::Clock.seconds + @options.shutdown_timeout
       @native.drain
-      await_crew
+      await_crew(deadline)
       end_work
     rescue Error => e
       @failure ||= e
     ensure
       @crew.kill
+      tell_rest(deadline)
       @wakeup.close
     end
 
-    def await_crew
-      deadline = Internal::Clock.seconds + @options.shutdown_timeout
+    def await_crew(deadline)
       until @crew.done? || @stop == :at_once
         left = deadline - Internal::Clock.seconds
         return unless left.positive?
 
         @wakeup.wait(left)
       end
+    end
+
+    def tell_rest(deadline)
+      TaskerCore.subscriptions.detach(@announcer)
+      @announcer.finish(deadline || 0.0) { @stop == :at_once || @failure }
     end
 
     # Before the threads are killed: what they report afterwards is late, and the attempt is recorded as interrupted.

@@ -47,16 +47,17 @@ module TaskerCore
 
       # @param url [String] the database
       # @param connect_timeout [Numeric] seconds to wait for it
+      # @param record_events [Integer] kinds of events that are recorded from the start, as {Subscriptions#wanted}
       # @return [String] what the native worker is started with
       # @example
       #   Bridge::Worker.start(options.native_json("postgres:///shop", connect_timeout: 3.0))
-      def native_json(url, connect_timeout:)
+      def native_json(url, connect_timeout:, record_events: 0)
         JSON.generate({ "url" => url, "connect_timeout_ms" => (connect_timeout * 1000).ceil,
                         "queues" => values.fetch(:queues), "concurrency" => concurrency,
                         "heartbeat_interval_ms" => milliseconds(:heartbeat_interval),
                         "dead_after_ms" => milliseconds(:dead_after),
                         "retention_ms" => milliseconds(:retention),
-                        "error_retention_ms" => milliseconds(:error_retention) })
+                        "error_retention_ms" => milliseconds(:error_retention), "record_events" => record_events })
       end
 
       private
