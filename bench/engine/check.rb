@@ -37,6 +37,18 @@ module Bench
       executed(executions, steps, in_order) + audited
     end
 
+    # Subscribers were told of every change of state, and once.
+    #
+    # @param events [Array<Hash{String => Numeric}>] "count" and "dropped" of each process
+    # @return (see #after_drain)
+    def told(events)
+      written = connected { |connection| connection.exec(RecordQueries::TRANSITIONS).getvalue(0, 0).to_i }
+      count, dropped = %w[count dropped].map { |name| events.sum { |report| report.fetch(name) } }
+      return [] if [count, dropped] == [written, 0]
+
+      ["subscribers were told #{count} events of #{written} transitions, and #{dropped} were dropped"]
+    end
+
     # The tasks that are kept are those that should be. Rows of the others may be left.
     #
     # @param complete [Integer] steps of tasks that are to be complete

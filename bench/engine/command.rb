@@ -47,6 +47,7 @@ module Bench
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
+                "bin/bench --workload linear --subscribe",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
                 "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2",
@@ -114,6 +115,7 @@ module Bench
 
       Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
                    seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
+                   subscribe: subscribe(workload),
                    **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
     end
 
@@ -131,6 +133,17 @@ module Bench
       return steps if steps >= workload.least
 
       refuse("--steps is #{steps}; allowed for #{workload.name}: #{workload.least} or more")
+    end
+
+    def subscribe(workload)
+      return unless options[:subscribe]
+
+      refuse("--subscribe is for handlers in ruby only") unless handler == HANDLERS.first
+      refuse("--subscribe does not go with --peer") unless peers.empty?
+      return true if workload.measured == :drain
+
+      drained = Workload::ALL.select { |one| one.measured == :drain }
+      refuse("--subscribe is not for #{workload.name}; allowed: #{drained.map(&:name).join(", ")}")
     end
 
     def handler

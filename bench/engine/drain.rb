@@ -14,7 +14,7 @@ module Bench
         costs = execute(fleet)
         { "create_per_s" => settings.total_steps / creation,
           "steps_per_s" => settings.total_steps / (@meter.stopped_at - first_claim),
-          "total_s" => creation + @meter.seconds, **costs }
+          "total_s" => creation + @meter.seconds, **costs, **events }
       end
     end
 
@@ -41,8 +41,21 @@ module Bench
       ask(RecordQueries::FIRST_CLAIM).getvalue(0, 0).to_f
     end
 
+    # From the first event that a subscriber was told to the last; the monotonic clock is one for all processes.
+    def events
+      return {} unless settings.subscribe
+
+      told = @summary.events.reject { |report| report["count"].zero? }
+      count, first, last = %w[count first last].map { |name| told.map { |report| report[name] } }
+      { "events" => count.sum, "events_per_s" => count.sum / (last.max - first.min) }
+    end
+
     def problems
-      check.after_drain(executions: @summary.executions, in_order: @summary.in_order)
+      check.after_drain(executions: @summary.executions, in_order: @summary.in_order) + missed
+    end
+
+    def missed
+      settings.subscribe ? check.told(@summary.events) : []
     end
   end
 end

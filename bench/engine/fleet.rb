@@ -19,8 +19,9 @@ module Bench
     # Where the gem is.
     LIBRARY = File.expand_path("../../lib", __dir__)
 
-    # What all of them did: executions, the starts of handlers as {Executions.starts}, and whether all was recorded.
-    Summary = Struct.new(:executions, :starts, :in_order)
+    # What all of them did: executions, the starts of handlers as {Executions.starts}, whether all was recorded; and for
+    # each that has a subscriber what that was told, as {EventCount#report} with the number of events dropped.
+    Summary = Struct.new(:executions, :starts, :in_order, :events)
 
     # Starts them and waits until they have loaded everything; none is left after the block.
     #
@@ -111,7 +112,7 @@ module Bench
       @workers.each(&:stop)
       reports = @workers.map(&:summary)
       Summary.new(reports.sum { |report| report["executions"] }, reports.flat_map { |report| report["starts"] },
-                  reports.all? { |report| report["in_order"] })
+                  reports.all? { |report| report["in_order"] }, reports.filter_map { |report| report["events"] })
     end
 
     # Ends those that still run.
@@ -133,7 +134,7 @@ module Bench
       { "url" => @url, "concurrency" => @settings.concurrency, "results" => JSON.generate(@settings.results),
         "timed" => measured == :latency, "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS,
         "retention_s" => (Soak::RETENTION if measured == :soak),
-        "queues" => ([Flat::QUEUE] if measured == :flat) }
+        "queues" => ([Flat::QUEUE] if measured == :flat), **(@settings.subscribe ? { "subscribe" => true } : {}) }
     end
 
     def measured

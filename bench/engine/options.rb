@@ -21,6 +21,7 @@ module Bench
       parser.on("--handler LANGUAGE", "ruby or rust (default: ruby)")
       parser.on("--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
       parser.on("--processes P", Integer, "worker processes (default: 1)")
+      parser.on("--subscribe", "a subscriber to every event in each process, for workloads that are drained")
       parser.on("--peer A,B", Array, "measure these beside it: #{Peers::ALL.keys.join(", ")} (default: none)")
     end
 

@@ -88,6 +88,10 @@ module Bench
     # When the first of the workers that run was registered, in seconds on the server's clock.
     FIRST_WORKER = "SELECT extract(epoch FROM min(started_at)) FROM tasker_workers WHERE state = 'running'"
 
+    # Changes of state of steps and tasks.
+    TRANSITIONS = "SELECT (SELECT count(*) FROM tasker_workflow_step_transitions) + " \
+                  "(SELECT count(*) FROM tasker_task_transitions)"
+
     # When the first attempt was claimed, in seconds on the server's clock.
     FIRST_CLAIM = "SELECT extract(epoch FROM min(claimed_at)) FROM tasker_attempts"
   end

@@ -6,6 +6,7 @@
 # begun and then how many attempts are recorded, until its standard input ends; then it says what was executed.
 
 require "json"
+require_relative "event_count"
 require_relative "handlers"
 require_relative "worker_talk"
 
@@ -37,7 +38,8 @@ module Bench
       tell_progress { completed(worker) }
       worker.stop
       summary = worker.wait
-      say("executions" => Executions.count, "starts" => Executions.starts, "in_order" => summary.in_order)
+      say("executions" => Executions.count, "starts" => Executions.starts, "in_order" => summary.in_order,
+          "events" => events(worker))
     end
 
     private
@@ -46,9 +48,14 @@ module Bench
       TaskerCore.configure { |config| config.database_url = order.fetch("url") }
       @tick = order.fetch("tick_ms") / 1000.0
       Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
+      @events = EventCount.new.subscribe if order["subscribe"]
       retention = order.fetch("retention_s")
       TaskerCore::Worker.new(concurrency: order.fetch("concurrency"), queues: order.fetch("queues"),
                              **(retention ? { retention: retention } : {}))
+    end
+
+    def events(worker)
+      @events && { **@events.report, "dropped" => worker.stats.fetch("events_dropped") }
     end
 
     # Fails when the worker did.

@@ -2,9 +2,10 @@
 
 module Bench
   # One measurement: a workload and everything about it that can be chosen. `seconds` is nil for workloads that end
-  # when all is done; `backlog`, in steps, is for the workload flat.
+  # when all is done; `backlog`, in steps, is for the workload flat; `subscribe` is true where each process has a
+  # subscriber to every event, else nil.
   Settings = Struct.new(:workload, :tasks, :steps, :concurrency, :processes, :handler, :payload, :seconds, :backlog,
-                        keyword_init: true) do
+                        :subscribe, keyword_init: true) do
     # @return [Integer] steps of all tasks
     def total_steps
       tasks * steps
@@ -24,7 +25,7 @@ module Bench
     def to_report
       { "workload" => workload.name, "handler" => handler, "processes" => processes, "concurrency" => concurrency,
         "payload" => payload, "tasks" => tasks, "steps" => total_steps, "edges" => total_edges,
-        "seconds" => seconds, "backlog" => backlog }.compact
+        "seconds" => seconds, "backlog" => backlog, "subscribe" => subscribe }.compact
     end
   end
 end

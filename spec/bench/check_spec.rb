@@ -17,6 +17,16 @@ RSpec.describe Bench::Check, :database, doctor: false do
     expect(check.after_drain(executions: 10)).to match([/\Atasker doctor: ready_steps:/])
   end
 
+  it "finds events that subscribers were not told, or told twice" do
+    SmallRun.drain(database_url)
+    written = sql(Bench::RecordQueries::TRANSITIONS).first.values.first.to_i
+    one = { "count" => 4, "dropped" => 0 }
+    told = ->(count, dropped) { check.told([one, { "count" => count, "dropped" => dropped }]) }
+    expect(told.call(written - 4, 0)).to eq([])
+    expect(told.call(written - 3, 0)).to match([/told #{written + 1} events of #{written} transitions, and 0 were/])
+    expect(told.call(written - 4, 1)).to match([/and 1 were dropped/])
+  end
+
   it "finds tasks that are kept or begun where it should be otherwise" do
     SmallRun.drain(database_url)
     expect(check.kept(complete: 10, pending: 0)).to eq([])

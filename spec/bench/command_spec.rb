@@ -131,6 +131,19 @@ RSpec.describe "bin/bench" do
     expect(large.fetch("wal_bytes_per_step") - plain.fetch("wal_bytes_per_step")).to be > 5_000
   end
 
+  it "lets a subscriber count the events of each process, which must be all" do
+    outcome = bench(*%w[--workload diamond,linear --tasks 6 --processes 2 --subscribe --json])
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome)).to all(include("subscribe" => true, "events_per_s" => be > 0))
+    expect(reports(outcome).map { |report| report["events"] }).to match([be >= 60, be >= 132])
+  end
+
+  it "fails when a subscriber misses an event" do
+    stub_const("Bench::RecordQueries::TRANSITIONS", "SELECT 1000")
+    outcome = bench(*%w[--workload linear --tasks 1 --subscribe])
+    expect([outcome.status, outcome.err]).to match([1, /told 22 events of 1000 transitions/])
+  end
+
   it "says how durable the server is" do
     report = reports(bench("--workload", "create", "--tasks", "1", "--json")).first
     expect(report).to include("postgres" => /\A\d+/, "fsync" => "on", "synchronous_commit" => "on",
@@ -156,6 +169,9 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --processes 65] => /--processes is 65; allowed: 1 to 64/,
     %w[--workload flat --backlog 0] => /--backlog is 0; allowed: 1 to 100000000/,
     %w[--workload linear --repeat 0] => /--repeat is 0/, %w[--workload linear --payload -1] => /--payload is -1/,
+    %w[--workload linear,latency --subscribe] => /--subscribe is not for latency; allowed: independent, linear, /,
+    %w[--workload linear --subscribe --handler rust] => /--subscribe is for handlers in ruby only/,
+    %w[--workload linear --subscribe --peer sidekiq] => /--subscribe does not go with --peer/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
     %w[--workload linear --peer sidekick] => /--peer is sidekick; allowed: sidekiq, apalis$/,
