@@ -173,6 +173,11 @@ impl Error {
         matches!(self, Self::Store(error) if error.is_retryable())
     }
 
+    /// A statement waited for a lock, or took, for longer than it may.
+    pub(crate) fn is_timeout(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Timeout { .. }))
+    }
+
     /// What is to be written is at fault, and will be the next time.
     pub(crate) fn is_about_data(&self) -> bool {
         match self {

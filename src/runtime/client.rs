@@ -198,8 +198,8 @@ impl Client {
         loop {
             let mut tx = self.store.begin().await?;
             let Some(id) = find_version(&mut tx, submission).await? else { break };
-            let stored = self.templates.get(&mut *tx, id).await?;
             if rows::hold(&mut tx, id).await? {
+                let stored = self.templates.get(&mut *tx, id).await?;
                 submission.validate(&stored)?;
                 let ids = submission.write(&mut tx, &stored).await?;
                 tx.commit().await.map_err(StoreError::from)?;

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepState;
-use crate::store::{ChildRow, StepRow, TaskRow, Tx, notify, steps, tasks};
+use crate::store::{ChildRow, StepRow, StoreError, TaskRow, Tx, notify, steps, tasks};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
@@ -233,8 +233,8 @@ async fn load_templates(
 fn readable(template: Result<Arc<Stored>, Error>) -> Result<Option<Arc<Stored>>, Error> {
     match template {
         Ok(template) => Ok(Some(template)),
-        Err(error) if error.is_retryable() => Err(error),
-        Err(_) => Ok(None),
+        Err(Error::Store(StoreError::UnreadableTemplate { .. })) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

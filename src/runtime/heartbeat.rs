@@ -8,7 +8,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
-use super::ledger::Over;
+use super::ledger::EndedBatches;
 use super::rescuer;
 use super::rhythm::{Place, Rhythm, Signs, resting_ms};
 use super::worker::Shared;
@@ -81,13 +81,13 @@ impl Heart {
     async fn beat(&mut self) {
         let begun = Instant::now();
         let rests = self.rhythm.rests(begun);
-        let over = rests.then(|| self.shared.ledger.take_over());
+        let over = rests.then(|| self.shared.ledger.take_ended());
         let pulse = self.pulse(rests, over.as_ref());
         match self.send(&pulse).await {
             Ok(beat) => {
                 self.beaten(begun, &pulse, &beat);
                 if let Some(over) = over {
-                    over.forget();
+                    over.deleted();
                 }
             }
             Err(error) => {
@@ -99,7 +99,7 @@ impl Heart {
         }
     }
 
-    fn pulse(&self, rests: bool, over: Option<&Over>) -> Pulse {
+    fn pulse(&self, rests: bool, over: Option<&EndedBatches>) -> Pulse {
         Pulse {
             worker: self.shared.worker(),
             queues: self.shared.queues(),

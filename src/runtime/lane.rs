@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::orchestrator::failure;
-use super::round::Landed;
 use crate::decision::{ClaimEnd, FailureKind, Outcome};
 use crate::error::Error;
 
@@ -62,38 +61,52 @@ impl Lane {
         !self.flying && !self.ends.is_empty()
     }
 
-    /// The ends that the next round writes.
-    pub(super) fn take_off(&mut self) -> Vec<ClaimEnd> {
+    /// The ends that the next round writes, and how many steps depend on theirs.
+    pub(super) fn take_off(&mut self) -> (Vec<ClaimEnd>, usize) {
         self.flying = true;
         let most = if self.singly > 0 { 1 } else { MOST_ENDS };
-        let mut taken = Vec::new();
-        let mut room = MOST_CHANGES;
+        let (mut taken, mut changes) = (Vec::new(), 0);
         while taken.len() < most
             && let Some(due) = self.ends.front()
-            && (taken.is_empty() || due.changes <= room)
+            && (taken.is_empty() || changes + due.changes <= MOST_CHANGES)
         {
-            room = room.saturating_sub(due.changes);
-            self.changes -= due.changes;
+            changes += due.changes;
             taken.extend(self.ends.pop_front().map(|due| due.end));
         }
-        taken
+        self.changes -= changes;
+        let children = changes - taken.len();
+        (taken, children)
     }
 
-    /// The round of these ends is over. What it could not write stands first again.
-    pub(super) fn land(&mut self, ends: Vec<Due>, landed: &Landed) {
+    /// The round is over, and its ends are written.
+    pub(super) fn landed(&mut self) {
         self.flying = false;
-        if landed.written {
-            self.singly = self.singly.saturating_sub(1);
-            self.refusals = 0;
-            return;
-        }
+        self.singly = self.singly.saturating_sub(1);
+        self.refusals = 0;
+    }
+
+    /// The round is over, and could not write these ends, which stand first again.
+    pub(super) fn take_back(&mut self, ends: Vec<Due>, error: Option<&Error>) {
+        self.flying = false;
         let size = ends.len();
         for due in ends.into_iter().rev() {
             self.changes += due.changes;
             self.ends.push_front(due);
         }
-        if let Some(error) = &landed.error {
-            self.refused(error, size);
+        match error {
+            Some(error) if error.is_timeout() => self.held_up(size),
+            Some(error) => self.refused(error, size),
+            None => {}
+        }
+    }
+
+    /// Somebody holds a task for long: its ends alone wait for it, behind the others.
+    fn held_up(&mut self, size: usize) {
+        if size > 1 {
+            self.singly = size;
+        } else {
+            self.singly = self.singly.saturating_sub(1);
+            self.ends.rotate_left(1);
         }
     }
 
@@ -124,6 +137,7 @@ mod tests {
     use super::*;
     use crate::decision::Claim;
     use crate::ids::{TaskId, WorkerId};
+    use crate::store::StoreError;
 
     /// A lane with an end for each number, which changes so many steps.
     fn lane(changes: &[usize]) -> Lane {
@@ -142,28 +156,50 @@ mod tests {
     #[test]
     fn a_round_writes_so_many_ends_at_most() {
         let mut lane = lane(&[1; 700]);
-        assert_eq!((lane.take_off().len(), lane.len(), lane.changes()), (MOST_ENDS, 200, 200));
+        let (taken, children) = lane.take_off();
+        assert_eq!((taken.len(), children), (MOST_ENDS, 0));
+        assert_eq!((lane.len(), lane.changes()), (200, 200));
     }
 
     #[test]
     fn a_round_changes_so_many_steps_at_most_and_writes_one_end_at_least() {
         let mut lane = lane(&[900, 900, 900, 5_000, 1]);
-        assert_eq!((lane.take_off().len(), lane.changes()), (2, 5_901));
-        assert_eq!((lane.take_off().len(), lane.changes()), (1, 5_001));
-        assert_eq!((lane.take_off().len(), lane.changes()), (1, 1));
-        assert_eq!((lane.take_off().len(), lane.changes()), (1, 0));
+        let mut take_off = || {
+            let (taken, children) = lane.take_off();
+            (taken.len(), children, lane.changes())
+        };
+        assert_eq!(take_off(), (2, 1_798, 5_901));
+        assert_eq!(take_off(), (1, 899, 5_001));
+        assert_eq!(take_off(), (1, 4_999, 1));
+        assert_eq!(take_off(), (1, 0, 0));
     }
 
     #[test]
     fn what_could_not_be_written_stands_first_again() {
         let mut lane = lane(&[1, 2, 3]);
-        let mut taken = lane.take_off();
+        lane.take_off();
         lane.push(due(9, 4));
-        taken.truncate(2);
-        let again = (0..).zip(taken).map(|(index, end)| Due { end, changes: index + 1 });
-        lane.land(again.collect(), &Landed::default());
+        lane.take_back(vec![due(0, 1), due(1, 2)], None);
         assert_eq!((lane.len(), lane.changes()), (3, 7));
-        let first = lane.take_off().first().map(|end| end.claim.step.index());
-        assert_eq!(first, Some(0));
+        assert_eq!(steps(&mut lane), [0, 1, 9]);
+    }
+
+    fn steps(lane: &mut Lane) -> Vec<u32> {
+        lane.take_off().0.iter().map(|end| end.claim.step.index()).collect()
+    }
+
+    #[test]
+    fn an_end_whose_task_somebody_holds_lets_the_others_pass() {
+        let held: Error = StoreError::Timeout { code: "55P03".to_owned() }.into();
+        let mut lane = lane(&[1, 1, 1]);
+        lane.take_off();
+        lane.take_back(vec![due(0, 1), due(1, 1), due(2, 1)], Some(&held));
+        assert_eq!(steps(&mut lane), [0]);
+        lane.take_back(vec![due(0, 1)], Some(&held));
+        assert_eq!(steps(&mut lane), [1]);
+        lane.landed();
+        assert_eq!(steps(&mut lane), [2]);
+        lane.landed();
+        assert_eq!(steps(&mut lane), [0]);
     }
 }

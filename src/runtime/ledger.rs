@@ -57,25 +57,25 @@ impl Drop for Grant {
 /// Batches that one statement deletes: two would wait for one another. They are over still unless it is said
 /// that the database lists them no more.
 #[derive(Debug)]
-pub(super) struct Over {
+pub(super) struct EndedBatches {
     ledger: Arc<Ledger>,
     batches: Vec<ClaimBatchId>,
 }
 
-impl Over {
+impl EndedBatches {
     /// Which.
     pub(super) fn batches(&self) -> &[ClaimBatchId] {
         &self.batches
     }
 
     /// The database lists them no more.
-    pub(super) fn forget(mut self) {
+    pub(super) fn deleted(mut self) {
         self.ledger.lock().leaving -= self.batches.len();
         self.batches.clear();
     }
 }
 
-impl Drop for Over {
+impl Drop for EndedBatches {
     fn drop(&mut self) {
         let mut state = self.ledger.lock();
         state.leaving -= self.batches.len();
@@ -252,11 +252,11 @@ impl Ledger {
     }
 
     /// Takes the batches that the database need not list any more.
-    pub(super) fn take_over(self: &Arc<Self>) -> Over {
+    pub(super) fn take_ended(self: &Arc<Self>) -> EndedBatches {
         let mut state = self.lock();
         let batches = std::mem::take(&mut state.over);
         state.leaving += batches.len();
-        Over { ledger: Arc::clone(self), batches }
+        EndedBatches { ledger: Arc::clone(self), batches }
     }
 
     /// Takes note of batches that the database lists: those without a claim that is held are over.
@@ -362,7 +362,7 @@ mod tests {
     }
 
     fn over(ledger: &Arc<Ledger>) -> Vec<ClaimBatchId> {
-        ledger.take_over().batches().to_vec()
+        ledger.take_ended().batches().to_vec()
     }
 
     #[test]
@@ -454,7 +454,7 @@ mod tests {
         assert_eq!((over(&ledger), ledger.batches()), (vec![], 1));
         ledger.strike([other].into_iter());
         assert_eq!((over(&ledger), ledger.batches()), (vec![BATCH], 1));
-        ledger.take_over().forget();
+        ledger.take_ended().deleted();
         assert_eq!((over(&ledger), ledger.batches()), (vec![], 0));
     }
 
@@ -462,7 +462,7 @@ mod tests {
     fn one_statement_at_a_time_deletes_a_batch() {
         let ledger = Arc::new(Ledger::default());
         ledger.compare([BATCH].into_iter());
-        let first = ledger.take_over();
+        let first = ledger.take_ended();
         assert_eq!((first.batches(), over(&ledger), ledger.batches()), (&[BATCH][..], vec![], 1));
         drop(first);
         assert_eq!((over(&ledger), ledger.batches()), (vec![BATCH], 1));

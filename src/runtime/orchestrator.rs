@@ -22,11 +22,11 @@ use crate::error::Error;
 
 /// Rounds in flight at most, one for each of the worker's connections: what else needs one (a look-up, a
 /// rescue) waits for a round to land, and no round asks for a second one while it holds a transaction.
-/// Workers that are busy at the same time share them, down to one for each: more transactions at once would
-/// make smaller batches and keep Postgres busy with switching between them.
+/// Workers that are busy at the same time share them, down to one for each of two or more: more transactions
+/// at once would make smaller batches and keep Postgres busy with switching between them.
 const ROUNDS: usize = 3;
 
-/// Lanes of ends; the round that is left over claims.
+/// Lanes of ends, at most one round of each in flight.
 const LANES: usize = 2;
 
 /// Changed steps for which a second round of ends in flight is worth its own costs; fewer wait for the first
@@ -51,6 +51,10 @@ pub(super) struct Orchestrator {
     reported: mpsc::UnboundedReceiver<ClaimEnd>,
     /// Ends that are not in the database yet.
     lanes: [Lane; LANES],
+    /// The lane whose turn it is.
+    next_lane: usize,
+    /// It is the turn of ends, not of a claim.
+    ends_first: bool,
     rounds: JoinSet<(Round, Landed)>,
     /// Rounds in flight that claim.
     claiming: usize,
@@ -86,15 +90,18 @@ enum Round {
 
 impl Orchestrator {
     pub(super) fn new(shared: Arc<Shared>, reported: mpsc::UnboundedReceiver<ClaimEnd>) -> Self {
+        let pace = Pace::new(shared.options.concurrency, Instant::now());
         Self {
             shared,
             reported,
             lanes: [Lane::default(), Lane::default()],
+            next_lane: 0,
+            ends_first: false,
             rounds: JoinSet::new(),
             claiming: 0,
             search: Search::new(),
             undelivered: Vec::new(),
-            pace: Pace::new(Instant::now()),
+            pace,
             hungry: true,
             plenty: false,
             unsure: false,
@@ -166,19 +173,26 @@ impl Orchestrator {
         if !self.undelivered.is_empty() && self.rounds.len() < most {
             self.start_delivery();
         }
-        while self.rounds.len() < most && (self.start_claim(most) || self.start_end()) {}
+        while self.rounds.len() < most && self.start_round(most) {}
+    }
+
+    /// Claims and ends take turns, and so do the lanes: none waits for the others to run dry.
+    fn start_round(&mut self, most: usize) -> bool {
+        (self.ends_first && self.start_end()) || self.start_claim(most) || self.start_end()
     }
 
     fn start_end(&mut self) -> bool {
         let flying = self.lanes.iter().any(Lane::is_flying);
         let worthwhile = if flying { WORTHWHILE } else { 1 };
         let due = |lane: &Lane| lane.is_due() && lane.changes() >= worthwhile;
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| due(lane));
-        let Some((number, _)) = lanes.max_by_key(|(_, lane)| lane.changes()) else {
+        let mut in_turn = (0..LANES).map(|after| (self.next_lane + after) % LANES);
+        let Some(number) = in_turn.find(|number| due(&self.lanes[*number])) else {
             return false;
         };
-        let ends = self.lanes[number].take_off();
-        let grant = self.takes_claims().then(|| self.shared.ledger.grant(self.room_beside_ends()));
+        (self.next_lane, self.ends_first) = ((number + 1) % LANES, false);
+        let (ends, children) = self.lanes[number].take_off();
+        let room = self.room_beside_ends().min(children);
+        let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
         let shared = Arc::clone(&self.shared);
         self.rounds.spawn(async move {
             let landed = round::end(&shared, &ends, grant).await;
@@ -187,13 +201,13 @@ impl Orchestrator {
         true
     }
 
-    /// Of `most` rounds in flight one is left for ends, if there is another one.
+    /// Claims take all of `most` rounds but one, and the only one where there is one.
     fn start_claim(&mut self, most: usize) -> bool {
         if self.claiming >= (most - 1).max(1) || !self.may_claim() {
             return false;
         }
         self.claiming += 1;
-        self.hungry = false;
+        (self.hungry, self.ends_first) = (false, true);
         let grant = self.shared.ledger.grant(self.room_beside_ends().min(MOST_CLAIMS));
         let shared = Arc::clone(&self.shared);
         let mut search = self.search;
@@ -240,9 +254,11 @@ impl Orchestrator {
             Round::End { lane, ends } => {
                 if landed.written {
                     self.pace.saw(ends.len(), landed.successors, Instant::now());
+                    self.lanes[lane].landed();
+                } else {
+                    let ends = ends.into_iter().map(|end| self.due(end)).collect();
+                    self.lanes[lane].take_back(ends, landed.error.as_ref());
                 }
-                let ends = ends.into_iter().map(|end| self.due(end)).collect();
-                self.lanes[lane].land(ends, &landed);
             }
             Round::Claim { search } => {
                 self.claiming -= 1;
@@ -278,13 +294,13 @@ impl Orchestrator {
         self.room().saturating_sub(self.pace.successors(ends))
     }
 
-    /// Small claims cost a transaction each: while threads have enough, wait for a worthwhile one. A second
-    /// claim beside one in flight is worthwhile only where that will not find all there is.
+    /// Small claims cost a transaction each: while threads have enough, or will have, wait for a worthwhile
+    /// one. A second claim beside one in flight is for what that one will not find.
     fn may_claim(&self) -> bool {
         let threads = self.shared.options.concurrency as usize;
         let room = self.room_beside_ends();
-        let worthwhile = self.shared.ledger.load() < threads
-            || room >= MOST_CLAIMS.min(self.pace.ahead(self.looked_at) / 2);
+        let starving = self.claiming == 0 && self.shared.ledger.load() < threads;
+        let worthwhile = starving || room > threads.max(self.pace.ahead(self.looked_at) / 2);
         let more = if self.claiming == 0 { self.hungry || self.plenty } else { self.plenty };
         more && self.takes_claims() && room > 0 && worthwhile
     }
@@ -304,6 +320,9 @@ impl Orchestrator {
     }
 
     fn push(&mut self, end: ClaimEnd) {
+        if let Some(execution) = end.execution {
+            self.pace.executed(execution);
+        }
         let lane = usize::from(end.claim.step.task().0 % 2 != 0);
         let due = self.due(end);
         self.lanes[lane].push(due);

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 /// short enough that another worker is not kept waiting for it.
 const AHEAD: Duration = Duration::from_millis(100);
 
-/// Time over which the rate is averaged: what a worker holds grows by what ended lately, times [`AHEAD`] over
-/// this, a round.
+/// Time over which the rate is averaged. A burst of n ends adds n times [`AHEAD`] over this to what is held.
 const AVERAGED: Duration = Duration::from_millis(30);
 
 /// Without a handler that ends, the rate falls to a third within this time: who was fast before need not be
@@ -17,21 +16,42 @@ const FORGOTTEN: Duration = Duration::from_secs(1);
 /// Claims held in advance at most: two of the batches in which Postgres is at its best.
 const MOST_AHEAD: f64 = 1_000.0;
 
+/// Handlers over which the mean of their times goes, the newest weighted most.
+const REMEMBERED: f64 = 50.0;
+
 /// Weight of the newest round in the average of the successors of an end.
 const NEWEST: f64 = 0.2;
 
-/// The rate at which handlers end, as a moving average, and how many steps get ready
-/// by an end.
+/// The rate at which handlers end and the time that one takes, as moving averages, and how many steps get
+/// ready by an end.
 #[derive(Debug)]
 pub(super) struct Pace {
+    threads: f64,
+    /// Mean time of a handler, in seconds.
+    mean: f64,
+    /// Handlers that it is the mean of, up to [`REMEMBERED`].
+    seen: f64,
     per_second: f64,
     seen_at: Instant,
     successors: f64,
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { per_second: 0.0, seen_at: now, successors: 1.0 }
+    pub(super) fn new(threads: u32, now: Instant) -> Self {
+        Self {
+            threads: f64::from(threads),
+            mean: 0.0,
+            seen: 0.0,
+            per_second: 0.0,
+            seen_at: now,
+            successors: 1.0,
+        }
+    }
+
+    /// A handler took so long.
+    pub(super) fn executed(&mut self, execution: Duration) {
+        self.seen = (self.seen + 1.0).min(REMEMBERED);
+        self.mean += (execution.as_secs_f64() - self.mean) / self.seen;
     }
 
     /// `ended` handlers ended since the last call, and `successors` steps got ready by it.
@@ -51,12 +71,14 @@ impl Pace {
         (self.successors * ends as f64).ceil() as usize
     }
 
-    /// Claims to hold beyond those that threads run.
+    /// Claims to hold beyond those that threads run: what ends within [`AHEAD`] at the rate of late, and no more
+    /// than handlers that take as long as the last ones could execute in that time.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(super) fn ahead(&self, now: Instant) -> usize {
         let since = now.saturating_duration_since(self.seen_at).as_secs_f64();
         let lately = self.per_second * (-since / FORGOTTEN.as_secs_f64()).exp();
-        (lately * AHEAD.as_secs_f64()).min(MOST_AHEAD) as usize
+        let fastest = self.threads / self.mean.max(1e-6);
+        (lately.min(fastest) * AHEAD.as_secs_f64()).min(MOST_AHEAD) as usize
     }
 }
 
@@ -67,7 +89,7 @@ mod tests {
     #[test]
     fn slow_handlers_hold_nothing_in_advance() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(5, start);
         for second in 1..10 {
             pace.saw(5, 5, start + Duration::from_secs(second));
         }
@@ -77,7 +99,7 @@ mod tests {
     #[test]
     fn fast_handlers_hold_a_tenth_of_a_second_up_to_the_most() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(5, start);
         for milli in 1..2_000 {
             pace.saw(2, 2, start + Duration::from_millis(milli));
         }
@@ -92,7 +114,7 @@ mod tests {
     #[test]
     fn what_is_held_grows_with_every_round_as_long_as_threads_keep_up() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(5, start);
         let mut now = start + Duration::from_secs(1);
         let mut held = vec![5];
         for _ in 0..5 {
@@ -106,9 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn slow_handlers_that_end_together_hold_nothing_in_advance() {
+        let start = Instant::now();
+        let mut pace = Pace::new(5, start);
+        (0..5).for_each(|_| pace.executed(Duration::from_secs(10)));
+        pace.saw(1, 1, start + Duration::from_secs(10));
+        let now = start + Duration::from_millis(10_001);
+        pace.saw(4, 4, now);
+        assert_eq!(pace.ahead(now), 0);
+    }
+
+    #[test]
     fn a_pause_lets_the_pace_fall() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(5, start);
         for milli in 1..1_000 {
             pace.saw(20, 20, start + Duration::from_millis(milli));
         }

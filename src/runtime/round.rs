@@ -83,11 +83,11 @@ async fn write_ends(
 ) -> Result<Written, Landed> {
     let queues = shared.options.queues.as_deref();
     let observed = Observed { ends: ends.to_vec(), known, room, queues };
-    let over = shared.ledger.take_over();
+    let over = shared.ledger.take_ended();
     let mut tx = shared.store.begin().await.map_err(Error::from)?;
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
     commit(tx, &shared.events, &written.decisions).await?;
-    over.forget();
+    over.deleted();
     Ok(written)
 }
 
@@ -140,16 +140,18 @@ async fn write_claims(
     }
     let (view, now) = lock_changed_tasks(&mut tx, shared, &picked).await?;
     let steps: Vec<_> = view.steps.keys().copied().collect();
-    let (claimable, busy) = (steps.len(), steps.len() < picked.len());
+    let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
     let decisions = decide(&view, observation, now, ending::jitter())
         .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
     let written = ending::write(&mut tx, decisions, &ending::ByTask::new(), &[]).await?;
     commit(tx, &shared.events, &written.decisions).await?;
-    if busy {
-        shared.there_will_be_work(Instant::now() + BUSY_TASKS);
+    if let Some(last) = passed {
+        let until = Instant::now() + BUSY_TASKS;
+        *search = Search::pass(last, until);
+        shared.there_will_be_work(until);
     }
-    Ok(Some((written, more && claimable > 0)))
+    Ok(Some((written, more)))
 }
 
 /// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.

@@ -52,6 +52,12 @@ impl Search {
         }
     }
 
+    /// Steps up to `last` are left to others until then; what stands behind them need not wait.
+    #[must_use]
+    pub(super) fn pass(last: Place, until: Instant) -> Self {
+        Self { after: last, from_start_at: Some(until) }
+    }
+
     /// When to look from the start again.
     pub(super) fn next_from_start(&self) -> Option<Instant> {
         self.from_start_at
@@ -84,6 +90,14 @@ mod tests {
         let later = now + LONGEST;
         let search = search.found(Place::START, Some(place(9)), SHORT / 2, later);
         assert_eq!((search.after(later), search.next_from_start()), (Place::START, None));
+    }
+
+    #[test]
+    fn passes_over_what_others_hold() {
+        let now = Instant::now();
+        let search = Search::pass(place(7), now + Duration::from_millis(2));
+        assert_eq!(search.after(now), place(7));
+        assert_eq!(search.after(now + Duration::from_millis(2)), Place::START);
     }
 
     #[test]

@@ -43,9 +43,20 @@ pub(crate) enum Planning {
     Server,
     /// Plans are made once and keep to indexes: the short statements of a worker, whose arrays
     /// Postgres would otherwise plan anew each time, or scan whole tables for
-    /// (`docs/decisions/0004-plans.md`). A worker tries again what fails, so connections are not
-    /// tested before they are used: that would be one more way to the server and back.
+    /// (`docs/decisions/0004-plans.md`).
     Fixed,
+}
+
+impl Planning {
+    /// How long a connection may be idle and is then used without being tested first, which is one more way
+    /// to the server and back. A worker tries again what fails; but it would wait long for a connection of
+    /// which no news came that it is dead.
+    fn trusted(self) -> Duration {
+        match self {
+            Self::Server => Duration::ZERO,
+            Self::Fixed => Duration::from_secs(1),
+        }
+    }
 }
 
 /// A pool of connections to one database.
@@ -68,7 +79,15 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)
-            .test_before_acquire(planning == Planning::Server)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, about| {
+                Box::pin(async move {
+                    if about.idle_for >= planning.trusted() {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options.clone());
         Ok(Self { pool, options })
     }
