@@ -16,8 +16,11 @@ use crate::store::{Store, StoreError, Tx};
 /// Rows deleted by one statement at most, and tasks looked at. Takes a few milliseconds.
 const BATCH: i64 = 2_000;
 
-/// Pause after a batch, in units of the time that it took: pruning takes a third of one connection at most.
+/// Pause after a batch, in units of the time that it took: pruning takes a third of one connection at first.
 const PAUSE: u32 = 2;
+
+/// A walk that has lasted for longer does not keep up with the tasks that end, and pauses no more.
+const BEHIND: Duration = Duration::from_secs(10);
 
 /// Between two tries of a client when somebody else prunes.
 const BUSY: Duration = Duration::from_millis(100);
@@ -147,12 +150,16 @@ pub(super) async fn prune(shared: Arc<Shared>) {
     let idle = idle(retention);
     let mut pruner = Pruner::new(retention, TaskId(0));
     let mut pause = idle;
+    let mut walk_began = None;
     loop {
         tokio::time::sleep(pause).await;
         let began = Instant::now();
+        let walking = began - *walk_began.get_or_insert(began);
         pause = match pruner.batch(&shared.store).await {
+            Ok(Progress::Some) if walking > BEHIND => Duration::ZERO,
             Ok(Progress::Some) => began.elapsed() * PAUSE,
             Ok(Progress::Ended { alive }) => {
+                walk_began = None;
                 pruner.tell();
                 idle * alive.max(1)
             }
