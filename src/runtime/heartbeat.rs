@@ -80,9 +80,8 @@ impl Heart {
 
     async fn beat(&mut self) {
         let begun = Instant::now();
-        let rests = self.rhythm.rests(begun);
-        let over = rests.then(|| self.shared.ledger.take_ended());
-        let pulse = self.pulse(rests, over.as_ref());
+        let over = self.rhythm.rests(begun).then(|| self.shared.ledger.take_ended());
+        let pulse = self.pulse(over.as_ref());
         match self.send(&pulse).await {
             Ok(beat) => {
                 self.beaten(begun, &pulse, &beat);
@@ -99,12 +98,13 @@ impl Heart {
         }
     }
 
-    fn pulse(&self, rests: bool, over: Option<&EndedBatches>) -> Pulse {
+    /// A worker that rests has the time to say which of its batches are over.
+    fn pulse(&self, over: Option<&EndedBatches>) -> Pulse {
         Pulse {
             worker: self.shared.worker(),
             queues: self.shared.queues(),
             all_queues: self.shared.options.queues.is_none(),
-            resting_ms: if rests { resting_ms() } else { 0 },
+            resting_ms: if over.is_some() { resting_ms() } else { 0 },
             over: over.map(|over| over.batches().to_vec()).unwrap_or_default(),
         }
     }

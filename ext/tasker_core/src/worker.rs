@@ -79,15 +79,15 @@ impl Worker {
     ) -> Result<Option<RArray>, Error> {
         guard(ruby, || {
             let worker = this.here(ruby)?;
-            let batch = wait_up_to(ruby, timeout_ms, |left, interrupt| {
-                let batch = worker.next_batch(max.max(1), left, interrupt);
-                let empty = matches!(&batch, Batch::Steps(steps) if steps.is_empty());
-                (!(empty && interrupt.is_raised())).then_some(batch)
-            })?;
-            match batch {
-                Batch::Steps(steps) => list(ruby, &steps, item).map(Some),
-                Batch::Closed => Ok(None),
-            }
+            let pop = |left, interrupt: &Interrupt| match worker.next_batch(
+                max.max(1),
+                left,
+                interrupt,
+            ) {
+                Batch::Steps(steps) => Some(steps),
+                Batch::Closed => None,
+            };
+            take(ruby, timeout_ms, pop, item)
         })
     }
 
@@ -109,12 +109,8 @@ impl Worker {
     ) -> Result<Option<RArray>, Error> {
         guard(ruby, || {
             let events = this.here(ruby)?.events();
-            let taken = wait_up_to(ruby, timeout_ms, |left, interrupt| {
-                let taken = events.pop(max.max(1), left, interrupt);
-                let empty = taken.as_ref().is_some_and(Vec::is_empty);
-                (!(empty && interrupt.is_raised())).then_some(taken)
-            })?;
-            taken.map(|taken| list(ruby, &taken, event)).transpose()
+            let pop = |left, interrupt: &Interrupt| events.pop(max.max(1), left, interrupt);
+            take(ruby, timeout_ms, pop, event)
         })
     }
 
@@ -207,26 +203,28 @@ impl Worker {
     }
 }
 
-/// Waits without Ruby's lock; `body` gets the time that is left, and otherwise as in [`wait`].
-fn wait_up_to<T>(
+/// What `pop` takes from a queue, each as `item` makes it; nil when the queue is closed. Waits without Ruby's
+/// lock; `pop` gets the time that is left.
+fn take<T>(
     ruby: &Ruby,
     timeout_ms: u64,
-    mut body: impl FnMut(Duration, &Interrupt) -> Option<T>,
-) -> Result<T, Error> {
+    pop: impl Fn(Duration, &Interrupt) -> Option<Vec<T>>,
+    item: impl Fn(&Ruby, &T) -> RArray,
+) -> Result<Option<RArray>, Error> {
     let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
-    wait(ruby, |interrupt| {
+    let taken = wait(ruby, |interrupt| {
         let left =
             deadline.map_or(Duration::MAX, |by| by.saturating_duration_since(Instant::now()));
-        body(left, interrupt)
-    })
-}
-
-fn list<T>(ruby: &Ruby, all: &[T], item: impl Fn(&Ruby, &T) -> RArray) -> Result<RArray, Error> {
-    let list = ruby.ary_new_capa(all.len());
-    for one in all {
+        let taken = pop(left, interrupt);
+        let empty = taken.as_ref().is_some_and(Vec::is_empty);
+        (!(empty && interrupt.is_raised())).then_some(taken)
+    })?;
+    let Some(taken) = taken else { return Ok(None) };
+    let list = ruby.ary_new_capa(taken.len());
+    for one in &taken {
         list.push(item(ruby, one))?;
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 fn event(ruby: &Ruby, event: &Event) -> RArray {
