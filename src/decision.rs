@@ -268,13 +268,6 @@ pub struct Decisions {
 }
 
 impl Decisions {
-    /// The claims that the decision hands out.
-    pub fn claims(&self) -> impl Iterator<Item = Claim> + '_ {
-        self.steps.iter().filter_map(StepChange::claim)
-    }
-}
-
-impl Decisions {
     /// How many steps got ready because their last parent ended.
     #[must_use]
     pub fn successors(&self) -> usize {

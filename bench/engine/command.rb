@@ -29,7 +29,7 @@ module Bench
       Workloads (tasks x steps of each, by default):
       #{Workload::ALL.map { |workload| "    #{workload}" }.join("\n")}
 
-      Handlers do nothing, workers run in processes of their own, and Postgres is a private one with stock
+      Handlers do nothing but what --work says, workers run in processes of their own, and Postgres is a private one with stock
       durability that is deleted afterwards. Each run has a database of its own and ends with a check: a step that
       is missing, doubled or out of order ends with exit status 1. The last line of the output is a JSON object,
       for several workloads one line each.
@@ -47,7 +47,7 @@ module Bench
     TEXT
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
-                "bin/bench --workload linear --subscribe",
+                "bin/bench --workload linear --work 500 --processes 2", "bin/bench --workload linear --subscribe",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
                 "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2",
@@ -59,7 +59,7 @@ module Bench
     HANDLERS = %w[ruby rust].freeze
     # Option => default, smallest and largest number. Tasks, steps and seconds: the workload's own by default.
     NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], payload: [0, 0, 1_000_000],
-                concurrency: [5, 1, 1_000], processes: [1, 1, 64], repeat: [1, 1, 100],
+                work: [0, 0, 10_000_000], concurrency: [5, 1, 1_000], processes: [1, 1, 64], repeat: [1, 1, 100],
                 seconds: [nil, 1, 86_400], backlog: [1_000_000, 1, 100_000_000] }.freeze
     # Stands for every workload that is measured in seconds.
     ALL = "all"
@@ -116,7 +116,12 @@ module Bench
       Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
                    seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
                    subscribe: subscribe(workload),
-                   **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
+                   work: work, **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
+    end
+
+    def work
+      work = number(:work)
+      work.zero? || peers.empty? ? work : refuse("--work does not go with --peer")
     end
 
     def tasks(workload)

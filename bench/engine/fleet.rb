@@ -132,7 +132,8 @@ module Bench
 
     def order
       { "url" => @url, "concurrency" => @settings.concurrency, "results" => JSON.generate(@settings.results),
-        "timed" => measured == :latency, "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS,
+        "work_us" => @settings.work, "timed" => measured == :latency,
+        "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS,
         "retention_s" => (Soak::RETENTION if measured == :soak),
         "queues" => ([Flat::QUEUE] if measured == :flat), **(@settings.subscribe ? { "subscribe" => true } : {}) }
     end

@@ -32,11 +32,30 @@ module Bench
     end
   end
 
-  # Handlers that do nothing but to return what they were told to.
+  # Handlers that do nothing but to compute for some time, and to return what they were told to.
   module Handlers
     class << self
       # @return [Object] what handlers return
       attr_accessor :results
+      # @return [Integer] CPU time of each, in microseconds
+      attr_accessor :work_us
+
+      # Takes the CPU time.
+      #
+      # @return [void]
+      def work
+        return if work_us.zero?
+
+        till = cpu_us + work_us
+        nil while cpu_us < till
+      end
+
+      private
+
+      # @return [Integer] CPU time of this thread, in microseconds
+      def cpu_us
+        Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID, :microsecond)
+      end
     end
 
     # Counts its executions.
@@ -44,6 +63,7 @@ module Bench
       # @return [Object]
       def process(_task, _sequence, _step)
         Executions.add
+        Handlers.work
         Handlers.results
       end
     end

@@ -19,6 +19,7 @@ module Bench
 
     def define_fleet(parser)
       parser.on("--handler LANGUAGE", "ruby or rust (default: ruby)")
+      parser.on("--work MICROSECONDS", Integer, "CPU time of each handler (default: 0)")
       parser.on("--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
       parser.on("--processes P", Integer, "worker processes (default: 1)")
       parser.on("--subscribe", "a subscriber to every event in each process, for workloads that are drained")

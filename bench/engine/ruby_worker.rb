@@ -48,6 +48,7 @@ module Bench
       TaskerCore.configure { |config| config.database_url = order.fetch("url") }
       @tick = order.fetch("tick_ms") / 1000.0
       Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
+      Handlers.work_us = order.fetch("work_us")
       @events = EventCount.new.subscribe if order["subscribe"]
       retention = order.fetch("retention_s")
       TaskerCore::Worker.new(concurrency: order.fetch("concurrency"), queues: order.fetch("queues"),

@@ -1,5 +1,5 @@
-//! The worker process of `bin/bench --handler rust`: handlers in Rust that do nothing, on the crate's
-//! public [`Worker`].
+//! The worker process of `bin/bench --handler rust`: handlers in Rust that do nothing but to compute for some
+//! time, on the crate's public [`Worker`].
 //!
 //! One JSON document a line. It reads its order, says that it is ready, reads one more line to begin,
 //! says when it has begun and then how many attempts are recorded, until its standard input ends; then
@@ -31,6 +31,8 @@ struct Order {
     concurrency: u32,
     /// What each handler returns, JSON text.
     results: String,
+    /// CPU time of each handler, in microseconds.
+    work_us: i64,
     /// Whether the start of each handler is noted.
     timed: bool,
     /// Milliseconds between two looks at how many attempts are recorded.
@@ -98,9 +100,10 @@ fn execute_all(worker: &Worker, order: &Order) -> Executed {
         for step in steps {
             let (started, claim) = (Instant::now(), step.claim);
             if order.timed {
-                executed.starts.push((claim.step.task().0, monotonic_ns()));
+                executed.starts.push((claim.step.task().0, clock_ns(libc::CLOCK_MONOTONIC)));
             }
             executed.count += 1;
+            work(order.work_us);
             let report =
                 worker.succeed(claim.step, claim.attempt, started.elapsed(), &order.results);
             if let Err(error) = report {
@@ -137,10 +140,18 @@ fn tell_progress(
     false
 }
 
-/// The clock that Ruby's `Process::CLOCK_MONOTONIC` is, which `Instant` does not show.
-fn monotonic_ns() -> i64 {
+/// Takes so much CPU time.
+fn work(us: i64) {
+    if us > 0 {
+        let till = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) + us * 1_000;
+        while clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) < till {}
+    }
+}
+
+/// A clock of the system as Ruby's `Process.clock_gettime` reads it, which `Instant` does not show.
+fn clock_ns(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec that lives through the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

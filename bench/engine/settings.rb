@@ -3,9 +3,9 @@
 module Bench
   # One measurement: a workload and everything about it that can be chosen. `seconds` is nil for workloads that end
   # when all is done; `backlog`, in steps, is for the workload flat; `subscribe` is true where each process has a
-  # subscriber to every event, else nil.
-  Settings = Struct.new(:workload, :tasks, :steps, :concurrency, :processes, :handler, :payload, :seconds, :backlog,
-                        :subscribe, keyword_init: true) do
+  # subscriber to every event, else nil. `work` is the CPU time of each handler, in microseconds.
+  Settings = Struct.new(:workload, :tasks, :steps, :concurrency, :processes, :handler, :payload, :work, :seconds,
+                        :backlog, :subscribe, keyword_init: true) do
     # @return [Integer] steps of all tasks
     def total_steps
       tasks * steps
@@ -24,7 +24,7 @@ module Bench
     # @return [Hash{String => Object}] for the report
     def to_report
       { "workload" => workload.name, "handler" => handler, "processes" => processes, "concurrency" => concurrency,
-        "payload" => payload, "tasks" => tasks, "steps" => total_steps, "edges" => total_edges,
+        "payload" => payload, "work_us" => work, "tasks" => tasks, "steps" => total_steps, "edges" => total_edges,
         "seconds" => seconds, "backlog" => backlog, "subscribe" => subscribe }.compact
     end
   end

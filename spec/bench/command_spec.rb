@@ -131,6 +131,12 @@ RSpec.describe "bin/bench" do
     expect(large.fetch("wal_bytes_per_step") - plain.fetch("wal_bytes_per_step")).to be > 5_000
   end
 
+  it "lets handlers compute" do
+    outcome = bench(*%w[--workload independent --tasks 20 --work 20000 --concurrency 1 --json])
+    expect(reports(outcome)).to match([include("work_us" => 20_000, "steps_per_s" => be <= 50,
+                                               "engine_cpu_us_per_step" => be >= 20_000)])
+  end
+
   it "lets a subscriber count the events of each process, which must be all" do
     outcome = bench(*%w[--workload diamond,linear --tasks 6 --processes 2 --subscribe --json])
     expect([outcome.err, outcome.status]).to eq(["", 0])
@@ -155,9 +161,11 @@ RSpec.describe "bin/bench" do
     profile = ENV.fetch("RB_SYS_CARGO_PROFILE", nil)
     ENV["RB_SYS_CARGO_PROFILE"] = "dev"
     names = %w[diamond latency idle]
-    outcome = bench("--workload", names.join(","), *%w[--handler rust --tasks 3 --processes 2 --seconds 1 --json])
+    words = %w[--handler rust --tasks 3 --processes 2 --seconds 1 --work 3000 --json]
+    outcome = bench("--workload", names.join(","), *words)
     expect([outcome.err, outcome.status]).to eq(["", 0])
     expect(reports(outcome).map { |report| known(report).sort }).to eq(names.map { |name| expected[name].sort })
+    expect(reports(outcome).first).to include("work_us" => 3_000, "engine_cpu_us_per_step" => be >= 3_000)
   ensure
     ENV["RB_SYS_CARGO_PROFILE"] = profile
   end
@@ -171,6 +179,7 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --repeat 0] => /--repeat is 0/, %w[--workload linear --payload -1] => /--payload is -1/,
     %w[--workload linear,latency --subscribe] => /--subscribe is not for latency; allowed: independent, linear, /,
     %w[--workload linear --subscribe --handler rust] => /--subscribe is for handlers in ruby only/,
+    %w[--workload linear --work 1 --peer sidekiq] => /--work does not go with --peer/,
     %w[--workload linear --subscribe --peer sidekiq] => /--subscribe does not go with --peer/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,

@@ -7,7 +7,7 @@ require_relative "../../bench/engine/workload"
 # Two small tasks and a worker process that executes them.
 module SmallRun
   SETTINGS = Bench::Settings.new(workload: Bench::Workload.find("diamond"), tasks: 2, steps: 5, concurrency: 2,
-                                 processes: 1, handler: "ruby", payload: 0).freeze
+                                 processes: 1, handler: "ruby", payload: 0, work: 0).freeze
 
   # Id of the last step of the first task.
   LAST_STEP = 1_048_580

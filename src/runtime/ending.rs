@@ -51,7 +51,7 @@ pub(super) async fn end_claims(
     let Observed { ends, known, room, queues } = observed;
     let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
-        return Ok(Written { decisions: all_stale(ends), batch: None });
+        return write(tx, all_stale(ends), &ByTask::new(), over).await;
     };
     let by_task = load_templates(tx, templates, &rows).await?;
     let held = held_steps(&ends, known, &rows, &by_task);
@@ -128,13 +128,13 @@ impl Children {
     /// Adds the children of a step, of which it is known or not that its claim was current; `false` when
     /// they do not stand in a template.
     fn follow(&mut self, parent: StepId, current: bool, by_task: &ByTask) -> bool {
-        let Some(stored) = by_task.get(&parent.task()) else { return false };
-        let graph = stored.template.graph();
-        if parent.index() as usize >= graph.len() {
+        let stored = by_task.get(&parent.task());
+        let Some(stored) = stored.filter(|stored| stored.step(parent).is_some()) else {
             return false;
-        }
-        let mut children = Vec::with_capacity(graph.children(parent.index()).len());
-        for index in graph.children(parent.index()) {
+        };
+        let graph = stored.template.graph();
+        let mut children = Vec::with_capacity(stored.children(parent).len());
+        for index in stored.children(parent) {
             let id = parent.task().step(*index);
             children.push(id);
             if current && graph.in_degree(*index) == 1 {

@@ -28,9 +28,11 @@ struct State {
     /// Batches without such claims, which the database still lists.
     over: Vec<ClaimBatchId>,
     /// Such batches that a statement in flight deletes.
-    leaving: usize,
+    leaving: HashSet<ClaimBatchId>,
     /// Claims that rounds in flight may make.
     granted: usize,
+    /// Ends that handlers have reported and the loop that writes them has not seen.
+    reported: usize,
 }
 
 /// Room for claims that a round in flight may make, until they are entered or it is clear that there are
@@ -70,7 +72,7 @@ impl EndedBatches {
 
     /// The database lists them no more.
     pub(super) fn deleted(mut self) {
-        self.ledger.lock().leaving -= self.batches.len();
+        self.ledger.lock().leave(&self.batches);
         self.batches.clear();
     }
 }
@@ -78,7 +80,7 @@ impl EndedBatches {
 impl Drop for EndedBatches {
     fn drop(&mut self) {
         let mut state = self.ledger.lock();
-        state.leaving -= self.batches.len();
+        state.leave(&self.batches);
         state.over.append(&mut self.batches);
     }
 }
@@ -127,6 +129,11 @@ pub(crate) struct GivenUp {
 }
 
 impl State {
+    fn end_attempt(&mut self, step: StepId, attempt: u32) -> Option<Claim> {
+        self.held.get(&step).filter(|held| held.claim.attempt == attempt)?;
+        self.end(step)
+    }
+
     /// Marks the claim on a step as ended, unless it was.
     fn end(&mut self, step: StepId) -> Option<Claim> {
         let held = self.held.get_mut(&step).filter(|held| !held.ended)?;
@@ -148,6 +155,20 @@ impl State {
         if let Some(held) = self.held.remove(&step) {
             self.leave_batch(held.batch);
         }
+    }
+
+    /// No statement in flight deletes these batches any more.
+    fn leave(&mut self, batches: &[ClaimBatchId]) {
+        for batch in batches {
+            self.leaving.remove(batch);
+        }
+    }
+
+    /// The database lists the batch, as far as it is known.
+    fn lists(&self, batch: ClaimBatchId) -> bool {
+        self.batches.contains_key(&batch)
+            || self.over.contains(&batch)
+            || self.leaving.contains(&batch)
     }
 
     fn leave_batch(&mut self, batch: ClaimBatchId) {
@@ -227,14 +248,26 @@ impl Ledger {
         limited
     }
 
-    /// A handler reports the end of an attempt; `None` when its claim is not held, or ended before.
-    pub(crate) fn end(&self, step: StepId, attempt: u32) -> Option<Claim> {
+    /// A handler reports the end of an attempt; `None` when its claim is not held, or ended before. Its
+    /// room stays taken until the end is received: it is for the steps that get ready by it first.
+    pub(crate) fn report(&self, step: StepId, attempt: u32) -> Option<Claim> {
         let mut state = self.lock();
         if !state.hung.is_empty() {
             state.hung.remove(&(step, attempt));
         }
-        state.held.get(&step).filter(|held| held.claim.attempt == attempt)?;
-        state.end(step)
+        let claim = state.end_attempt(step, attempt)?;
+        state.reported += 1;
+        Some(claim)
+    }
+
+    /// A reported end has reached the loop that writes it.
+    pub(super) fn received(&self) {
+        self.lock().reported -= 1;
+    }
+
+    /// Ends an attempt whose handler has not begun; `None` when its claim is not held, or ended before.
+    pub(super) fn end(&self, claim: Claim) -> Option<Claim> {
+        self.lock().end_attempt(claim.step, claim.attempt)
     }
 
     /// The ends of these claims are in the database.
@@ -255,7 +288,7 @@ impl Ledger {
     pub(super) fn take_ended(self: &Arc<Self>) -> EndedBatches {
         let mut state = self.lock();
         let batches = std::mem::take(&mut state.over);
-        state.leaving += batches.len();
+        state.leaving.extend(&batches);
         EndedBatches { ledger: Arc::clone(self), batches }
     }
 
@@ -263,7 +296,7 @@ impl Ledger {
     pub(crate) fn compare(&self, listed: impl Iterator<Item = ClaimBatchId>) {
         let mut state = self.lock();
         for batch in listed {
-            if !state.batches.contains_key(&batch) && !state.over.contains(&batch) {
+            if !state.lists(batch) {
                 state.over.push(batch);
             }
         }
@@ -327,10 +360,11 @@ impl Ledger {
         state.open + state.hung.len()
     }
 
-    /// What takes up room: the load, and the claims that may be made any moment.
+    /// What takes up room: the load, the ends that are not received, and the claims that may be made any
+    /// moment.
     pub(crate) fn taken(&self) -> usize {
         let state = self.lock();
-        state.open + state.hung.len() + state.granted
+        state.open + state.hung.len() + state.reported + state.granted
     }
 
     /// Claims whose end is not in the database.
@@ -346,7 +380,7 @@ impl Ledger {
     /// Batches that the database lists.
     pub(crate) fn batches(&self) -> usize {
         let state = self.lock();
-        state.batches.len() + state.over.len() + state.leaving
+        state.batches.len() + state.over.len() + state.leaving.len()
     }
 }
 
@@ -369,16 +403,16 @@ mod tests {
     fn an_end_is_accepted_once_and_for_the_current_attempt_only() {
         let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(2), Tried::default())]);
-        assert_eq!(ledger.end(claim(1).step, 1), None);
-        assert_eq!(ledger.end(claim(2).step, 2), Some(claim(2)));
-        assert_eq!(ledger.end(claim(2).step, 2), None);
+        assert_eq!(ledger.report(claim(1).step, 1), None);
+        assert_eq!(ledger.report(claim(2).step, 2), Some(claim(2)));
+        assert_eq!(ledger.report(claim(2).step, 2), None);
     }
 
     #[test]
     fn a_claim_is_known_until_its_end_is_written() {
         let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
-        ledger.end(claim(1).step, 1);
+        ledger.report(claim(1).step, 1);
         assert!(ledger.knows(claim(1)));
         assert_eq!((ledger.open(), ledger.load()), (0, 0));
         ledger.strike([claim(1)].into_iter());
@@ -408,7 +442,7 @@ mod tests {
         assert_eq!(ledger.overdue(now + Duration::from_secs(5)).len(), 1);
         assert!(ledger.overdue(now + Duration::from_secs(6)).is_empty());
         assert_eq!((ledger.open(), ledger.load()), (0, 1));
-        assert_eq!(ledger.end(claim(1).step, 1), None);
+        assert_eq!(ledger.report(claim(1).step, 1), None);
         assert_eq!(ledger.load(), 0);
     }
 
@@ -420,6 +454,17 @@ mod tests {
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         drop(grant);
         assert_eq!((ledger.load(), ledger.taken()), (1, 1));
+    }
+
+    #[test]
+    fn the_room_of_a_reported_end_is_taken_until_the_end_is_received() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.report(claim(1).step, 1);
+        assert_eq!((ledger.load(), ledger.taken()), (0, 1));
+        assert_eq!(ledger.report(claim(1).step, 1), None);
+        ledger.received();
+        assert_eq!((ledger.load(), ledger.taken()), (0, 0));
     }
 
     #[test]
@@ -441,7 +486,7 @@ mod tests {
         assert_eq!((ledger.open(), ledger.load(), ledger.known()), (1, 2, 1));
         assert_eq!(over(&ledger), [BATCH]);
         assert!(!ledger.begin([claim(1)].into_iter(), Instant::now()));
-        assert_eq!(ledger.end(claim(1).step, 1), None);
+        assert_eq!(ledger.report(claim(1).step, 1), None);
         assert_eq!(ledger.load(), 1);
     }
 
@@ -463,6 +508,7 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         ledger.compare([BATCH].into_iter());
         let first = ledger.take_ended();
+        ledger.compare([BATCH].into_iter());
         assert_eq!((first.batches(), over(&ledger), ledger.batches()), (&[BATCH][..], vec![], 1));
         drop(first);
         assert_eq!((over(&ledger), ledger.batches()), (vec![BATCH], 1));

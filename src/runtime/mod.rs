@@ -19,6 +19,7 @@ mod round;
 mod search;
 mod submission;
 mod templates;
+mod turns;
 mod worker;
 
 pub use client::{Client, ListFilter};

@@ -16,6 +16,7 @@ use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
 use super::round::{self, Landed};
 use super::search::Search;
+use super::turns::{DueRounds, LANES, Turn, Turns};
 use super::worker::{Phase, Shared};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
@@ -25,9 +26,6 @@ use crate::error::Error;
 /// Workers that are busy at the same time share them, down to one for each of two or more: more transactions
 /// at once would make smaller batches and keep Postgres busy with switching between them.
 const ROUNDS: usize = 3;
-
-/// Lanes of ends, at most one round of each in flight.
-const LANES: usize = 2;
 
 /// Changed steps for which a second round of ends in flight is worth its own costs; fewer wait for the first
 /// to land, so that batches are large.
@@ -51,10 +49,7 @@ pub(super) struct Orchestrator {
     reported: mpsc::UnboundedReceiver<ClaimEnd>,
     /// Ends that are not in the database yet.
     lanes: [Lane; LANES],
-    /// The lane whose turn it is.
-    next_lane: usize,
-    /// It is the turn of ends, not of a claim.
-    ends_first: bool,
+    turns: Turns,
     rounds: JoinSet<(Round, Landed)>,
     /// Rounds in flight that claim.
     claiming: usize,
@@ -95,8 +90,7 @@ impl Orchestrator {
             shared,
             reported,
             lanes: [Lane::default(), Lane::default()],
-            next_lane: 0,
-            ends_first: false,
+            turns: Turns::default(),
             rounds: JoinSet::new(),
             claiming: 0,
             search: Search::new(),
@@ -136,7 +130,7 @@ impl Orchestrator {
     /// Takes in what others left: reports, hints, late handlers, a burial, a wish to stop.
     async fn look_around(&mut self) {
         while let Ok(end) = self.reported.try_recv() {
-            self.push(end);
+            self.receive(end);
         }
         self.hungry |= self.shared.take_work();
         self.unsure |= self.shared.take_comparison();
@@ -170,26 +164,30 @@ impl Orchestrator {
             return;
         }
         let most = (ROUNDS / (1 + self.shared.busy_others())).max(1);
-        if !self.undelivered.is_empty() && self.rounds.len() < most {
-            self.start_delivery();
+        while self.rounds.len() < most
+            && let Some(turn) = self.turns.next(&self.due_rounds(most))
+        {
+            match turn {
+                Turn::Delivery => self.start_delivery(),
+                Turn::Claim => self.start_claim(),
+                Turn::Ends(lane) => self.start_end(lane),
+            }
         }
-        while self.rounds.len() < most && self.start_round(most) {}
     }
 
-    /// Claims and ends take turns, and so do the lanes: none waits for the others to run dry.
-    fn start_round(&mut self, most: usize) -> bool {
-        (self.ends_first && self.start_end()) || self.start_claim(most) || self.start_end()
-    }
-
-    fn start_end(&mut self) -> bool {
+    /// What could be started now. Claims take all of `most` rounds but one, and the only one where there is
+    /// one.
+    fn due_rounds(&self, most: usize) -> DueRounds {
         let flying = self.lanes.iter().any(Lane::is_flying);
         let worthwhile = if flying { WORTHWHILE } else { 1 };
-        let due = |lane: &Lane| lane.is_due() && lane.changes() >= worthwhile;
-        let mut in_turn = (0..LANES).map(|after| (self.next_lane + after) % LANES);
-        let Some(number) = in_turn.find(|number| due(&self.lanes[*number])) else {
-            return false;
-        };
-        (self.next_lane, self.ends_first) = ((number + 1) % LANES, false);
+        DueRounds {
+            delivery: !self.undelivered.is_empty(),
+            claim: self.claiming < (most - 1).max(1) && self.may_claim(),
+            ends: self.lanes.each_ref().map(|lane| lane.is_due() && lane.changes() >= worthwhile),
+        }
+    }
+
+    fn start_end(&mut self, number: usize) {
         let (ends, children) = self.lanes[number].take_off();
         let room = self.room_beside_ends().min(children);
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
@@ -198,16 +196,11 @@ impl Orchestrator {
             let landed = round::end(&shared, &ends, grant).await;
             (Round::End { lane: number, ends }, landed)
         });
-        true
     }
 
-    /// Claims take all of `most` rounds but one, and the only one where there is one.
-    fn start_claim(&mut self, most: usize) -> bool {
-        if self.claiming >= (most - 1).max(1) || !self.may_claim() {
-            return false;
-        }
+    fn start_claim(&mut self) {
         self.claiming += 1;
-        (self.hungry, self.ends_first) = (false, true);
+        self.hungry = false;
         let grant = self.shared.ledger.grant(self.room_beside_ends().min(MOST_CLAIMS));
         let shared = Arc::clone(&self.shared);
         let mut search = self.search;
@@ -215,7 +208,6 @@ impl Orchestrator {
             let landed = round::claim(&shared, grant, &mut search).await;
             (Round::Claim { search }, landed)
         });
-        true
     }
 
     fn start_delivery(&mut self) {
@@ -238,7 +230,7 @@ impl Orchestrator {
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         tokio::select! {
             Some(landed) = self.rounds.join_next() => self.land(landed),
-            Some(end) = self.reported.recv() => self.push(end),
+            Some(end) = self.reported.recv() => self.receive(end),
             () = self.shared.woken() => {}
             () = tokio::time::sleep_until(until.into()) => {}
         }
@@ -319,10 +311,16 @@ impl Orchestrator {
         self.push(ClaimEnd { claim, outcome, execution: None });
     }
 
-    fn push(&mut self, end: ClaimEnd) {
+    /// Takes in what a handler reported.
+    fn receive(&mut self, end: ClaimEnd) {
         if let Some(execution) = end.execution {
             self.pace.executed(execution);
         }
+        self.push(end);
+        self.shared.ledger.received();
+    }
+
+    fn push(&mut self, end: ClaimEnd) {
         let lane = usize::from(end.claim.step.task().0 % 2 != 0);
         let due = self.due(end);
         self.lanes[lane].push(due);
@@ -401,7 +399,7 @@ impl Orchestrator {
     }
 
     fn give_back(&mut self, claim: Claim) {
-        if let Some(claim) = self.shared.ledger.end(claim.step, claim.attempt) {
+        if let Some(claim) = self.shared.ledger.end(claim) {
             self.end(claim, Outcome::GivenBack);
         }
     }

@@ -69,7 +69,7 @@ impl Templates {
         self.get(store.pool(), row.template).await
     }
 
-    /// Has the template read anew: its definition has changed, which it may before its first task.
+    /// Drops a version that no task was made from: another has replaced it, under an id of its own.
     pub(crate) fn forget(&self, id: TemplateId) {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }

@@ -385,7 +385,7 @@ impl Worker {
 
     fn report(&self, step: StepId, attempt: u32, execution: Duration, outcome: Outcome) {
         let counts = &self.shared.counts;
-        let Some(claim) = self.shared.ledger.end(step, attempt) else {
+        let Some(claim) = self.shared.ledger.report(step, attempt) else {
             counts.stale.fetch_add(1, Ordering::Relaxed);
             // The thread of a handler that took too long is free again.
             self.shared.wake.notify_one();

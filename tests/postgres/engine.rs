@@ -384,6 +384,29 @@ async fn deleted_tasks_leave_nothing_and_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_end_of_a_deleted_task_takes_its_batch_along() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let rare =
+        json!({ "concurrency": 2, "heartbeat_interval_ms": 600_000, "dead_after_ms": 1_200_000 });
+    let worker = db.worker_with(rare).await;
+    let kept = db.submit("single", 1).await[0];
+    let held = take(&worker);
+    for _ in 0..2 {
+        let deleted = db.submit("single", 1).await[0];
+        let step = take(&worker);
+        db.run(&format!("DELETE FROM tasker_tasks WHERE task_id = {deleted}")).await;
+        succeed(&worker, &step, "1");
+    }
+    // The end of the second found the batch of the first over; a worker that does not rest beats rarely here.
+    db.wait_for_count("SELECT count(*) FROM tasker_claim_batches", 2).await;
+    succeed(&worker, &held, "1");
+    db.wait_for(kept, TaskState::Complete).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_dropped_ends_and_others_take_its_claims() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;

@@ -1,11 +1,12 @@
 //! Who beats when, who counts as dead, and what a heartbeat finds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use tasker_core::{TaskId, TaskState};
+use tasker_core::{Batch, Interrupt, TaskId, TaskState, Worker};
 
 use super::common::{Database, single, stop, succeed, take};
 
@@ -262,5 +263,60 @@ async fn a_heartbeat_calls_workers_that_rest_when_steps_of_their_queues_are_due(
     db.wait_for(task, TaskState::Complete).await;
     stop(other, vec![]).await;
     stop(sleeper, vec![]).await;
+    db.assert_sound().await;
+}
+
+/// A worker with two threads, one of whose ends waits for a task's lock until the session is over.
+async fn with_an_end_that_waits(
+    db: &Database,
+) -> (Arc<Worker>, sqlx::Transaction<'static, sqlx::Postgres>) {
+    db.template(&single(&json!({}))).await;
+    let task = db.submit("single", 1).await[0];
+    let worker = db.worker(2).await;
+    let step = take(&worker);
+    let mut session = db.pool.begin().await.unwrap();
+    let lock = format!("SELECT FROM tasker_tasks WHERE task_id = {task} FOR UPDATE");
+    sqlx::query(&lock).execute(&mut *session).await.unwrap();
+    succeed(&worker, &step, "1");
+    db.wait_for_count(
+        "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
+         WHERE datname = current_database() AND NOT granted",
+        1,
+    )
+    .await;
+    (worker, session)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_alone_claims_while_an_end_waits() {
+    let db = Database::migrated().await;
+    let (worker, session) = with_an_end_that_waits(&db).await;
+    db.submit("single", 1).await;
+    succeed(&worker, &take(&worker), "1");
+    session.rollback().await.unwrap();
+    db.wait_for_count("SELECT count(*) FROM tasker_tasks WHERE state = 'complete'", 2).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_beside_busy_ones_has_one_round_in_flight() {
+    let db = Database::migrated().await;
+    db.run(
+        "INSERT INTO tasker_workers (host, pid, concurrency, dead_after_ms) \
+         SELECT 'other', other, 1, 600000 FROM generate_series(1, 2) AS other",
+    )
+    .await;
+    let (worker, session) = with_an_end_that_waits(&db).await;
+    db.submit("single", 1).await;
+    let interrupt = Interrupt::of_this_thread();
+    let Batch::Steps(early) = worker.next_batch(1, Duration::from_millis(500), &interrupt) else {
+        panic!("the worker is closed");
+    };
+    assert!(early.is_empty(), "{early:?}");
+    session.rollback().await.unwrap();
+    succeed(&worker, &take(&worker), "1");
+    db.wait_for_count("SELECT count(*) FROM tasker_tasks WHERE state = 'complete'", 2).await;
+    stop(worker, vec![]).await;
     db.assert_sound().await;
 }
