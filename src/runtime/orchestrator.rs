@@ -20,6 +20,7 @@ use super::turns::{DueRounds, LANES, Turn, Turns};
 use super::worker::{Phase, Shared};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
+use crate::ids::TaskId;
 
 /// Rounds in flight at most, one for each of the worker's connections: what else needs one (a look-up, a
 /// rescue) waits for a round to land, and no round asks for a second one while it holds a transaction.
@@ -78,7 +79,7 @@ pub(super) struct Orchestrator {
 /// What a round in flight was started for.
 #[derive(Debug)]
 enum Round {
-    End { lane: usize, ends: Vec<ClaimEnd> },
+    End { lane: usize, ends: Vec<ClaimEnd>, began: Instant },
     Claim { search: Search },
     Deliver,
 }
@@ -163,7 +164,7 @@ impl Orchestrator {
         if self.buried || self.unsure {
             return;
         }
-        let most = (ROUNDS / (1 + self.shared.busy_others())).max(1);
+        let most = self.most_rounds();
         while self.rounds.len() < most
             && let Some(turn) = self.turns.next(&self.due_rounds(most))
         {
@@ -173,6 +174,10 @@ impl Orchestrator {
                 Turn::Ends(lane) => self.start_end(lane),
             }
         }
+    }
+
+    fn most_rounds(&self) -> usize {
+        (ROUNDS / (1 + self.shared.busy_others())).max(1)
     }
 
     /// What could be started now. Claims take all of `most` rounds but one, and the only one where there is
@@ -192,9 +197,10 @@ impl Orchestrator {
         let room = self.room_beside_ends().min(children);
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
         let shared = Arc::clone(&self.shared);
+        let began = Instant::now();
         self.rounds.spawn(async move {
             let landed = round::end(&shared, &ends, grant).await;
-            (Round::End { lane: number, ends }, landed)
+            (Round::End { lane: number, ends, began }, landed)
         });
     }
 
@@ -243,9 +249,9 @@ impl Orchestrator {
             Err(_) => return,
         };
         match round {
-            Round::End { lane, ends } => {
+            Round::End { lane, ends, began } => {
                 if landed.written {
-                    self.pace.saw(ends.len(), landed.successors, Instant::now());
+                    self.pace.saw(ends.len(), landed.successors, began, Instant::now());
                     self.lanes[lane].landed();
                 } else {
                     let ends = ends.into_iter().map(|end| self.due(end)).collect();
@@ -321,9 +327,15 @@ impl Orchestrator {
     }
 
     fn push(&mut self, end: ClaimEnd) {
-        let lane = usize::from(end.claim.step.task().0 % 2 != 0);
+        let lane = self.lane_of(end.claim.step.task());
         let due = self.due(end);
         self.lanes[lane].push(due);
+    }
+
+    /// Rounds in flight never wait for the same task. With one in flight at a time, all ends are in one
+    /// batch.
+    fn lane_of(&self, task: TaskId) -> usize {
+        if self.most_rounds() > 1 && task.0 % 2 != 0 { 1 } else { 0 }
     }
 
     /// An end changes its step and those after it.

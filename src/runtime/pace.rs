@@ -2,11 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-/// Work held in advance, in time: long enough to hide a round trip to the database many times over,
-/// short enough that another worker is not kept waiting for it.
-const AHEAD: Duration = Duration::from_millis(100);
+/// Work held in advance, in rounds with the database, in time: so many that what Postgres does at once is
+/// worth its own costs, also where a fleet makes it slow.
+const ROUNDS_AHEAD: u32 = 10;
 
-/// Time over which the rate is averaged. A burst of n ends adds n times [`AHEAD`] over this to what is held.
+/// Work held in advance at least, in time.
+const LEAST_AHEAD: Duration = Duration::from_millis(100);
+
+/// Work held in advance at most, in time: another worker is not kept waiting for it.
+const LONGEST_AHEAD: Duration = Duration::from_millis(300);
+
+/// Time over which the rate is averaged. A burst of n ends adds n times the time held in advance over this
+/// to what is held.
 const AVERAGED: Duration = Duration::from_millis(30);
 
 /// Without a handler that ends, the rate falls to a third within this time: who was fast before need not be
@@ -34,6 +41,8 @@ pub(super) struct Pace {
     per_second: f64,
     seen_at: Instant,
     successors: f64,
+    /// Mean time of a round.
+    round: Duration,
 }
 
 impl Pace {
@@ -45,6 +54,7 @@ impl Pace {
             per_second: 0.0,
             seen_at: now,
             successors: 1.0,
+            round: Duration::ZERO,
         }
     }
 
@@ -54,15 +64,17 @@ impl Pace {
         self.mean += (execution.as_secs_f64() - self.mean) / self.seen;
     }
 
-    /// `ended` handlers ended since the last call, and `successors` steps got ready by it.
+    /// A round that began then wrote so many ends of handlers, by which so many steps got ready.
     #[allow(clippy::cast_precision_loss)]
-    pub(super) fn saw(&mut self, ended: usize, successors: usize, now: Instant) {
+    pub(super) fn saw(&mut self, ended: usize, successors: usize, began: Instant, now: Instant) {
         let elapsed = now.saturating_duration_since(self.seen_at).as_secs_f64().max(1e-6);
         let weight = 1.0 - (-elapsed / AVERAGED.as_secs_f64()).exp();
         self.per_second += weight * (ended as f64 / elapsed - self.per_second);
         self.seen_at = now;
         let each = successors as f64 / ended.max(1) as f64;
         self.successors += NEWEST * (each - self.successors);
+        let took = now.saturating_duration_since(began);
+        self.round = self.round.mul_f64(1.0 - NEWEST) + took.mul_f64(NEWEST);
     }
 
     /// How many steps will get ready by so many ends.
@@ -71,14 +83,15 @@ impl Pace {
         (self.successors * ends as f64).ceil() as usize
     }
 
-    /// Claims to hold beyond those that threads run: what ends within [`AHEAD`] at the rate of late, and no more
-    /// than handlers that take as long as the last ones could execute in that time.
+    /// Claims to hold beyond those that threads run: what ends within [`ROUNDS_AHEAD`] at the rate of late, and
+    /// no more than handlers that take as long as the last ones could execute in that time.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub(super) fn ahead(&self, now: Instant) -> usize {
         let since = now.saturating_duration_since(self.seen_at).as_secs_f64();
         let lately = self.per_second * (-since / FORGOTTEN.as_secs_f64()).exp();
         let fastest = self.threads / self.mean.max(1e-6);
-        (lately.min(fastest) * AHEAD.as_secs_f64()).min(MOST_AHEAD) as usize
+        let time = (self.round * ROUNDS_AHEAD).clamp(LEAST_AHEAD, LONGEST_AHEAD);
+        (lately.min(fastest) * time.as_secs_f64()).min(MOST_AHEAD) as usize
     }
 }
 
@@ -86,12 +99,17 @@ impl Pace {
 mod tests {
     use super::*;
 
+    /// A round that took no time.
+    fn saw(pace: &mut Pace, ended: usize, successors: usize, now: Instant) {
+        pace.saw(ended, successors, now, now);
+    }
+
     #[test]
     fn slow_handlers_hold_nothing_in_advance() {
         let start = Instant::now();
         let mut pace = Pace::new(5, start);
         for second in 1..10 {
-            pace.saw(5, 5, start + Duration::from_secs(second));
+            saw(&mut pace, 5, 5, start + Duration::from_secs(second));
         }
         assert_eq!(pace.ahead(start + Duration::from_secs(9)), 0);
     }
@@ -101,14 +119,28 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(5, start);
         for milli in 1..2_000 {
-            pace.saw(2, 2, start + Duration::from_millis(milli));
+            saw(&mut pace, 2, 2, start + Duration::from_millis(milli));
         }
         let ahead = pace.ahead(start + Duration::from_millis(1_999));
         assert!((190..=200).contains(&ahead), "{ahead}");
         for milli in 2_000..4_000 {
-            pace.saw(100, 100, start + Duration::from_millis(milli));
+            saw(&mut pace, 100, 100, start + Duration::from_millis(milli));
         }
         assert_eq!(pace.ahead(start + Duration::from_millis(3_999)), 1_000);
+    }
+
+    #[test]
+    fn slow_rounds_hold_more_in_advance_up_to_the_longest_time() {
+        let start = Instant::now();
+        for (round, held) in [(5, 190..=200), (20, 380..=400), (900, 570..=600)] {
+            let mut pace = Pace::new(5, start);
+            for milli in 1..2_000 {
+                let now = start + Duration::from_millis(milli);
+                pace.saw(2, 2, now.checked_sub(Duration::from_millis(round)).unwrap(), now);
+            }
+            let ahead = pace.ahead(start + Duration::from_millis(1_999));
+            assert!(held.contains(&ahead), "rounds of {round} ms: {ahead}");
+        }
     }
 
     #[test]
@@ -118,7 +150,7 @@ mod tests {
         let mut now = start + Duration::from_secs(1);
         let mut held = vec![5];
         for _ in 0..5 {
-            pace.saw(held[held.len() - 1], 0, now);
+            saw(&mut pace, held[held.len() - 1], 0, now);
             held.push(5 + pace.ahead(now));
             now += Duration::from_millis(2);
         }
@@ -132,9 +164,9 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(5, start);
         (0..5).for_each(|_| pace.executed(Duration::from_secs(10)));
-        pace.saw(1, 1, start + Duration::from_secs(10));
+        saw(&mut pace, 1, 1, start + Duration::from_secs(10));
         let now = start + Duration::from_millis(10_001);
-        pace.saw(4, 4, now);
+        saw(&mut pace, 4, 4, now);
         assert_eq!(pace.ahead(now), 0);
     }
 
@@ -143,10 +175,10 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(5, start);
         for milli in 1..1_000 {
-            pace.saw(20, 20, start + Duration::from_millis(milli));
+            saw(&mut pace, 20, 20, start + Duration::from_millis(milli));
         }
         assert_eq!(pace.ahead(start + Duration::from_secs(60)), 0);
-        pace.saw(1, 1, start + Duration::from_secs(60));
+        saw(&mut pace, 1, 1, start + Duration::from_secs(60));
         assert_eq!(pace.ahead(start + Duration::from_secs(60)), 0);
     }
 }
