@@ -141,6 +141,11 @@ impl<T> Inbox<T> {
         self.lock().waiting.retain(|other| other.id() != thread.id());
     }
 
+    /// Items that no thread has taken.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Takes back everything that no thread has taken.
     pub(crate) fn drain(&self) -> Vec<T> {
         self.lock().items.drain(..).collect()

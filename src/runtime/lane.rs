@@ -1,6 +1,7 @@
 //! Ends of claims on their way into the database, of the tasks that share a lane.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use super::orchestrator::failure;
 use crate::decision::{ClaimEnd, FailureKind, Outcome};
@@ -17,6 +18,8 @@ const MOST_CHANGES: usize = 2_000;
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     ends: VecDeque<Due>,
+    /// Since when the first of them waits; `None` without ends.
+    since: Option<Instant>,
     /// Steps that all of them change, at most.
     changes: usize,
     flying: bool,
@@ -34,7 +37,8 @@ pub(super) struct Due {
 }
 
 impl Lane {
-    pub(super) fn push(&mut self, due: Due) {
+    pub(super) fn push(&mut self, due: Due, now: Instant) {
+        self.since.get_or_insert(now);
         self.changes += due.changes;
         self.ends.push_back(due);
     }
@@ -56,13 +60,18 @@ impl Lane {
         self.flying
     }
 
-    /// Has ends, and no round in flight.
-    pub(super) fn is_due(&self) -> bool {
-        !self.flying && !self.ends.is_empty()
+    /// When the first end will have waited for so long; `None` without ends, and while a round is in flight.
+    pub(super) fn due_at(&self, linger: Duration) -> Option<Instant> {
+        self.since.filter(|_| !self.flying).map(|since| since + linger)
+    }
+
+    /// Has ends that have waited for so long, and no round in flight.
+    pub(super) fn is_due(&self, linger: Duration, now: Instant) -> bool {
+        self.due_at(linger).is_some_and(|at| at <= now)
     }
 
     /// The ends that the next round writes, and how many steps depend on theirs.
-    pub(super) fn take_off(&mut self) -> (Vec<ClaimEnd>, usize) {
+    pub(super) fn take_off(&mut self, now: Instant) -> (Vec<ClaimEnd>, usize) {
         self.flying = true;
         let most = if self.singly > 0 { 1 } else { MOST_ENDS };
         let (mut taken, mut changes) = (Vec::new(), 0);
@@ -74,6 +83,7 @@ impl Lane {
             taken.extend(self.ends.pop_front().map(|due| due.end));
         }
         self.changes -= changes;
+        self.since = self.ends.front().map(|_| now);
         let children = changes - taken.len();
         (taken, children)
     }
@@ -86,8 +96,9 @@ impl Lane {
     }
 
     /// The round is over, and could not write these ends, which stand first again.
-    pub(super) fn take_back(&mut self, ends: Vec<Due>, error: Option<&Error>) {
+    pub(super) fn take_back(&mut self, ends: Vec<Due>, error: Option<&Error>, now: Instant) {
         self.flying = false;
+        self.since.get_or_insert(now);
         let size = ends.len();
         for due in ends.into_iter().rev() {
             self.changes += due.changes;
@@ -143,7 +154,7 @@ mod tests {
     fn lane(changes: &[usize]) -> Lane {
         let mut lane = Lane::default();
         for (index, changes) in (0..).zip(changes) {
-            lane.push(due(index, *changes));
+            lane.push(due(index, *changes), Instant::now());
         }
         lane
     }
@@ -156,7 +167,7 @@ mod tests {
     #[test]
     fn a_round_writes_so_many_ends_at_most() {
         let mut lane = lane(&[1; 700]);
-        let (taken, children) = lane.take_off();
+        let (taken, children) = lane.take_off(Instant::now());
         assert_eq!((taken.len(), children), (MOST_ENDS, 0));
         assert_eq!((lane.len(), lane.changes()), (200, 200));
     }
@@ -165,7 +176,7 @@ mod tests {
     fn a_round_changes_so_many_steps_at_most_and_writes_one_end_at_least() {
         let mut lane = lane(&[900, 900, 900, 5_000, 1]);
         let mut take_off = || {
-            let (taken, children) = lane.take_off();
+            let (taken, children) = lane.take_off(Instant::now());
             (taken.len(), children, lane.changes())
         };
         assert_eq!(take_off(), (2, 1_798, 5_901));
@@ -177,25 +188,48 @@ mod tests {
     #[test]
     fn what_could_not_be_written_stands_first_again() {
         let mut lane = lane(&[1, 2, 3]);
-        lane.take_off();
-        lane.push(due(9, 4));
-        lane.take_back(vec![due(0, 1), due(1, 2)], None);
+        lane.take_off(Instant::now());
+        lane.push(due(9, 4), Instant::now());
+        lane.take_back(vec![due(0, 1), due(1, 2)], None, Instant::now());
         assert_eq!((lane.len(), lane.changes()), (3, 7));
         assert_eq!(steps(&mut lane), [0, 1, 9]);
     }
 
+    #[test]
+    fn ends_wait_for_others_from_the_first_or_from_the_start_of_the_round_before() {
+        const LINGER: Duration = Duration::from_millis(5);
+        let start = Instant::now();
+        let later = start + LINGER;
+        let mut lane = Lane::default();
+        assert!(!lane.is_due(Duration::ZERO, start));
+        (0..600).for_each(|index| lane.push(due(index, 1), start));
+        lane.push(due(600, 1), later);
+        assert!(lane.is_due(Duration::ZERO, start));
+        assert!(!lane.is_due(LINGER, later - Duration::from_micros(1)));
+        assert!(lane.is_due(LINGER, later));
+        lane.take_off(later);
+        assert_eq!(lane.due_at(LINGER), None);
+        lane.landed();
+        assert_eq!(lane.due_at(LINGER), Some(later + LINGER));
+        lane.take_off(later);
+        lane.landed();
+        assert_eq!(lane.due_at(LINGER), None);
+        lane.take_back(vec![due(0, 1)], None, later);
+        assert_eq!(lane.due_at(LINGER), Some(later + LINGER));
+    }
+
     fn steps(lane: &mut Lane) -> Vec<u32> {
-        lane.take_off().0.iter().map(|end| end.claim.step.index()).collect()
+        lane.take_off(Instant::now()).0.iter().map(|end| end.claim.step.index()).collect()
     }
 
     #[test]
     fn an_end_whose_task_somebody_holds_lets_the_others_pass() {
         let held: Error = StoreError::Timeout { code: "55P03".to_owned() }.into();
         let mut lane = lane(&[1, 1, 1]);
-        lane.take_off();
-        lane.take_back(vec![due(0, 1), due(1, 1), due(2, 1)], Some(&held));
+        lane.take_off(Instant::now());
+        lane.take_back(vec![due(0, 1), due(1, 1), due(2, 1)], Some(&held), Instant::now());
         assert_eq!(steps(&mut lane), [0]);
-        lane.take_back(vec![due(0, 1)], Some(&held));
+        lane.take_back(vec![due(0, 1)], Some(&held), Instant::now());
         assert_eq!(steps(&mut lane), [1]);
         lane.landed();
         assert_eq!(steps(&mut lane), [2]);

@@ -1,5 +1,5 @@
 //! The one loop of a worker that starts rounds with the database: ends of claims go to one of two
-//! lanes by their task, so that rounds in flight never wait for the same task, and claims are made
+//! lanes by their task, so that rounds in flight seldom wait for the same task, and claims are made
 //! while threads have room. Nothing else starts a round, so that the loop can let all of them land
 //! before it compares what it knows with the database.
 
@@ -31,6 +31,10 @@ const ROUNDS: usize = 3;
 /// Changed steps for which a second round of ends in flight is worth its own costs; fewer wait for the first
 /// to land, so that batches are large.
 const WORTHWHILE: usize = 150;
+
+/// How long ends wait for others while every thread has its next step at hand: steps that get ready by them
+/// would wait behind those. A transaction for each end would cost ten times as much.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// Steps claimed in one transaction at most: half of what a worker holds in advance.
 const MOST_CLAIMS: usize = 500;
@@ -185,15 +189,22 @@ impl Orchestrator {
     fn due_rounds(&self, most: usize) -> DueRounds {
         let flying = self.lanes.iter().any(Lane::is_flying);
         let worthwhile = if flying { WORTHWHILE } else { 1 };
+        let linger = if self.threads_are_busy() { LINGER } else { Duration::ZERO };
+        let is_due = |lane: &Lane| lane.is_due(linger, self.looked_at);
         DueRounds {
             delivery: !self.undelivered.is_empty(),
             claim: self.claiming < (most - 1).max(1) && self.may_claim(),
-            ends: self.lanes.each_ref().map(|lane| lane.is_due() && lane.changes() >= worthwhile),
+            ends: self.lanes.each_ref().map(|lane| is_due(lane) && lane.changes() >= worthwhile),
         }
     }
 
+    /// Every thread has its next step at hand.
+    fn threads_are_busy(&self) -> bool {
+        self.shared.inbox.len() >= self.shared.options.concurrency as usize
+    }
+
     fn start_end(&mut self, number: usize) {
-        let (ends, children) = self.lanes[number].take_off();
+        let (ends, children) = self.lanes[number].take_off(self.looked_at);
         let room = self.room_beside_ends().min(children);
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
         let shared = Arc::clone(&self.shared);
@@ -231,6 +242,7 @@ impl Orchestrator {
             self.shared.stop_by().filter(|_| self.drained),
             self.shared.stop_by().filter(|_| self.drained).map(|by| by + LAST_WORDS),
             self.rest_until,
+            self.lanes.iter().filter_map(|lane| lane.due_at(LINGER)).min(),
         ];
         let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
@@ -255,7 +267,7 @@ impl Orchestrator {
                     self.lanes[lane].landed();
                 } else {
                     let ends = ends.into_iter().map(|end| self.due(end)).collect();
-                    self.lanes[lane].take_back(ends, landed.error.as_ref());
+                    self.lanes[lane].take_back(ends, landed.error.as_ref(), self.looked_at);
                 }
             }
             Round::Claim { search } => {
@@ -329,11 +341,11 @@ impl Orchestrator {
     fn push(&mut self, end: ClaimEnd) {
         let lane = self.lane_of(end.claim.step.task());
         let due = self.due(end);
-        self.lanes[lane].push(due);
+        self.lanes[lane].push(due, self.looked_at);
     }
 
-    /// Rounds in flight never wait for the same task. With one in flight at a time, all ends are in one
-    /// batch.
+    /// Rounds of two lanes do not wait for the same task. With one in flight at a time, all ends are in one
+    /// batch; ends of a task that are in both when that changes wait for one another.
     fn lane_of(&self, task: TaskId) -> usize {
         if self.most_rounds() > 1 && task.0 % 2 != 0 { 1 } else { 0 }
     }
