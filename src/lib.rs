@@ -9,6 +9,7 @@
 //! * `store`: Postgres, one statement a file
 //! * `runtime`: Tokio; [`Client`] for applications and operators, [`Worker`] for executing steps
 //! * [`config`], [`error`]: options in, errors out
+//! * `simulation`, with the feature of that name: the runtime on a simulated database, clock and network
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
@@ -18,10 +19,13 @@ mod decide;
 pub mod decision;
 pub mod error;
 pub mod graph;
+mod guard;
 pub mod ids;
 pub mod json;
 pub mod retry_policy;
 mod runtime;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod state;
 mod store;
 mod suggest;

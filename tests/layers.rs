@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A layer, and the modules of the crate that it may use.
 const LAYERS: [(&str, &[&str]); 3] = [
-    ("decide", &["decision", "ids", "retry_policy", "state"]),
+    ("decide", &["decision", "guard", "ids", "retry_policy", "state"]),
     ("store", &["decision", "ids", "state"]),
     ("template", &["graph", "json", "retry_policy", "suggest", "template"]),
 ];

@@ -8,6 +8,7 @@ use super::task;
 use crate::decision::{
     ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
+use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::state::{InvalidTransition, StepEvent, StepState};
 
@@ -92,7 +93,7 @@ impl<'v> Draft<'v> {
         if let Some(counter) = left {
             *counter.of(&mut change.after) -= 1;
         }
-        if let Some(counter) = entered {
+        if let Some(counter) = entered.filter(|_| !removed(Guard::TaskCounters)) {
             *counter.of(&mut change.after) += 1;
         }
     }

@@ -3,6 +3,7 @@
 use super::claim;
 use super::draft::{Draft, Place};
 use crate::decision::Room;
+use crate::guard::{Guard, removed};
 use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState};
 
@@ -23,7 +24,7 @@ pub(super) fn close_parents(draft: &mut Draft<'_>, parents: &[StepId]) -> Vec<Pl
         // these changes fails.
         if child.state == StepState::Pending && child.open_parents > 0 {
             child.open_parents -= 1;
-            if child.open_parents == 0 {
+            if child.open_parents == 0 || removed(Guard::JoinCounter) {
                 ready.push(place);
             }
         }

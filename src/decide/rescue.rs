@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::draft::{Draft, Place};
+use crate::guard::{Guard, removed};
 use crate::state::{InvalidTransition, StepEvent};
 
 /// How many workers may die while they hold the same step before it counts as the cause.
@@ -24,7 +25,7 @@ pub(super) fn bury(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTra
     let detail = json!({ "crashes": crashes, "crash_limit": CRASH_LIMIT }).to_string();
     if !draft.step(place).policy.retryable {
         give_up(draft, place, StepEvent::NotRetryable, "worker_died")
-    } else if crashes >= CRASH_LIMIT {
+    } else if crashes >= CRASH_LIMIT && !removed(Guard::CrashLimit) {
         draft.transition(place, StepEvent::CrashesExhausted)?.detail = Some(detail);
         Ok(())
     } else {

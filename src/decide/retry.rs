@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::decision::Timestamp;
 use crate::ids::StepId;
 use crate::retry_policy::{Backoff, RetryPolicy};
 
@@ -13,6 +14,13 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Jitter(pub u64);
 
 impl Jitter {
+    /// The jitter of what is decided at that time: what is decided a microsecond later, or of another step,
+    /// has another one.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self(now.timestamp_micros().cast_unsigned())
+    }
+
     /// A number in `0.0..1.0` that depends on the seed, the step and the attempt alone.
     /// Source: the finaliser of `SplitMix64`, Steele, Lea, Flood, "Fast Splittable Pseudorandom
     /// Number Generators", OOPSLA 2014.

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::draft::{Draft, Place};
 use super::{readiness, rescue, retry};
 use crate::decision::{ClaimEnd, EndedAttempt, Failure, FailureKind, Outcome, Room, Timestamp};
+use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent};
 
 pub(super) fn end_claims(
@@ -17,7 +18,10 @@ pub(super) fn end_claims(
     for end in ends {
         let claim = end.claim;
         let place = draft.place(claim.step);
-        match place.filter(|place| draft.step(*place).claim() == Some(claim)) {
+        let current = |place: &Place| {
+            draft.step(*place).claim() == Some(claim) || removed(Guard::CurrentClaim)
+        };
+        match place.filter(current) {
             Some(place) => {
                 if matches!(end.outcome, Outcome::Succeeded(_)) {
                     succeeded.push(claim.step);
@@ -84,7 +88,9 @@ fn fail(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), In
         FailureKind::Retryable | FailureKind::Timeout if !step.policy.retryable => {
             StepEvent::NotRetryable
         }
-        FailureKind::Retryable | FailureKind::Timeout if failures >= limit => {
+        FailureKind::Retryable | FailureKind::Timeout
+            if failures >= limit && !removed(Guard::RetryLimit) =>
+        {
             StepEvent::RetriesExhausted
         }
         FailureKind::Retryable | FailureKind::Timeout => return retry(draft, place, failure),

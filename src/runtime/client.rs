@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::ending::{self, ByTask};
+use super::cancellation;
 use super::events::Events;
 use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
@@ -13,16 +13,13 @@ use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::submission::{Submission, at_most};
 use super::templates::Templates;
 use crate::config::ClientOptions;
-use crate::decide::decide;
-use crate::decision::{Observation, View};
 use crate::error::Error;
 use crate::ids::{TaskId, TemplateId};
-use crate::retry_policy::RetryPolicy;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
-    Audit, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION, Store, StoreError, TaskFilter, Tx,
-    steps, tasks,
+    Audit, Database, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION, Store, StoreError,
+    TaskFilter, Transaction, Tx,
 };
 use crate::suggest::nearest;
 use crate::template::TaskTemplate;
@@ -166,7 +163,7 @@ impl Client {
         self.check_schema().await?;
         let mut tx = self.store.begin().await?;
         let id = store_template(&mut tx, &template).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        Transaction::commit(tx).await?;
         Ok(id)
     }
 
@@ -199,10 +196,10 @@ impl Client {
             let mut tx = self.store.begin().await?;
             let Some(id) = find_version(&mut tx, submission).await? else { break };
             if rows::hold(&mut tx, id).await? {
-                let stored = self.templates.get(&mut *tx, id).await?;
+                let stored = self.templates.get_within(&mut tx, id).await?;
                 submission.validate(&stored)?;
                 let ids = submission.write(&mut tx, &stored).await?;
-                tx.commit().await.map_err(StoreError::from)?;
+                Transaction::commit(tx).await?;
                 return Ok(ids);
             }
             self.templates.forget(id);
@@ -294,24 +291,10 @@ impl Client {
         events: Option<&Events>,
     ) -> Result<TaskStatus, Error> {
         let mut tx = self.store.begin().await?;
-        let rows = tasks::lock(&mut tx, &[task]).await?;
-        let row = rows.first().ok_or(Error::UnknownTask { task })?;
-        let open = steps::read_open(&mut tx, task).await?;
-        let now = open.first().map_or_else(chrono::Utc::now, |step| step.now);
-        let mut view = View::default();
-        view.tasks.insert(task, row.task);
-        let policy = RetryPolicy::default();
-        view.steps.extend(open.iter().map(|step| (step.id, ending::step(step, policy))));
-        let observation = Observation::CancelRequested {
-            actor: actor.to_owned(),
-            reason: reason.map(str::to_owned),
-        };
-        let decisions = decide(&view, observation, now, ending::jitter())
-            .map_err(ending::transition_of(&rows))?;
-        let written = ending::write(&mut tx, decisions, &ByTask::new(), &[]).await?;
+        let decisions = cancellation::cancel(&mut tx, task, actor, reason).await?;
         match events {
-            Some(events) => events.commit(tx, &written.decisions).await?,
-            None => tx.commit().await.map_err(StoreError::from)?,
+            Some(events) => events.commit(tx, &decisions).await?,
+            None => Transaction::commit(tx).await?,
         }
         self.status(task).await
     }

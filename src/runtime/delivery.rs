@@ -8,7 +8,7 @@ use super::templates::{Stored, Templates};
 use crate::decision::{Claim, Decisions, StepChange};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
-use crate::store::Store;
+use crate::store::Database;
 
 /// Bytes of contexts kept; beyond them all are dropped and read again as needed.
 const MOST_BYTES: usize = 64 << 20;
@@ -56,12 +56,12 @@ impl Courier {
     /// returned apart, with the reason.
     pub(super) async fn prepare(
         &self,
-        store: &Store,
+        database: &impl Database,
         templates: &Templates,
         claims: &[Claim],
         results: &Results<'_>,
     ) -> Result<(Vec<Prepared>, Vec<(Claim, String)>), Error> {
-        let contexts = self.contexts(store, claims).await?;
+        let contexts = self.contexts(database, claims).await?;
         let mut prepared = Vec::with_capacity(claims.len());
         let mut refused = Vec::new();
         for claim in claims {
@@ -70,13 +70,13 @@ impl Courier {
                 continue;
             };
             let delivery = Delivery { claim: *claim, template, context, parents: None };
-            match templates.get(store.pool(), template).await {
+            match templates.get(database, template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => refused.push((*claim, error.to_string())),
             }
         }
-        attach_parents(store, &mut prepared, results).await?;
+        attach_parents(database, &mut prepared, results).await?;
         Ok((prepared, refused))
     }
 
@@ -93,7 +93,7 @@ impl Courier {
     /// The contexts of the claims' tasks: kept ones, and those that are not there read in one query.
     async fn contexts(
         &self,
-        store: &Store,
+        database: &impl Database,
         claims: &[Claim],
     ) -> Result<HashMap<TaskId, Context>, Error> {
         let tasks = super::ending::task_ids(claims.iter().map(|claim| claim.step));
@@ -102,7 +102,7 @@ impl Courier {
         if unknown.is_empty() {
             return Ok(found);
         }
-        let rows = store.task_contexts(&unknown).await?;
+        let rows = database.task_contexts(&unknown).await?;
         let mut kept = self.lock();
         for row in rows {
             let context = (row.template, Arc::from(row.context));
@@ -152,7 +152,7 @@ fn parents(one: &Prepared) -> impl Iterator<Item = StepId> {
 
 /// Gives each step the results of its parents: those that are at hand, and the others read in one query.
 async fn attach_parents(
-    store: &Store,
+    database: &impl Database,
     prepared: &mut [Prepared],
     results: &Results<'_>,
 ) -> Result<(), Error> {
@@ -161,7 +161,7 @@ async fn attach_parents(
     let read = if unknown.is_empty() {
         HashMap::new()
     } else {
-        store.step_results(&unknown.into_iter().collect::<Vec<_>>()).await?
+        database.step_results(&unknown.into_iter().collect::<Vec<_>>()).await?
     };
     let result = |step| results.0.get(&step).copied().or_else(|| read.get(&step)?.as_deref());
     for one in prepared {

@@ -3,7 +3,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::ledger::Tried;
@@ -14,7 +13,7 @@ use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepState;
-use crate::store::{ChildRow, StepRow, StoreError, TaskRow, Tx, notify, steps, tasks};
+use crate::store::{ChildRow, StepRow, StoreError, TaskRow, Transaction};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
@@ -43,13 +42,13 @@ pub(super) type Known = HashMap<StepId, Tried>;
 
 /// Decides and writes what follows from `ends`; the caller commits.
 pub(super) async fn end_claims(
-    tx: &mut Tx,
+    tx: &mut impl Transaction,
     templates: &Templates,
     observed: Observed<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
     let Observed { ends, known, room, queues } = observed;
-    let rows = tasks::lock(tx, &task_ids(ends.iter().map(|end| end.claim.step))).await?;
+    let rows = tx.lock_tasks(&task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
         return write(tx, all_stale(ends), &ByTask::new(), over).await;
     };
@@ -63,7 +62,7 @@ pub(super) async fn end_claims(
         .filter(|step| !children.follow(*step, held.contains_key(step), &by_task))
         .collect();
     let unread: Vec<_> = children.unread.into_iter().collect();
-    let steps = steps::read_ended(tx, &unread, &strange).await?;
+    let steps = tx.read_ended_steps(&unread, &strange).await?;
     let mut view = view(&rows, &steps, &by_task);
     view.steps.extend(held);
     view.steps.extend(children.untouched);
@@ -74,7 +73,8 @@ pub(super) async fn end_claims(
             children.copied().filter(|id| !queues.contains(&queue_of(*id, &by_task))).collect();
     }
     let observation = Observation::ClaimsEnded { ends, room };
-    let decisions = decide(&view, observation, now, jitter()).map_err(transition_of(&rows))?;
+    let decisions =
+        decide(&view, observation, now, Jitter::at(now)).map_err(transition_of(&rows))?;
     write(tx, decisions, &by_task, over).await
 }
 
@@ -168,22 +168,17 @@ fn policy(step: StepId, by_task: &ByTask) -> RetryPolicy {
 
 /// Writes a decision and calls workers for the steps that became ready by it.
 pub(super) async fn write(
-    tx: &mut Tx,
+    tx: &mut impl Transaction,
     decisions: Decisions,
     by_task: &ByTask,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
     let queue_of = |step: StepId| queue_of(step, by_task);
-    let batch = steps::apply(tx, &decisions, &queue_of, over).await?;
+    let batch = tx.apply(&decisions, &queue_of, over).await?;
     let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
     let queues: BTreeSet<_> = enqueued.map(|change| queue_of(change.after.id)).collect();
-    notify::call(tx, &queues.into_iter().collect::<Vec<_>>()).await?;
+    tx.call_workers(&queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(Written { decisions, batch })
-}
-
-/// A seed that differs from decision to decision and from process to process.
-pub(super) fn jitter() -> Jitter {
-    Jitter(RandomState::new().hash_one(0))
 }
 
 /// The tasks of steps, each once, in the order in which they are locked.
@@ -215,14 +210,14 @@ pub(super) fn transition_of(
 /// The templates by task. A template that this version cannot read is left out: its steps follow the
 /// default policy.
 async fn load_templates(
-    tx: &mut Tx,
+    tx: &mut impl Transaction,
     templates: &Templates,
     rows: &[TaskRow],
 ) -> Result<ByTask, Error> {
     let mut by_id: HashMap<TemplateId, Option<Arc<Stored>>> = HashMap::new();
     for row in rows {
         if let Entry::Vacant(entry) = by_id.entry(row.template) {
-            entry.insert(readable(templates.get(&mut **tx, row.template).await)?);
+            entry.insert(readable(templates.get_within(tx, row.template).await)?);
         }
     }
     let template = |row: &TaskRow| by_id.get(&row.template).cloned().flatten();

@@ -9,7 +9,7 @@ use super::inbox::{Inbox, Interrupt};
 use crate::decision::{Decisions, StepChange, TaskChange, Timestamp};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskEvent, TaskState};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Transaction};
 
 /// Events that wait for subscribers; beyond them the oldest are dropped. An event takes 64 bytes.
 const MOST_WAITING: usize = 100_000;
@@ -194,7 +194,11 @@ impl Events {
     }
 
     /// Commits what follows from a decision, and tells it.
-    pub(super) async fn commit(&self, tx: Tx, decisions: &Decisions) -> Result<(), StoreError> {
+    pub(super) async fn commit(
+        &self,
+        tx: impl Transaction,
+        decisions: &Decisions,
+    ) -> Result<(), StoreError> {
         let turn = self.turn();
         tx.commit().await?;
         if let Some(turn) = turn {

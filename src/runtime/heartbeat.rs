@@ -2,7 +2,9 @@
 //! heartbeats listens on the same connection for calls of other processes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -11,15 +13,16 @@ use tracing::{debug, warn};
 use super::ledger::EndedBatches;
 use super::rescuer;
 use super::rhythm::{Place, Rhythm, Signs, resting_ms};
-use super::worker::Shared;
+use super::shared::Shared;
+use crate::guard::{Guard, removed};
 use crate::ids::WorkerId;
-use crate::store::{Beat, Listener, Pulse, StoreError};
+use crate::store::{Beat, Database, Line, Pulse, StoreError};
 
 /// The server's limit for a heartbeat is no shorter than this, however short a life is.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Beats until the worker ends or its orchestrator is gone.
-pub(super) async fn beat(shared: Arc<Shared>) {
+pub(super) async fn beat<D: Database>(shared: Arc<Shared<D>>) {
     let mut heart = Heart::new(shared);
     while !heart.shared.is_broken() {
         heart.look();
@@ -30,11 +33,11 @@ pub(super) async fn beat(shared: Arc<Shared>) {
     }
 }
 
-struct Heart {
-    shared: Arc<Shared>,
+struct Heart<D: Database> {
+    shared: Arc<Shared<D>>,
     rhythm: Rhythm,
     /// `None` while there is no connection: each heartbeat then tries to make one.
-    line: Option<Listener>,
+    line: Option<D::Line>,
     /// When the last heartbeat that succeeded was begun.
     beaten: Option<Instant>,
     /// When a beat failed or took long: then those of others did too, and nobody can be called dead.
@@ -43,8 +46,8 @@ struct Heart {
     rescue: Option<AbortOnDropHandle<()>>,
 }
 
-impl Heart {
-    fn new(shared: Arc<Shared>) -> Self {
+impl<D: Database> Heart<D> {
+    fn new(shared: Arc<Shared<D>>) -> Self {
         let interval = shared.options.heartbeat_interval();
         let rhythm = Rhythm::new(interval, signs(&shared), Instant::now());
         Self { shared, rhythm, line: None, beaten: None, trouble: None, rescue: None }
@@ -56,7 +59,7 @@ impl Heart {
 
     /// Waits for calls until it is time to look again.
     async fn listen(&mut self) {
-        let until = self.rhythm.look_at(Instant::now()).into();
+        let until = self.rhythm.look_at(Instant::now());
         let Some(line) = &mut self.line else {
             return sleep_until(until).await;
         };
@@ -132,8 +135,8 @@ impl Heart {
     }
 
     /// Opens the connection. Calls were perhaps missed before.
-    async fn call_in(&self, patience: Duration) -> Result<Listener, StoreError> {
-        let line = self.shared.store.listen(patience).await?;
+    async fn call_in(&self, patience: Duration) -> Result<D::Line, StoreError> {
+        let line = self.shared.database.listen(patience).await?;
         self.shared.there_is_work();
         Ok(line)
     }
@@ -164,7 +167,7 @@ impl Heart {
         for queue in &beat.other_queues {
             shared.serves(queue);
         }
-        if let Some(at) = beat.next_available_at {
+        if let Some(at) = beat.next_available_at.filter(|_| !removed(Guard::HeartbeatAsks)) {
             let wait = (at - beat.now).to_std().unwrap_or(Duration::ZERO);
             shared.there_will_be_work(Instant::now() + wait);
         }
@@ -194,8 +197,8 @@ impl Heart {
         }
         let shared = Arc::clone(&self.shared);
         self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            let Shared { store, templates, events, .. } = &*shared;
-            if let Err(error) = rescuer::rescue(store, templates, events).await {
+            let Shared { database, templates, events, .. } = &*shared;
+            if let Err(error) = rescuer::rescue(database, templates, events).await {
                 warn!(%error, "the rescue of a dead worker's claims failed");
             }
         })));
@@ -203,13 +206,13 @@ impl Heart {
 }
 
 /// The server's limit for a heartbeat: after one that was stuck there is time for another.
-fn patience(shared: &Shared) -> Duration {
+fn patience<D>(shared: &Shared<D>) -> Duration {
     let options = &shared.options;
     let spare = options.dead_after().saturating_sub(options.heartbeat_interval());
     (spare / 2).max(LEAST_PATIENCE)
 }
 
-fn signs(shared: &Shared) -> Signs {
+fn signs<D: Database>(shared: &Shared<D>) -> Signs {
     Signs { worker: shared.worker(), holds: shared.ledger.known() > 0, claimed: shared.claimed() }
 }
 

@@ -1,7 +1,9 @@
 //! Ends of claims on their way into the database, of the tasks that share a lane.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::orchestrator::failure;
 use crate::decision::{ClaimEnd, FailureKind, Outcome};

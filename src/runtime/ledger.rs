@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 
 use crate::decision::Claim;
 use crate::ids::{ClaimBatchId, StepId};
@@ -16,7 +19,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
-    held: HashMap<StepId, Held>,
+    held: FxHashMap<StepId, Held>,
     /// Held claims whose end is not known.
     open: usize,
     /// Attempts that the database has ended but whose handler still keeps a thread.

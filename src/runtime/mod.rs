@@ -1,8 +1,10 @@
 //! Tokio: reads rows, asks the decider, writes what it decided, and hands claimed steps to threads.
 
+mod cancellation;
 mod client;
 mod delivery;
 mod ending;
+mod engine;
 mod events;
 mod explain;
 mod heartbeat;
@@ -17,6 +19,7 @@ mod rescuer;
 mod rhythm;
 mod round;
 mod search;
+mod shared;
 mod submission;
 mod templates;
 mod turns;
@@ -30,4 +33,13 @@ pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
 pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 pub use submission::Submission;
+/// What the simulator runs.
+#[cfg(feature = "simulation")]
+pub(crate) mod simulated {
+    pub(crate) use super::cancellation::cancel;
+    pub(crate) use super::engine::Engine;
+    pub(crate) use super::templates::Templates;
+    pub(crate) use super::{Delivery, Interrupt, Submission};
+}
+
 pub use worker::{Stopped, Worker, WorkerStats};

@@ -4,10 +4,11 @@
 //! before it compares what it knows with the database.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::delivery::Results;
@@ -16,11 +17,13 @@ use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
 use super::round::{self, Landed};
 use super::search::Search;
+use super::shared::{Phase, Shared};
 use super::turns::{DueRounds, LANES, Turn, Turns};
-use super::worker::{Phase, Shared};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
+use crate::guard::{Guard, removed};
 use crate::ids::TaskId;
+use crate::store::Database;
 
 /// Rounds in flight at most, one for each of the worker's connections: what else needs one (a look-up, a
 /// rescue) waits for a round to land, and no round asks for a second one while it holds a transaction.
@@ -49,8 +52,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The state of the loop.
-pub(super) struct Orchestrator {
-    shared: Arc<Shared>,
+pub(super) struct Orchestrator<D> {
+    shared: Arc<Shared<D>>,
     reported: mpsc::UnboundedReceiver<ClaimEnd>,
     /// Ends that are not in the database yet.
     lanes: [Lane; LANES],
@@ -88,8 +91,8 @@ enum Round {
     Deliver,
 }
 
-impl Orchestrator {
-    pub(super) fn new(shared: Arc<Shared>, reported: mpsc::UnboundedReceiver<ClaimEnd>) -> Self {
+impl<D: Database> Orchestrator<D> {
+    pub(super) fn new(shared: Arc<Shared<D>>, reported: mpsc::UnboundedReceiver<ClaimEnd>) -> Self {
         let pace = Pace::new(shared.options.concurrency, Instant::now());
         Self {
             shared,
@@ -140,6 +143,8 @@ impl Orchestrator {
         self.hungry |= self.shared.take_work();
         self.unsure |= self.shared.take_comparison();
         self.buried |= self.shared.take_burial();
+        self.buried &= !removed(Guard::BurialNoticed);
+        self.unsure &= !removed(Guard::UnsureReads);
         self.give_up_late();
         if self.shared.stops() {
             self.drain().await;
@@ -247,10 +252,11 @@ impl Orchestrator {
         let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         tokio::select! {
+            biased;
             Some(landed) = self.rounds.join_next() => self.land(landed),
             Some(end) = self.reported.recv() => self.receive(end),
             () = self.shared.woken() => {}
-            () = tokio::time::sleep_until(until.into()) => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 
@@ -262,7 +268,7 @@ impl Orchestrator {
         };
         match round {
             Round::End { lane, ends, began } => {
-                if landed.written {
+                if landed.written || removed(Guard::EndsAreKept) {
                     self.pace.saw(ends.len(), landed.successors, began, Instant::now());
                     self.lanes[lane].landed();
                 } else {
@@ -359,7 +365,7 @@ impl Orchestrator {
     /// Claims that the database gives to this worker and that are not known here were made by it. What
     /// is known stays known until its end is written.
     async fn read_own_claims(&mut self) -> Result<(), Error> {
-        let listed = self.shared.store.claims_of(self.shared.worker()).await?;
+        let listed = self.shared.database.claims_of(self.shared.worker()).await?;
         let ledger = &self.shared.ledger;
         // The newest batch first: an older one may list a step that was claimed again since.
         for one in listed.iter().rev() {
@@ -416,7 +422,7 @@ impl Orchestrator {
             self.give_back(claim);
         }
         if !std::mem::replace(&mut self.drained, true)
-            && let Err(error) = self.shared.store.drain_worker(self.shared.worker()).await
+            && let Err(error) = self.shared.database.drain_worker(self.shared.worker()).await
         {
             debug!(%error, "cannot say that this worker stops");
         }
@@ -430,7 +436,7 @@ impl Orchestrator {
 
     /// Whether the database gives no claim to this worker; those that it does are given back.
     async fn holds_nothing(&mut self) -> bool {
-        let listed = match self.shared.store.claims_of(self.shared.worker()).await {
+        let listed = match self.shared.database.claims_of(self.shared.worker()).await {
             Ok(listed) => listed,
             Err(error) => {
                 self.failed(&Error::from(error));
@@ -462,7 +468,7 @@ impl Orchestrator {
             && self.reported.is_empty()
             && !self.unsure;
         if done && !self.rests() && self.holds_nothing().await {
-            return Some(self.shared.store.stop_worker(self.shared.worker()).await.is_ok());
+            return Some(self.shared.database.stop_worker(self.shared.worker()).await.is_ok());
         }
         late(LAST_WORDS).then_some(false)
     }

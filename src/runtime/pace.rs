@@ -1,6 +1,8 @@
 //! How many claims a worker holds: what its threads run, and what they will run next.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Work held in advance, in rounds with the database, in time: so many that what Postgres does at once is
 /// worth its own costs, also where a fleet makes it slow.

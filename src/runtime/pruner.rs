@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::worker::Shared;
+use super::shared::Shared;
 use crate::config::WorkerOptions;
 use crate::error::Error;
 use crate::ids::TaskId;
 use crate::store::prune::{self, Retention, RowsOf};
-use crate::store::{Store, StoreError, Tx};
+use crate::store::{Database, Store, StoreError, Tx};
 
 /// Rows deleted by one statement at most, and tasks looked at. Takes a few milliseconds.
 const BATCH: i64 = 2_000;
@@ -145,7 +145,7 @@ enum Progress {
 }
 
 /// Prunes for as long as the worker lives, where its options say so.
-pub(super) async fn prune(shared: Arc<Shared>) {
+pub(super) async fn prune(shared: Arc<Shared<Store>>) {
     let Some(retention) = retention(&shared.options) else { return };
     let idle = idle(retention);
     let mut pruner = Pruner::new(retention, TaskId(0));
@@ -155,7 +155,7 @@ pub(super) async fn prune(shared: Arc<Shared>) {
         tokio::time::sleep(pause).await;
         let began = Instant::now();
         let walking = began - *walk_began.get_or_insert(began);
-        pause = match pruner.batch(&shared.store).await {
+        pause = match pruner.batch(&shared.database).await {
             Ok(Progress::Some) if walking > BEHIND => Duration::ZERO,
             Ok(Progress::Some) => began.elapsed() * PAUSE,
             Ok(Progress::Ended { alive }) => {

@@ -1,6 +1,6 @@
 //! Takes back the claims of workers whose heartbeat ended.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use tracing::{info, instrument};
 
@@ -10,7 +10,7 @@ use super::templates::Templates;
 use crate::decision::{ClaimEnd, Decisions, Outcome};
 use crate::error::Error;
 use crate::ids::WorkerId;
-use crate::store::{Store, claims, workers};
+use crate::store::{Database, Transaction};
 
 /// Claims taken back in one transaction.
 const RESCUE_BATCH: usize = 500;
@@ -18,11 +18,11 @@ const RESCUE_BATCH: usize = 500;
 /// Buries every worker that is dead and not being buried by somebody else.
 #[instrument(skip_all)]
 pub(super) async fn rescue(
-    store: &Store,
+    database: &impl Database,
     templates: &Templates,
     events: &Events,
 ) -> Result<(), Error> {
-    while let Some((worker, rescued)) = rescue_batch(store, templates, events).await? {
+    while let Some((worker, rescued)) = rescue_batch(database, templates, events).await? {
         info!(worker_id = worker.0, rescued, "took back claims of a dead worker");
     }
     Ok(())
@@ -31,22 +31,22 @@ pub(super) async fn rescue(
 /// Takes back some claims of one dead worker, or buries it when it holds none. A worker that beats
 /// again in between is left alone from then on: its row is read anew for each batch.
 async fn rescue_batch(
-    store: &Store,
+    database: &impl Database,
     templates: &Templates,
     events: &Events,
 ) -> Result<Option<(WorkerId, usize)>, Error> {
-    let mut tx = store.begin().await?;
-    let Some(worker) = workers::lock_dead(&mut tx).await? else {
+    let mut tx = database.begin().await?;
+    let Some(worker) = tx.lock_dead_worker().await? else {
         return Ok(None);
     };
-    let listed = claims::listed(&mut tx, worker).await?;
-    let held: HashMap<_, _> =
+    let listed = tx.listed_claims(worker).await?;
+    let held: BTreeMap<_, _> =
         listed.iter().filter_map(|one| one.claim).map(|claim| (claim.step, claim)).collect();
     let held: Vec<_> = held.into_values().take(RESCUE_BATCH).collect();
     let rescued = held.len();
     let mut decisions = Decisions::default();
     if rescued == 0 {
-        workers::bury(&mut tx, worker).await?;
+        tx.bury_worker(worker).await?;
     } else {
         let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = held.into_iter().map(end).collect();

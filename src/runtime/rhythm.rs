@@ -1,7 +1,9 @@
 //! When a heart beats: every interval while its worker holds claims and for some time after, else in
 //! turn with the other workers that rest. No clock: the time is an argument.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::decision::Timestamp;
 use crate::ids::WorkerId;

@@ -2,7 +2,9 @@
 //! those that it made. A worker has some rounds in flight at a time, each on a connection of its own.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use tracing::{instrument, warn};
 
@@ -11,14 +13,15 @@ use super::ending::{self, Known, Observed, Written, end_claims};
 use super::events::Events;
 use super::ledger::{Described, Grant, Tried};
 use super::search::Search;
-use super::worker::Shared;
-use crate::decide::decide;
+use super::shared::Shared;
+use crate::decide::{Jitter, decide};
 use crate::decision::{
     Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
 };
 use crate::error::Error;
+use crate::guard::{Guard, removed};
 use crate::retry_policy::RetryPolicy;
-use crate::store::{Picked, Place, StoreError, Tx, claims, tasks};
+use crate::store::{Database, Picked, Place, StoreError, Transaction};
 
 /// Pause before steps are looked at again whose tasks other workers were just changing.
 const BUSY_TASKS: Duration = Duration::from_millis(2);
@@ -58,11 +61,15 @@ impl From<Error> for Landed {
 /// Writes the ends of claims; steps that get ready by it go to this worker first, as far as it has
 /// been granted room for them.
 #[instrument(skip_all, fields(ends = ends.len(), worker_id = shared.worker().0))]
-pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], grant: Option<Grant>) -> Landed {
+pub(super) async fn end<D: Database>(
+    shared: &Shared<D>,
+    ends: &[ClaimEnd],
+    grant: Option<Grant>,
+) -> Landed {
     let room = grant.as_ref().map(|grant| Room { worker: shared.worker(), steps: grant.steps() });
     let known = shared.ledger.tried(ends.iter().map(|end| end.claim));
     let mut outcome = write_ends(shared, ends, &known, room).await;
-    if outcome.as_ref().is_err_and(Landed::is_conflict) {
+    if outcome.as_ref().is_err_and(Landed::is_conflict) && !removed(Guard::ConflictRereads) {
         outcome = write_ends(shared, ends, &Known::new(), room).await;
     }
     match outcome {
@@ -75,8 +82,8 @@ pub(super) async fn end(shared: &Shared, ends: &[ClaimEnd], grant: Option<Grant>
     }
 }
 
-async fn write_ends(
-    shared: &Shared,
+async fn write_ends<D: Database>(
+    shared: &Shared<D>,
     ends: &[ClaimEnd],
     known: &Known,
     room: Option<Room>,
@@ -84,7 +91,7 @@ async fn write_ends(
     let queues = shared.options.queues.as_deref();
     let observed = Observed { ends: ends.to_vec(), known, room, queues };
     let over = shared.ledger.take_ended();
-    let mut tx = shared.store.begin().await.map_err(Error::from)?;
+    let mut tx = shared.database.begin().await.map_err(Error::from)?;
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
     commit(tx, &shared.events, &written.decisions).await?;
     over.deleted();
@@ -93,7 +100,11 @@ async fn write_ends(
 
 /// Claims as many due steps as it is granted, and notes how far it looked.
 #[instrument(skip_all, fields(room = grant.steps(), worker_id = shared.worker().0))]
-pub(super) async fn claim(shared: &Shared, grant: Grant, search: &mut Search) -> Landed {
+pub(super) async fn claim<D: Database>(
+    shared: &Shared<D>,
+    grant: Grant,
+    search: &mut Search,
+) -> Landed {
     match write_claims(shared, grant.steps(), search).await {
         Ok(Some((written, hungry))) => {
             Landed { hungry, ..hand_over(shared, &written, Some(grant)).await }
@@ -106,16 +117,16 @@ pub(super) async fn claim(shared: &Shared, grant: Grant, search: &mut Search) ->
     }
 }
 
-async fn pick(
-    tx: &mut Tx,
-    shared: &Shared,
+async fn pick<D: Database>(
+    tx: &mut D::Tx,
+    shared: &Shared<D>,
     room: usize,
     search: &mut Search,
 ) -> Result<Vec<Picked>, StoreError> {
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
     let begun = Instant::now();
     let after = search.after(begun);
-    let picked = claims::pick(tx, &shared.queues(), after, limit).await?;
+    let picked = tx.pick_ready_steps(&shared.queues(), after, limit).await?;
     let last = picked.last().map(|picked| picked.place);
     *search = search.found(after, last, begun.elapsed(), Instant::now());
     if after != Place::START
@@ -127,12 +138,12 @@ async fn pick(
     Ok(picked)
 }
 
-async fn write_claims(
-    shared: &Shared,
+async fn write_claims<D: Database>(
+    shared: &Shared<D>,
     room: usize,
     search: &mut Search,
 ) -> Result<Option<(Written, bool)>, Landed> {
-    let mut tx = shared.store.begin().await.map_err(Error::from)?;
+    let mut tx = shared.database.begin().await.map_err(Error::from)?;
     let picked = pick(&mut tx, shared, room, search).await.map_err(Error::from)?;
     let more = picked.len() >= room;
     if picked.is_empty() {
@@ -142,7 +153,7 @@ async fn write_claims(
     let steps: Vec<_> = view.steps.keys().copied().collect();
     let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
-    let decisions = decide(&view, observation, now, ending::jitter())
+    let decisions = decide(&view, observation, now, Jitter::at(now))
         .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
     let written = ending::write(&mut tx, decisions, &ending::ByTask::new(), &[]).await?;
     commit(tx, &shared.events, &written.decisions).await?;
@@ -155,14 +166,14 @@ async fn write_claims(
 }
 
 /// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.
-async fn lock_changed_tasks(
-    tx: &mut Tx,
-    shared: &Shared,
+async fn lock_changed_tasks<D: Database>(
+    tx: &mut D::Tx,
+    shared: &Shared<D>,
     picked: &[Picked],
 ) -> Result<(View, Timestamp), Error> {
     let changed = picked.iter().filter(|p| p.changes_task()).map(|p| p.step.id);
     let changed = ending::task_ids(changed);
-    let rows = if changed.is_empty() { Vec::new() } else { tasks::lock_free(tx, &changed).await? };
+    let rows = if changed.is_empty() { Vec::new() } else { tx.lock_free_tasks(&changed).await? };
     let mut view = View::default();
     for (row, context) in rows {
         view.tasks.insert(row.task.id, row.task);
@@ -177,7 +188,11 @@ async fn lock_changed_tasks(
 }
 
 /// Commits, and lets subscribers know before a handler does.
-async fn commit(tx: Tx, events: &Events, decisions: &Decisions) -> Result<(), Landed> {
+async fn commit(
+    tx: impl Transaction,
+    events: &Events,
+    decisions: &Decisions,
+) -> Result<(), Landed> {
     events
         .commit(tx, decisions)
         .await
@@ -186,7 +201,11 @@ async fn commit(tx: Tx, events: &Events, decisions: &Decisions) -> Result<(), La
 
 /// Enters the claims that were made, and hands them to the threads. The room that was granted for them is
 /// given back before a handler can end.
-async fn hand_over(shared: &Shared, written: &Written, grant: Option<Grant>) -> Landed {
+async fn hand_over<D: Database>(
+    shared: &Shared<D>,
+    written: &Written,
+    grant: Option<Grant>,
+) -> Landed {
     for at in written.decisions.steps.iter().filter_map(|change| change.available_at) {
         let wait = (at - written.decisions.now).to_std().unwrap_or(Duration::ZERO);
         shared.there_will_be_work(Instant::now() + wait);
@@ -209,8 +228,12 @@ fn claimed(change: &StepChange) -> Option<(Claim, Tried)> {
 }
 
 /// Hands claims to the threads, with what their handlers need. `results` were written just now.
-pub(super) async fn deliver(shared: &Shared, claims: Vec<Claim>, results: &Results<'_>) -> Landed {
-    match shared.courier.prepare(&shared.store, &shared.templates, &claims, results).await {
+pub(super) async fn deliver<D: Database>(
+    shared: &Shared<D>,
+    claims: Vec<Claim>,
+    results: &Results<'_>,
+) -> Landed {
+    match shared.courier.prepare(&shared.database, &shared.templates, &claims, results).await {
         Ok((prepared, refused)) => {
             shared.ledger.describe(prepared.iter().map(described));
             shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());
@@ -231,7 +254,7 @@ fn described(prepared: &Prepared) -> Described {
 }
 
 /// Strikes and counts the ends that are in the database.
-fn strike(shared: &Shared, ends: &[ClaimEnd], written: &Written) {
+fn strike<D>(shared: &Shared<D>, ends: &[ClaimEnd], written: &Written) {
     shared.ledger.strike(ends.iter().map(|end| end.claim));
     let (counts, stale) = (&shared.counts, &written.decisions.stale);
     counts.stale.fetch_add(stale.len() as u64, Ordering::Relaxed);

@@ -1,6 +1,8 @@
 //! Where in the order of the ready steps the next claim looks.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::store::Place;
 

@@ -8,7 +8,7 @@ use crate::decide::initial_state;
 use crate::error::Error;
 use crate::ids::TaskId;
 use crate::state::StepState;
-use crate::store::{NewTasks, Tx, notify, tasks};
+use crate::store::{NewTasks, Transaction};
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
 /// row, and its arrays no smaller.
@@ -106,17 +106,21 @@ impl Submission {
     }
 
     /// Writes the tasks; the caller commits.
-    pub(super) async fn write(&self, tx: &mut Tx, stored: &Stored) -> Result<Vec<TaskId>, Error> {
+    pub(crate) async fn write(
+        &self,
+        tx: &mut impl Transaction,
+        stored: &Stored,
+    ) -> Result<Vec<TaskId>, Error> {
         let tags = serde_json::to_string(&self.tags).ok().filter(|_| !self.tags.is_empty());
         let rows = self.rows(stored, tags.as_deref());
         let mut ids = Vec::with_capacity(self.contexts.len());
         for contexts in self.chunks(stored) {
-            ids.extend(tasks::create(tx, &rows, &contexts).await?);
+            ids.extend(tx.create_tasks(&rows, &contexts).await?);
         }
         let mut queues = rows.ready_queues;
         queues.sort_unstable();
         queues.dedup();
-        notify::call(tx, &queues).await?;
+        tx.call_workers(&queues).await?;
         Ok(ids)
     }
 

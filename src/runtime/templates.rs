@@ -4,12 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::PgExecutor;
-
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
-use crate::store::{Store, StoreError, templates};
+use crate::store::{Database, LoadedTemplate, StoreError, Transaction};
 use crate::template::{StepTemplate, TaskTemplate};
 
 /// A stored version.
@@ -48,30 +46,50 @@ pub(crate) struct Templates {
 }
 
 impl Templates {
-    /// The template, read through `connection` the first time.
+    /// The template, read from the database the first time.
     pub(crate) async fn get(
         &self,
-        connection: impl PgExecutor<'_>,
+        database: &impl Database,
         id: TemplateId,
     ) -> Result<Arc<Stored>, Error> {
-        if let Some(stored) = self.cached(id) {
-            return Ok(stored);
+        match self.cached(id) {
+            Some(stored) => Ok(stored),
+            None => self.keep(id, database.template(id).await?),
         }
-        let stored = Arc::new(load(connection, id).await?);
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
+    }
+
+    /// The same through a transaction, which may hold the only connection.
+    pub(crate) async fn get_within(
+        &self,
+        tx: &mut impl Transaction,
+        id: TemplateId,
+    ) -> Result<Arc<Stored>, Error> {
+        match self.cached(id) {
+            Some(stored) => Ok(stored),
+            None => self.keep(id, tx.template(id).await?),
+        }
     }
 
     /// The template that a task was made from.
-    pub(crate) async fn of_task(&self, store: &Store, task: TaskId) -> Result<Arc<Stored>, Error> {
-        let rows = store.task_contexts(&[task]).await?;
+    pub(crate) async fn of_task(
+        &self,
+        database: &impl Database,
+        task: TaskId,
+    ) -> Result<Arc<Stored>, Error> {
+        let rows = database.task_contexts(&[task]).await?;
         let row = rows.first().ok_or(Error::UnknownTask { task })?;
-        self.get(store.pool(), row.template).await
+        self.get(database, row.template).await
     }
 
     /// Drops a version that no task was made from: another has replaced it, under an id of its own.
     pub(crate) fn forget(&self, id: TemplateId) {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    fn keep(&self, id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Arc<Stored>, Error> {
+        let stored = Arc::new(read(id, loaded)?);
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
     }
 
     /// The template if it was read before.
@@ -80,10 +98,9 @@ impl Templates {
     }
 }
 
-async fn load(connection: impl PgExecutor<'_>, id: TemplateId) -> Result<Stored, Error> {
+fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error> {
     let unreadable = |message: String| StoreError::UnreadableTemplate { id: id.0, message };
-    let row = templates::load(connection, id).await?;
-    let row = row.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
+    let row = loaded.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
     let template = TaskTemplate::from_json(&row.configuration)
         .map_err(|error| unreadable(error.to_string()))?;
     Ok(Stored { id, template, named_step_ids: row.named_step_ids })

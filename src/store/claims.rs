@@ -1,7 +1,9 @@
 //! Steps that wait to be claimed, and the claims of workers.
 
+use sqlx::PgExecutor;
+
 use super::steps::step_row;
-use super::{Store, StoreError, Tx, count};
+use super::{StoreError, Tx, count};
 use crate::decision::{Claim, Timestamp};
 use crate::ids::{ClaimBatchId, StepId, WorkerId};
 use crate::state::{StepState, TaskState};
@@ -36,7 +38,7 @@ impl Picked {
 }
 
 /// Locks up to `limit` due steps of the queues that stand after a place and that no other worker holds.
-pub(crate) async fn pick(
+pub(super) async fn pick(
     tx: &mut Tx,
     queues: &[String],
     after: Place,
@@ -72,9 +74,12 @@ pub(crate) struct ListedClaim {
 }
 
 /// What the batches of a worker list. A step that was claimed twice is listed twice.
-pub(crate) async fn listed(tx: &mut Tx, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+pub(super) async fn listed(
+    connection: impl PgExecutor<'_>,
+    worker: WorkerId,
+) -> Result<Vec<ListedClaim>, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/claims_of_worker.sql", worker.0)
-        .fetch_all(&mut **tx)
+        .fetch_all(connection)
         .await?;
     let claim = |id, attempts| Claim { step: StepId(id), attempt: count(attempts), worker };
     Ok(rows
@@ -86,11 +91,4 @@ pub(crate) async fn listed(tx: &mut Tx, worker: WorkerId) -> Result<Vec<ListedCl
             crashes: count(row.crashes),
         })
         .collect())
-}
-
-impl Store {
-    /// What the batches of a worker list.
-    pub(crate) async fn claims_of(&self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
-        listed(&mut self.begin().await?, worker).await
-    }
 }

@@ -2,39 +2,48 @@
 //! Knows rows and states, decides nothing.
 
 mod audit;
-pub(crate) mod claims;
+mod claims;
+mod database;
 mod history;
 mod migrate;
-pub(crate) mod notify;
+mod notify;
+mod postgres;
 pub(crate) mod prune;
 mod sqlstate;
-pub(crate) mod steps;
-pub(crate) mod tasks;
+mod steps;
+mod tasks;
 pub(crate) mod templates;
 mod warnings;
-pub(crate) mod workers;
+mod workers;
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres};
 
 pub use audit::{Audit, Check};
-pub(crate) use claims::{Picked, Place};
+pub(crate) use claims::{ListedClaim, Picked, Place};
+#[cfg(feature = "simulation")]
+pub(crate) use database::ResultsByStep;
+pub(crate) use database::{Database, Line, Transaction};
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};
-pub(crate) use notify::Listener;
+use notify::Listener;
 pub use sqlstate::StoreError;
+#[cfg(feature = "simulation")]
+pub(crate) use steps::QueueOf;
 pub(crate) use steps::{ChildRow, StepListRow, StepRow};
+#[cfg(feature = "simulation")]
+pub(crate) use tasks::TaskContextRow;
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
-pub(crate) use templates::TemplateListRow;
+pub(crate) use templates::{LoadedTemplate, TemplateListRow};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
 pub(crate) use workers::{Beat, NewWorker, Pulse};
 
 /// A transaction on the engine's schema.
-pub(crate) type Tx = Transaction<'static, Postgres>;
+pub(crate) type Tx = sqlx::Transaction<'static, Postgres>;
 
 /// How the statements of a pool are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,27 +101,12 @@ impl Store {
         Ok(Self { pool, options })
     }
 
-    /// Any connection, for a statement that needs no transaction.
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
-    }
-
-    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
-    }
-
     pub(crate) async fn schema_version(&self) -> Result<u32, StoreError> {
         migrate::version(&mut *self.pool.acquire().await?).await
     }
 
     pub(crate) async fn migrate(&self, target: u32) -> Result<Migrated, StoreError> {
         migrate::migrate(&mut *self.pool.acquire().await?, target).await
-    }
-
-    /// A connection of its own for wake-up calls and heartbeats, whose statements are given up by
-    /// the server after `patience`.
-    pub(crate) async fn listen(&self, patience: Duration) -> Result<Listener, StoreError> {
-        Listener::connect(&self.options, patience).await
     }
 
     /// Closes every connection. One that comes back to the pool while the pool waits for it lies among

@@ -41,14 +41,14 @@ impl Listener {
 
     /// The next queue with new steps; `None` when the connection is lost, and with it perhaps calls.
     /// May be dropped while it waits.
-    pub(crate) async fn next(&mut self) -> Result<Option<String>, StoreError> {
+    pub(super) async fn next_call(&mut self) -> Result<Option<String>, StoreError> {
         let call = self.listener.try_recv().await?;
         Ok(call.map(|call| call.payload().to_owned()))
     }
 }
 
 /// Calls the workers of these queues when the transaction commits.
-pub(crate) async fn call(tx: &mut Tx, queues: &[String]) -> Result<(), StoreError> {
+pub(super) async fn call(tx: &mut Tx, queues: &[String]) -> Result<(), StoreError> {
     if queues.is_empty() {
         return Ok(());
     }

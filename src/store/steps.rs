@@ -1,10 +1,10 @@
 //! Steps: read under the lock of their tasks, and the one place that writes a decision.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
+use sqlx::PgExecutor;
 
+use super::database::ResultsByStep;
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Decisions, StepChange, Timestamp};
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
@@ -71,7 +71,7 @@ macro_rules! step_row {
 pub(super) use step_row;
 
 /// Steps by their ids, and the children of ended `parents` that no template tells.
-pub(crate) async fn read_ended(
+pub(super) async fn read_ended(
     tx: &mut Tx,
     steps: &[StepId],
     parents: &[StepId],
@@ -93,7 +93,7 @@ pub(crate) async fn read_ended(
 }
 
 /// The steps of a task that have not ended; none of them can be claimed before the transaction ends.
-pub(crate) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+pub(super) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
     sqlx::query_file!("src/store/sql/lock_ready_of_task.sql", task.0).fetch_all(&mut **tx).await?;
     let rows =
         sqlx::query_file!("src/store/sql/read_open_steps.sql", task.0).fetch_all(&mut **tx).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>,
 /// # Errors
 /// [`StoreError::Conflict`] when a row was not as it had been read; the transaction must be rolled
 /// back then.
-pub(crate) async fn apply(
+pub(super) async fn apply(
     tx: &mut Tx,
     decisions: &Decisions,
     queue_of: QueueOf<'_>,
@@ -309,18 +309,18 @@ impl<'a> TaskColumns<'a> {
     }
 }
 
-impl Store {
-    /// The results of these steps; `None` where there are none.
-    pub(crate) async fn step_results(
-        &self,
-        steps: &[StepId],
-    ) -> Result<HashMap<StepId, Option<String>>, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/step_results.sql", steps as &[StepId])
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.into_iter().map(|row| (StepId(row.workflow_step_id), row.results)).collect())
-    }
+/// The results of these steps.
+pub(super) async fn results(
+    connection: impl PgExecutor<'_>,
+    steps: &[StepId],
+) -> Result<ResultsByStep, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/step_results.sql", steps as &[StepId])
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().map(|row| (StepId(row.workflow_step_id), row.results)).collect())
+}
 
+impl Store {
     pub(crate) async fn list_steps(&self, task: TaskId) -> Result<Vec<StepListRow>, StoreError> {
         Ok(sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
             .fetch_all(&self.pool)

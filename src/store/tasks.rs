@@ -1,6 +1,7 @@
 //! Tasks: written whole, locked before anything of theirs changes, read for people.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
 
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Task, Timestamp};
@@ -91,7 +92,7 @@ macro_rules! task_row {
 }
 
 /// Locks the tasks, in the order of their ids, waiting for each.
-pub(crate) async fn lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+pub(super) async fn lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/lock_tasks.sql", ids as &[TaskId])
         .fetch_all(&mut **tx)
         .await?;
@@ -99,7 +100,7 @@ pub(crate) async fn lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, St
 }
 
 /// Locks those of the tasks that nobody holds, and reads their contexts.
-pub(crate) async fn lock_free(
+pub(super) async fn lock_free(
     tx: &mut Tx,
     ids: &[TaskId],
 ) -> Result<Vec<(TaskRow, String)>, StoreError> {
@@ -110,7 +111,7 @@ pub(crate) async fn lock_free(
 }
 
 /// Writes one task for each context, with its steps and edges.
-pub(crate) async fn create(
+pub(super) async fn create(
     tx: &mut Tx,
     new: &NewTasks<'_>,
     contexts: &[String],
@@ -141,24 +142,24 @@ pub(crate) async fn create(
     Ok(ids.into_iter().map(TaskId).collect())
 }
 
-impl Store {
-    pub(crate) async fn task_contexts(
-        &self,
-        ids: &[TaskId],
-    ) -> Result<Vec<TaskContextRow>, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/task_contexts.sql", ids as &[TaskId])
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| TaskContextRow {
-                task: TaskId(row.task_id),
-                template: TemplateId(row.named_task_id),
-                context: row.context,
-            })
-            .collect())
-    }
+pub(super) async fn contexts(
+    connection: impl PgExecutor<'_>,
+    ids: &[TaskId],
+) -> Result<Vec<TaskContextRow>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/task_contexts.sql", ids as &[TaskId])
+        .fetch_all(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| TaskContextRow {
+            task: TaskId(row.task_id),
+            template: TemplateId(row.named_task_id),
+            context: row.context,
+        })
+        .collect())
+}
 
+impl Store {
     pub(crate) async fn list_tasks(
         &self,
         filter: &TaskFilter,

@@ -1,6 +1,8 @@
 //! Worker processes: registered, beating, ended.
 
-use super::{Listener, Store, StoreError, Tx, int};
+use sqlx::PgExecutor;
+
+use super::{Listener, StoreError, Tx, int};
 use crate::decision::Timestamp;
 use crate::ids::{ClaimBatchId, WorkerId};
 use crate::state::WorkerState;
@@ -55,80 +57,82 @@ pub(crate) struct Beat {
     pub(crate) somebody_died: bool,
 }
 
-impl Store {
-    pub(crate) async fn register_worker(&self, new: &NewWorker) -> Result<WorkerId, StoreError> {
-        let id = sqlx::query_file_scalar!(
-            "src/store/sql/register_worker.sql",
-            new.host,
-            int(new.pid),
-            int(new.concurrency),
-            new.queues.as_deref(),
-            int(new.dead_after_ms),
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(WorkerId(id))
-    }
-
-    pub(crate) async fn drain_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
-        sqlx::query_file!("src/store/sql/drain_worker.sql", worker.0).execute(&self.pool).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn stop_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
-        let stopped = WorkerState::Stopped;
-        sqlx::query_file!("src/store/sql/end_worker.sql", worker.0, stopped as WorkerState)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    pub(crate) async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_file_scalar!("src/store/sql/known_queues.sql").fetch_all(&self.pool).await?)
-    }
+/// Registers a worker under an id that no other registration ever gets.
+pub(super) async fn register(
+    connection: impl PgExecutor<'_>,
+    new: &NewWorker,
+) -> Result<WorkerId, StoreError> {
+    let id = sqlx::query_file_scalar!(
+        "src/store/sql/register_worker.sql",
+        new.host,
+        int(new.pid),
+        int(new.concurrency),
+        new.queues.as_deref(),
+        int(new.dead_after_ms),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(WorkerId(id))
 }
 
-impl Listener {
-    /// Beats on the connection that listens.
-    pub(crate) async fn beat(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
-        let row = sqlx::query_file!(
-            "src/store/sql/beat.sql",
-            pulse.worker.0,
-            &pulse.queues,
-            pulse.all_queues,
-            int(pulse.resting_ms),
-            &pulse.over as &[ClaimBatchId],
-        )
-        .fetch_one(self.connection())
+/// Says that a worker begins to stop.
+pub(super) async fn drain(
+    connection: impl PgExecutor<'_>,
+    worker: WorkerId,
+) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/drain_worker.sql", worker.0).execute(connection).await?;
+    Ok(())
+}
+
+/// Says that a worker has ended, in order or not.
+pub(super) async fn end(
+    connection: impl PgExecutor<'_>,
+    worker: WorkerId,
+    state: WorkerState,
+) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/end_worker.sql", worker.0, state as WorkerState)
+        .execute(connection)
         .await?;
-        Ok(Beat {
-            alive: row.alive,
-            workers: row.workers,
-            before: row.before,
-            busy: row.busy,
-            other_queues: row.other_queues,
-            called: row.called,
-            next_available_at: row.next_available_at,
-            now: row.now,
-            claim_batches: row.claim_batches,
-            somebody_died: row.somebody_died,
-        })
-    }
+    Ok(())
+}
+
+/// All queues that a template names.
+pub(super) async fn known_queues(
+    connection: impl PgExecutor<'_>,
+) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_file_scalar!("src/store/sql/known_queues.sql").fetch_all(connection).await?)
+}
+
+/// Beats on the connection that listens.
+pub(super) async fn beat(line: &mut Listener, pulse: &Pulse) -> Result<Beat, StoreError> {
+    let row = sqlx::query_file!(
+        "src/store/sql/beat.sql",
+        pulse.worker.0,
+        &pulse.queues,
+        pulse.all_queues,
+        int(pulse.resting_ms),
+        &pulse.over as &[ClaimBatchId],
+    )
+    .fetch_one(line.connection())
+    .await?;
+    Ok(Beat {
+        alive: row.alive,
+        workers: row.workers,
+        before: row.before,
+        busy: row.busy,
+        other_queues: row.other_queues,
+        called: row.called,
+        next_available_at: row.next_available_at,
+        now: row.now,
+        claim_batches: row.claim_batches,
+        somebody_died: row.somebody_died,
+    })
 }
 
 /// Locks one worker whose heartbeat ended and that no other rescuer holds.
-pub(crate) async fn lock_dead(tx: &mut Tx) -> Result<Option<WorkerId>, StoreError> {
+pub(super) async fn lock_dead(tx: &mut Tx) -> Result<Option<WorkerId>, StoreError> {
     let id = sqlx::query_file_scalar!("src/store/sql/lock_dead_worker.sql")
         .fetch_optional(&mut **tx)
         .await?;
     Ok(id.map(WorkerId))
-}
-
-/// Marks a worker as dead, after its claims were taken back.
-pub(crate) async fn bury(tx: &mut Tx, worker: WorkerId) -> Result<(), StoreError> {
-    let dead = WorkerState::Dead;
-    sqlx::query_file!("src/store/sql/end_worker.sql", worker.0, dead as WorkerState)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
 }

@@ -1,0 +1,93 @@
+//! Guards that the simulator takes away, one at a time, to see that it notices. Without the feature
+//! `simulation` none can be taken away, and asking costs nothing.
+
+/// Something that keeps an invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "simulation"), allow(dead_code, unreachable_pub))]
+pub enum Guard {
+    /// An end counts for the claim that is current only: in the decider.
+    CurrentClaim,
+    /// A row is written only if it is as it was read.
+    Fencing,
+    /// All rows of a decision are written, or none.
+    WriteCount,
+    /// A task's row is held while its steps change.
+    TaskLocks,
+    /// Two workers do not pick the same ready step.
+    ReadyLocks,
+    /// A claim is listed, so that it can be taken back.
+    ListedClaims,
+    /// A child waits for each of its parents.
+    JoinCounter,
+    /// A task counts what its steps do.
+    TaskCounters,
+    /// A step is not tried more often than its policy allows.
+    RetryLimit,
+    /// A step that seems to kill its workers is given up.
+    CrashLimit,
+    /// A worker takes claims back from the dead only.
+    SilentOnly,
+    /// A worker whose commit was not answered reads what it holds.
+    UnsureReads,
+    /// A worker that was taken for dead goes on under another id.
+    BurialNoticed,
+    /// Ends that were not written are written later.
+    EndsAreKept,
+    /// A worker looks for steps that nobody called it for.
+    HeartbeatAsks,
+    /// What a worker knows is read anew where somebody else was faster.
+    ConflictRereads,
+}
+
+impl Guard {
+    /// Every guard.
+    #[cfg(feature = "simulation")]
+    pub const ALL: [Self; 16] = [
+        Self::CurrentClaim,
+        Self::Fencing,
+        Self::WriteCount,
+        Self::TaskLocks,
+        Self::ReadyLocks,
+        Self::ListedClaims,
+        Self::JoinCounter,
+        Self::TaskCounters,
+        Self::RetryLimit,
+        Self::CrashLimit,
+        Self::SilentOnly,
+        Self::UnsureReads,
+        Self::BurialNoticed,
+        Self::EndsAreKept,
+        Self::HeartbeatAsks,
+        Self::ConflictRereads,
+    ];
+}
+
+/// Whether the guard was taken away.
+#[cfg(not(feature = "simulation"))]
+pub(crate) const fn removed(_: Guard) -> bool {
+    false
+}
+
+#[cfg(feature = "simulation")]
+pub(crate) use taken::{remove, removed};
+
+#[cfg(feature = "simulation")]
+mod taken {
+    use std::cell::Cell;
+
+    use super::Guard;
+
+    thread_local! {
+        static REMOVED: Cell<Option<Guard>> = const { Cell::new(None) };
+    }
+
+    /// Whether the guard was taken away in this thread.
+    pub(crate) fn removed(guard: Guard) -> bool {
+        REMOVED.get() == Some(guard)
+    }
+
+    /// Takes the guard away in this thread, and gives back the one that was taken away before.
+    pub(crate) fn remove(guard: Option<Guard>) {
+        REMOVED.set(guard);
+    }
+}

@@ -1,0 +1,141 @@
+//! The running parts of a worker on any database: registers, claims, hands out, collects, stops.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, error};
+
+use super::delivery::Delivery;
+use super::heartbeat;
+use super::inbox::Interrupt;
+use super::orchestrator::Orchestrator;
+use super::shared::{Phase, Shared};
+use crate::config::WorkerOptions;
+use crate::decision::{ClaimEnd, Outcome};
+use crate::error::Error;
+use crate::ids::StepId;
+use crate::store::Database;
+
+/// Time beyond its limit after which a stop does not wait for the database any more.
+const LAST_RESORT: Duration = Duration::from_secs(10);
+
+/// A worker.
+#[derive(Debug)]
+pub(crate) struct Engine<D: Database> {
+    shared: Arc<Shared<D>>,
+    ends: mpsc::UnboundedSender<ClaimEnd>,
+    parts: Mutex<Option<Parts>>,
+}
+
+/// The tasks of a worker.
+#[derive(Debug)]
+struct Parts {
+    orchestrator: AbortOnDropHandle<bool>,
+    heart: AbortOnDropHandle<()>,
+}
+
+impl<D: Database> Engine<D> {
+    /// Registers a worker and begins to claim.
+    pub(crate) async fn start(database: D, options: WorkerOptions) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::new(database, options));
+        shared.register().await?;
+        shared.look_for_queues().await;
+        shared.there_is_work();
+        let (ends, reported) = mpsc::unbounded_channel();
+        let orchestrator = Orchestrator::new(Arc::clone(&shared), reported).run();
+        let orchestrator = AbortOnDropHandle::new(tokio::spawn(orchestrator));
+        let parts = Parts {
+            orchestrator: AbortOnDropHandle::new(tokio::spawn(watch(
+                Arc::clone(&shared),
+                orchestrator,
+            ))),
+            heart: AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(&shared)))),
+        };
+        Ok(Self { shared, ends, parts: Mutex::new(Some(parts)) })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared<D>> {
+        &self.shared
+    }
+
+    /// Waits up to `timeout` for at most `max` steps to execute; `None` when there will be no more. Blocks
+    /// the calling thread.
+    pub(crate) fn take(
+        &self,
+        max: usize,
+        timeout: Duration,
+        interrupt: &Interrupt,
+    ) -> Option<Vec<Delivery>> {
+        let shared = &self.shared;
+        let limited = Cell::new(false);
+        let steps = shared.inbox.pop(max, timeout, interrupt, |taken| {
+            let claims = taken.iter().map(|d| d.claim);
+            limited.set(shared.ledger.begin(claims, Instant::now()));
+        });
+        if limited.get() {
+            // The orchestrator must not sleep past the new deadline.
+            shared.wake();
+        }
+        let taken = steps.as_ref().map_or(0, Vec::len);
+        shared.counts.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        steps
+    }
+
+    /// Reports how an attempt ended. Does not wait for the database.
+    pub(crate) fn report(&self, step: StepId, attempt: u32, execution: Duration, outcome: Outcome) {
+        let counts = &self.shared.counts;
+        let Some(claim) = self.shared.ledger.report(step, attempt) else {
+            counts.stale.fetch_add(1, Ordering::Relaxed);
+            // The thread of a handler that took too long is free again.
+            self.shared.wake();
+            return;
+        };
+        counts.unwritten.fetch_add(1, Ordering::Relaxed);
+        let end = ClaimEnd { claim, outcome, execution: Some(execution) };
+        if self.ends.send(end).is_err() {
+            debug!(step_id = step.0, attempt, "reported after the worker had ended");
+        }
+    }
+
+    /// Stops claiming and gives back what no thread has taken.
+    pub(super) fn drain(&self) {
+        self.shared.advance(Phase::Draining);
+        self.shared.inbox.close();
+    }
+
+    /// Ends the worker: waits up to `timeout` for handlers that run, gives back what is left, and writes
+    /// everything that was reported. Says whether all was written.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when it was stopped before.
+    pub(crate) async fn stop(&self, timeout: Duration) -> Result<bool, Error> {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Parts { orchestrator, heart } = parts.ok_or(Error::Closed("worker"))?;
+        self.shared.hurry(timeout);
+        self.drain();
+        self.shared.advance(Phase::Stopping);
+        let in_order = tokio::time::timeout(timeout.saturating_add(LAST_RESORT), orchestrator)
+            .await
+            .is_ok_and(|ended| ended.unwrap_or(false));
+        heart.abort();
+        let _ = heart.await;
+        Ok(in_order)
+    }
+}
+
+/// Waits for the orchestrator's end. One that panicked leaves its claims to others.
+async fn watch<D: Database>(shared: Arc<Shared<D>>, orchestrator: AbortOnDropHandle<bool>) -> bool {
+    match orchestrator.await {
+        Ok(in_order) => in_order,
+        Err(panic) => {
+            error!(%panic, "a defect ended this worker; others take its claims");
+            shared.broke();
+            false
+        }
+    }
+}

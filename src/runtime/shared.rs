@@ -1,0 +1,274 @@
+//! What the parts of a worker share.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::delivery::{Courier, Delivery};
+use super::events::{EventSet, Events};
+use super::inbox::Inbox;
+use super::ledger::Ledger;
+use super::templates::Templates;
+use crate::config::WorkerOptions;
+use crate::error::Error;
+use crate::ids::WorkerId;
+use crate::store::{Database, NewWorker};
+
+/// Times of future work that are remembered; the heartbeat finds what is forgotten.
+const MOST_TIMES: usize = 1_000;
+
+/// Where a worker stands between start and end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+#[repr(u8)]
+pub(super) enum Phase {
+    Running,
+    Draining,
+    Stopping,
+}
+
+/// What the parts of a worker share.
+#[derive(Debug)]
+pub(super) struct Shared<D> {
+    pub(super) database: D,
+    pub(super) templates: Templates,
+    pub(super) options: WorkerOptions,
+    pub(super) inbox: Inbox<Delivery>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) courier: Courier,
+    pub(super) events: Arc<Events>,
+    pub(super) counts: Counts,
+    worker: AtomicI64,
+    phase: AtomicU8,
+    wake: Notify,
+    work: AtomicBool,
+    buried: AtomicBool,
+    compare: AtomicBool,
+    broken: AtomicBool,
+    /// Other workers that did not rest when the heart last looked.
+    busy_others: AtomicUsize,
+    /// When there will be work, the nearest times; held for a look-up only.
+    work_at: Mutex<BTreeSet<Instant>>,
+    /// By when stopping must be over; held for a copy only.
+    stop_by: Mutex<Option<Instant>>,
+    /// The queues served; held for a copy only.
+    queues: Mutex<Vec<String>>,
+}
+
+/// Counters since the start of the worker.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) claimed: AtomicU64,
+    pub(super) taken: AtomicU64,
+    pub(super) ended: AtomicU64,
+    pub(super) stale: AtomicU64,
+    pub(super) unwritten: AtomicU64,
+    pub(super) given_back: AtomicU64,
+    pub(super) interrupted: AtomicU64,
+}
+
+impl<D: Database> Shared<D> {
+    pub(super) fn new(database: D, options: WorkerOptions) -> Self {
+        let queues = options.queues.clone().unwrap_or_default();
+        let events = Events::default();
+        events.record(EventSet(options.record_events));
+        Self {
+            database,
+            templates: Templates::default(),
+            options,
+            inbox: Inbox::unbounded(),
+            ledger: Arc::default(),
+            courier: Courier::default(),
+            events: Arc::new(events),
+            counts: Counts::default(),
+            worker: AtomicI64::new(0),
+            phase: AtomicU8::new(Phase::Running as u8),
+            wake: Notify::new(),
+            work: AtomicBool::new(false),
+            buried: AtomicBool::new(false),
+            compare: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            busy_others: AtomicUsize::new(0),
+            work_at: Mutex::new(BTreeSet::new()),
+            stop_by: Mutex::new(None),
+            queues: Mutex::new(queues),
+        }
+    }
+
+    pub(super) fn worker(&self) -> WorkerId {
+        WorkerId(self.worker.load(Ordering::Acquire))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Stopping,
+        }
+    }
+
+    pub(super) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// No claims are made and none are handed out.
+    pub(super) fn stops(&self) -> bool {
+        self.phase() >= Phase::Draining
+    }
+
+    pub(super) fn stop_by(&self) -> Option<Instant> {
+        *self.stop_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn queues(&self) -> Vec<String> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether steps of the queue are claimed here. A worker that serves all queues learns of new
+    /// ones by being asked.
+    pub(super) fn serves(&self, queue: &str) -> bool {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = queues.iter().any(|known| known == queue);
+        if !known && self.options.queues.is_none() {
+            queues.push(queue.to_owned());
+        }
+        known || self.options.queues.is_none()
+    }
+
+    /// Learns of all queues that a template names, for a worker that serves all.
+    pub(super) async fn look_for_queues(&self) {
+        if self.options.queues.is_some() {
+            return;
+        }
+        match self.database.known_queues().await {
+            Ok(known) => {
+                let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+                let all: BTreeSet<_> = queues.drain(..).chain(known).collect();
+                queues.extend(all);
+            }
+            Err(error) => debug!(%error, "cannot read which queues there are"),
+        }
+    }
+
+    /// Claims made since the start.
+    pub(super) fn claimed(&self) -> u64 {
+        self.counts.claimed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn there_is_work(&self) {
+        self.work.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn there_will_be_work(&self, at: Instant) {
+        if at <= Instant::now() {
+            return self.there_is_work();
+        }
+        let mut work_at = self.work_at.lock().unwrap_or_else(PoisonError::into_inner);
+        work_at.insert(at);
+        if work_at.len() > MOST_TIMES {
+            work_at.pop_last();
+        }
+        drop(work_at);
+        self.wake.notify_one();
+    }
+
+    /// Takes the hint that there may be work, if there is one.
+    pub(super) fn take_work(&self) -> bool {
+        let mut work_at = self.work_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = work_at.split_off(&Instant::now());
+        let due = !std::mem::replace(&mut *work_at, later).is_empty();
+        self.work.swap(false, Ordering::AcqRel) || due
+    }
+
+    pub(super) fn work_at(&self) -> Option<Instant> {
+        self.work_at.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The database says that the worker with this id is dead: others have its claims.
+    pub(super) fn was_buried(&self, worker: WorkerId) {
+        if worker == self.worker() {
+            self.buried.store(true, Ordering::Release);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The database may give claims to this worker that it does not know.
+    pub(super) fn compare_claims(&self) {
+        self.compare.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn take_comparison(&self) -> bool {
+        self.compare.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn busy_others(&self) -> usize {
+        self.busy_others.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn saw_busy_others(&self, others: usize) {
+        self.busy_others.store(others, Ordering::Relaxed);
+    }
+
+    /// The orchestrator is gone: nothing is handed out, and the heart stops, so that others rescue.
+    pub(super) fn broke(&self) {
+        self.broken.store(true, Ordering::Release);
+        self.inbox.close();
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_burial(&self) -> bool {
+        self.buried.swap(false, Ordering::AcqRel)
+    }
+
+    /// Registers the process under an id of its own, which no other registration ever gets.
+    pub(super) async fn register(&self) -> Result<WorkerId, Error> {
+        let new = NewWorker {
+            host: host(),
+            pid: std::process::id(),
+            concurrency: self.options.concurrency,
+            queues: self.options.queues.clone(),
+            dead_after_ms: self.options.dead_after_ms,
+        };
+        let id = self.database.register_worker(&new).await?;
+        self.worker.store(id.0, Ordering::Release);
+        info!(worker_id = id.0, "registered");
+        Ok(id)
+    }
+
+    /// The orchestrator must look around.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Handlers get no more than `timeout` from now on.
+    pub(super) fn hurry(&self, timeout: Duration) {
+        let by = Instant::now().checked_add(timeout);
+        let mut stop_by = self.stop_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if stop_by.is_none_or(|known| by.is_some_and(|by| by < known)) {
+            *stop_by = by;
+        }
+        drop(stop_by);
+        self.wake();
+    }
+}
+
+/// The machine's name, as `uname -n` says it.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok());
+    name.map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
+}

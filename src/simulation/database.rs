@@ -1,0 +1,553 @@
+//! The simulated database as workers see it: statements that do to the tables what the SQL files do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
+use super::tables::{
+    BatchRecord, ReadyRecord, StepRecord, StepTransition, TaskRecord, TaskTransition, WorkerRecord,
+    steps_of,
+};
+use crate::decision::{Decisions, Task, Timestamp};
+use crate::guard::{Guard, removed};
+use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::{StepEvent, TaskState, WorkerState};
+use crate::store::{
+    Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewTasks, NewWorker, Picked,
+    Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError, TaskContextRow, TaskRow,
+    Transaction,
+};
+
+/// How long a statement waits for a row.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database as one machine reaches it.
+#[derive(Clone, Debug)]
+pub(super) struct SimulatedDatabase {
+    pub(super) server: Arc<Server>,
+    pub(super) host: Arc<Host>,
+}
+
+type Answer<T> = Progress<Result<T, StoreError>>;
+
+fn done<T>(value: T) -> Answer<T> {
+    Progress::Done(Ok(value))
+}
+
+impl SimulatedDatabase {
+    async fn connect(&self) -> Result<Connection, StoreError> {
+        Connection::open(&self.server, &self.host).await
+    }
+
+    async fn ask<T>(
+        &self,
+        statement: impl FnMut(&mut State, &mut Work) -> Answer<T>,
+    ) -> Result<T, StoreError> {
+        self.connect().await?.ask(LOCK_TIMEOUT, statement).await
+    }
+}
+
+impl Database for SimulatedDatabase {
+    type Tx = SimulatedTransaction;
+    type Line = SimulatedLine;
+
+    async fn begin(&self) -> Result<SimulatedTransaction, StoreError> {
+        let connection = self.connect().await?;
+        Ok(SimulatedTransaction { work: Work::begin(connection.clone()), connection })
+    }
+
+    async fn listen(&self, patience: Duration) -> Result<SimulatedLine, StoreError> {
+        let connection = self.connect().await?;
+        Ok(SimulatedLine { calls: connection.listen(), connection, patience })
+    }
+
+    async fn template(&self, id: TemplateId) -> Result<Option<LoadedTemplate>, StoreError> {
+        self.ask(|state, _| done(state.tables.load_template(id))).await
+    }
+
+    async fn task_contexts(&self, ids: &[TaskId]) -> Result<Vec<TaskContextRow>, StoreError> {
+        self.ask(|state, _| {
+            let rows = ids.iter().filter_map(|id| {
+                let template = state.tables.tasks.get(id)?.template;
+                Some(TaskContextRow { task: *id, template, context: "{}".to_owned() })
+            });
+            done(rows.collect())
+        })
+        .await
+    }
+
+    async fn step_results(&self, steps: &[StepId]) -> Result<ResultsByStep, StoreError> {
+        self.ask(|state, _| {
+            let rows = steps
+                .iter()
+                .filter_map(|id| Some((*id, state.tables.steps.get(id)?.results.clone())));
+            done(rows.collect())
+        })
+        .await
+    }
+
+    async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
+        self.ask(|_, _| done(super::plan::QUEUES.map(str::to_owned).to_vec())).await
+    }
+
+    async fn claims_of(&self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+        self.ask(|state, _| done(state.tables.listed(worker))).await
+    }
+
+    async fn register_worker(&self, new: &NewWorker) -> Result<WorkerId, StoreError> {
+        let host = Arc::clone(&self.host);
+        self.ask(|state, work| {
+            let id = WorkerId(state.next_id());
+            let record = WorkerRecord {
+                state: WorkerState::Running,
+                dead_after: Duration::from_millis(new.dead_after_ms.into()),
+                resting: Duration::ZERO,
+                heartbeat_at: state.now(),
+            };
+            work.written.workers.insert(id, record);
+            state.watch.registered(id, &host);
+            state.tell(|| format!("host {} registers as worker {id}", host.number));
+            done(id)
+        })
+        .await
+    }
+
+    async fn drain_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.ask(|state, work| {
+            held!(state.hold(work.id, Row::Worker(worker)));
+            if let Some(record) = state.tables.workers.get(&worker)
+                && record.state == WorkerState::Running
+            {
+                let draining = WorkerRecord { state: WorkerState::Draining, ..*record };
+                work.written.workers.insert(worker, draining);
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn stop_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.ask(|state, work| end_worker(state, work, worker, WorkerState::Stopped)).await
+    }
+}
+
+fn end_worker(
+    state: &mut State,
+    work: &mut Work,
+    worker: WorkerId,
+    ended: WorkerState,
+) -> Answer<()> {
+    held!(state.hold(work.id, Row::Worker(worker)));
+    let over = state.tables.batches_over(worker);
+    for batch in &over {
+        held!(state.hold(work.id, Row::Batch(*batch)));
+    }
+    work.written.batches.extend(over.into_iter().map(|batch| (batch, None)));
+    if let Some(record) = state.tables.workers.get(&worker).filter(|record| record.is_alive()) {
+        work.written.workers.insert(worker, WorkerRecord { state: ended, ..*record });
+    }
+    done(())
+}
+
+/// A transaction, and the connection that it is on.
+#[derive(Debug)]
+pub(super) struct SimulatedTransaction {
+    work: Work,
+    connection: Connection,
+}
+
+impl SimulatedTransaction {
+    async fn run<T>(
+        &mut self,
+        statement: impl FnMut(&mut State, &mut Work) -> Answer<T>,
+    ) -> Result<T, StoreError> {
+        let answer = self.work.statement(LOCK_TIMEOUT, statement).await?;
+        self.connection.travel().await?;
+        Ok(answer)
+    }
+}
+
+impl Transaction for SimulatedTransaction {
+    async fn lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+        self.run(|state, work| {
+            let mut rows = Vec::with_capacity(ids.len());
+            for id in ids {
+                if state.tables.tasks.contains_key(id) && !removed(Guard::TaskLocks) {
+                    held!(state.hold(work.id, Row::Task(*id)));
+                }
+                let now = state.now();
+                rows.extend(state.tables.task_row(*id, now));
+            }
+            done(rows)
+        })
+        .await
+    }
+
+    async fn lock_free_tasks(
+        &mut self,
+        ids: &[TaskId],
+    ) -> Result<Vec<(TaskRow, String)>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let mut rows = Vec::with_capacity(ids.len());
+            for id in ids {
+                if state.is_free(work.id, Row::Task(*id)) {
+                    let _ = state.hold(work.id, Row::Task(*id));
+                    rows.extend(state.tables.task_row(*id, now).map(|row| (row, "{}".to_owned())));
+                }
+            }
+            done(rows)
+        })
+        .await
+    }
+
+    async fn read_ended_steps(
+        &mut self,
+        steps: &[StepId],
+        parents: &[StepId],
+    ) -> Result<Vec<ChildRow>, StoreError> {
+        self.run(|state, _| {
+            let now = state.now();
+            let tables = &state.tables;
+            let row = |id: StepId| tables.steps.get(&id).map(|step| step.row(id, now));
+            let ended =
+                steps.iter().filter_map(|id| Some(ChildRow { parent: None, step: row(*id)? }));
+            let children = parents.iter().flat_map(|parent| {
+                let children = tables.children(*parent);
+                children.filter_map(|id| Some(ChildRow { parent: Some(*parent), step: row(id)? }))
+            });
+            done(ended.chain(children).collect())
+        })
+        .await
+    }
+
+    async fn read_open_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+        self.run(|state, work| {
+            let ready: Vec<_> =
+                state.tables.ready.range(steps_of(task)).map(|(step, _)| *step).collect();
+            for step in ready {
+                held!(state.hold(work.id, Row::Ready(step)));
+            }
+            let now = state.now();
+            let steps = state.tables.steps.range(steps_of(task));
+            let open = steps.filter(|(_, step)| !step.state.is_terminal());
+            done(open.map(|(id, step)| step.row(*id, now)).collect())
+        })
+        .await
+    }
+
+    async fn apply(
+        &mut self,
+        decisions: &Decisions,
+        queue_of: QueueOf<'_>,
+        over: &[ClaimBatchId],
+    ) -> Result<Option<ClaimBatchId>, StoreError> {
+        let applied = self.run(|state, work| apply(state, work, decisions, queue_of, over)).await?;
+        applied.map_err(|(expected, written)| StoreError::Conflict { expected, written })
+    }
+
+    async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
+        self.work.written.calls.extend_from_slice(queues);
+        if queues.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
+    }
+
+    async fn pick_ready_steps(
+        &mut self,
+        queues: &[String],
+        after: Place,
+        limit: i64,
+    ) -> Result<Vec<Picked>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let due = state.tables.due(queues, after, now);
+            let free = due.into_iter().filter(|place| {
+                removed(Guard::ReadyLocks) || state.is_free(work.id, Row::Ready(place.step))
+            });
+            let picked: Vec<_> = free.take(usize::try_from(limit).unwrap_or(0)).collect();
+            let picked = picked.into_iter().filter_map(|place| {
+                let _ = state.hold(work.id, Row::Ready(place.step));
+                let step = state.tables.steps.get(&place.step)?.row(place.step, now);
+                let task_state = state.tables.tasks.get(&place.step.task())?.task.state;
+                Some(Picked { step, task_state, place })
+            });
+            done(picked.collect())
+        })
+        .await
+    }
+
+    async fn lock_dead_worker(&mut self) -> Result<Option<WorkerId>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let mut dead: BTreeSet<_> = state
+                .tables
+                .silent(now)
+                .into_iter()
+                .chain(state.tables.ended_with_claims())
+                .collect();
+            if removed(Guard::SilentOnly) {
+                dead.extend(
+                    state.tables.workers.iter().filter(|(_, w)| w.is_alive()).map(|(id, _)| *id),
+                );
+            }
+            let free = dead.into_iter().filter(|id| state.is_free(work.id, Row::Worker(*id)));
+            let free: Vec<_> = free.collect();
+            let chosen =
+                if free.is_empty() { None } else { Some(free[state.rng.usize(..free.len())]) };
+            if let Some(worker) = chosen {
+                let _ = state.hold(work.id, Row::Worker(worker));
+            }
+            done(chosen)
+        })
+        .await
+    }
+
+    async fn listed_claims(&mut self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+        self.run(|state, _| done(state.tables.listed(worker))).await
+    }
+
+    async fn bury_worker(&mut self, worker: WorkerId) -> Result<(), StoreError> {
+        self.run(|state, work| end_worker(state, work, worker, WorkerState::Dead)).await
+    }
+
+    async fn template(&mut self, id: TemplateId) -> Result<Option<LoadedTemplate>, StoreError> {
+        self.run(|state, _| done(state.tables.load_template(id))).await
+    }
+
+    async fn create_tasks(
+        &mut self,
+        new: &NewTasks<'_>,
+        contexts: &[String],
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            done(contexts.iter().map(|_| create(state, work, new, now)).collect())
+        })
+        .await
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        self.work.commit().await
+    }
+}
+
+fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp) -> TaskId {
+    let id = TaskId(state.next_id());
+    let runnable = u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX);
+    let task = Task { id, state: TaskState::Pending, runnable, waiting: 0, blocked: 0, failed: 0 };
+    work.written.tasks.insert(id, TaskRecord { task, template: TemplateId(new.template) });
+    for ((index, state), parents) in new.step_indexes.iter().zip(&new.states).zip(&new.open_parents)
+    {
+        let step = StepRecord {
+            state: *state,
+            open_parents: parents.unsigned_abs(),
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            worker: None,
+            claimed_at: None,
+            results: None,
+        };
+        work.written.steps.insert(id.step(index.unsigned_abs()), step);
+    }
+    for (index, queue) in new.ready_indexes.iter().zip(&new.ready_queues) {
+        let ready = ReadyRecord { queue: queue.clone(), available_at: now };
+        work.written.ready.insert(id.step(index.unsigned_abs()), Some(ready));
+    }
+    id
+}
+
+/// The batch of the claims that were made, or how many changes were expected and how many took place.
+type Applied = Result<Option<ClaimBatchId>, (usize, usize)>;
+
+/// As `apply_decisions.sql`.
+fn apply(
+    state: &mut State,
+    work: &mut Work,
+    decisions: &Decisions,
+    queue_of: QueueOf<'_>,
+    over: &[ClaimBatchId],
+) -> Answer<Applied> {
+    for change in &decisions.steps {
+        held!(state.hold(work.id, Row::Step(change.after.id)));
+        if change.before.state.is_claimable() {
+            held!(state.hold(work.id, Row::Ready(change.after.id)));
+        }
+    }
+    for change in &decisions.tasks {
+        held!(state.hold(work.id, Row::Task(change.after.id)));
+    }
+    for batch in over {
+        held!(state.hold(work.id, Row::Batch(*batch)));
+    }
+    let now = state.now();
+    let mut written = 0;
+    for change in &decisions.steps {
+        written += usize::from(apply_step(state, work, change, queue_of, now));
+    }
+    for change in &decisions.tasks {
+        written += usize::from(apply_task(state, work, change));
+    }
+    let expected = decisions.steps.len() + decisions.tasks.len();
+    if written != expected && !removed(Guard::WriteCount) {
+        return done(Err((expected, written)));
+    }
+    work.written.batches.extend(over.iter().map(|batch| (*batch, None)));
+    let claims: Vec<_> = decisions.steps.iter().filter_map(crate::StepChange::claim).collect();
+    let batch = claims.first().map(|claim| {
+        let id = ClaimBatchId(state.next_id());
+        let steps = claims.iter().map(|claim| claim.step).collect();
+        let record = BatchRecord { worker: claim.worker, steps };
+        if !removed(Guard::ListedClaims) {
+            work.written.batches.insert(id, Some(record));
+        }
+        id
+    });
+    done(Ok(batch))
+}
+
+fn apply_step(
+    state: &mut State,
+    work: &mut Work,
+    change: &crate::StepChange,
+    queue_of: QueueOf<'_>,
+    now: Timestamp,
+) -> bool {
+    let (before, after) = (&change.before, &change.after);
+    let Some(found) = state.tables.steps.get(&after.id) else { return false };
+    let as_read = found.state == before.state
+        && found.attempts == before.attempts
+        && found.worker == before.worker;
+    if !as_read && !removed(Guard::Fencing) {
+        return false;
+    }
+    let (claimable, was) = (after.state.is_claimable(), before.state.is_claimable());
+    if was && !claimable && !state.tables.ready.contains_key(&after.id) {
+        return false;
+    }
+    let claimed = change.event == Some(StepEvent::Claimed);
+    let step = StepRecord {
+        state: after.state,
+        open_parents: after.open_parents,
+        attempts: after.attempts,
+        failures: after.failures,
+        crashes: after.crashes,
+        worker: after.worker,
+        claimed_at: if claimed { Some(now) } else { found.claimed_at },
+        results: change.results.as_deref().map(str::to_owned),
+    };
+    work.written.steps.insert(after.id, step);
+    if claimable {
+        let available_at = change.available_at.unwrap_or(now);
+        let ready = ReadyRecord { queue: queue_of(after.id), available_at };
+        work.written.ready.insert(after.id, Some(ready));
+    } else if was {
+        work.written.ready.insert(after.id, None);
+    }
+    work.written.step_transitions.extend(change.event.map(|event| StepTransition {
+        step: after.id,
+        from: before.state,
+        to: after.state,
+        event,
+        attempt: before.attempts.max(after.attempts),
+        worker: after.worker.or(before.worker),
+    }));
+    true
+}
+
+fn apply_task(state: &mut State, work: &mut Work, change: &crate::TaskChange) -> bool {
+    let id = change.after.id;
+    let found = state.tables.tasks.get(&id).filter(|found| found.task.state == change.before.state);
+    let Some(found) = found else { return false };
+    work.written.tasks.insert(id, TaskRecord { task: change.after, ..*found });
+    work.written.task_transitions.extend(change.event.map(|event| TaskTransition {
+        task: id,
+        from: change.before.state,
+        to: change.after.state,
+        event,
+    }));
+    true
+}
+
+/// The connection of a heart.
+#[derive(Debug)]
+pub(super) struct SimulatedLine {
+    connection: Connection,
+    calls: mpsc::UnboundedReceiver<String>,
+    patience: Duration,
+}
+
+impl Line for SimulatedLine {
+    async fn beat(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
+        self.connection.ask(self.patience, |state, work| beat(state, work, pulse)).await
+    }
+
+    async fn next(&mut self) -> Result<Option<String>, StoreError> {
+        let call = self.calls.recv().await;
+        self.connection.host.awake().await;
+        Ok(call.filter(|_| !self.connection.is_lost()))
+    }
+}
+
+/// As `beat.sql`.
+fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
+    held!(state.hold(work.id, Row::Worker(pulse.worker)));
+    for batch in &pulse.over {
+        held!(state.hold(work.id, Row::Batch(*batch)));
+    }
+    let now = state.now();
+    let tables = &state.tables;
+    let fleet: Vec<_> = tables.workers.iter().filter(|(_, worker)| worker.is_alive()).collect();
+    let others = fleet.iter().filter(|(id, _)| **id != pulse.worker);
+    let busy = others.clone().filter(|(_, worker)| worker.resting.is_zero()).count();
+    let rests = others.clone().any(|(_, worker)| !worker.resting.is_zero());
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let workers = u32::try_from(fleet.len()).unwrap_or(u32::MAX);
+    let alive = tables.workers.get(&pulse.worker).filter(|worker| worker.is_alive());
+    if let Some(worker) = alive {
+        let resting = Duration::from_millis(pulse.resting_ms.into()) * workers;
+        let beaten = WorkerRecord { heartbeat_at: now, resting, ..*worker };
+        work.written.workers.insert(pulse.worker, beaten);
+    }
+    work.written.batches.extend(pulse.over.iter().map(|batch| (*batch, None)));
+    let first_of = |queue: &&str| {
+        tables.ready.values().filter(|ready| ready.queue == **queue).map(|r| r.available_at).min()
+    };
+    let firsts: Vec<_> =
+        super::plan::QUEUES.iter().filter_map(|queue| Some((*queue, first_of(queue)?))).collect();
+    let serves = |queue: &str| pulse.queues.iter().any(|served| served == queue);
+    let due: Vec<_> =
+        firsts.iter().filter(|(_, at)| rests && *at <= now).map(|(q, _)| (*q).to_owned()).collect();
+    let dead = tables.silent(now).into_iter().any(|worker| worker != pulse.worker)
+        || !tables.ended_with_claims().is_empty();
+    let beat = Beat {
+        alive: alive.is_some(),
+        workers: workers.into(),
+        before: count(fleet.iter().filter(|(id, _)| **id < pulse.worker).count()),
+        busy: count(busy),
+        other_queues: firsts
+            .iter()
+            .filter(|(queue, _)| pulse.all_queues && !serves(queue))
+            .map(|(queue, _)| (*queue).to_owned())
+            .collect(),
+        called: count(due.len()),
+        next_available_at: firsts
+            .iter()
+            .filter(|(queue, _)| pulse.all_queues || serves(queue))
+            .map(|(_, at)| *at)
+            .min(),
+        now,
+        claim_batches: count(
+            tables.batches.values().filter(|batch| batch.worker == pulse.worker).count(),
+        ),
+        somebody_died: dead,
+    };
+    work.written.calls.extend(due);
+    state.tell(|| {
+        let rests = if pulse.resting_ms > 0 { ", at rest" } else { "" };
+        format!("worker {} beats{rests}", pulse.worker)
+    });
+    done(beat)
+}

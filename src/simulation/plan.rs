@@ -1,0 +1,299 @@
+//! What happens in a simulated run: graphs, tasks, workers, faults. All of it follows from one number.
+
+use std::fmt;
+use std::time::Duration;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+/// Everything about a run that is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Plan {
+    /// Seeds what else is left to chance while it runs: how long messages take, and which are lost.
+    pub(super) seed: u64,
+    pub(super) templates: Vec<Vec<StepPlan>>,
+    pub(super) tasks: Vec<TaskPlan>,
+    pub(super) workers: Vec<WorkerPlan>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) weather: Weather,
+}
+
+/// A step of a template.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StepPlan {
+    pub(super) parents: Vec<usize>,
+    pub(super) queue: usize,
+    pub(super) retry_limit: u32,
+    pub(super) retryable: bool,
+    pub(super) timeout: Option<Duration>,
+    /// What its handler does in each attempt; the last one goes for all that follow.
+    pub(super) conduct: Vec<Conduct>,
+}
+
+/// What a handler does in an attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Conduct {
+    Succeed,
+    Fail,
+    FailForGood,
+    Block,
+    /// Returns after a long time.
+    Dawdle,
+    /// Takes its worker along.
+    Crash,
+}
+
+/// Tasks of a template that are made at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct TaskPlan {
+    pub(super) at: Duration,
+    pub(super) template: usize,
+    pub(super) count: usize,
+}
+
+/// A worker process, which comes back some time after it has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct WorkerPlan {
+    pub(super) concurrency: u32,
+    /// The queues that it serves; all of them when there is none.
+    pub(super) queue: Option<usize>,
+    pub(super) back_after: Duration,
+}
+
+/// Something that happens at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Fault {
+    pub(super) at: Duration,
+    pub(super) kind: FaultKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum FaultKind {
+    /// A process ends at once, whatever it does.
+    Kill { worker: usize },
+    /// A process stands still, and goes on as if no time had passed.
+    Pause { worker: usize, lasts: Duration },
+    /// A process is asked to end.
+    Stop { worker: usize, patience: Duration },
+    /// The connections of a process are lost.
+    Cut { worker: usize },
+    /// The database ends all connections and is away.
+    Restart { lasts: Duration },
+    /// An operator cancels a task.
+    Cancel { task: usize },
+    /// Somebody else holds a task's row.
+    Hold { task: usize, lasts: Duration },
+    /// Workers are called although there is nothing to do.
+    CallInVain,
+}
+
+/// What goes wrong at random until all faults are over: parts of 1,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Weather {
+    /// The longest way of a message, in milliseconds.
+    pub(super) latency_ms: u64,
+    /// Statements that fail: a race that was lost, a limit that was exceeded.
+    pub(super) statements: u32,
+    /// Commits that come to nothing.
+    pub(super) failed_commits: u32,
+    /// Commits that take place and whose answer is lost.
+    pub(super) lost_answers: u32,
+    /// Wake-up calls that are lost.
+    pub(super) lost_calls: u32,
+    /// Wake-up calls that come twice.
+    pub(super) double_calls: u32,
+}
+
+/// The queues of all plans.
+pub(super) const QUEUES: [&str; 2] = ["default", "other"];
+
+impl Plan {
+    /// The plan of a number.
+    pub(super) fn of(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let templates: Vec<_> = (0..rng.usize(1..=2)).map(|_| template(&mut rng)).collect();
+        let over = Duration::from_secs(12);
+        let tasks: Vec<_> = (0..rng.usize(1..=4))
+            .map(|_| TaskPlan {
+                at: time(&mut rng, over / 2),
+                template: rng.usize(..templates.len()),
+                count: if rng.u8(..4) == 0 { rng.usize(1..=6) } else { 1 },
+            })
+            .collect();
+        let workers: Vec<_> =
+            (0..rng.usize(1..=3)).map(|number| worker(&mut rng, number)).collect();
+        let count = tasks.iter().map(|task| task.count).sum();
+        let mut faults: Vec<_> = (0..rng.usize(0..=5))
+            .map(|_| Fault {
+                at: time(&mut rng, over),
+                kind: fault(&mut rng, workers.len(), count),
+            })
+            .collect();
+        faults.sort_by_key(|fault| fault.at);
+        let weather = weather(&mut rng);
+        Self { seed: rng.u64(..), templates, tasks, workers, faults, weather }
+    }
+
+    /// Plans with a little less in them, the largest cuts first.
+    pub(super) fn smaller(&self) -> Vec<Self> {
+        let mut plans = Vec::new();
+        let mut without = |change: &dyn Fn(&mut Self)| {
+            let mut plan = self.clone();
+            change(&mut plan);
+            if plan != *self {
+                plans.push(plan);
+            }
+        };
+        without(&|plan| {
+            plan.weather = Weather { latency_ms: plan.weather.latency_ms, ..Weather::default() }
+        });
+        for (index, _) in self.tasks.iter().enumerate().filter(|_| self.tasks.len() > 1) {
+            without(&|plan| {
+                plan.tasks.remove(index);
+            });
+        }
+        for (index, _) in self.faults.iter().enumerate() {
+            without(&|plan| {
+                plan.faults.remove(index);
+            });
+        }
+        if self.workers.len() > 1 {
+            without(&|plan| {
+                plan.workers.pop();
+            });
+        }
+        for (index, _) in self.tasks.iter().enumerate() {
+            without(&|plan| plan.tasks[index].count = 1);
+        }
+        for (template, steps) in self.templates.iter().enumerate() {
+            for step in (0..steps.len()).rev().filter(|_| steps.len() > 1) {
+                without(&|plan| remove_step(&mut plan.templates[template], step));
+            }
+            for step in 0..steps.len() {
+                without(&|plan| plan.templates[template][step].conduct = vec![Conduct::Succeed]);
+            }
+        }
+        for field in [
+            |weather: &mut Weather| weather.statements = 0,
+            |weather: &mut Weather| weather.failed_commits = 0,
+            |weather: &mut Weather| weather.lost_answers = 0,
+            |weather: &mut Weather| weather.lost_calls = 0,
+            |weather: &mut Weather| weather.double_calls = 0,
+        ] {
+            without(&|plan| field(&mut plan.weather));
+        }
+        plans
+    }
+
+    /// A template as an application would declare it.
+    pub(super) fn declaration(&self, template: usize) -> Value {
+        let steps = self.templates[template].iter().enumerate().map(|(number, step)| {
+            let parents: Vec<_> = step.parents.iter().map(|parent| format!("s{parent}")).collect();
+            let mut json = json!({
+                "name": format!("s{number}"), "handler_class": "Simulated",
+                "depends_on_steps": parents, "queue": QUEUES[step.queue],
+                "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
+                "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
+            });
+            if let Some(timeout) = step.timeout {
+                json["timeout_seconds"] = timeout.as_secs_f64().into();
+            }
+            json
+        });
+        json!({ "name": format!("t{template}"), "step_templates": steps.collect::<Vec<_>>() })
+    }
+}
+
+fn remove_step(steps: &mut Vec<StepPlan>, removed: usize) {
+    steps.remove(removed);
+    for step in steps {
+        step.parents.retain(|parent| *parent != removed);
+        step.parents.iter_mut().filter(|parent| **parent > removed).for_each(|parent| *parent -= 1);
+    }
+}
+
+fn time(rng: &mut Rng, before: Duration) -> Duration {
+    Duration::from_millis(rng.u64(..u64::try_from(before.as_millis()).unwrap_or(1)))
+}
+
+fn template(rng: &mut Rng) -> Vec<StepPlan> {
+    let dense = rng.u8(1..=4);
+    (0..rng.usize(1..=6))
+        .map(|number| StepPlan {
+            parents: (0..number).filter(|_| rng.u8(..4) < dense).collect(),
+            queue: usize::from(rng.u8(..6) == 0),
+            retry_limit: rng.u32(0..=4),
+            retryable: rng.u8(..8) != 0,
+            timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(500..2_000))),
+            conduct: (0..rng.usize(1..=3)).map(|_| conduct(rng)).collect(),
+        })
+        .collect()
+}
+
+fn conduct(rng: &mut Rng) -> Conduct {
+    match rng.u8(..32) {
+        0..=1 => Conduct::Crash,
+        2..=5 => Conduct::Fail,
+        6 => Conduct::FailForGood,
+        7 => Conduct::Block,
+        8..=9 => Conduct::Dawdle,
+        _ => Conduct::Succeed,
+    }
+}
+
+fn worker(rng: &mut Rng, number: usize) -> WorkerPlan {
+    WorkerPlan {
+        concurrency: rng.u32(1..=3),
+        // The first one serves all queues, so that every step is served.
+        queue: (number > 0 && rng.u8(..4) == 0).then(|| rng.usize(..QUEUES.len())),
+        back_after: Duration::from_millis(rng.u64(..5_000)),
+    }
+}
+
+fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
+    let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
+    let lasts = Duration::from_millis(rng.u64(10..12_000));
+    match rng.u8(..16) {
+        0..=2 => FaultKind::Kill { worker },
+        3..=6 => FaultKind::Pause { worker, lasts },
+        7 => FaultKind::Stop { worker, patience: lasts / 4 },
+        8..=9 => FaultKind::Cut { worker },
+        10..=11 => FaultKind::Restart { lasts: lasts / 3 },
+        12..=13 => FaultKind::Cancel { task },
+        14 => FaultKind::Hold { task, lasts },
+        _ => FaultKind::CallInVain,
+    }
+}
+
+fn weather(rng: &mut Rng) -> Weather {
+    let mut sometimes = |most: u32| if rng.bool() { rng.u32(..=most) } else { 0 };
+    Weather {
+        statements: sometimes(60),
+        failed_commits: sometimes(60),
+        lost_answers: sometimes(100),
+        lost_calls: sometimes(1_000),
+        double_calls: sometimes(300),
+        latency_ms: rng.u64(1..=8),
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, steps) in self.templates.iter().enumerate() {
+            writeln!(f, "template t{number}")?;
+            for (number, step) in steps.iter().enumerate() {
+                writeln!(f, "  step {number}: {step:?}")?;
+            }
+        }
+        for task in &self.tasks {
+            writeln!(f, "{:?}: {} of template t{}", task.at, task.count, task.template)?;
+        }
+        for (number, worker) in self.workers.iter().enumerate() {
+            writeln!(f, "worker {number}: {worker:?}")?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "{:?}: {:?}", fault.at, fault.kind)?;
+        }
+        writeln!(f, "{:?}", self.weather)
+    }
+}

@@ -1,0 +1,464 @@
+//! The simulated server: what is committed, who holds which row, and how messages travel.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::plan::Weather;
+use super::tables::{Tables, Written};
+use super::watch::Watch;
+use crate::decision::Timestamp;
+use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
+use crate::store::StoreError;
+
+/// A row that a transaction can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Row {
+    Task(TaskId),
+    Step(StepId),
+    Ready(StepId),
+    Batch(ClaimBatchId),
+    Worker(WorkerId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TxId(u64);
+
+/// What a statement comes to.
+pub(super) enum Progress<T> {
+    Done(T),
+    /// Somebody else holds the row.
+    Waits(Row),
+}
+
+/// Takes the value of a [`Progress`], or waits.
+macro_rules! held {
+    ($progress:expr) => {
+        match $progress {
+            Progress::Done(value) => value,
+            Progress::Waits(row) => return Progress::Waits(row),
+        }
+    };
+}
+pub(super) use held;
+
+/// A machine with a process.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) number: usize,
+    state: Mutex<HostState>,
+}
+
+#[derive(Debug)]
+struct HostState {
+    paused_until: Instant,
+    /// Counts how often its connections were lost.
+    cuts: u64,
+    /// Until when the process may be late through no fault of its own.
+    disturbed: Instant,
+}
+
+impl Host {
+    pub(super) fn new(number: usize) -> Self {
+        let now = Instant::now();
+        let state = HostState { paused_until: now, cuts: 0, disturbed: now };
+        Self { number, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HostState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stands still for so long.
+    pub(super) fn pause(&self, lasts: Duration) {
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(Instant::now() + lasts);
+        state.disturbed = state.disturbed.max(state.paused_until);
+    }
+
+    pub(super) fn cut(&self) {
+        let mut state = self.lock();
+        state.cuts += 1;
+        state.disturbed = state.disturbed.max(Instant::now());
+    }
+
+    pub(super) fn disturb(&self) {
+        let mut state = self.lock();
+        state.disturbed = state.disturbed.max(Instant::now());
+    }
+
+    /// How long nothing has kept the process from what it is to do.
+    pub(super) fn undisturbed(&self) -> Duration {
+        self.lock().disturbed.elapsed()
+    }
+
+    /// Waits until the process runs.
+    pub(super) async fn awake(&self) {
+        loop {
+            let until = self.lock().paused_until;
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Server {
+    state: Mutex<State>,
+    released: Notify,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) tables: Tables,
+    pub(super) watch: Watch,
+    pub(super) rng: Rng,
+    pub(super) weather: Weather,
+    held: BTreeMap<Row, TxId>,
+    waits: BTreeMap<TxId, Row>,
+    next: u64,
+    began: Instant,
+    told: Timestamp,
+    down_until: Instant,
+    /// Counts how often all connections were lost.
+    restarts: u64,
+    listeners: Vec<mpsc::UnboundedSender<String>>,
+    /// What happened, where somebody wants to read it.
+    pub(super) story: Option<Vec<String>>,
+}
+
+/// A connection, as long as neither side has lost it.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) server: Arc<Server>,
+    pub(super) host: Arc<Host>,
+    cuts: u64,
+    restarts: u64,
+}
+
+impl State {
+    /// The server's clock: never the same twice.
+    pub(super) fn now(&mut self) -> Timestamp {
+        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000) + self.began.elapsed();
+        self.told = now.max(self.told + Duration::from_micros(1));
+        self.told
+    }
+
+    /// Happens so many times in 1,000.
+    pub(super) fn chance(&mut self, of_1000: u32) -> bool {
+        self.rng.u32(..1_000) < of_1000
+    }
+
+    pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
+        let at = self.began.elapsed();
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>9.3} {}", at.as_secs_f64(), what()));
+        }
+    }
+
+    pub(super) fn next_id(&mut self) -> i64 {
+        self.next += 1;
+        i64::try_from(self.next).unwrap_or(i64::MAX)
+    }
+
+    /// Holds the row for the transaction, if nobody else does.
+    pub(super) fn hold(&mut self, tx: TxId, row: Row) -> Progress<()> {
+        match self.held.get(&row) {
+            Some(holder) if *holder != tx => Progress::Waits(row),
+            Some(_) | None => {
+                self.held.insert(row, tx);
+                Progress::Done(())
+            }
+        }
+    }
+
+    pub(super) fn is_free(&self, tx: TxId, row: Row) -> bool {
+        self.held.get(&row).is_none_or(|holder| *holder == tx)
+    }
+
+    /// Whether those that wait for one another wait for this transaction.
+    fn is_deadlocked(&self, tx: TxId) -> bool {
+        let mut at = tx;
+        for _ in 0..=self.waits.len() {
+            let Some(holder) = self.waits.get(&at).and_then(|row| self.held.get(row)) else {
+                return false;
+            };
+            if *holder == tx {
+                return true;
+            }
+            at = *holder;
+        }
+        false
+    }
+
+    fn call(&mut self, queue: &str) {
+        let mut listeners = std::mem::take(&mut self.listeners);
+        listeners.retain(|listener| {
+            let copies = if self.chance(self.weather.lost_calls) {
+                0
+            } else {
+                1 + usize::from(self.chance(self.weather.double_calls))
+            };
+            (0..copies).all(|_| listener.send(queue.to_owned()).is_ok()) && !listener.is_closed()
+        });
+        self.listeners = listeners;
+    }
+
+    pub(super) fn call_all(&mut self) {
+        for queue in super::plan::QUEUES {
+            self.call(queue);
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn new(
+        tables: Tables,
+        watch: Watch,
+        seed: u64,
+        weather: Weather,
+        told: bool,
+    ) -> Self {
+        let now = Instant::now();
+        let state = State {
+            tables,
+            watch,
+            rng: Rng::with_seed(seed),
+            weather,
+            held: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            next: 0,
+            began: now,
+            told: Timestamp::UNIX_EPOCH,
+            down_until: now,
+            restarts: 0,
+            listeners: Vec::new(),
+            story: told.then(Vec::new),
+        };
+        Self { state: Mutex::new(state), released: Notify::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all connections, and takes none for so long.
+    pub(super) fn restart(&self, lasts: Duration) {
+        let mut state = self.lock();
+        state.tell(|| format!("the database is away for {lasts:?}"));
+        state.restarts += 1;
+        state.down_until = state.down_until.max(Instant::now() + lasts);
+        state.held.clear();
+        state.waits.clear();
+        state.listeners.clear();
+        drop(state);
+        self.released.notify_waiters();
+    }
+
+    fn release(&self, tx: TxId) {
+        let mut state = self.lock();
+        state.held.retain(|_, holder| *holder != tx);
+        state.waits.remove(&tx);
+        drop(state);
+        self.released.notify_waiters();
+    }
+}
+
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable(why.into())
+}
+
+impl Connection {
+    /// Opens a connection, or finds that there is no server.
+    pub(super) async fn open(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
+        let connection = Self {
+            server: Arc::clone(server),
+            host: Arc::clone(host),
+            cuts: host.lock().cuts,
+            restarts: server.lock().restarts,
+        };
+        connection.travel().await?;
+        Ok(connection)
+    }
+
+    /// The way of a message. None leaves or reaches a process that stands still.
+    pub(super) async fn travel(&self) -> Result<(), StoreError> {
+        self.host.awake().await;
+        let ms = {
+            let mut state = self.server.lock();
+            let most = state.weather.latency_ms;
+            state.rng.u64(..=most)
+        };
+        sleep(Duration::from_millis(ms)).await;
+        self.host.awake().await;
+        if self.is_lost() { Err(unavailable("the connection was lost")) } else { Ok(()) }
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        let state = self.server.lock();
+        let lost = self.restarts != state.restarts
+            || self.cuts != self.host.lock().cuts
+            || state.down_until > Instant::now();
+        if lost {
+            self.host.disturb();
+        }
+        lost
+    }
+
+    /// Waits for the rows that a statement needs, up to a limit.
+    pub(super) async fn run<T>(
+        &self,
+        tx: TxId,
+        limit: Duration,
+        mut statement: impl FnMut(&mut State) -> Progress<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let until = Instant::now() + limit;
+        loop {
+            let mut released = std::pin::pin!(self.server.released.notified());
+            {
+                let mut state = self.server.lock();
+                match statement(&mut state) {
+                    Progress::Done(result) => {
+                        state.waits.remove(&tx);
+                        return result;
+                    }
+                    Progress::Waits(row) => {
+                        state.waits.insert(tx, row);
+                        if state.is_deadlocked(tx) {
+                            return Err(StoreError::Serialization { code: "40P01".to_owned() });
+                        }
+                    }
+                }
+                released.as_mut().enable();
+            }
+            if timeout_at(until, released).await.is_err() {
+                return Err(StoreError::Timeout { code: "55P03".to_owned() });
+            }
+            if self.is_lost() {
+                return Err(unavailable("the connection was lost"));
+            }
+        }
+    }
+
+    pub(super) fn listen(&self) -> mpsc::UnboundedReceiver<String> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.server.lock().listeners.push(sender);
+        receiver
+    }
+
+    /// A statement that is a transaction of its own.
+    pub(super) async fn ask<T>(
+        &self,
+        limit: Duration,
+        statement: impl FnMut(&mut State, &mut Work) -> Progress<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let mut work = Work::begin(self.clone());
+        let answer = work.statement(limit, statement).await?;
+        work.commit_here();
+        self.travel().await?;
+        Ok(answer)
+    }
+}
+
+/// A transaction as the server sees it.
+#[derive(Debug)]
+pub(super) struct Work {
+    connection: Connection,
+    pub(super) id: TxId,
+    pub(super) written: Written,
+    over: bool,
+}
+
+impl Work {
+    pub(super) fn begin(connection: Connection) -> Self {
+        let id = TxId(connection.server.lock().next_id().unsigned_abs());
+        Self { connection, id, written: Written::default(), over: false }
+    }
+
+    /// Sends a statement, and waits until it has been executed.
+    pub(super) async fn statement<T>(
+        &mut self,
+        limit: Duration,
+        mut statement: impl FnMut(&mut State, &mut Self) -> Progress<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let connection = self.connection.clone();
+        connection.travel().await?;
+        {
+            let mut state = connection.server.lock();
+            let bad = state.weather.statements;
+            if state.chance(bad) {
+                let codes = ["40001", "40P01", "57014"];
+                let code = codes[state.rng.usize(..codes.len())].to_owned();
+                state.tell(|| format!("a statement fails: {code}"));
+                connection.host.disturb();
+                return Err(match code.as_str() {
+                    "57014" => StoreError::Timeout { code },
+                    _ => StoreError::Serialization { code },
+                });
+            }
+        }
+        connection.run(self.id, limit, |state| statement(state, self)).await
+    }
+
+    /// Commits, on the server's side.
+    pub(super) fn commit_here(mut self) {
+        let server = Arc::clone(&self.connection.server);
+        {
+            let mut state = server.lock();
+            let written = std::mem::take(&mut self.written);
+            let State { watch, tables, .. } = &mut *state;
+            watch.check(tables, &written, &self.connection.host);
+            tables.commit(&written);
+            for line in watch.news(&written) {
+                state.tell(|| line);
+            }
+            for queue in &written.calls {
+                state.call(queue);
+            }
+        }
+        self.over = true;
+        server.release(self.id);
+    }
+
+    /// Sends the wish to commit. It is on its way even if the process ends before there is an answer.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        let connection = self.connection.clone();
+        connection.travel().await?;
+        let (fails, lost) = {
+            let mut state = connection.server.lock();
+            let weather = state.weather;
+            (state.chance(weather.failed_commits), state.chance(weather.lost_answers))
+        };
+        if fails {
+            connection.server.lock().tell(|| "a commit fails".to_owned());
+            return Err(unavailable("the server ended the connection before it committed"));
+        }
+        on_its_way(async move { self.commit_here() }).await;
+        if lost {
+            connection.host.disturb();
+            connection.server.lock().tell(|| "the answer to a commit is lost".to_owned());
+            return Err(unavailable("the connection was lost before the answer came"));
+        }
+        connection.travel().await
+    }
+}
+
+/// Goes on when whoever waits for it is gone.
+async fn on_its_way(work: impl Future<Output = ()> + Send + 'static) {
+    let _ = tokio::spawn(work).await;
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        if !self.over {
+            self.connection.server.release(self.id);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The rows of the schema, and what a statement reads of them. No time passes here and nobody waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decision::{Claim, Task, Timestamp};
+use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
+use crate::store::{ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
+
+#[derive(Clone, Debug)]
+pub(super) struct TemplateRecord {
+    pub(super) configuration: String,
+    /// The parents of each step.
+    pub(super) parents: Vec<Vec<u32>>,
+    pub(super) retry_limits: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct TaskRecord {
+    pub(super) task: Task,
+    pub(super) template: TemplateId,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StepRecord {
+    pub(super) state: StepState,
+    pub(super) open_parents: u32,
+    pub(super) attempts: u32,
+    pub(super) failures: u32,
+    pub(super) crashes: u32,
+    pub(super) worker: Option<WorkerId>,
+    pub(super) claimed_at: Option<Timestamp>,
+    pub(super) results: Option<String>,
+}
+
+impl StepRecord {
+    pub(super) fn row(&self, id: StepId, now: Timestamp) -> StepRow {
+        StepRow {
+            id,
+            state: self.state,
+            open_parents: self.open_parents,
+            attempts: self.attempts,
+            failures: self.failures,
+            crashes: self.crashes,
+            worker: self.worker,
+            now,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ReadyRecord {
+    pub(super) queue: String,
+    pub(super) available_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BatchRecord {
+    pub(super) worker: WorkerId,
+    pub(super) steps: Vec<StepId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WorkerRecord {
+    pub(super) state: WorkerState,
+    pub(super) dead_after: Duration,
+    pub(super) resting: Duration,
+    pub(super) heartbeat_at: Timestamp,
+}
+
+impl WorkerRecord {
+    pub(super) fn is_alive(&self) -> bool {
+        matches!(self.state, WorkerState::Running | WorkerState::Draining)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StepTransition {
+    pub(super) step: StepId,
+    pub(super) from: StepState,
+    pub(super) to: StepState,
+    pub(super) event: StepEvent,
+    pub(super) attempt: u32,
+    pub(super) worker: Option<WorkerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TaskTransition {
+    pub(super) task: TaskId,
+    pub(super) from: TaskState,
+    pub(super) to: TaskState,
+    pub(super) event: TaskEvent,
+}
+
+/// What is committed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tables {
+    pub(super) templates: Arc<Vec<TemplateRecord>>,
+    pub(super) tasks: BTreeMap<TaskId, TaskRecord>,
+    pub(super) steps: BTreeMap<StepId, StepRecord>,
+    pub(super) ready: BTreeMap<StepId, ReadyRecord>,
+    pub(super) batches: BTreeMap<ClaimBatchId, BatchRecord>,
+    pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
+    pub(super) step_transitions: Vec<StepTransition>,
+    pub(super) task_transitions: Vec<TaskTransition>,
+}
+
+/// What a transaction has written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Written {
+    pub(super) tasks: BTreeMap<TaskId, TaskRecord>,
+    pub(super) steps: BTreeMap<StepId, StepRecord>,
+    /// `None` for a row that is deleted.
+    pub(super) ready: BTreeMap<StepId, Option<ReadyRecord>>,
+    pub(super) batches: BTreeMap<ClaimBatchId, Option<BatchRecord>>,
+    pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
+    pub(super) step_transitions: Vec<StepTransition>,
+    pub(super) task_transitions: Vec<TaskTransition>,
+    /// Queues whose workers are called.
+    pub(super) calls: Vec<String>,
+}
+
+/// The steps of a task.
+pub(super) fn steps_of(task: TaskId) -> std::ops::Range<StepId> {
+    task.step(0)..TaskId(task.0 + 1).step(0)
+}
+
+impl Tables {
+    pub(super) fn template(&self, id: TemplateId) -> Option<&TemplateRecord> {
+        self.templates.get(usize::try_from(id.0).ok()?)
+    }
+
+    pub(super) fn load_template(&self, id: TemplateId) -> Option<LoadedTemplate> {
+        let template = self.template(id)?;
+        Some(LoadedTemplate {
+            configuration: template.configuration.clone(),
+            named_step_ids: (0..).take(template.parents.len()).collect(),
+        })
+    }
+
+    pub(super) fn task_row(&self, id: TaskId, now: Timestamp) -> Option<TaskRow> {
+        let record = self.tasks.get(&id)?;
+        Some(TaskRow { task: record.task, template: record.template, now })
+    }
+
+    /// The steps that a step depends on.
+    pub(super) fn parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let parents = template.and_then(|template| template.parents.get(step.index() as usize));
+        parents.into_iter().flatten().map(move |parent| step.task().step(*parent))
+    }
+
+    /// The steps that depend on a step.
+    pub(super) fn children(&self, step: StepId) -> impl Iterator<Item = StepId> {
+        let steps = self.steps.range(steps_of(step.task())).map(|(id, _)| *id);
+        steps.filter(move |id| self.parents(*id).any(|parent| parent == step))
+    }
+
+    /// Due steps of the queues after a place, in their order.
+    pub(super) fn due(&self, queues: &[String], after: Place, now: Timestamp) -> Vec<Place> {
+        let due = self.ready.iter().filter(|(_, ready)| ready.available_at <= now);
+        let served = due.filter(|(_, ready)| queues.contains(&ready.queue));
+        let places =
+            served.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
+        places.filter(|place| *place > after).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// What the batches of a worker list.
+    pub(super) fn listed(&self, worker: WorkerId) -> Vec<ListedClaim> {
+        let batches = self.batches.iter().filter(|(_, batch)| batch.worker == worker);
+        let listed =
+            batches.flat_map(|(batch, record)| record.steps.iter().map(|step| (*batch, *step)));
+        listed
+            .map(|(batch, step)| {
+                let held = self.steps.get(&step).filter(|record| record.worker == Some(worker));
+                ListedClaim {
+                    batch,
+                    claim: held.map(|held| Claim { step, attempt: held.attempts, worker }),
+                    failures: held.map_or(0, |held| held.failures),
+                    crashes: held.map_or(0, |held| held.crashes),
+                }
+            })
+            .collect()
+    }
+
+    /// Workers whose heartbeat ended.
+    pub(super) fn silent(&self, now: Timestamp) -> Vec<WorkerId> {
+        let silent = |(id, worker): &(&WorkerId, &WorkerRecord)| {
+            let heard_by = now - worker.dead_after;
+            let last_claim = self
+                .listed(**id)
+                .iter()
+                .filter_map(|one| one.claim)
+                .filter_map(|claim| self.steps.get(&claim.step).and_then(|step| step.claimed_at))
+                .max();
+            worker.is_alive()
+                && worker.heartbeat_at < heard_by
+                && (worker.heartbeat_at < heard_by - worker.resting
+                    || last_claim.is_some_and(|at| at < heard_by))
+        };
+        self.workers.iter().filter(silent).map(|(id, _)| *id).collect()
+    }
+
+    /// Workers that have ended and may still hold claims.
+    pub(super) fn ended_with_claims(&self) -> Vec<WorkerId> {
+        let holders: BTreeSet<_> = self.batches.values().map(|batch| batch.worker).collect();
+        holders
+            .into_iter()
+            .filter(|id| self.workers.get(id).is_some_and(|worker| !worker.is_alive()))
+            .collect()
+    }
+
+    /// The batches of a worker without a claim that it holds.
+    pub(super) fn batches_over(&self, worker: WorkerId) -> Vec<ClaimBatchId> {
+        let held = |step: &StepId| self.steps.get(step).is_some_and(|s| s.worker == Some(worker));
+        let own = self.batches.iter().filter(|(_, batch)| batch.worker == worker);
+        own.filter(|(_, batch)| !batch.steps.iter().any(held)).map(|(id, _)| *id).collect()
+    }
+
+    /// The rows of the tasks that a transaction changes, to see how they will be.
+    pub(super) fn clone_of(&self, written: &Written) -> Self {
+        let tasks: BTreeSet<_> =
+            written.tasks.keys().copied().chain(written.steps.keys().map(|id| id.task())).collect();
+        let mut some = Self {
+            templates: self.templates.clone(),
+            batches: self.batches.clone(),
+            ..Self::default()
+        };
+        for task in tasks {
+            some.tasks.extend(self.tasks.get(&task).map(|record| (task, *record)));
+            let steps = self.steps.range(steps_of(task));
+            some.steps.extend(steps.map(|(id, step)| (*id, step.clone())));
+            let ready = self.ready.range(steps_of(task));
+            some.ready.extend(ready.map(|(id, ready)| (*id, ready.clone())));
+        }
+        some
+    }
+
+    /// Makes what a transaction has written visible.
+    pub(super) fn commit(&mut self, written: &Written) {
+        self.tasks.extend(written.tasks.iter().map(|(id, task)| (*id, *task)));
+        self.steps.extend(written.steps.iter().map(|(id, step)| (*id, step.clone())));
+        self.workers.extend(written.workers.iter().map(|(id, worker)| (*id, *worker)));
+        change(&mut self.ready, &written.ready);
+        change(&mut self.batches, &written.batches);
+        self.step_transitions.extend_from_slice(&written.step_transitions);
+        self.task_transitions.extend_from_slice(&written.task_transitions);
+    }
+}
+
+fn change<K: Ord + Copy, V: Clone>(rows: &mut BTreeMap<K, V>, written: &BTreeMap<K, Option<V>>) {
+    for (key, row) in written {
+        match row {
+            Some(row) => drop(rows.insert(*key, row.clone())),
+            None => drop(rows.remove(key)),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Looks at every commit and every execution for a broken invariant (`docs/invariants.md`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::server::Host;
+use super::tables::{StepTransition, Tables, TaskTransition, WorkerRecord, Written, steps_of};
+use crate::decide::CRASH_LIMIT;
+use crate::ids::{StepId, TaskId, WorkerId};
+use crate::state::{StepEvent, StepState, TaskState, WorkerState};
+
+/// How long a worker that nothing disturbs may be without a heartbeat through delays on its way.
+const SLACK: Duration = Duration::from_millis(500);
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// The first broken invariant.
+    pub(super) violation: Option<String>,
+    /// Executions that a handler has begun: each step, attempt and worker once.
+    begun: BTreeSet<(StepId, u32, WorkerId)>,
+    /// Executions whose success a handler has reported.
+    succeeded: BTreeSet<(StepId, u32, WorkerId)>,
+    hosts: BTreeMap<WorkerId, (Arc<Host>, bool)>,
+    pub(super) transitions: u64,
+}
+
+impl Watch {
+    fn violated(&mut self, what: String) {
+        self.violation.get_or_insert(what);
+    }
+
+    pub(super) fn registered(&mut self, worker: WorkerId, host: &Arc<Host>) {
+        self.hosts.insert(worker, (Arc::clone(host), true));
+    }
+
+    /// The process of these registrations is gone.
+    pub(super) fn gone(&mut self, host: &Host) {
+        for (other, alive) in self.hosts.values_mut() {
+            *alive &= other.number != host.number;
+        }
+    }
+
+    /// A handler begins.
+    pub(super) fn begins(&mut self, tables: &Tables, step: StepId, attempt: u32, worker: WorkerId) {
+        if !self.begun.insert((step, attempt, worker)) {
+            self.violated(format!(
+                "attempt {attempt} of step {step} began twice on worker {worker}"
+            ));
+        }
+        self.parents_are_complete(tables, step, "began");
+    }
+
+    /// A handler reports that it succeeded.
+    pub(super) fn succeeds(&mut self, step: StepId, attempt: u32, worker: WorkerId) {
+        self.succeeded.insert((step, attempt, worker));
+    }
+
+    fn parents_are_complete(&mut self, tables: &Tables, step: StepId, what: &str) {
+        let is_open = |parent: &StepId| {
+            tables.steps.get(parent).is_none_or(|parent| parent.state != StepState::Complete)
+        };
+        if let Some(open) = tables.parents(step).find(is_open) {
+            self.violated(format!("step {step} {what} before its parent {open} was complete"));
+        }
+    }
+
+    /// Looks at what a transaction is about to make visible.
+    pub(super) fn check(&mut self, before: &Tables, written: &Written, by: &Host) {
+        if written.step_transitions.is_empty()
+            && written.task_transitions.is_empty()
+            && written.steps.is_empty()
+            && written.tasks.is_empty()
+        {
+            self.burials(before, written, by);
+            return;
+        }
+        for transition in &written.step_transitions {
+            self.step_changes(before, transition);
+        }
+        for transition in &written.task_transitions {
+            self.task_changes(before, transition);
+        }
+        let mut after = before.clone_of(written);
+        after.commit(written);
+        for (id, step) in &written.steps {
+            if step.state == StepState::InProgress {
+                self.parents_are_complete(&after, *id, "was claimed");
+            }
+        }
+        let tasks: BTreeSet<_> =
+            written.tasks.keys().copied().chain(written.steps.keys().map(|id| id.task())).collect();
+        for task in tasks {
+            self.recount(&after, task);
+        }
+        self.burials(before, written, by);
+    }
+
+    fn step_changes(&mut self, before: &Tables, change: &StepTransition) {
+        self.transitions += 1;
+        let StepTransition { step, from, to, event, attempt, worker } = *change;
+        let Some(found) = before.steps.get(&step) else {
+            return self.violated(format!("step {step} changes and does not exist"));
+        };
+        if found.state != from {
+            self.violated(format!(
+                "history of step {step} has a gap: {} became {from}",
+                found.state
+            ));
+        }
+        if from.after(event).ok() != Some(to) {
+            self.violated(format!("step {step} took {event} from {from} to {to}"));
+        }
+        if found.state == StepState::InProgress && found.attempts != attempt {
+            let now = found.attempts;
+            self.violated(format!(
+                "an end of attempt {attempt} of step {step} was accepted, not {now}"
+            ));
+        }
+        if from == StepState::InProgress
+            && event != StepEvent::Cancelled
+            && worker.is_some()
+            && found.worker != worker
+        {
+            self.violated(format!(
+                "an end of step {step} came from {worker:?}, not {:?}",
+                found.worker
+            ));
+        }
+        if event == StepEvent::Claimed && attempt != found.attempts + 1 {
+            self.violated(format!(
+                "step {step} was claimed for attempt {attempt} after {}",
+                found.attempts
+            ));
+        }
+        let known = worker.is_some_and(|worker| self.succeeded.contains(&(step, attempt, worker)));
+        if event == StepEvent::Succeeded && !known {
+            self.violated(format!("attempt {attempt} of step {step} succeeded without a handler"));
+        }
+    }
+
+    fn task_changes(&mut self, before: &Tables, change: &TaskTransition) {
+        self.transitions += 1;
+        let TaskTransition { task, from, to, event } = *change;
+        let found = before.tasks.get(&task).map(|found| found.task.state);
+        if found != Some(from) {
+            self.violated(format!("history of task {task} has a gap: {found:?} became {from}"));
+        }
+        if from.after(event).ok() != Some(to) {
+            self.violated(format!("task {task} took {event} from {from} to {to}"));
+        }
+    }
+
+    /// Every counter and state of a task must be what a recount says.
+    pub(super) fn recount(&mut self, tables: &Tables, id: TaskId) {
+        let Some(record) = tables.tasks.get(&id) else {
+            return self.violated(format!("steps of task {id} exist without it"));
+        };
+        let task = record.task;
+        let mut counted = [0_u32; 4];
+        for (step, found) in tables.steps.range(steps_of(id)) {
+            let counter = match found.state {
+                StepState::Enqueued | StepState::InProgress => Some(0),
+                StepState::WaitingForRetry | StepState::Waiting => Some(1),
+                StepState::Blocked => Some(2),
+                StepState::Error => Some(3),
+                StepState::Pending
+                | StepState::Complete
+                | StepState::Skipped
+                | StepState::Cancelled
+                | StepState::ResolvedManually => None,
+            };
+            if let Some(counter) = counter {
+                counted[counter] += 1;
+            }
+            self.recount_step(tables, *step, task.state);
+        }
+        let kept = [task.runnable, task.waiting, task.blocked, task.failed];
+        if kept != counted && task.state != TaskState::Cancelled {
+            self.violated(format!("task {id} counts {kept:?}, and its steps are {counted:?}"));
+        }
+        self.state_follows(id, task.state, counted);
+    }
+
+    fn state_follows(
+        &mut self,
+        id: TaskId,
+        state: TaskState,
+        [runnable, waiting, blocked, failed]: [u32; 4],
+    ) {
+        let follows = match state {
+            TaskState::Complete => runnable + waiting + blocked + failed == 0,
+            TaskState::Error => runnable + waiting + blocked == 0 && failed > 0,
+            TaskState::Blocked => runnable + waiting == 0 && blocked > 0,
+            TaskState::Waiting => runnable == 0 && waiting > 0,
+            TaskState::InProgress | TaskState::Pending => runnable > 0,
+            TaskState::Cancelled | TaskState::Paused | TaskState::ResolvedManually => true,
+        };
+        if !follows {
+            let counts = [runnable, waiting, blocked, failed];
+            self.violated(format!("task {id} is {state}, and its steps are {counts:?}"));
+        }
+    }
+
+    fn recount_step(&mut self, tables: &Tables, id: StepId, task: TaskState) {
+        let Some(step) = tables.steps.get(&id) else { return };
+        let open = tables.parents(id).filter(|parent| {
+            tables.steps.get(parent).is_none_or(|parent| parent.state != StepState::Complete)
+        });
+        let open = u32::try_from(open.count()).unwrap_or(u32::MAX);
+        if step.state == StepState::Pending && (step.open_parents != open || open == 0) {
+            self.violated(format!("step {id} counts {} open parents of {open}", step.open_parents));
+        }
+        if step.state.is_claimable() != tables.ready.contains_key(&id) {
+            self.violated(format!(
+                "step {id} is {}, and its place in the queue says else",
+                step.state
+            ));
+        }
+        let holder = step.worker.filter(|_| step.state == StepState::InProgress);
+        if step.worker != holder || (step.state == StepState::InProgress && holder.is_none()) {
+            self.violated(format!("step {id} is {}, and held by {:?}", step.state, step.worker));
+        }
+        let lists = |worker| {
+            tables.batches.values().any(|batch| batch.worker == worker && batch.steps.contains(&id))
+        };
+        if let Some(worker) = holder.filter(|worker| !lists(*worker)) {
+            self.violated(format!(
+                "nobody could take step {id} back from worker {worker}: no batch lists it"
+            ));
+        }
+        if task.is_terminal() && !step.state.is_terminal() && step.state != StepState::Pending {
+            self.violated(format!(
+                "task {} is {task} while step {id} is {}",
+                id.task(),
+                step.state
+            ));
+        }
+        let template = tables.tasks.get(&id.task()).and_then(|task| tables.template(task.template));
+        let limit = template.and_then(|template| template.retry_limits.get(id.index() as usize));
+        if limit.is_some_and(|limit| step.failures > *limit) {
+            self.violated(format!(
+                "step {id} has failed {} times of {limit:?} allowed",
+                step.failures
+            ));
+        }
+        if step.crashes > CRASH_LIMIT {
+            self.violated(format!("step {id} has taken {} workers along", step.crashes));
+        }
+    }
+
+    /// Nobody whom nothing disturbed is buried, or loses a claim.
+    fn burials(&mut self, before: &Tables, written: &Written, by: &Host) {
+        let taken = written.step_transitions.iter().filter(|change| {
+            matches!(change.event, StepEvent::WorkerDied | StepEvent::CrashesExhausted)
+        });
+        let buried = written.workers.iter().filter(|(id, worker)| {
+            let was_alive = before.workers.get(id).is_some_and(WorkerRecord::is_alive);
+            worker.state == WorkerState::Dead && was_alive
+        });
+        let lost: BTreeSet<_> =
+            taken.filter_map(|change| change.worker).chain(buried.map(|(id, _)| *id)).collect();
+        for id in lost {
+            let Some(worker) = before.workers.get(&id) else { continue };
+            let Some((host, alive)) = self.hosts.get(&id) else { continue };
+            let calm = host.undisturbed();
+            if *alive && calm > worker.dead_after + SLACK {
+                let by = by.number;
+                self.violated(format!(
+                    "host {by} took worker {id} for dead, whom nothing disturbed for {calm:?}"
+                ));
+            }
+        }
+    }
+
+    /// What a transaction did, for those who read the story.
+    pub(super) fn news(&self, written: &Written) -> Vec<String> {
+        let steps = written.step_transitions.iter().map(|change| {
+            let StepTransition { step, from, to, event, attempt, worker } = change;
+            let by = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
+            format!(
+                "task {} step {}: {from} -> {to} ({event}, attempt {attempt}{by})",
+                step.task(),
+                step.index()
+            )
+        });
+        let tasks = written.task_transitions.iter().map(|change| {
+            format!("task {}: {} -> {} ({})", change.task, change.from, change.to, change.event)
+        });
+        let new = written
+            .tasks
+            .keys()
+            .filter(|_| written.step_transitions.is_empty() && written.task_transitions.is_empty());
+        let new = new.map(|task| format!("task {task} is made"));
+        new.chain(steps).chain(tasks).collect()
+    }
+}

@@ -1,0 +1,461 @@
+//! A simulated run: processes that come and go, faults at their times, and the end that must come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::database::SimulatedDatabase;
+use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan};
+use super::server::{Host, Server};
+use super::tables::{Tables, TemplateRecord};
+use super::watch::Watch;
+use crate::config::WorkerOptions;
+use crate::decision::{Failure, FailureKind, Outcome};
+use crate::ids::{StepId, TaskId, TemplateId};
+use crate::runtime::simulated::{Delivery, Engine, Interrupt, Submission, Templates, cancel};
+use crate::state::TaskState;
+use crate::store::{Database, StoreError, Transaction};
+use crate::template::TaskTemplate;
+
+/// By when every task must have ended, or be waiting for a person, after the last fault: handlers may have taken
+/// their only worker along many times.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Between two looks at whether everything has ended.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How a run ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// The first broken invariant.
+    pub(super) violation: Option<String>,
+    pub(super) story: Vec<String>,
+    pub(super) tasks: u64,
+    pub(super) transitions: u64,
+}
+
+/// Plays a plan to its end. `told`: keeps the story.
+pub(super) fn play(plan: &Plan, told: bool) -> Ending {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(World::new(plan, told).play()),
+        Err(error) => Ending { violation: Some(error.to_string()), ..Ending::default() },
+    }
+}
+
+struct World {
+    plan: Arc<Plan>,
+    server: Arc<Server>,
+    processes: Vec<Arc<Process>>,
+}
+
+/// A machine on which a worker runs, again and again.
+struct Process {
+    host: Arc<Host>,
+    plan: WorkerPlan,
+    wish: watch::Sender<Wish>,
+    killed: Notify,
+}
+
+/// What is wanted of a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Wish {
+    Run,
+    /// To end in order, for a while.
+    Stop(Duration),
+    /// To end in order, for good.
+    End,
+}
+
+impl World {
+    fn new(plan: &Plan, told: bool) -> Self {
+        let templates = (0..plan.templates.len()).map(|number| template(plan, number)).collect();
+        let tables = Tables { templates: Arc::new(templates), ..Tables::default() };
+        let server = Server::new(tables, Watch::default(), plan.seed, plan.weather, told);
+        let process = |(number, plan): (usize, &WorkerPlan)| {
+            let (wish, _) = watch::channel(Wish::Run);
+            let host = Arc::new(Host::new(number));
+            Arc::new(Process { host, plan: plan.clone(), wish, killed: Notify::new() })
+        };
+        Self {
+            plan: Arc::new(plan.clone()),
+            server: Arc::new(server),
+            processes: plan.workers.iter().enumerate().map(process).collect(),
+        }
+    }
+
+    async fn play(self) -> Ending {
+        let running: Vec<_> = self
+            .processes
+            .iter()
+            .map(|process| {
+                let (process, plan) = (Arc::clone(process), Arc::clone(&self.plan));
+                let server = Arc::clone(&self.server);
+                tokio::spawn(keep_running(process, plan, server))
+            })
+            .collect();
+        let violated = self.until_violation();
+        let played = async {
+            self.disturb().await;
+            self.settle().await
+        };
+        tokio::select! {
+            biased;
+            () = violated => {}
+            stuck = played => match stuck {
+                Some(stuck) => self.violated(stuck),
+                None => self.finish(running).await,
+            }
+        }
+        let mut state = self.server.lock();
+        Ending {
+            violation: state.watch.violation.take(),
+            story: state.story.take().unwrap_or_default(),
+            tasks: state.tables.tasks.len() as u64,
+            transitions: state.watch.transitions,
+        }
+    }
+
+    fn violated(&self, what: String) {
+        self.server.lock().watch.violation.get_or_insert(what);
+    }
+
+    async fn until_violation(&self) {
+        while self.server.lock().watch.violation.is_none() {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Makes tasks, and does what is planned at its time.
+    async fn disturb(&self) {
+        let began = Instant::now();
+        let client = Arc::new(Host::new(self.processes.len()));
+        let client = SimulatedDatabase { server: Arc::clone(&self.server), host: client };
+        let makers: Vec<_> = self
+            .plan
+            .tasks
+            .iter()
+            .map(|task| AbortOnDropHandle::new(tokio::spawn(make(client.clone(), *task, began))))
+            .collect();
+        for fault in &self.plan.faults {
+            sleep_until(began + fault.at).await;
+            self.server.lock().tell(|| format!("{:?}", fault.kind));
+            self.happens(fault.kind, &client);
+        }
+        for maker in makers {
+            let _ = maker.await;
+        }
+        // A pause or an absence may last for as long after the last fault.
+        sleep(Duration::from_secs(12)).await;
+        let mut state = self.server.lock();
+        state.weather = Weather { latency_ms: state.weather.latency_ms, ..Weather::default() };
+        state.tell(|| "all faults are over".to_owned());
+    }
+
+    fn happens(&self, fault: FaultKind, client: &SimulatedDatabase) {
+        let process = |number: usize| &self.processes[number % self.processes.len()];
+        match fault {
+            FaultKind::Kill { worker } => process(worker).killed.notify_one(),
+            FaultKind::Pause { worker, lasts } => process(worker).host.pause(lasts),
+            FaultKind::Stop { worker, patience } => {
+                process(worker).wish.send_replace(Wish::Stop(patience));
+            }
+            FaultKind::Cut { worker } => process(worker).host.cut(),
+            FaultKind::Restart { lasts } => self.server.restart(lasts),
+            FaultKind::Cancel { task } => {
+                if let Some(task) = self.task(task) {
+                    tokio::spawn(cancel_task(client.clone(), task));
+                }
+            }
+            FaultKind::Hold { task, lasts } => {
+                if let Some(task) = self.task(task) {
+                    tokio::spawn(hold(client.clone(), task, lasts));
+                }
+            }
+            FaultKind::CallInVain => self.server.lock().call_all(),
+        }
+    }
+
+    fn task(&self, number: usize) -> Option<TaskId> {
+        let state = self.server.lock();
+        state.tables.tasks.keys().nth(number % state.tables.tasks.len().max(1)).copied()
+    }
+
+    /// Waits until every task has ended or waits for a person; else says what does not.
+    async fn settle(&self) -> Option<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let open = self.open_tasks();
+            if open.is_empty() {
+                return None;
+            }
+            if Instant::now() >= until {
+                return Some(format!("after {PATIENCE:?} without a fault: {}", open.join("; ")));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn open_tasks(&self) -> Vec<String> {
+        let state = self.server.lock();
+        let open = state.tables.tasks.values().map(|record| record.task);
+        let open =
+            open.filter(|task| !task.state.is_terminal() && task.state != TaskState::Blocked);
+        open.map(|task| format!("task {} is {}", task.id, task.state)).collect()
+    }
+
+    /// Lets every process end, and recounts.
+    async fn finish(&self, running: Vec<tokio::task::JoinHandle<()>>) {
+        for process in &self.processes {
+            process.wish.send_replace(Wish::End);
+        }
+        for process in running {
+            if timeout(PATIENCE, process).await.is_err() {
+                self.violated("a worker does not end".to_owned());
+            }
+        }
+        let mut state = self.server.lock();
+        let tables = std::mem::take(&mut state.tables);
+        for task in tables.tasks.keys() {
+            state.watch.recount(&tables, *task);
+        }
+        if let Some((step, _)) = tables.steps.iter().find(|(_, step)| step.worker.is_some()) {
+            state
+                .watch
+                .violation
+                .get_or_insert(format!("step {step} is held though all have ended"));
+        }
+        state.tables = tables;
+    }
+}
+
+fn template(plan: &Plan, number: usize) -> TemplateRecord {
+    let declared = TaskTemplate::from_json(&plan.declaration(number).to_string());
+    let declared = declared.expect("a plan declares templates that are allowed");
+    let steps = declared.steps().len();
+    let graph = declared.graph();
+    let index = |step: usize| u32::try_from(step).unwrap_or(u32::MAX);
+    TemplateRecord {
+        configuration: declared.to_json(),
+        parents: (0..steps).map(|step| graph.parents(index(step)).to_vec()).collect(),
+        retry_limits: declared.steps().iter().map(|s| s.retry_policy.max_attempts()).collect(),
+    }
+}
+
+async fn make(client: SimulatedDatabase, plan: TaskPlan, began: Instant) {
+    sleep_until(began + plan.at).await;
+    let contexts = vec![serde_json::json!({}); plan.count];
+    let json = serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
+    let submission = Submission::from_json(&json.to_string());
+    let submission = submission.expect("a plan submits what is allowed");
+    let id = TemplateId(i32::try_from(plan.template).unwrap_or(0));
+    let templates = Templates::default();
+    for _ in 0..50 {
+        let made = async {
+            let mut tx = client.begin().await?;
+            let stored = templates.get_within(&mut tx, id).await?;
+            submission.write(&mut tx, &stored).await?;
+            Ok::<_, crate::Error>(tx.commit().await?)
+        };
+        if made.await.is_ok() {
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn cancel_task(client: SimulatedDatabase, task: TaskId) {
+    let cancelled = async {
+        let mut tx = client.begin().await?;
+        cancel(&mut tx, task, "somebody", None).await?;
+        Ok::<_, crate::Error>(tx.commit().await?)
+    };
+    let _ = cancelled.await;
+}
+
+async fn hold(client: SimulatedDatabase, task: TaskId, lasts: Duration) {
+    let holds = async {
+        let mut tx = client.begin().await?;
+        tx.lock_tasks(&[task]).await?;
+        sleep(lasts).await;
+        Ok::<_, StoreError>(())
+    };
+    let _ = holds.await;
+}
+
+/// Starts a worker, and another one when it has ended.
+async fn keep_running(process: Arc<Process>, plan: Arc<Plan>, server: Arc<Server>) {
+    let mut wishes = process.wish.subscribe();
+    loop {
+        if *wishes.borrow_and_update() == Wish::End {
+            return;
+        }
+        process.wish.send_if_modified(|wish| {
+            let stopped = matches!(wish, Wish::Stop(_));
+            if stopped {
+                *wish = Wish::Run;
+            }
+            stopped
+        });
+        wishes.mark_unchanged();
+        let life = live(&process, &plan, &server, &mut wishes);
+        tokio::select! {
+            biased;
+            () = process.killed.notified() => {
+                server.lock().tell(|| format!("host {} dies", process.host.number));
+            }
+            () = life => {}
+        }
+        server.lock().watch.gone(&process.host);
+        if *wishes.borrow() == Wish::End {
+            return;
+        }
+        sleep(process.plan.back_after).await;
+    }
+}
+
+/// From the start of a worker process to its end in order.
+async fn live(
+    process: &Arc<Process>,
+    plan: &Arc<Plan>,
+    server: &Arc<Server>,
+    wishes: &mut watch::Receiver<Wish>,
+) {
+    let host = Arc::clone(&process.host);
+    let database = SimulatedDatabase { server: Arc::clone(server), host };
+    let Ok(engine) = Engine::start(database, options(&process.plan)).await else {
+        return;
+    };
+    let engine = Arc::new(engine);
+    let hands: Vec<_> = (0..process.plan.concurrency)
+        .map(|_| {
+            let hand = Hand {
+                process: Arc::clone(process),
+                plan: Arc::clone(plan),
+                server: Arc::clone(server),
+                engine: Arc::clone(&engine),
+            };
+            AbortOnDropHandle::new(tokio::spawn(hand.work()))
+        })
+        .collect();
+    let patience = loop {
+        if wishes.changed().await.is_err() {
+            return;
+        }
+        match *wishes.borrow_and_update() {
+            Wish::Run => {}
+            Wish::Stop(patience) => break patience,
+            Wish::End => break Duration::from_secs(10),
+        }
+    };
+    let _ = engine.stop(patience).await;
+    drop(hands);
+}
+
+fn options(plan: &WorkerPlan) -> WorkerOptions {
+    let mut options = serde_json::json!({
+        "url": "simulated", "concurrency": plan.concurrency,
+        "heartbeat_interval_ms": 1_000, "dead_after_ms": 3_000,
+    });
+    if let Some(queue) = plan.queue {
+        options["queues"] = serde_json::json!([super::plan::QUEUES[queue]]);
+    }
+    WorkerOptions::from_json(&options.to_string())
+        .expect("a plan asks for options that are allowed")
+}
+
+/// A handler thread.
+struct Hand {
+    process: Arc<Process>,
+    plan: Arc<Plan>,
+    server: Arc<Server>,
+    engine: Arc<Engine<SimulatedDatabase>>,
+}
+
+impl Hand {
+    async fn work(self) {
+        let interrupt = Interrupt::of_this_thread();
+        let mut idle = Duration::from_millis(1);
+        loop {
+            self.process.host.awake().await;
+            match self.engine.take(1, Duration::ZERO, &interrupt) {
+                None => return self.is_to_end(),
+                Some(steps) if steps.is_empty() => {
+                    sleep(idle).await;
+                    idle = (idle * 2).min(Duration::from_millis(300));
+                }
+                Some(steps) => {
+                    idle = Duration::from_millis(1);
+                    for step in steps {
+                        self.execute(&step).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Nothing more is handed out: somebody must have wanted that.
+    fn is_to_end(&self) {
+        if *self.process.wish.borrow() == Wish::Run {
+            let host = self.process.host.number;
+            let what = format!("the worker of host {host} ended by itself");
+            self.server.lock().watch.violation.get_or_insert(what);
+        }
+    }
+
+    async fn execute(&self, delivery: &Delivery) {
+        let claim = delivery.claim;
+        {
+            let mut state = self.server.lock();
+            let super::server::State { watch, tables, .. } = &mut *state;
+            watch.begins(tables, claim.step, claim.attempt, claim.worker);
+            state.tell(|| {
+                format!(
+                    "host {} executes task {} step {} attempt {}",
+                    self.process.host.number,
+                    claim.step.task(),
+                    claim.step.index(),
+                    claim.attempt
+                )
+            });
+        }
+        let conduct = self.step(delivery).map_or(Conduct::Succeed, |step| {
+            let last = step.conduct.len() - 1;
+            step.conduct[last.min(claim.attempt as usize - 1)]
+        });
+        let began = Instant::now();
+        let outcome = self.behave(conduct, claim.step).await;
+        if matches!(outcome, Outcome::Succeeded(_)) {
+            self.server.lock().watch.succeeds(claim.step, claim.attempt, claim.worker);
+        }
+        self.engine.report(claim.step, claim.attempt, began.elapsed(), outcome);
+    }
+
+    fn step(&self, delivery: &Delivery) -> Option<&StepPlan> {
+        let template = usize::try_from(delivery.template.0).ok()?;
+        self.plan.templates.get(template)?.get(delivery.claim.step.index() as usize)
+    }
+
+    async fn behave(&self, conduct: Conduct, step: StepId) -> Outcome {
+        let ms = self.server.lock().rng.u64(0..200);
+        let failure =
+            |kind| Outcome::Failed(Failure::new(kind, "Simulated", format!("step {step}")));
+        let long = if conduct == Conduct::Dawdle { Duration::from_secs(4) } else { Duration::ZERO };
+        sleep(Duration::from_millis(ms) + long).await;
+        self.process.host.awake().await;
+        match conduct {
+            Conduct::Succeed | Conduct::Dawdle => Outcome::Succeeded("{}".into()),
+            Conduct::Fail => failure(FailureKind::Retryable),
+            Conduct::FailForGood => failure(FailureKind::Permanent),
+            Conduct::Block => failure(FailureKind::Blocked),
+            Conduct::Crash => {
+                self.process.killed.notify_one();
+                std::future::pending().await
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What workers need of a database with the engine's schema: Postgres, or one that is simulated.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use super::steps::QueueOf;
+use super::tasks::TaskContextRow;
+use super::templates::LoadedTemplate;
+use super::{
+    Beat, ChildRow, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow, StoreError,
+    TaskRow,
+};
+use crate::decision::Decisions;
+use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+
+/// The results of steps, by step; `None` where there are none.
+pub(crate) type ResultsByStep = HashMap<StepId, Option<String>>;
+
+/// A database. A statement of its own is a transaction of its own.
+pub(crate) trait Database: Debug + Send + Sync + 'static {
+    /// Its transactions.
+    type Tx: Transaction;
+    /// Its connections for heartbeats.
+    type Line: Line;
+
+    fn begin(&self) -> impl Future<Output = Result<Self::Tx, StoreError>> + Send;
+
+    /// A connection of its own for wake-up calls and heartbeats, whose statements are given up by the
+    /// server after `patience`.
+    fn listen(
+        &self,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Self::Line, StoreError>> + Send;
+
+    fn template(
+        &self,
+        id: TemplateId,
+    ) -> impl Future<Output = Result<Option<LoadedTemplate>, StoreError>> + Send;
+
+    fn task_contexts(
+        &self,
+        ids: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<TaskContextRow>, StoreError>> + Send;
+
+    fn step_results(
+        &self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<ResultsByStep, StoreError>> + Send;
+
+    /// All queues that a template names.
+    fn known_queues(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// What the batches of a worker list.
+    fn claims_of(
+        &self,
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<Vec<ListedClaim>, StoreError>> + Send;
+
+    fn register_worker(
+        &self,
+        new: &NewWorker,
+    ) -> impl Future<Output = Result<WorkerId, StoreError>> + Send;
+
+    /// Says that a worker begins to stop.
+    fn drain_worker(&self, worker: WorkerId)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Says that a worker has ended in order.
+    fn stop_worker(&self, worker: WorkerId) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A transaction. Without a call of [`Transaction::commit`] nothing comes of it.
+pub(crate) trait Transaction: Send + 'static {
+    /// Locks the tasks, in the order in which they are given, waiting for each.
+    fn lock_tasks(
+        &mut self,
+        ids: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<TaskRow>, StoreError>> + Send;
+
+    /// Locks those of the tasks that nobody holds, and reads their contexts.
+    fn lock_free_tasks(
+        &mut self,
+        ids: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<(TaskRow, String)>, StoreError>> + Send;
+
+    /// Steps by their ids, and the children of ended `parents` that no template tells.
+    fn read_ended_steps(
+        &mut self,
+        steps: &[StepId],
+        parents: &[StepId],
+    ) -> impl Future<Output = Result<Vec<ChildRow>, StoreError>> + Send;
+
+    /// The steps of a task that have not ended; none of them can be claimed before the transaction ends.
+    fn read_open_steps(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<StepRow>, StoreError>> + Send;
+
+    /// Writes a decision: each row only if it still is as it was read, all of them or none. `over` are
+    /// batches of claims that have all ended. Returns the batch of the claims that the decision makes.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when a row was not as it had been read; the transaction must be rolled
+    /// back then.
+    fn apply(
+        &mut self,
+        decisions: &Decisions,
+        queue_of: QueueOf<'_>,
+        over: &[ClaimBatchId],
+    ) -> impl Future<Output = Result<Option<ClaimBatchId>, StoreError>> + Send;
+
+    /// Calls the workers of these queues when the transaction commits.
+    fn call_workers(
+        &mut self,
+        queues: &[String],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Locks up to `limit` due steps of the queues that stand after a place and that no other worker holds.
+    fn pick_ready_steps(
+        &mut self,
+        queues: &[String],
+        after: Place,
+        limit: i64,
+    ) -> impl Future<Output = Result<Vec<Picked>, StoreError>> + Send;
+
+    /// Locks one worker whose heartbeat ended and that no other rescuer holds.
+    fn lock_dead_worker(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<WorkerId>, StoreError>> + Send;
+
+    /// What the batches of a worker list. A step that was claimed twice is listed twice.
+    fn listed_claims(
+        &mut self,
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<Vec<ListedClaim>, StoreError>> + Send;
+
+    /// Marks a worker as dead, after its claims were taken back.
+    fn bury_worker(
+        &mut self,
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    fn template(
+        &mut self,
+        id: TemplateId,
+    ) -> impl Future<Output = Result<Option<LoadedTemplate>, StoreError>> + Send;
+
+    /// Writes one task for each context, with its steps and edges.
+    fn create_tasks(
+        &mut self,
+        new: &NewTasks<'_>,
+        contexts: &[String],
+    ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
+    /// # Errors
+    /// An error does not say that nothing was written: the answer may be what was lost.
+    fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// A connection for heartbeats and wake-up calls.
+pub(crate) trait Line: Send + Sync + 'static {
+    fn beat(&mut self, pulse: &Pulse) -> impl Future<Output = Result<Beat, StoreError>> + Send;
+
+    /// The next queue with new steps; `None` when the connection is lost, and with it perhaps calls.
+    /// May be dropped while it waits.
+    fn next(&mut self) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+}

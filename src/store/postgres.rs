@@ -1,0 +1,145 @@
+//! Postgres as the database of workers.
+
+use std::time::Duration;
+
+use super::database::{Database, Line, ResultsByStep, Transaction};
+use super::steps::QueueOf;
+use super::tasks::TaskContextRow;
+use super::templates::LoadedTemplate;
+use super::{
+    Beat, ChildRow, ListedClaim, Listener, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
+    Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
+};
+use crate::decision::Decisions;
+use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::WorkerState;
+
+impl Database for Store {
+    type Tx = Tx;
+    type Line = Listener;
+
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+
+    async fn listen(&self, patience: Duration) -> Result<Listener, StoreError> {
+        Listener::connect(&self.options, patience).await
+    }
+
+    async fn template(&self, id: TemplateId) -> Result<Option<LoadedTemplate>, StoreError> {
+        templates::load(&self.pool, id).await
+    }
+
+    async fn task_contexts(&self, ids: &[TaskId]) -> Result<Vec<TaskContextRow>, StoreError> {
+        tasks::contexts(&self.pool, ids).await
+    }
+
+    async fn step_results(&self, steps: &[StepId]) -> Result<ResultsByStep, StoreError> {
+        steps::results(&self.pool, steps).await
+    }
+
+    async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
+        workers::known_queues(&self.pool).await
+    }
+
+    async fn claims_of(&self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+        claims::listed(&self.pool, worker).await
+    }
+
+    async fn register_worker(&self, new: &NewWorker) -> Result<WorkerId, StoreError> {
+        workers::register(&self.pool, new).await
+    }
+
+    async fn drain_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        workers::drain(&self.pool, worker).await
+    }
+
+    async fn stop_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        workers::end(&self.pool, worker, WorkerState::Stopped).await
+    }
+}
+
+impl Transaction for Tx {
+    async fn lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskRow>, StoreError> {
+        tasks::lock(self, ids).await
+    }
+
+    async fn lock_free_tasks(
+        &mut self,
+        ids: &[TaskId],
+    ) -> Result<Vec<(TaskRow, String)>, StoreError> {
+        tasks::lock_free(self, ids).await
+    }
+
+    async fn read_ended_steps(
+        &mut self,
+        steps: &[StepId],
+        parents: &[StepId],
+    ) -> Result<Vec<ChildRow>, StoreError> {
+        steps::read_ended(self, steps, parents).await
+    }
+
+    async fn read_open_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+        steps::read_open(self, task).await
+    }
+
+    async fn apply(
+        &mut self,
+        decisions: &Decisions,
+        queue_of: QueueOf<'_>,
+        over: &[ClaimBatchId],
+    ) -> Result<Option<ClaimBatchId>, StoreError> {
+        steps::apply(self, decisions, queue_of, over).await
+    }
+
+    async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
+        notify::call(self, queues).await
+    }
+
+    async fn pick_ready_steps(
+        &mut self,
+        queues: &[String],
+        after: Place,
+        limit: i64,
+    ) -> Result<Vec<Picked>, StoreError> {
+        claims::pick(self, queues, after, limit).await
+    }
+
+    async fn lock_dead_worker(&mut self) -> Result<Option<WorkerId>, StoreError> {
+        workers::lock_dead(self).await
+    }
+
+    async fn listed_claims(&mut self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
+        claims::listed(&mut **self, worker).await
+    }
+
+    async fn bury_worker(&mut self, worker: WorkerId) -> Result<(), StoreError> {
+        workers::end(&mut **self, worker, WorkerState::Dead).await
+    }
+
+    async fn template(&mut self, id: TemplateId) -> Result<Option<LoadedTemplate>, StoreError> {
+        templates::load(&mut **self, id).await
+    }
+
+    async fn create_tasks(
+        &mut self,
+        new: &NewTasks<'_>,
+        contexts: &[String],
+    ) -> Result<Vec<TaskId>, StoreError> {
+        tasks::create(self, new, contexts).await
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        Ok(sqlx::Transaction::commit(self).await?)
+    }
+}
+
+impl Line for Listener {
+    async fn beat(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
+        workers::beat(self, pulse).await
+    }
+
+    async fn next(&mut self) -> Result<Option<String>, StoreError> {
+        self.next_call().await
+    }
+}
