@@ -11,7 +11,7 @@
 //! | `namespace_name` | `default` | 1 to 64 bytes, no control characters |
 //! | `version` | `0.1.0` | a semantic version of at most 64 bytes |
 //! | `description` | none | at most 4096 bytes |
-//! | `schema` | none: any object | a JSON Schema for contexts, without references to the outside |
+//! | `schema` | none: any object | a JSON Schema for contexts of at most 1 MiB, without references to the outside; at most 1000 schemas about one value, 2000 within one another |
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
 //! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
 //! | `module_namespace` | none | Ruby module put before each `handler_class` |
@@ -47,11 +47,11 @@ mod steps;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jsonschema::Validator;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use error::TemplateError;
+use schema::Schema;
 pub use schema::{ContextError, Violation};
 
 use crate::graph::Graph;
@@ -178,7 +178,7 @@ pub struct TaskTemplate {
     content: Content,
     graph: Graph,
     index: HashMap<String, u32>,
-    validator: Option<Validator>,
+    compiled: Option<Schema>,
 }
 
 impl PartialEq for TaskTemplate {
@@ -212,10 +212,10 @@ impl TaskTemplate {
     }
 
     /// Puts checked parts together.
-    fn assemble(content: Content, graph: Graph, validator: Option<Validator>) -> TaskTemplate {
+    fn assemble(content: Content, graph: Graph, compiled: Option<Schema>) -> TaskTemplate {
         let names = content.step_templates.iter().map(|step| step.name.clone());
         let index = names.zip(0..).collect();
-        TaskTemplate { content, graph, index, validator }
+        TaskTemplate { content, graph, index, compiled }
     }
 
     /// The namespace, such as `billing`.
@@ -292,7 +292,7 @@ impl TaskTemplate {
     /// assert!(template.validate_context(r#"{"order_id": "7"}"#).is_err());
     /// ```
     pub fn validate_context(&self, context: &str) -> Result<(), ContextError> {
-        schema::validate(self.validator.as_ref(), context)
+        schema::validate(self.compiled.as_ref(), context)
     }
 
     /// The normalised form: every key with its value, defaults filled in, always in the same

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::TemplateError;
@@ -54,7 +55,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     let version = version(&mut section)?;
     let description = section.text("description", 0..=LONGEST_DESCRIPTION)?;
     let schema = section.take("schema");
-    let validator = schema.as_ref().map(schema::compile).transpose()?;
+    let compiled = schema.as_ref().map(schema::compile).transpose()?;
     check_unused(&mut section)?;
     let common = common(&mut section)?;
     let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
@@ -68,7 +69,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
         step_templates,
     };
     check_size(&content, limits.max_bytes)?;
-    Ok(TaskTemplate::assemble(content, graph, validator))
+    Ok(TaskTemplate::assemble(content, graph, compiled))
 }
 
 fn read(text: &str, limits: JsonLimits) -> Result<Value> {
@@ -81,14 +82,20 @@ fn read(text: &str, limits: JsonLimits) -> Result<Value> {
 
 /// Refuses a template whose normalised form, with all defaults filled in, could not be read again.
 fn check_size(content: &Content, allowed: usize) -> Result<()> {
-    let mut size = Size(0);
-    serde_json::to_writer(&mut size, content).expect("keys are text and a size takes any bytes");
-    if size.0 <= allowed {
+    let bytes = json_length(content);
+    if bytes <= allowed {
         return Ok(());
     }
-    let problem = format!("is {} bytes with all defaults filled in", size.0);
+    let problem = format!("is {bytes} bytes with all defaults filled in");
     let allowed = format!("at most {allowed}: split the work into several templates");
     Err(TemplateError::problem("template", problem, allowed))
+}
+
+/// Bytes of `value` as JSON.
+pub(super) fn json_length(value: &impl Serialize) -> usize {
+    let mut size = Size(0);
+    serde_json::to_writer(&mut size, value).expect("keys are text and a size takes any bytes");
+    size.0
 }
 
 /// Counts the bytes written to it.

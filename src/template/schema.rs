@@ -1,13 +1,18 @@
 //! The JSON Schema of a template's contexts: compiled once, asked for every new task.
 
+mod cost;
+
 use std::fmt;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::{Location, LocationSegment};
-use jsonschema::{Draft, ValidationError, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 
+use cost::{Cost, TooCostly};
+
 use super::error::TemplateError;
+use super::parse::json_length;
 use crate::json::{self, JsonError, JsonLimits, shorten};
 
 /// Most violations that one error lists.
@@ -15,6 +20,16 @@ const MOST_VIOLATIONS: usize = 20;
 
 /// Longest message of one violation, in characters.
 const LONGEST_MESSAGE: usize = 200;
+
+/// Longest schema, in bytes of JSON.
+const LONGEST_SCHEMA: usize = 1 << 20;
+
+/// Steps back that one match of a regular expression may take; the library's own limit is a million, which
+/// takes a tenth of a second for each text of a context.
+const MOST_STEPS_BACK: usize = 10_000;
+
+const TOO_MANY_WAYS: &str =
+    "it does not match the schema, which refers to itself on too many ways to say where";
 
 /// Why a context is refused.
 ///
@@ -112,20 +127,40 @@ const fn and_more(more: bool) -> &'static str {
     if more { "; and more" } else { "" }
 }
 
+/// A compiled schema.
+#[derive(Debug)]
+pub(super) struct Schema {
+    validator: Validator,
+    cost: Cost,
+}
+
 /// Compiles a schema without fetching anything. A schema that does not name its draft is read as
 /// draft 2020-12, or as draft 4 (which older templates are written in) if it is only valid there.
-pub(super) fn compile(schema: &Value) -> Result<Validator, TemplateError> {
+pub(super) fn compile(schema: &Value) -> Result<Schema, TemplateError> {
     if !schema.is_object() {
         return Err(TemplateError::value("schema", schema, "a JSON Schema: an object"));
     }
-    build(schema, None).or_else(|error| match schema.get("$schema") {
+    let bytes = json_length(schema);
+    if bytes > LONGEST_SCHEMA {
+        let allowed = format!("at most {LONGEST_SCHEMA}");
+        return Err(TemplateError::problem("schema", format!("is {bytes} bytes of JSON"), allowed));
+    }
+    let cost = Cost::of(schema).map_err(|reason| too_costly(&reason))?;
+    let validator = build(schema, None).or_else(|error| match schema.get("$schema") {
         Some(_) => Err(refusal(&error)),
         None => build(schema, Some(Draft::Draft4)).map_err(|_| refusal(&error)),
-    })
+    })?;
+    Ok(Schema { validator, cost })
+}
+
+fn too_costly(reason: &TooCostly) -> TemplateError {
+    let problem = shorten(&reason.to_string(), LONGEST_MESSAGE);
+    TemplateError::problem("schema", problem, reason.allowed())
 }
 
 fn build(schema: &Value, draft: Option<Draft>) -> Result<Validator, ValidationError<'static>> {
-    let options = jsonschema::options().offline();
+    let patterns = PatternOptions::fancy_regex().backtrack_limit(MOST_STEPS_BACK);
+    let options = jsonschema::options().offline().with_pattern_options(patterns);
     match draft {
         None => options.build(schema),
         Some(draft) => options.with_draft(draft).build(schema),
@@ -155,18 +190,39 @@ fn dotted(location: &Location) -> String {
 }
 
 /// Checks a context against the limits, for being an object, and against the schema if there is one.
-pub(super) fn validate(validator: Option<&Validator>, context: &str) -> Result<(), ContextError> {
+pub(super) fn validate(schema: Option<&Schema>, context: &str) -> Result<(), ContextError> {
     json::check_object(context, JsonLimits::CONTEXT)?;
-    let Some(validator) = validator else {
+    let Some(schema) = schema else {
         return Ok(());
     };
     let value: Value =
         serde_json::from_str(context).map_err(|error| json::syntax_error(context, &error))?;
-    if validator.is_valid(&value) {
+    if schema.validator.is_valid(&value) {
         return Ok(());
     }
-    let mut errors = validator.iter_errors(&value);
-    let violations = errors.by_ref().take(MOST_VIOLATIONS).map(Violation::from).collect();
-    let more = errors.next().is_some();
-    Err(ContextError::Schema { violations, more })
+    Err(schema.faults(&value))
+}
+
+impl Schema {
+    /// What is wrong with a value that does not match. Unlike the question whether it matches, this remembers
+    /// nothing of what references in circles lead to.
+    fn faults(&self, value: &Value) -> ContextError {
+        if !self.cost.allows_details(levels(value)) {
+            let violation = Violation { path: String::new(), message: TOO_MANY_WAYS.to_owned() };
+            return ContextError::Schema { violations: vec![violation], more: true };
+        }
+        let mut errors = self.validator.iter_errors(value);
+        let violations = errors.by_ref().take(MOST_VIOLATIONS).map(Violation::from).collect();
+        let more = errors.next().is_some();
+        ContextError::Schema { violations, more }
+    }
+}
+
+/// Arrays and objects within one another; the limit of contexts bounds the recursion.
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(levels).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(levels).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }

@@ -1,6 +1,7 @@
 mod contexts;
 mod keys;
 mod properties;
+mod schemas;
 mod steps;
 
 use super::*;
