@@ -2,6 +2,7 @@
 
 require_relative "locked_crates"
 require_relative "signature_files"
+require_relative "sql_texts"
 
 # Checks that are one command each stand in bin/test; these need a few lines of Ruby.
 namespace :lint do
@@ -47,5 +48,12 @@ namespace :lint do
     crates = LockedCrates.new
     abort(crates.complaints.join("\n")) if crates.complaints.any?
     puts crates.summary
+  end
+
+  desc "Fail where SQL is put together while the program runs"
+  task :sql do
+    texts = SqlTexts.new
+    abort(texts.complaints.join("\n")) if texts.complaints.any?
+    puts "no SQL is put together in #{texts.size} files"
   end
 end
