@@ -104,6 +104,11 @@ module Bench
       pids.filter_map { |pid| ProcessClock.peak_rss_mb(pid) }.max
     end
 
+    # @return [Float, nil] most memory that one of them has, in megabytes; nil where the system does not say
+    def rss_mb
+      pids.filter_map { |pid| ProcessClock.rss_mb(pid) }.max
+    end
+
     # Ends their work.
     #
     # @return [Summary]

@@ -49,7 +49,18 @@ module Bench
     # @param pid [Integer]
     # @return [Float, nil] most memory that it had at a time, in megabytes (2^20 bytes)
     def peak_rss_mb(pid)
-      File.read("/proc/#{pid}/status")[/^VmHWM:\s+(\d+) kB/, 1]&.to_i&.fdiv(1024)
+      status_mb(pid, "VmHWM")
+    end
+
+    # @param pid [Integer]
+    # @return [Float, nil] memory that it has, in megabytes (2^20 bytes)
+    def rss_mb(pid)
+      status_mb(pid, "VmRSS")
+    end
+
+    # @api private
+    def status_mb(pid, name)
+      File.read("/proc/#{pid}/status")[/^#{name}:\s+(\d+) kB/, 1]&.to_i&.fdiv(1024)
     rescue SystemCallError
       nil
     end

@@ -5,7 +5,7 @@ require_relative "run"
 
 module Bench
   # Tasks are made and executed for some time, and deleted soon after their end: neither the speed nor the size of the
-  # tables may depend on how long it lasts. Of the tasks, so many are open at once.
+  # tables nor the memory of a worker may depend on how long it lasts. Of the tasks, so many are open at once.
   class Soak < Run
     # Seconds that a task is kept after its end.
     RETENTION = 1
@@ -13,7 +13,7 @@ module Bench
     INTERVALS = 12
     # Shortest time, in seconds, whose sizes say anything: there has to be a state that does not change.
     SHORTEST = 10 * RETENTION
-    # What the tables may take in the last third, compared with the middle third.
+    # What the tables and a worker's memory may take in the last third, compared with the middle third.
     MOST_GROWTH = 1.25
     # Tasks that are made at once.
     TASKS_AT_ONCE = 100
@@ -38,7 +38,8 @@ module Bench
         @summary = fleet.stop
       end
       { "steps_per_s" => @submitted / meter.seconds, "total_s" => meter.seconds, "peak_rss_mb" => peak_rss_mb,
-        "size_mb" => size_of(2), "size_growth" => (size_of(2) / size_of(1) if long?) }
+        "size_mb" => mean("size_mb", 2), "size_growth" => growth_of("size_mb"),
+        "rss_growth" => growth_of("rss_mb") }
     end
 
     def feed(client, fleet)
@@ -66,14 +67,22 @@ module Bench
         vacuum&.join
       end
       steps_per_s = (fleet.completed - before) / seconds
-      intervals << { "steps_per_s" => steps_per_s.round, "size_mb" => size_mb }
+      intervals << { "steps_per_s" => steps_per_s.round, **sizes(fleet) }
       say("interval #{number + 1} of #{INTERVALS}: #{intervals.last}")
     end
 
-    # The mean size in a third of the time, in megabytes.
-    def size_of(third)
-      sizes = intervals.each_slice(INTERVALS / 3).to_a.fetch(third).map { |interval| interval.fetch("size_mb") }
-      sizes.sum / sizes.size
+    def sizes(fleet)
+      { "size_mb" => size_mb, "rss_mb" => fleet.rss_mb&.round(1) }
+    end
+
+    # The mean in a third of the time, in megabytes; nil where the system does not say.
+    def mean(key, third)
+      values = intervals.each_slice(INTERVALS / 3).to_a.fetch(third).filter_map { |interval| interval.fetch(key) }
+      values.sum / values.size if values.any?
+    end
+
+    def growth_of(key)
+      mean(key, 2) / mean(key, 1) if long? && mean(key, 1)
     end
 
     def long?
@@ -85,9 +94,11 @@ module Bench
     end
 
     def growth
-      return [] unless long? && size_of(2) > size_of(1) * MOST_GROWTH
+      { "size_mb" => "the tables", "rss_mb" => "a worker's memory" }.filter_map do |key, what|
+        next unless growth_of(key)&.>(MOST_GROWTH)
 
-      ["the tables grew from #{size_of(1).round(1)} MB in the middle third to #{size_of(2).round(1)} MB in the last"]
+        "#{what} grew from #{mean(key, 1).round(1)} MB in the middle third to #{mean(key, 2).round(1)} MB in the last"
+      end
     end
   end
 end

@@ -45,7 +45,15 @@ RSpec.describe "bin/bench" do
     report = reports(outcome).first
     expect(report["size_growth"]).to be_between(0.1, 1.25)
     expect(report["intervals"].size).to eq(12)
-    expect(report["intervals"]).to all(match("steps_per_s" => be > 0, "size_mb" => be > 0))
+    expect(report["intervals"]).to all(match("steps_per_s" => be > 0, "size_mb" => be > 0, "rss_mb" => be > 10))
+  end
+
+  it "soaks with results of 100 KB: the memory of a worker stops growing", timeout: 120 do
+    outcome = bench(*%w[--workload soak --tasks 5 --payload 100000 --seconds 12 --json])
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    report = reports(outcome).first
+    expect(report["rss_growth"]).to be_between(0.5, 1.25)
+    expect(report["peak_rss_mb"]).to be < 300
   end
 
   it "gives the parts of each of several runs" do
