@@ -12,6 +12,8 @@ module TaskerCore
       KEY = "environments"
       # The list that is merged by name.
       STEPS = "step_templates"
+      # Longest piece of a name or value that a message shows, in characters.
+      SHOWN = 60
 
       # @param definition [Hash{String => Object}] as read from the file; not changed
       # @param source [String] names the file in messages
@@ -64,28 +66,32 @@ module TaskerCore
       def check
         check_kind(KEY, @environments, Hash)
         @environments.each do |name, override|
-          check_kind("#{KEY}.#{name}", override, Hash)
-          check_steps("#{KEY}.#{name}.#{STEPS}", override[STEPS]) if override.key?(STEPS)
+          path = "#{KEY}.#{name[0, SHOWN]}"
+          check_kind(path, override, Hash)
+          check_steps("#{path}.#{STEPS}", override[STEPS]) if override.key?(STEPS)
         end
       end
 
       def check_steps(path, steps)
         check_kind(path, steps, Array)
+        seen = {}
         steps.each_with_index do |step, index|
           check_kind("#{path}[#{index}]", step, Hash)
-          check_name("#{path}[#{index}].name", step["name"], steps.first(index))
+          check_name("#{path}[#{index}].name", step["name"], seen)
         end
       end
 
-      def check_name(path, name, earlier)
-        unless step_names.include?(name)
-          refuse(path, name, "a step of this template", Suggestion.nearest(name, step_names))
+      def check_name(path, name, seen)
+        unless step_names.key?(name)
+          refuse(path, name, "a step of this template", Suggestion.nearest(name, step_names.each_key))
         end
-        refuse(path, name, "each step once") if earlier.any? { |step| step["name"] == name }
+        refuse(path, name, "each step once") if seen.key?(name)
+        seen[name] = true
       end
 
+      # Names as keys: there may be as many of them as fit into a file.
       def step_names
-        @step_names ||= Array(@base[STEPS]).grep(Hash).map { |step| step["name"] }
+        @step_names ||= Array(@base[STEPS]).grep(Hash).to_h { |step| [step["name"], true] }
       end
 
       def check_kind(path, value, kind)
@@ -95,7 +101,7 @@ module TaskerCore
       end
 
       def refuse(path, value, allowed, suggestion = nil)
-        shown = value.inspect[0, 60]
+        shown = value.inspect[0, SHOWN]
         hint = suggestion ? "; did you mean #{suggestion.inspect}?" : ""
         details = { "file" => @source, "key" => path, "value" => shown, "allowed" => allowed,
                     "suggestion" => suggestion }

@@ -8,6 +8,8 @@ module TaskerCore
     module Suggestion
       # Words beyond this number are not compared; comparing costs their number times their length.
       MAX_WORDS = 2_000
+      # Longer words are not compared, in characters.
+      MAX_LENGTH = 64
 
       module_function
 
@@ -17,8 +19,11 @@ module TaskerCore
       # @example
       #   Suggestion.nearest("charge_crad", %w[charge_card ship]) # => "charge_card"
       def nearest(word, known)
-        dictionary = known.first(MAX_WORDS).map(&:to_s)
-        DidYouMean::SpellChecker.new(dictionary: dictionary).correct(word.to_s.scrub).first
+        word = word.to_s.scrub
+        return if word.length > MAX_LENGTH
+
+        dictionary = known.first(MAX_WORDS).map(&:to_s).reject { |other| other.length > MAX_LENGTH }
+        DidYouMean::SpellChecker.new(dictionary: dictionary).correct(word).first
       end
 
       # @param word [#to_s]

@@ -12,6 +12,8 @@ module TaskerCore
     class YamlBuilder < Psych::Handler
       # Levels of nesting.
       MAX_DEPTH = 100
+      # Longest piece of the text that a message shows, in characters.
+      SHOWN = 60
       # Stands for "the next scalar is a key".
       NO_KEY = Object.new.freeze
       private_constant :NO_KEY
@@ -96,7 +98,7 @@ module TaskerCore
       end
 
       def check_decorations(anchor, tag)
-        refuse("tag #{tag.inspect} is not allowed; write plain text, numbers, lists and mappings") if tag
+        refuse("tag #{show(tag)} is not allowed; write plain text, numbers, lists and mappings") if tag
         refuse_alias if anchor
       end
 
@@ -122,8 +124,8 @@ module TaskerCore
 
       def checked_key(lines, key)
         refuse("a key must be text, not a mapping or list") if key.is_a?(Hash) || key.is_a?(Array)
-        refuse("key #{key.inspect} is not text; put it in quotes") unless key.is_a?(String)
-        refuse("key #{key.inspect} is given twice, first in line #{lines[key]}") if lines.key?(key)
+        refuse("key #{show(key)} is not text; put it in quotes") unless key.is_a?(String)
+        refuse("key #{show(key)} is given twice, first in line #{lines[key]}") if lines.key?(key)
         lines[key] = @line
         key
       end
@@ -131,7 +133,12 @@ module TaskerCore
       def value_of(text)
         @scanner.tokenize(text)
       rescue Psych::DisallowedClass
-        refuse("#{text.inspect} would be read as a date or a symbol; put it in quotes")
+        refuse("#{show(text)} would be read as a date or a symbol; put it in quotes")
+      end
+
+      def show(value)
+        text = value.inspect
+        text.length > SHOWN ? "#{text[0, SHOWN]}..." : text
       end
 
       def refuse(message)

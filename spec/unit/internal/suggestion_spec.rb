@@ -24,4 +24,9 @@ RSpec.describe TaskerCore::Internal::Suggestion do
 
     expect(described_class.nearest("charge_crad", words)).to be_nil
   end
+
+  it "compares no long words, which would take long" do
+    long = "x" * (described_class::MAX_LENGTH + 1)
+    expect([described_class.nearest(long, [long]), described_class.nearest("x", [long])]).to eq([nil, nil])
+  end
 end
