@@ -3,6 +3,7 @@
 require_relative "errors"
 require_relative "internal/database_file"
 require_relative "internal/embedded_postgres"
+require_relative "internal/masked_url"
 
 module TaskerCore
   # Which database is used. The first of these that names one decides:
@@ -86,6 +87,11 @@ module TaskerCore
       @source = source
       @notice = notice
       freeze
+    end
+
+    # @return [String] without the password that the URL may hold
+    def inspect
+      "#<#{self.class} url=#{Internal::MaskedUrl.of(url).inspect} source=#{source.inspect}>"
     end
 
     # @return [Boolean] it is the embedded Postgres

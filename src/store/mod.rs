@@ -16,6 +16,7 @@ pub(crate) mod templates;
 mod warnings;
 mod workers;
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -69,10 +70,18 @@ impl Planning {
 }
 
 /// A pool of connections to one database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Store {
     pool: PgPool,
     options: PgConnectOptions,
+}
+
+/// The options and the pool hold the password.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections = self.pool.size();
+        f.debug_struct("Store").field("connections", &connections).finish_non_exhaustive()
+    }
 }
 
 impl Store {
