@@ -1,10 +1,50 @@
 //! Options of clients and workers: defaults in one place, each with its unit.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::json::{JsonLimits, shorten};
+use crate::template::LONGEST_QUEUE;
+
+/// Where a database is; shown without the password that it may hold.
+///
+/// # Examples
+/// ```
+/// use tasker_core::ClientOptions;
+/// let options = ClientOptions::from_json(r#"{"url": "postgres://shop:s3cret@db/shop"}"#).unwrap();
+/// assert_eq!(format!("{:?}", options.url), "DatabaseUrl(\"postgres://***@db/shop\")");
+/// assert_eq!(options.url.as_str(), "postgres://shop:s3cret@db/shop");
+/// ```
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Without user, password and parameters. A password may hold `/` and `@` itself.
+    fn place(&self) -> String {
+        let url = self.0.split('?').next().unwrap_or_default();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        match rest.rsplit_once('@') {
+            None => url.to_owned(),
+            Some((_, place)) => format!("{scheme}://***@{place}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DatabaseUrl").field(&self.place()).finish()
+    }
+}
 
 /// How a client reaches the database.
 ///
@@ -18,13 +58,16 @@ use crate::error::Error;
 #[serde(deny_unknown_fields)]
 pub struct ClientOptions {
     /// Where the database is: `postgres://user:password@host:port/name`.
-    pub url: String,
+    pub url: DatabaseUrl,
     /// Connections at most. Default 4.
     #[serde(default = "four")]
     pub pool_size: u32,
     /// Milliseconds to wait for a connection. Default 3,000.
     #[serde(default = "three_seconds")]
     pub connect_timeout_ms: u32,
+    /// Largest context of a task, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
+    #[serde(default = "one_mib")]
+    pub max_context_bytes: u32,
 }
 
 /// What a worker serves and how it keeps time.
@@ -40,7 +83,7 @@ pub struct ClientOptions {
 #[serde(deny_unknown_fields)]
 pub struct WorkerOptions {
     /// Where the database is: `postgres://user:password@host:port/name`.
-    pub url: String,
+    pub url: DatabaseUrl,
     /// Milliseconds to wait for a connection. Default 3,000.
     #[serde(default = "three_seconds")]
     pub connect_timeout_ms: u32,
@@ -70,13 +113,22 @@ pub struct WorkerOptions {
     /// [`Event::names`]: crate::Event::names
     #[serde(default)]
     pub record_events: u32,
+    /// Largest results of a step, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
+    #[serde(default = "one_mib")]
+    pub max_results_bytes: u32,
 }
+
+/// Longest message of a reader, in characters.
+const LONGEST_MESSAGE: usize = 200;
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
 /// Milliseconds of 100 years.
 const MOST_KEPT_MS: u64 = 36_500 * DAY_MS;
+
+/// Most queues that a worker names.
+const MOST_QUEUES: usize = 1_000;
 
 fn four() -> u32 {
     4
@@ -98,6 +150,10 @@ fn six_seconds() -> u32 {
     6_000
 }
 
+fn one_mib() -> u32 {
+    1 << 20
+}
+
 impl ClientOptions {
     /// Reads options from JSON.
     ///
@@ -107,7 +163,12 @@ impl ClientOptions {
         let options: Self = parse(json)?;
         in_range("pool_size", options.pool_size, 1, 100)?;
         in_range("connect_timeout_ms", options.connect_timeout_ms, 1, 600_000)?;
+        in_range("max_context_bytes", options.max_context_bytes, 1 << 10, 64 << 20)?;
         Ok(options)
+    }
+
+    pub(crate) fn context_limits(&self) -> JsonLimits {
+        JsonLimits { max_bytes: self.max_context_bytes as usize, ..JsonLimits::CONTEXT }
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
@@ -129,10 +190,13 @@ impl WorkerOptions {
         in_range("dead_after_ms", options.dead_after_ms, shortest, 86_400_000)?;
         kept("retention_ms", options.retention_ms)?;
         kept("error_retention_ms", options.error_retention_ms)?;
-        match options.queues.as_deref() {
-            Some([]) => Err(refused("queues", "[]", "at least one queue, or none given for all")),
-            Some(_) | None => Ok(options),
-        }
+        in_range("max_results_bytes", options.max_results_bytes, 1 << 10, 64 << 20)?;
+        options.queues.as_deref().map_or(Ok(()), check_queues)?;
+        Ok(options)
+    }
+
+    pub(crate) fn results_limits(&self) -> JsonLimits {
+        JsonLimits { max_bytes: self.max_results_bytes as usize, ..JsonLimits::RESULTS }
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
@@ -149,7 +213,25 @@ impl WorkerOptions {
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|error| Error::Configuration { message: error.to_string() })
+    serde_json::from_str(json).map_err(|error| Error::Configuration {
+        message: shorten(&error.to_string(), LONGEST_MESSAGE),
+    })
+}
+
+fn check_queues(queues: &[String]) -> Result<(), Error> {
+    if queues.is_empty() || queues.len() > MOST_QUEUES {
+        let allowed = format!("1 to {MOST_QUEUES} queues, or none given for all");
+        return Err(refused("queues", &format!("a list of {}", queues.len()), &allowed));
+    }
+    let fits =
+        |queue: &&String| (1..=LONGEST_QUEUE).contains(&queue.len()) && !queue.contains('\0');
+    match queues.iter().find(|queue| !fits(queue)) {
+        None => Ok(()),
+        Some(queue) => {
+            let allowed = format!("names of 1 to {LONGEST_QUEUE} bytes without U+0000");
+            Err(refused("queues", &format!("{:?}", shorten(queue, LONGEST_QUEUE)), &allowed))
+        }
+    }
 }
 
 fn in_range(key: &str, value: u32, least: u32, most: u32) -> Result<(), Error> {

@@ -36,10 +36,12 @@ pub struct JsonLimits {
 }
 
 impl JsonLimits {
-    /// For a task's context: 1 MiB, depth 64.
+    /// For a task's context, unless [`ClientOptions::max_context_bytes`](crate::ClientOptions::max_context_bytes)
+    /// says otherwise: 1 MiB, depth 64.
     pub const CONTEXT: JsonLimits = JsonLimits { max_bytes: 1 << 20, max_depth: 64 };
 
-    /// For a step's results: 1 MiB, depth 64.
+    /// For a step's results, unless [`WorkerOptions::max_results_bytes`](crate::WorkerOptions::max_results_bytes)
+    /// says otherwise: 1 MiB, depth 64.
     pub const RESULTS: JsonLimits = JsonLimits { max_bytes: 1 << 20, max_depth: 64 };
 
     /// For a template, as given and normalised: 64 MiB (about 190,000 steps), depth 64. Source of

@@ -31,7 +31,7 @@ mod store;
 mod suggest;
 pub mod template;
 
-pub use config::{ClientOptions, WorkerOptions};
+pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
 pub use decide::{CRASH_LIMIT, Jitter, MAX_RETRY_AFTER, decide};
 pub use decision::{
     ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Observation, Outcome,

@@ -51,6 +51,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use error::TemplateError;
+pub(crate) use parse::{LONGEST_NAMESPACE, LONGEST_QUEUE, LONGEST_TASK_NAME, LONGEST_VERSION};
 use schema::Schema;
 pub use schema::{ContextError, Violation};
 
@@ -292,7 +293,34 @@ impl TaskTemplate {
     /// assert!(template.validate_context(r#"{"order_id": "7"}"#).is_err());
     /// ```
     pub fn validate_context(&self, context: &str) -> Result<(), ContextError> {
-        schema::validate(self.compiled.as_ref(), context)
+        self.validate_context_within(JsonLimits::CONTEXT, context)
+    }
+
+    /// As [`TaskTemplate::validate_context`], with another largest size; the depth stays 64.
+    ///
+    /// # Errors
+    /// [`ContextError`] with every violation, at most 20.
+    ///
+    /// # Examples
+    /// ```
+    /// use tasker_core::json::JsonLimits;
+    /// use tasker_core::template::TaskTemplate;
+    ///
+    /// let template = TaskTemplate::from_json(
+    ///     r#"{"name": "ship", "step_templates": [{"name": "a", "handler_class": "A"}]}"#,
+    /// )
+    /// .unwrap();
+    /// let limits = JsonLimits { max_bytes: 10, ..JsonLimits::CONTEXT };
+    /// assert!(template.validate_context_within(limits, r#"{"id": 1}"#).is_ok());
+    /// assert!(template.validate_context_within(limits, r#"{"id": 100}"#).is_err());
+    /// ```
+    pub fn validate_context_within(
+        &self,
+        limits: JsonLimits,
+        context: &str,
+    ) -> Result<(), ContextError> {
+        let max_depth = limits.max_depth.min(JsonLimits::CONTEXT.max_depth);
+        schema::validate(self.compiled.as_ref(), context, JsonLimits { max_depth, ..limits })
     }
 
     /// The normalised form: every key with its value, defaults filled in, always in the same

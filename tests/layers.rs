@@ -45,3 +45,21 @@ fn a_layer_uses_those_below_it_only() {
     }
     assert!(seen > 30, "the layers use something");
 }
+
+#[test]
+fn unsafe_code_stands_in_the_extension_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "tests", "benches", "examples"];
+    let files: Vec<_> = folders.iter().flat_map(|folder| sources(&root.join(folder))).collect();
+    let rust = files.iter().filter(|file| file.extension().is_some_and(|e| e == "rs"));
+    for file in rust {
+        let source = std::fs::read_to_string(file).unwrap();
+        let word = ["un", "safe "].concat();
+        let line = source.lines().map(str::trim).find(|line| {
+            line.split(&word).skip(1).any(|rest| rest.starts_with(['{', 'f', 'i', 'e']))
+        });
+        let own = file.ends_with("tests/layers.rs");
+        assert!(own || line.is_none(), "{}: {}", file.display(), line.unwrap_or_default());
+    }
+    assert!(files.len() > 60);
+}

@@ -2,6 +2,7 @@
 
 require "logger"
 require_relative "errors"
+require_relative "internal/masked_url"
 
 module TaskerCore
   # Settings of this process. The one that is in force is frozen; {TaskerCore.configure} replaces it.
@@ -20,6 +21,8 @@ module TaskerCore
     MAX_POOL_SIZE = 100
     # Longest wait for a connection, in seconds.
     MAX_CONNECT_TIMEOUT = 300.0
+    # What {#max_context_bytes} may be: 1 KiB to 64 MiB.
+    CONTEXT_BYTES = (1_024..67_108_864).freeze
 
     # @return [String, nil] database to use, "postgres://..." or "postgresql://...". Default nil: DATABASE_URL, else
     #   the configuration file, else the embedded Postgres where the command line started one.
@@ -32,6 +35,8 @@ module TaskerCore
     attr_accessor :pool_size
     # @return [Numeric] seconds until a database that does not answer is called unavailable, up to 300. Default 3.0.
     attr_accessor :connect_timeout
+    # @return [Integer] largest context of a task, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
+    attr_accessor :max_context_bytes
 
     # @param env [Hash{String => String}] where the defaults come from. Default: ENV, read once, here.
     def initialize(env: ENV)
@@ -40,6 +45,7 @@ module TaskerCore
       @logger = Logger.new($stderr, level: Logger::WARN, progname: "tasker_core")
       @pool_size = 4
       @connect_timeout = 3.0
+      @max_context_bytes = 1_048_576
     end
 
     # A changed copy, checked and frozen.
@@ -66,6 +72,7 @@ module TaskerCore
       check_logger
       check_number(:pool_size, pool_size, Integer, 1..MAX_POOL_SIZE)
       check_number(:connect_timeout, connect_timeout, Numeric, 0.001..MAX_CONNECT_TIMEOUT)
+      check_number(:max_context_bytes, max_context_bytes, Integer, CONTEXT_BYTES)
     end
 
     # Hides the password that a URL may hold.
@@ -113,7 +120,7 @@ module TaskerCore
     def shown_url
       return database_url unless database_url.is_a?(String)
 
-      database_url.scrub.sub(%r{//([^:/@]*):.*@}m, '//\1:***@').gsub(/(password=)[^&]*/, '\1***')
+      Internal::MaskedUrl.of(database_url)
     end
   end
 end

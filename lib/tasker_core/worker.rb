@@ -40,7 +40,8 @@ module TaskerCore
     #   retention [Numeric, nil], seconds after which complete, cancelled and resolved tasks are deleted with their
     #   history, default 14 days, nil: never;
     #   error_retention [Numeric, nil], the same for tasks in error, default 90 days.
-    #   Every worker prunes by its own two: the shortest of a fleet count
+    #   Every worker prunes by its own two: the shortest of a fleet count;
+    #   max_results_bytes [Integer], largest results of a step as JSON, 1 KiB to 64 MiB, default 1 MiB
     # @raise [ConfigurationError] an unknown option or a value that is not allowed
     def initialize(configuration: TaskerCore.configuration, **options)
       @configuration = configuration

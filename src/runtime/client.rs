@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::arguments::{at_most, parse, refused};
 use super::cancellation;
 use super::events::Events;
 use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
-use super::submission::{Submission, at_most};
+use super::submission::Submission;
 use super::templates::Templates;
 use crate::config::ClientOptions;
 use crate::error::Error;
 use crate::ids::{TaskId, TemplateId};
+use crate::json::JsonLimits;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
@@ -22,7 +24,7 @@ use crate::store::{
     TaskFilter, Transaction, Tx,
 };
 use crate::suggest::nearest;
-use crate::template::TaskTemplate;
+use crate::template::{LONGEST_NAMESPACE, LONGEST_TASK_NAME, TaskTemplate};
 
 /// Tasks in a list at most.
 const LONGEST_LIST: i64 = 1_000;
@@ -37,6 +39,7 @@ pub struct Client {
     templates: Templates,
     /// The schema was seen to be the one that this version knows.
     schema_seen: AtomicBool,
+    context_limits: JsonLimits,
 }
 
 /// Which tasks to list, newest first.
@@ -76,20 +79,15 @@ impl ListFilter {
     /// Reads a filter from JSON.
     ///
     /// # Errors
-    /// [`Error::Argument`] for unknown keys, states and limits.
+    /// [`Error::Argument`] for unknown keys, states and limits, and for names that no template can have.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let refused = |allowed: String| Error::Argument {
-            argument: "filter",
-            value: json.chars().take(80).collect(),
-            allowed,
-        };
-        let filter: Self =
-            serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
+        let filter: Self = parse("filter", json)?;
+        at_most("namespace", filter.namespace.as_deref(), LONGEST_NAMESPACE)?;
+        at_most("name", filter.name.as_deref(), LONGEST_TASK_NAME)?;
         if (1..=LONGEST_LIST).contains(&filter.limit) {
-            Ok(filter)
-        } else {
-            Err(refused(format!("a limit of 1 to {LONGEST_LIST}")))
+            return Ok(filter);
         }
+        Err(refused("limit", &filter.limit.to_string(), &format!("1 to {LONGEST_LIST}")))
     }
 }
 
@@ -101,8 +99,14 @@ impl Client {
     pub async fn connect(options: &ClientOptions) -> Result<Self, Error> {
         let timeout = options.connect_timeout();
         let store =
-            Store::connect(&options.url, options.pool_size, timeout, Planning::Server).await?;
-        Ok(Self { store, templates: Templates::default(), schema_seen: AtomicBool::new(false) })
+            Store::connect(options.url.as_str(), options.pool_size, timeout, Planning::Server)
+                .await?;
+        Ok(Self {
+            store,
+            templates: Templates::default(),
+            schema_seen: AtomicBool::new(false),
+            context_limits: options.context_limits(),
+        })
     }
 
     /// Closes every connection.
@@ -197,7 +201,7 @@ impl Client {
             let Some(id) = find_version(&mut tx, submission).await? else { break };
             if rows::hold(&mut tx, id).await? {
                 let stored = self.templates.get_within(&mut tx, id).await?;
-                submission.validate(&stored)?;
+                submission.validate(&stored, self.context_limits)?;
                 let ids = submission.write(&mut tx, &stored).await?;
                 Transaction::commit(tx).await?;
                 return Ok(ids);

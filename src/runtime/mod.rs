@@ -1,5 +1,6 @@
 //! Tokio: reads rows, asks the decider, writes what it decided, and hands claimed steps to threads.
 
+mod arguments;
 mod cancellation;
 mod client;
 mod delivery;
@@ -7,6 +8,7 @@ mod ending;
 mod engine;
 mod events;
 mod explain;
+mod failure;
 mod heartbeat;
 mod inbox;
 mod lane;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::arguments::{parse, refused};
 use super::shared::Shared;
 use crate::config::WorkerOptions;
 use crate::error::Error;
@@ -52,7 +53,7 @@ pub struct Pruning {
     /// Begin with this task: where an earlier call stopped. Default: the first one.
     #[serde(default)]
     pub from: Option<TaskId>,
-    /// Stop after so many milliseconds. Default 1,000.
+    /// Stop after so many milliseconds, at most a day. Default 1,000.
     #[serde(default = "one_second")]
     pub limit_ms: u64,
     /// Count only.
@@ -83,27 +84,31 @@ impl Pruning {
     /// Reads what to delete from JSON.
     ///
     /// # Errors
-    /// [`Error::Argument`] for unknown keys and ages that are negative.
+    /// [`Error::Argument`] for unknown keys, ages that are negative or above 100 years, and limits above a day.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let refused = |allowed: String| Error::Argument {
-            argument: "pruning",
-            value: json.chars().take(80).collect(),
-            allowed,
-        };
-        let pruning: Self =
-            serde_json::from_str(json).map_err(|error| refused(error.to_string()))?;
+        let pruning: Self = parse("pruning", json)?;
         let ages = [pruning.older_than_s, pruning.errors_older_than_s];
-        if ages.iter().flatten().all(|age| (0.0..=MOST_S).contains(age)) {
-            Ok(pruning)
-        } else {
-            Err(refused(format!("ages of 0 to {MOST_S} seconds")))
+        if let Some(age) = ages.into_iter().flatten().find(|age| !(0.0..=MOST_S).contains(age)) {
+            return Err(refused(
+                "older_than_s",
+                &age.to_string(),
+                &format!("0 to {MOST_S} seconds"),
+            ));
         }
+        if pruning.limit_ms > LONGEST_MS {
+            let limit = pruning.limit_ms.to_string();
+            return Err(refused("limit_ms", &limit, &format!("0 to {LONGEST_MS}")));
+        }
+        Ok(pruning)
     }
 
     fn retention(&self) -> Retention {
         Retention { finished_s: self.older_than_s, failed_s: self.errors_older_than_s }
     }
 }
+
+/// The longest time that one call may take: a day.
+const LONGEST_MS: u64 = 86_400_000;
 
 /// The longest age, 100 years.
 const MOST_S: f64 = 100.0 * 365.0 * 86_400.0;

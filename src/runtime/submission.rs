@@ -3,12 +3,15 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::arguments::{at_most, at_most_so_many, parse, refused};
 use super::templates::Stored;
 use crate::decide::initial_state;
 use crate::error::Error;
 use crate::ids::TaskId;
+use crate::json::JsonLimits;
 use crate::state::StepState;
 use crate::store::{NewTasks, Transaction};
+use crate::template::{LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION};
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
 /// row, and its arrays no smaller.
@@ -16,6 +19,12 @@ const ROWS_PER_STATEMENT: usize = 20_000;
 
 /// Bytes of contexts written by one statement.
 const BYTES_PER_STATEMENT: usize = 16 << 20;
+
+/// Most tasks of one request, which are written by one transaction.
+const MOST_CONTEXTS: usize = 100_000;
+
+/// Most tags of a task.
+const MOST_TAGS: usize = 64;
 
 /// A request for one task, or many, of one template.
 ///
@@ -47,10 +56,10 @@ pub struct Submission {
     /// Why, at most 1,024 bytes.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Words to find the tasks by.
+    /// Words to find the tasks by, at most 64 of at most 128 bytes.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// One JSON object for each task.
+    /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
 }
 
@@ -62,25 +71,26 @@ impl Submission {
     /// Reads a request from JSON.
     ///
     /// # Errors
-    /// [`Error::Argument`] for unknown keys, wrong types, texts that are too long or hold U+0000, and
-    /// a request without contexts.
+    /// [`Error::Argument`] for unknown keys, wrong types, texts that are too long or hold U+0000, lists that are
+    /// too long, and a request without contexts.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let submission: Self = serde_json::from_str(json).map_err(|error| Error::Argument {
-            argument: "submission",
-            value: json.chars().take(80).collect(),
-            allowed: error.to_string(),
-        })?;
+        let submission: Self = parse("submission", json)?;
         submission.check()?;
         Ok(submission)
     }
 
     fn check(&self) -> Result<(), Error> {
+        at_most("namespace", Some(&self.namespace), LONGEST_NAMESPACE)?;
+        at_most("name", Some(&self.name), LONGEST_TASK_NAME)?;
+        at_most("version", self.version.as_deref(), LONGEST_VERSION)?;
         at_most("initiator", self.initiator.as_deref(), 128)?;
         at_most("source_system", self.source_system.as_deref(), 128)?;
         at_most("reason", self.reason.as_deref(), 1_024)?;
+        at_most_so_many("tags", self.tags.len(), MOST_TAGS)?;
         for tag in &self.tags {
             at_most("tags", Some(tag), 128)?;
         }
+        at_most_so_many("contexts", self.contexts.len(), MOST_CONTEXTS)?;
         if self.contexts.is_empty() {
             return Err(refused("contexts", "[]", "one object for each task"));
         }
@@ -94,12 +104,12 @@ impl Submission {
     }
 
     /// Checks every context against the template.
-    pub(super) fn validate(&self, stored: &Stored) -> Result<(), Error> {
+    pub(super) fn validate(&self, stored: &Stored, limits: JsonLimits) -> Result<(), Error> {
         for (index, context) in self.contexts.iter().enumerate() {
             let index = (self.contexts.len() > 1).then_some(index);
             stored
                 .template
-                .validate_context(context.get())
+                .validate_context_within(limits, context.get())
                 .map_err(|source| Error::Context { index, source })?;
         }
         Ok(())
@@ -169,21 +179,4 @@ impl Submission {
         (rows.edges_from, rows.edges_to) = edges.unzip();
         rows
     }
-}
-
-pub(super) fn at_most(
-    argument: &'static str,
-    value: Option<&str>,
-    bytes: usize,
-) -> Result<(), Error> {
-    let Some(value) = value else { return Ok(()) };
-    if value.len() <= bytes && !value.contains('\0') {
-        return Ok(());
-    }
-    let shown: String = value.chars().take(80).collect();
-    Err(refused(argument, &format!("{shown:?}"), &format!("at most {bytes} bytes without U+0000")))
-}
-
-fn refused(argument: &'static str, value: &str, allowed: &str) -> Error {
-    Error::Argument { argument, value: value.to_owned(), allowed: allowed.to_owned() }
 }

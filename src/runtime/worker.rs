@@ -7,16 +7,18 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::arguments::parse;
 use super::engine::Engine;
 use super::events::Events;
+use super::failure::bounded;
 use super::inbox::{Batch, Interrupt};
 use super::pruner;
 use super::shared::{Counts, Shared};
 use crate::config::WorkerOptions;
-use crate::decision::{Failure, Outcome};
+use crate::decision::Outcome;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId, WorkerId};
-use crate::json::{self, JsonLimits};
+use crate::json;
 use crate::store::{Database, Planning, SCHEMA_VERSION, Store};
 use crate::suggest::nearest;
 
@@ -71,7 +73,8 @@ impl Worker {
     /// When the database cannot be reached or has another schema.
     pub async fn start(options: WorkerOptions) -> Result<Self, Error> {
         let timeout = options.connect_timeout();
-        let store = Store::connect(&options.url, CONNECTIONS, timeout, Planning::Fixed).await?;
+        let store =
+            Store::connect(options.url.as_str(), CONNECTIONS, timeout, Planning::Fixed).await?;
         let found = store.schema_version().await?;
         if found != SCHEMA_VERSION {
             return Err(Error::SchemaMismatch { found });
@@ -112,16 +115,17 @@ impl Worker {
         execution: Duration,
         results: &str,
     ) -> Result<(), Error> {
-        json::check(results, JsonLimits::RESULTS)
+        json::check(results, self.shared().options.results_limits())
             .map_err(|source| Error::Json { what: format!("results of step {step}"), source })?;
         self.engine.report(step, attempt, execution, Outcome::Succeeded(results.into()));
         Ok(())
     }
 
-    /// Reports that the attempt failed. Does not wait for the database.
+    /// Reports that the attempt failed. What is said of the failure is cut off where it is longer than is kept
+    /// (`docs/limits.md`). Does not wait for the database.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `failure` is not the JSON text of a [`Failure`].
+    /// [`Error::Argument`] when `failure` is not the JSON text of a [`Failure`](crate::Failure).
     pub fn fail(
         &self,
         step: StepId,
@@ -129,15 +133,7 @@ impl Worker {
         execution: Duration,
         failure: &str,
     ) -> Result<(), Error> {
-        let parsed: Failure = serde_json::from_str(failure).map_err(|error| Error::Argument {
-            argument: "failure",
-            value: failure.chars().take(80).collect(),
-            allowed: format!("an object with kind, class and message ({error})"),
-        })?;
-        let failure = match json::check(failure, JsonLimits::RESULTS) {
-            Ok(()) => parsed,
-            Err(_) => bare(&parsed),
-        };
+        let failure = bounded(parse("failure", failure)?);
         self.engine.report(step, attempt, execution, Outcome::Failed(failure));
         Ok(())
     }
@@ -235,19 +231,15 @@ impl Counts {
     }
 }
 
+/// Longest part of a step's name that a message repeats, in characters.
+const LONGEST_NAME: usize = 80;
+
 pub(super) fn no_such_step(template: &crate::template::TaskTemplate, name: &str) -> Error {
     let names = template.steps().iter().map(|step| step.name.as_str());
     let allowed = match nearest(name, names) {
         Some(meant) => format!("a step of {}; did you mean {meant:?}?", template.name()),
         None => format!("a step of {}", template.name()),
     };
-    Error::Argument { argument: "step", value: format!("{name:?}"), allowed }
-}
-
-/// The part of a failure that can be stored whatever else was said of it.
-fn bare(failure: &Failure) -> Failure {
-    let text = |text: &str| text.chars().filter(|c| *c != '\0').take(4_096).collect::<String>();
-    let retry_after_s = failure.retry_after_s;
-    let bare = Failure::new(failure.kind, text(&failure.class), text(&failure.message));
-    Failure { retry_after_s, ..bare }
+    let value = format!("{:?}", json::shorten(name, LONGEST_NAME));
+    Error::Argument { argument: "step", value, allowed }
 }

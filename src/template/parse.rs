@@ -29,12 +29,17 @@ const KEYS: [&str; 13] = [
     "custom_events",
 ];
 
-const LONGEST_TASK_NAME: usize = 128;
-const LONGEST_NAMESPACE: usize = 64;
-const LONGEST_VERSION: usize = 64;
+/// Longest name of a template, in bytes.
+pub(crate) const LONGEST_TASK_NAME: usize = 128;
+
+/// Longest name of a namespace, in bytes.
+pub(crate) const LONGEST_NAMESPACE: usize = 64;
+
+/// Longest version, in bytes.
+pub(crate) const LONGEST_VERSION: usize = 64;
 
 /// Longest name of a queue, in bytes.
-pub(super) const LONGEST_QUEUE: usize = 64;
+pub(crate) const LONGEST_QUEUE: usize = 64;
 
 /// Longest name of a system that a step depends on, in bytes.
 pub(super) const LONGEST_SYSTEM: usize = 64;

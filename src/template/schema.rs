@@ -97,7 +97,8 @@ impl ContextError {
 /// One thing in a context that the schema forbids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Where, as a JSON Pointer (RFC 6901) such as `/items/0/price`; empty for the whole context.
+    /// Where, as a JSON Pointer (RFC 6901) such as `/items/0/price`, at most about 200
+    /// characters; empty for the whole context.
     pub path: String,
     /// What is wrong, at most about 200 characters.
     pub message: String,
@@ -113,7 +114,7 @@ impl fmt::Display for Violation {
 impl From<ValidationError<'_>> for Violation {
     fn from(error: ValidationError<'_>) -> Self {
         Violation {
-            path: error.instance_path().as_str().to_owned(),
+            path: shorten(error.instance_path().as_str(), LONGEST_MESSAGE),
             message: shorten(&error.to_string(), LONGEST_MESSAGE),
         }
     }
@@ -176,7 +177,7 @@ fn refusal(error: &ValidationError<'_>) -> TemplateError {
             "references within the schema, such as #/$defs/address, and a known draft in $schema",
         );
     }
-    let key = dotted(error.instance_path());
+    let key = shorten(&dotted(error.instance_path()), LONGEST_MESSAGE);
     TemplateError::problem(key, format!("is not valid: {message}"), "a valid JSON Schema")
         .seen(error.instance())
 }
@@ -190,8 +191,12 @@ fn dotted(location: &Location) -> String {
 }
 
 /// Checks a context against the limits, for being an object, and against the schema if there is one.
-pub(super) fn validate(schema: Option<&Schema>, context: &str) -> Result<(), ContextError> {
-    json::check_object(context, JsonLimits::CONTEXT)?;
+pub(super) fn validate(
+    schema: Option<&Schema>,
+    context: &str,
+    limits: JsonLimits,
+) -> Result<(), ContextError> {
+    json::check_object(context, limits)?;
     let Some(schema) = schema else {
         return Ok(());
     };

@@ -6,12 +6,16 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::TemplateError;
+use crate::json::shorten;
 use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
 /// Longest time that a template may name: 30 days.
 const LONGEST_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
+
+/// Longest part of an unknown key that a message repeats, in characters.
+const LONGEST_KEY: usize = 80;
 
 const WORD_ALLOWED: &str = "text without control characters and without space around it";
 
@@ -57,8 +61,8 @@ impl Section {
         let other = OTHER_SPELLINGS.iter().find(|(spelling, _)| *spelling == key);
         let meant = other.map(|(_, meant)| *meant).filter(|meant| known.contains(meant));
         let suggestion = meant.or_else(|| suggest::nearest(key, known.iter().copied()));
-        TemplateError::problem(self.key(key), "is not a known key", known.join(", "))
-            .suggest(suggestion)
+        let key = self.key(&shorten(key, LONGEST_KEY));
+        TemplateError::problem(key, "is not a known key", known.join(", ")).suggest(suggestion)
     }
 
     /// The path of one of this object's keys.

@@ -17,6 +17,9 @@ use errors::guard;
 use tasker_core::{Event, StepState, TaskState};
 use worker::Worker;
 
+/// Longest part of a caller's word for something that a message repeats, in characters.
+const LONGEST_NAME: usize = 80;
+
 /// The normalised JSON of a template, checked.
 fn check_template(ruby: &Ruby, json: magnus::RString) -> Result<String, Error> {
     guard(ruby, || {
@@ -28,10 +31,11 @@ fn check_template(ruby: &Ruby, json: magnus::RString) -> Result<String, Error> {
 }
 
 /// Checks that JSON text can be stored.
-fn check_json(ruby: &Ruby, json: magnus::RString, what: String) -> Result<(), Error> {
+fn check_json(ruby: &Ruby, json: magnus::RString, what: magnus::RString) -> Result<(), Error> {
     guard(ruby, || {
         let json = json::text(ruby, json)?;
         let limits = tasker_core::json::JsonLimits::CONTEXT;
+        let what = json::text(ruby, what)?.chars().take(LONGEST_NAME).collect();
         tasker_core::json::check(&json, limits)
             .map_err(|source| errors::raise(ruby, &tasker_core::Error::Json { what, source }))
     })

@@ -84,7 +84,8 @@ module TaskerCore
 
       def options
         JSON.generate({ "url" => resolved_url, "pool_size" => @configuration.pool_size,
-                        "connect_timeout_ms" => (@configuration.connect_timeout * 1000).ceil })
+                        "connect_timeout_ms" => (@configuration.connect_timeout * 1000).ceil,
+                        "max_context_bytes" => @configuration.max_context_bytes })
       end
 
       def resolved_url

@@ -11,12 +11,16 @@ module TaskerCore
     class WorkerOptions
       # Option => default.
       DEFAULTS = { concurrency: 5, queues: nil, shutdown_timeout: 25.0, heartbeat_interval: 2.0,
-                   dead_after: 6.0, retention: 14 * 86_400, error_retention: 90 * 86_400 }.freeze
+                   dead_after: 6.0, retention: 14 * 86_400, error_retention: 90 * 86_400,
+                   max_results_bytes: 1_048_576 }.freeze
       # Options that may be nil: never.
       AGES = %i[retention error_retention].freeze
       # Option => smallest and largest number.
       RANGES = { concurrency: 1..1_000, shutdown_timeout: 0..86_400, heartbeat_interval: 0.05..600,
-                 dead_after: 0.1..3_600 }.freeze
+                 dead_after: 0.1..3_600, max_results_bytes: 1_024..67_108_864 }.freeze
+      # Most queues, and the longest name of one, in bytes.
+      MAX_QUEUES = 1_000
+      MAX_QUEUE_NAME = 64
       # A worker counts as dead after no less than this many missed heartbeats.
       MISSED_HEARTBEATS = 2
 
@@ -57,7 +61,8 @@ module TaskerCore
                         "heartbeat_interval_ms" => milliseconds(:heartbeat_interval),
                         "dead_after_ms" => milliseconds(:dead_after),
                         "retention_ms" => milliseconds(:retention),
-                        "error_retention_ms" => milliseconds(:error_retention), "record_events" => record_events })
+                        "error_retention_ms" => milliseconds(:error_retention), "record_events" => record_events,
+                        "max_results_bytes" => values.fetch(:max_results_bytes) })
       end
 
       private
@@ -87,9 +92,16 @@ module TaskerCore
       def check_queues
         queues = values.fetch(:queues)
         return if queues.nil?
-        return if queues.is_a?(Array) && queues.any? && queues.all? { |name| name.is_a?(String) && !name.empty? }
+        return if queues.is_a?(Array) && queues.size.between?(1, MAX_QUEUES) && queues.all? { |name| queue_name?(name) }
 
-        refuse(:queues, "nil (every queue) or an array of names that is not empty")
+        refuse(:queues, "nil (every queue) or an array of 1 to #{MAX_QUEUES} names of 1 to #{MAX_QUEUE_NAME} bytes")
+      end
+
+      def queue_name?(name)
+        name.is_a?(String) && name.bytesize.between?(1, MAX_QUEUE_NAME) && !name.b.include?("\0") &&
+          name.encode(Encoding::UTF_8).valid_encoding?
+      rescue EncodingError
+        false
       end
 
       def check_heartbeat
@@ -107,7 +119,7 @@ module TaskerCore
       end
 
       def refuse(name, allowed)
-        value = values.fetch(name).inspect
+        value = values.fetch(name).inspect.scrub[0, 200]
         raise ConfigurationError.new("#{name} is #{value}, allowed is #{allowed}",
                                      details: { "key" => name.to_s, "value" => value, "allowed" => allowed })
       end

@@ -1,0 +1,56 @@
+//! Checks of what callers pass: requests as JSON text, names, texts for the record.
+
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::json::shorten;
+
+/// Longest part of a value, or of what a reader says of it, that a message repeats, in characters.
+const SHOWN: usize = 80;
+
+/// Reads a request.
+///
+/// # Errors
+/// [`Error::Argument`] for unknown keys and wrong types, at the place where reading stopped.
+pub(super) fn parse<'a, T: Deserialize<'a>>(
+    argument: &'static str,
+    json: &'a str,
+) -> Result<T, Error> {
+    serde_json::from_str(json).map_err(|error| {
+        let text = error.to_string();
+        let said = text.rsplit_once(" at line ").map_or(&*text, |(said, _)| said);
+        let said = shorten(said, 2 * SHOWN);
+        let place = format!("line {} column {}", error.line(), error.column());
+        refused(argument, &shorten(json, SHOWN), &format!("{said} at {place}"))
+    })
+}
+
+/// Refuses a text that is longer than so many bytes, or that the database cannot keep.
+pub(super) fn at_most(
+    argument: &'static str,
+    value: Option<&str>,
+    bytes: usize,
+) -> Result<(), Error> {
+    let Some(value) = value else { return Ok(()) };
+    if value.len() <= bytes && !value.contains('\0') {
+        return Ok(());
+    }
+    let shown = format!("{:?}", shorten(value, SHOWN));
+    Err(refused(argument, &shown, &format!("at most {bytes} bytes without U+0000")))
+}
+
+/// Refuses a list of more than so many.
+pub(super) fn at_most_so_many(
+    argument: &'static str,
+    count: usize,
+    most: usize,
+) -> Result<(), Error> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(refused(argument, &format!("a list of {count}"), &format!("at most {most}")))
+}
+
+pub(super) fn refused(argument: &'static str, value: &str, allowed: &str) -> Error {
+    Error::Argument { argument, value: value.to_owned(), allowed: allowed.to_owned() }
+}

@@ -1,0 +1,295 @@
+//! Requests, options and failures as somebody may send them who wants harm, or whose program is broken: each
+//! is taken or refused with a short message, at once, and nothing panics. The templates and their schemas are
+//! treated in the same way beside their code.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tasker_core::json::{JsonLimits, check, check_object};
+use tasker_core::{
+    ClientOptions, Error, Failure, ListFilter, Pruning, Submission, TaskTemplate, WorkerOptions,
+};
+
+/// Longest message, in bytes: long enough for what is allowed, too short for what was sent.
+const LONGEST_MESSAGE: usize = 2_000;
+
+const URL: &str = "postgres:///app";
+
+fn submission() -> Value {
+    json!({
+        "namespace": "shop", "name": "order", "version": "1.0.0", "initiator": "x", "source_system": "y",
+        "reason": "z", "tags": ["a", "b"], "contexts": [{"order_id": 7}, {}],
+    })
+}
+
+fn worker_options() -> Value {
+    json!({
+        "url": URL, "connect_timeout_ms": 3000, "queues": ["a"], "concurrency": 5, "heartbeat_interval_ms": 100,
+        "dead_after_ms": 1000, "retention_ms": 5, "error_retention_ms": null, "record_events": 3,
+    })
+}
+
+fn failure() -> Value {
+    json!({
+        "kind": "retryable", "class": "A", "message": "b", "code": "c", "retry_after_s": 1.5, "context": {"d": []},
+        "backtrace": ["e"], "causes": [{"class": "F", "message": "g"}],
+    })
+}
+
+fn template() -> Value {
+    json!({
+        "name": "x", "namespace_name": "y", "version": "1.2.3", "schema": {"type": "object", "required": ["a"]},
+        "queue": "q", "named_steps": ["a", "b"], "module_namespace": "M", "step_templates": [
+            {"name": "a", "handler_class": "A", "retry": {"backoff": "linear", "base_seconds": 1.0}},
+            {"name": "b", "handler_class": "B", "depends_on_step": "a", "handler_config": {"c": [1]}}],
+    })
+}
+
+/// What `text` is taken for by everything that reads JSON; the messages where it is refused.
+fn messages(text: &str) -> Vec<String> {
+    let failure = serde_json::from_str::<Failure>(text);
+    let answers = [
+        Submission::from_json(text).err().map(|error| told(&error)),
+        ListFilter::from_json(text).err().map(|error| told(&error)),
+        Pruning::from_json(text).err().map(|error| told(&error)),
+        ClientOptions::from_json(text).err().map(|error| told(&error)),
+        WorkerOptions::from_json(text).err().map(|error| told(&error)),
+        TaskTemplate::from_json(text).err().map(|error| told(&error.into())),
+        check(text, JsonLimits::RESULTS).err().map(|error| error.to_string()),
+        check_object(text, JsonLimits::CONTEXT).err().map(|error| error.to_string()),
+        failure.is_err().then(|| "no failure".to_owned()),
+    ];
+    answers.into_iter().flatten().collect()
+}
+
+/// Everything that a caller is told of an error.
+fn told(error: &Error) -> String {
+    format!("{error} {}", error.details())
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let strange = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1e308),
+        json!(-0.0),
+        json!(0.5),
+        json!(""),
+        json!("\0"),
+        json!("\u{feff}"),
+        json!("x".repeat(100_000)),
+        json!([]),
+        json!({}),
+        json!([[[[[[[[]]]]]]]]),
+        json!(vec![0; 1_000]),
+        json!({"a": {"b": {}}}),
+    ];
+    prop_oneof![
+        3 => prop::sample::select(strange.to_vec()),
+        1 => any::<String>().prop_map(Value::from),
+        1 => any::<f64>().prop_map(Value::from),
+    ]
+}
+
+/// Puts `value` where the `place`-th value within `into` is, counted through all levels.
+fn put(into: &mut Value, place: &mut usize, value: &Value) {
+    if *place == 0 {
+        *into = value.clone();
+    }
+    *place = place.wrapping_sub(1);
+    match into {
+        Value::Array(list) => list.iter_mut().for_each(|item| put(item, place, value)),
+        Value::Object(map) => map.values_mut().for_each(|item| put(item, place, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A request with one of its values replaced.
+fn with_a_strange_value() -> impl Strategy<Value = String> {
+    let requests = vec![submission(), worker_options(), failure(), template()];
+    (prop::sample::select(requests), 0_usize..40, any_value()).prop_map(
+        |(mut request, place, value)| {
+            let mut place = place;
+            put(&mut request, &mut place, &value);
+            request.to_string()
+        },
+    )
+}
+
+/// A request with bytes taken away, put in or said twice.
+fn damaged() -> impl Strategy<Value = String> {
+    let requests = vec![submission(), worker_options(), failure(), template()];
+    let pieces =
+        ["", "\"", "{", "[[[[", "\\u0000", "\\ud800", "1e999999999", "é", ",", "null", "]}", "\0"];
+    let changes = prop::collection::vec(
+        (any::<prop::sample::Index>(), 0_usize..6, prop::sample::select(pieces.to_vec())),
+        1..6,
+    );
+    (prop::sample::select(requests), changes).prop_map(|(request, changes)| {
+        let mut bytes = request.to_string().into_bytes();
+        for (at, taken, piece) in changes {
+            let at = at.index(bytes.len());
+            let end = (at + taken).min(bytes.len());
+            bytes.splice(at..end, piece.bytes());
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn assert_short(messages: &[String]) {
+    for message in messages {
+        let start: String = message.chars().take(300).collect();
+        assert!(message.len() <= LONGEST_MESSAGE, "{} bytes: {start}", message.len());
+    }
+}
+
+proptest! {
+    #[test]
+    fn strange_values_are_refused_shortly(text in with_a_strange_value()) {
+        assert_short(&messages(&text));
+    }
+
+    #[test]
+    fn damaged_text_is_refused_shortly(text in damaged()) {
+        assert_short(&messages(&text));
+    }
+
+    #[test]
+    fn any_text_is_refused_shortly(text in any::<String>()) {
+        assert_short(&messages(&text));
+    }
+}
+
+#[test]
+fn what_is_not_damaged_is_taken() {
+    assert!(Submission::from_json(&submission().to_string()).is_ok());
+    assert!(WorkerOptions::from_json(&worker_options().to_string()).is_ok());
+    assert!(serde_json::from_value::<Failure>(failure()).is_ok());
+    assert!(TaskTemplate::from_json(&template().to_string()).is_ok());
+}
+
+#[test]
+fn a_million_brackets_are_refused_by_everything() {
+    for text in
+        ["[".repeat(1_000_000), r#"{"a":"#.repeat(300_000), r#"{"contexts":["#.repeat(100_000)]
+    {
+        let messages = messages(&text);
+        assert_eq!(messages.len(), 9);
+        assert_short(&messages);
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for key in ["contexts", "context", "schema", "handler_config", "queues", "url"] {
+        assert_short(&messages(&format!(
+            r#"{{"kind": "retryable", "class": "", "message": "", "{key}": {deep}}}"#
+        )));
+    }
+}
+
+#[test]
+fn a_long_unknown_key_or_word_is_not_repeated() {
+    let long = "x".repeat(3_000_000);
+    let refused = [
+        json!({&long: 1}),
+        json!({"name": &long}),
+        json!({"url": {&long: 1}}),
+        json!({"url": URL, "pool_size": &long}),
+        json!({"name": "x", "contexts": [{}], "tags": &long}),
+        json!({"state": &long}),
+        json!({"kind": &long}),
+        json!({"name": "x", "step_templates": [{"name": "a", "handler_class": "A", "retry": {&long: 1}}]}),
+        json!({"name": "x", "step_templates": [{"name": "a", "handler_class": "A", "depends_on_step": "x".repeat(512)}]}),
+        json!({"name": "x", "schema": {"properties": {&long[..500_000]: {"type": 1}}}, "step_templates": []}),
+    ];
+    for request in refused {
+        assert_short(&messages(&request.to_string()));
+    }
+    let schema = json!({"additionalProperties": {"type": "string"}});
+    let mut template = template();
+    template["schema"] = schema;
+    let template = TaskTemplate::from_json(&template.to_string()).expect("valid");
+    let error = template
+        .validate_context(&json!({&long[..500_000]: 1}).to_string())
+        .expect_err("1 is no text");
+    assert!(error.to_string().len() < LONGEST_MESSAGE);
+    assert!(error.details().to_string().len() < LONGEST_MESSAGE);
+}
+
+/// A text of so many bytes.
+fn text(bytes: usize) -> Value {
+    Value::from("x".repeat(bytes))
+}
+
+/// The request with `value` under `key`.
+fn with(mut request: Value, key: &str, value: Value) -> String {
+    request[key] = value;
+    request.to_string()
+}
+
+#[test]
+fn texts_of_a_submission_are_taken_up_to_their_limit() {
+    let limits = [
+        ("namespace", 64),
+        ("name", 128),
+        ("version", 64),
+        ("initiator", 128),
+        ("source_system", 128),
+        ("reason", 1_024),
+    ];
+    for (key, bytes) in limits {
+        assert!(Submission::from_json(&with(submission(), key, text(bytes))).is_ok(), "{key}");
+        for value in [text(bytes + 1), json!("nul \0")] {
+            let error =
+                Submission::from_json(&with(submission(), key, value)).expect_err(key).to_string();
+            assert!(
+                error.starts_with(key)
+                    && error.ends_with(&format!("at most {bytes} bytes without U+0000")),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn lists_of_a_submission_are_taken_up_to_their_limit() {
+    let tags = |count: usize, bytes: usize| Value::from(vec![text(bytes); count]);
+    assert!(Submission::from_json(&with(submission(), "tags", tags(64, 128))).is_ok());
+    let error = Submission::from_json(&with(submission(), "tags", tags(65, 1)))
+        .expect_err("too many")
+        .to_string();
+    assert_eq!(error, "tags is a list of 65; allowed: at most 64");
+    let error = Submission::from_json(&with(submission(), "tags", tags(1, 129)))
+        .expect_err("too long")
+        .to_string();
+    assert!(error.starts_with("tags") && error.contains("at most 128 bytes"), "{error}");
+
+    let contexts = |count: usize| Value::from(vec![json!({}); count]);
+    assert!(Submission::from_json(&with(submission(), "contexts", contexts(100_000))).is_ok());
+    let error = Submission::from_json(&with(submission(), "contexts", contexts(100_001)))
+        .expect_err("too many")
+        .to_string();
+    assert_eq!(error, "contexts is a list of 100001; allowed: at most 100000");
+}
+
+#[test]
+fn names_to_list_by_are_taken_up_to_their_limit() {
+    for (key, bytes) in [("namespace", 64), ("name", 128)] {
+        assert!(ListFilter::from_json(&json!({key: text(bytes)}).to_string()).is_ok());
+        for value in [text(bytes + 1), json!("nul \0")] {
+            assert!(ListFilter::from_json(&json!({key: value}).to_string()).is_err(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_pruning_takes_a_day_at_most() {
+    let pruning = |ms: u64| Pruning::from_json(&json!({"limit_ms": ms}).to_string());
+    assert!(pruning(86_400_000).is_ok());
+    for ms in [86_400_001, u64::MAX] {
+        assert!(pruning(ms).expect_err("too long").to_string().contains("0 to 86400000"));
+    }
+}
