@@ -47,7 +47,7 @@ RSpec.describe "Events", :database do
     working { nil }
 
     expect(wanted).to be_positive
-    expect(TaskerCore::Internal::Bridge::Worker).to have_received(:start).with(/"record_events":#{wanted}}/)
+    expect(TaskerCore::Internal::Bridge::Worker).to have_received(:start).with(/"record_events":#{wanted}[,}]/)
   end
 
   it "tells what the history tells" do

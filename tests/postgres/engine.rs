@@ -271,7 +271,7 @@ async fn a_failure_is_recorded_even_when_not_all_of_it_can_be_stored() {
     db.wait_for(task, TaskState::Error).await;
     let error = db.client.result(task).await.unwrap().steps.remove(0).error.unwrap();
     let error: serde_json::Value = serde_json::from_str(error.get()).unwrap();
-    assert_eq!(error, json!({ "kind": "retryable", "class": "Odd", "message": "ab" }));
+    assert_eq!(error, json!({ "kind": "retryable", "class": "Odd", "message": "a␀b" }));
     stop(worker, vec![]).await;
     db.assert_sound().await;
 }
