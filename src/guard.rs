@@ -13,8 +13,6 @@ pub enum Guard {
     WriteCount,
     /// A task's row is held while its steps change.
     TaskLocks,
-    /// Two workers do not pick the same ready step.
-    ReadyLocks,
     /// A claim is listed, so that it can be taken back.
     ListedClaims,
     /// A child waits for each of its parents.
@@ -42,12 +40,11 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
         Self::TaskLocks,
-        Self::ReadyLocks,
         Self::ListedClaims,
         Self::JoinCounter,
         Self::TaskCounters,

@@ -262,11 +262,14 @@ impl Transaction for SimulatedTransaction {
     ) -> Result<Vec<Picked>, StoreError> {
         self.run(|state, work| {
             let now = state.now();
+            let limit = usize::try_from(limit).unwrap_or(0);
             let due = state.tables.due(queues, after, now);
-            let free = due.into_iter().filter(|place| {
-                removed(Guard::ReadyLocks) || state.is_free(work.id, Row::Ready(place.step))
-            });
-            let picked: Vec<_> = free.take(usize::try_from(limit).unwrap_or(0)).collect();
+            let mut picked = Vec::new();
+            for place in due {
+                if picked.len() < limit && state.is_free(work.id, Row::Ready(place.step)) {
+                    picked.push(place);
+                }
+            }
             let picked = picked.into_iter().filter_map(|place| {
                 let _ = state.hold(work.id, Row::Ready(place.step));
                 let step = state.tables.steps.get(&place.step)?.row(place.step, now);
@@ -292,8 +295,8 @@ impl Transaction for SimulatedTransaction {
                     state.tables.workers.iter().filter(|(_, w)| w.is_alive()).map(|(id, _)| *id),
                 );
             }
-            let free = dead.into_iter().filter(|id| state.is_free(work.id, Row::Worker(*id)));
-            let free: Vec<_> = free.collect();
+            let mut free: Vec<_> = dead.into_iter().collect();
+            free.retain(|id| state.is_free(work.id, Row::Worker(*id)));
             let chosen =
                 if free.is_empty() { None } else { Some(free[state.rng.usize(..free.len())]) };
             if let Some(worker) = chosen {
@@ -481,7 +484,11 @@ pub(super) struct SimulatedLine {
 
 impl Line for SimulatedLine {
     async fn beat(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
-        self.connection.ask(self.patience, |state, work| beat(state, work, pulse)).await
+        let beat = self.connection.ask(self.patience, |state, work| beat(state, work, pulse)).await;
+        if beat.is_err() {
+            self.connection.host.disturb();
+        }
+        beat
     }
 
     async fn next(&mut self) -> Result<Option<String>, StoreError> {

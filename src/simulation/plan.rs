@@ -134,6 +134,12 @@ impl Plan {
         Self { seed: rng.u64(..), templates, tasks, workers, faults, weather }
     }
 
+    /// When the last fault is over.
+    pub(super) fn over(&self) -> Duration {
+        let ends = self.faults.iter().map(|fault| fault.at + fault.kind.lasts());
+        ends.max().unwrap_or_default()
+    }
+
     /// Plans with a little less in them, the largest cuts first.
     pub(super) fn smaller(&self) -> Vec<Self> {
         let mut plans = Vec::new();
@@ -201,6 +207,21 @@ impl Plan {
             json
         });
         json!({ "name": format!("t{template}"), "step_templates": steps.collect::<Vec<_>>() })
+    }
+}
+
+impl FaultKind {
+    fn lasts(&self) -> Duration {
+        match self {
+            Self::Pause { lasts, .. } | Self::Restart { lasts } | Self::Hold { lasts, .. } => {
+                *lasts
+            }
+            Self::Kill { .. }
+            | Self::Stop { .. }
+            | Self::Cut { .. }
+            | Self::Cancel { .. }
+            | Self::CallInVain => Duration::ZERO,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The simulated server: what is committed, who holds which row, and how messages travel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,12 @@ use super::watch::Watch;
 use crate::decision::Timestamp;
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::store::StoreError;
+
+/// How long a transaction may be silent: `idle_in_transaction_session_timeout` of workers.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Between two looks of a transaction that waits at whether the other one is silent.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A row that a transaction can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +129,10 @@ pub(super) struct State {
     pub(super) weather: Weather,
     held: BTreeMap<Row, TxId>,
     waits: BTreeMap<TxId, Row>,
+    /// Since when nothing has come from the client of a transaction.
+    idle: BTreeMap<TxId, Instant>,
+    /// Transactions that were ended because nothing came.
+    ended: BTreeSet<TxId>,
     next: u64,
     began: Instant,
     told: Timestamp,
@@ -170,17 +180,24 @@ impl State {
 
     /// Holds the row for the transaction, if nobody else does.
     pub(super) fn hold(&mut self, tx: TxId, row: Row) -> Progress<()> {
-        match self.held.get(&row) {
-            Some(holder) if *holder != tx => Progress::Waits(row),
-            Some(_) | None => {
-                self.held.insert(row, tx);
-                Progress::Done(())
-            }
+        if !self.is_free(tx, row) {
+            return Progress::Waits(row);
         }
+        self.held.insert(row, tx);
+        Progress::Done(())
     }
 
-    pub(super) fn is_free(&self, tx: TxId, row: Row) -> bool {
-        self.held.get(&row).is_none_or(|holder| *holder == tx)
+    /// Whether nobody else holds the row. Who has held it for long without a word holds it no more.
+    pub(super) fn is_free(&mut self, tx: TxId, row: Row) -> bool {
+        let Some(holder) = self.held.get(&row).copied().filter(|holder| *holder != tx) else {
+            return true;
+        };
+        let silent = self.idle.get(&holder).is_some_and(|since| since.elapsed() >= IDLE_LIMIT);
+        if silent {
+            self.held.retain(|_, other| *other != holder);
+            self.ended.insert(holder);
+        }
+        silent
     }
 
     /// Whether those that wait for one another wait for this transaction.
@@ -234,6 +251,8 @@ impl Server {
             weather,
             held: BTreeMap::new(),
             waits: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            ended: BTreeSet::new(),
             next: 0,
             began: now,
             told: Timestamp::UNIX_EPOCH,
@@ -257,6 +276,7 @@ impl Server {
         state.down_until = state.down_until.max(Instant::now() + lasts);
         state.held.clear();
         state.waits.clear();
+        state.idle.clear();
         state.listeners.clear();
         drop(state);
         self.released.notify_waiters();
@@ -266,6 +286,8 @@ impl Server {
         let mut state = self.lock();
         state.held.retain(|_, holder| *holder != tx);
         state.waits.remove(&tx);
+        state.idle.remove(&tx);
+        state.ended.remove(&tx);
         drop(state);
         self.released.notify_waiters();
     }
@@ -338,7 +360,8 @@ impl Connection {
                 }
                 released.as_mut().enable();
             }
-            if timeout_at(until, released).await.is_err() {
+            let look = until.min(Instant::now() + LOOK);
+            if timeout_at(look, released).await.is_err() && look == until {
                 return Err(StoreError::Timeout { code: "55P03".to_owned() });
             }
             if self.is_lost() {
@@ -390,6 +413,8 @@ impl Work {
     ) -> Result<T, StoreError> {
         let connection = self.connection.clone();
         connection.travel().await?;
+        connection.server.lock().idle.remove(&self.id);
+        self.is_not_ended()?;
         {
             let mut state = connection.server.lock();
             let bad = state.weather.statements;
@@ -404,7 +429,18 @@ impl Work {
                 });
             }
         }
-        connection.run(self.id, limit, |state| statement(state, self)).await
+        let (id, server) = (self.id, Arc::clone(&connection.server));
+        let answer = connection.run(id, limit, |state| statement(state, self)).await;
+        server.lock().idle.insert(id, Instant::now());
+        answer
+    }
+
+    /// The server has not ended it because nothing came from its client.
+    fn is_not_ended(&self) -> Result<(), StoreError> {
+        if self.connection.server.lock().ended.contains(&self.id) {
+            return Err(unavailable("the transaction was idle for too long"));
+        }
+        Ok(())
     }
 
     /// Commits, on the server's side.
@@ -431,6 +467,7 @@ impl Work {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         let connection = self.connection.clone();
         connection.travel().await?;
+        self.is_not_ended()?;
         let (fails, lost) = {
             let mut state = connection.server.lock();
             let weather = state.weather;

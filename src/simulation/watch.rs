@@ -31,7 +31,9 @@ impl Watch {
         self.violation.get_or_insert(what);
     }
 
+    /// A process is a worker from now on, and none of those that it was before.
     pub(super) fn registered(&mut self, worker: WorkerId, host: &Arc<Host>) {
+        self.gone(host);
         self.hosts.insert(worker, (Arc::clone(host), true));
     }
 

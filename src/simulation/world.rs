@@ -25,7 +25,7 @@ use crate::template::TaskTemplate;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Between two looks at whether everything has ended.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 #[derive(Clone, Debug, Default)]
@@ -149,8 +149,7 @@ impl World {
         for maker in makers {
             let _ = maker.await;
         }
-        // A pause or an absence may last for as long after the last fault.
-        sleep(Duration::from_secs(12)).await;
+        sleep_until(began + self.plan.over()).await;
         let mut state = self.server.lock();
         state.weather = Weather { latency_ms: state.weather.latency_ms, ..Weather::default() };
         state.tell(|| "all faults are over".to_owned());
@@ -386,7 +385,7 @@ impl Hand {
                 None => return self.is_to_end(),
                 Some(steps) if steps.is_empty() => {
                     sleep(idle).await;
-                    idle = (idle * 2).min(Duration::from_millis(300));
+                    idle = (idle * 2).min(LOOK);
                 }
                 Some(steps) => {
                     idle = Duration::from_millis(1);
