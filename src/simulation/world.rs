@@ -42,7 +42,8 @@ pub(super) fn play(plan: &Plan, told: bool) -> Ending {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     match runtime {
-        Ok(runtime) => runtime.block_on(World::new(plan, told).play()),
+        // The world begins within the runtime, by whose clock everything goes.
+        Ok(runtime) => runtime.block_on(async { World::new(plan, told).play().await }),
         Err(error) => Ending { violation: Some(error.to_string()), ..Ending::default() },
     }
 }
