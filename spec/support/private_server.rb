@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "rbconfig"
 require "tmpdir"
 require_relative "../../lib/tasker_core/internal/postgres_cluster"
@@ -23,35 +24,42 @@ class PrivateServer
   attr_reader :url
 
   class << self
+    # @param settings [Hash{String => Object}] as in postgresql.conf, besides {SETTINGS}
     # @return [PrivateServer] that accepts connections
     # @raise [RuntimeError] it does not start; the reason is on the error stream
-    def start
-      new(IO.popen([RbConfig.ruby, __FILE__], "r+"))
+    def start(settings: {})
+      new(IO.popen([RbConfig.ruby, __FILE__, JSON.generate(settings)], "r+"))
     end
 
     # What the second process does.
     #
-    # @param input [IO] the server runs until this ends
-    # @param output [IO] where its URL is written to
+    # @param settings [Hash{String => Object}] as for {start}
+    # @param input [IO] the server runs until this ends; each line is the mode of a stop, after which it is started
+    #   again
+    # @param output [IO] where its URL is written to, after each start
     # @return [void]
-    def keep(input: $stdin, output: $stdout)
+    def keep(settings: {}, input: $stdin, output: $stdout)
       # Ctrl-C reaches all processes of a terminal; this one ends after those that use it.
       %w[INT TERM HUP].each { |signal| trap(signal, "IGNORE") }
-      in_temporary_folder do |cluster|
+      output.sync = true
+      in_temporary_folder(settings) do |cluster|
         cluster.start
         output.puts(cluster.folder.url("postgres"))
-        output.flush
-        input.read
+        input.each_line(chomp: true) do |mode|
+          cluster.stop(mode: mode)
+          cluster.start
+          output.puts(cluster.folder.url("postgres"))
+        end
       end
     end
 
     private
 
-    def in_temporary_folder
+    def in_temporary_folder(settings)
       Dir.mktmpdir("tasker-test-") do |root|
         # The server's user, who is another one when root runs the tests, has to pass.
         File.chmod(0o711, root)
-        cluster = cluster_in(File.join(root, "postgres"))
+        cluster = cluster_in(File.join(root, "postgres"), SETTINGS.merge(settings))
         yield cluster
       ensure
         cluster&.stop(mode: "immediate")
@@ -59,10 +67,10 @@ class PrivateServer
       end
     end
 
-    def cluster_in(path)
+    def cluster_in(path, settings)
       binaries = TaskerCore::Internal::PostgresBinaries.find
       folder = TaskerCore::Internal::PostgresFolder.new(path, major: binaries.major)
-      TaskerCore::Internal::PostgresCluster.new(folder: folder, binaries: binaries, settings: SETTINGS)
+      TaskerCore::Internal::PostgresCluster.new(folder: folder, binaries: binaries, settings: settings)
     end
   end
 
@@ -70,6 +78,18 @@ class PrivateServer
   def initialize(owner)
     @owner = owner
     @url = owner.gets&.chomp || raise("the private Postgres server does not start")
+  end
+
+  # Stops the server and starts it again. Returns when it accepts connections.
+  #
+  # @param mode [String] "fast", or "immediate": as if it had crashed
+  # @return [void]
+  # @raise [RuntimeError] it does not start; the reason is on the error stream
+  # @example
+  #   server.restart(mode: "immediate")
+  def restart(mode: "fast")
+    @owner.puts(mode)
+    @owner.gets || raise("the private Postgres server does not start again")
   end
 
   # Stops and deletes the server.
@@ -80,4 +100,4 @@ class PrivateServer
   end
 end
 
-PrivateServer.keep if $PROGRAM_NAME == __FILE__
+PrivateServer.keep(settings: JSON.parse(ARGV.first || "{}")) if $PROGRAM_NAME == __FILE__

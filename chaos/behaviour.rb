@@ -1,0 +1,65 @@
+# frozen_string_literal: true
+
+require "zlib"
+
+module Chaos
+  # What the handler of a step does. It follows from the task's seed and the step's name alone, so that the check knows
+  # how each step has to end, however often it was executed.
+  #
+  # @example
+  #   Behaviour.of(7, "s3").outcome(1) # => "succeeded"
+  Behaviour = Struct.new(:kind, :failures, :seconds) do
+    # @param attempt [Integer]
+    # @return [String] how this attempt ends, as the history names it: "succeeded", "retryable" or "permanent"
+    def outcome(attempt)
+      case kind
+      when :succeeds then attempt > failures ? "succeeded" : "retryable"
+      when :exhausts then "retryable"
+      when :fails then "permanent"
+      end
+    end
+
+    # @return [String] state of the step in the end, unless it is cancelled, waits for a parent in error or killed its
+    #   workers
+    def state
+      kind == :succeeds ? "complete" : "error"
+    end
+  end
+
+  # Attempts that may fail; one that succeeds fails fewer times before.
+  Behaviour::RETRY_LIMIT = 4
+  # Shares of a thousand steps: those that fail for good, that fail until their attempts are used up, and that fail once
+  # or twice before they succeed.
+  Behaviour::SHARES = { fails: 3, exhausts: 3, retried: 60 }.freeze
+  # Shares of a thousand steps that take long, and their seconds; the others take a few milliseconds.
+  Behaviour::SLOW = { share: 30, seconds: 0.2..1.5 }.freeze
+  # Seconds of a step that is not slow.
+  Behaviour::QUICK = (0.0..0.02).freeze
+
+  class << Behaviour
+    # @param seed [Integer] of the task
+    # @param step [String] name of the step
+    # @return [Behaviour] frozen
+    def of(seed, step)
+      random = Random.new(Zlib.crc32("#{seed}/#{step}"))
+      kind, failures = kind(random)
+      new(kind, failures, seconds(random)).freeze
+    end
+
+    private
+
+    def kind(random)
+      shares = Behaviour::SHARES
+      number = random.rand(1_000)
+      return [:fails, 0] if number < shares[:fails]
+      return [:exhausts, 0] if (number -= shares[:fails]) < shares[:exhausts]
+
+      [:succeeds, number - shares[:exhausts] < shares[:retried] ? random.rand(1..2) : 0]
+    end
+
+    def seconds(random)
+      slow = Behaviour::SLOW
+      random.rand(random.rand(1_000) < slow[:share] ? slow[:seconds] : Behaviour::QUICK)
+    end
+  end
+end

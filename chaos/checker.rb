@@ -1,0 +1,164 @@
+# frozen_string_literal: true
+
+require_relative "graphs"
+require_relative "record"
+
+module Chaos
+  # Compares the {Record} of a task with what its handlers were to do: the promises of the engine, one method each.
+  class Checker
+    # States in which a task is over.
+    OVER = %w[complete error cancelled].freeze
+    # Outcomes of attempts whose handler ended and whose end was accepted.
+    ACCEPTED = %w[succeeded retryable permanent].freeze
+    # Outcomes of attempts whose handler may have ended, or begun, or not.
+    CUT_OFF = %w[worker_died interrupted cancelled].freeze
+    # Workers that die before a step is given up (`CRASH_LIMIT` of the core).
+    CRASH_LIMIT = 3
+    # States that a step begins in.
+    FIRST_STATES = %w[pending enqueued].freeze
+
+    # @param receipts [Array<Load::Receipt>]
+    # @param ids [Array<Integer>] tasks that are in the database
+    # @return [Array<String>] one for each task that was acknowledged and is not there
+    # @example
+    #   Checker.lost([Load::Receipt.new(7, 1)], []) # => ["task 7: it was acknowledged and is not there"]
+    def self.lost(receipts, ids)
+      (receipts.map(&:task_id) - ids).map { |id| "task #{id}: it was acknowledged and is not there" }
+    end
+
+    # @param record [Record]
+    def initialize(record)
+      @record = record
+      @steps = record.steps.to_h { |step| [step.name, step] }
+      @parents = Graphs::ALL.fetch(record.template)
+    end
+
+    # @return [Array<String>] what is wrong, with the ids of task and step; [] if nothing is
+    # @example
+    #   Checker.new(record).violations # => ["task 7, step 7340032 (s0): it was completed 2 times"]
+    def violations
+      @violations = []
+      check_task
+      @parents.each { |name, parents| @steps.key?(name) ? check_step(@steps[name], parents) : tell("it has no #{name}") }
+      @violations
+    end
+
+    private
+
+    def check_task
+      return tell("it has not ended: it is #{@record.state}") unless OVER.include?(@record.state)
+
+      allowed = allowed_states
+      tell("it is #{@record.state}, not #{allowed.join(" or ")}") unless allowed.include?(@record.state)
+    end
+
+    def allowed_states
+      own = expected.value?("error") ? "error" : "complete"
+      case @record.receipt
+      when nil then [own]
+      else { nil => [own], unsure: [own, "cancelled"], acknowledged: ["cancelled"] }.fetch(@record.receipt.cancelled)
+      end
+    end
+
+    # States of the steps where nobody cancels.
+    def expected
+      @expected ||= Graphs.states(@record.template, @record.seed,
+                                  crashed: @record.steps.select(&:crashed?).map(&:name))
+    end
+
+    def check_step(step, parents)
+      check_state(step)
+      check_completions(step)
+      check_chain(step)
+      check_numbers(step)
+      check_crashes(step)
+      step.ends.each { |ended| check_end(step, ended) }
+      check_executions(step)
+      check_order(step, parents)
+    end
+
+    def check_state(step)
+      allowed = [expected.fetch(step.name), *("cancelled" if @record.state == "cancelled")]
+      tell("it is #{step.state}, not #{allowed.join(" or ")}", step) unless allowed.include?(step.state)
+    end
+
+    def check_completions(step)
+      times = step.transitions.count { |transition| transition.to == "complete" }
+      return if times == (step.state == "complete" ? 1 : 0)
+
+      tell("it is #{step.state} and was completed #{times} times", step)
+    end
+
+    def check_chain(step)
+      changes = step.transitions
+      before = changes.first&.from
+      tell("its history begins with #{before}", step) unless before.nil? || FIRST_STATES.include?(before)
+      changes.each_cons(2) do |one, other|
+        tell("its history has a gap: to #{one.to}, from #{other.from}", step) unless one.to == other.from
+      end
+      last = changes.last&.to
+      return if last.nil? ? FIRST_STATES.include?(step.state) : last == step.state
+
+      tell("its history ends with #{last || "nothing"}, it is #{step.state}", step)
+    end
+
+    def check_numbers(step)
+      numbers = step.ends.map(&:attempt)
+      return if numbers == (1..step.attempts).to_a
+
+      tell("its attempts are #{numbers}, it counts #{step.attempts}", step)
+    end
+
+    def check_crashes(step)
+      died = step.ends.count { |ended| ended.outcome == "worker_died" }
+      return unless died > CRASH_LIMIT || step.crashed? != (died == CRASH_LIMIT)
+
+      tell("#{died} workers died, it was#{" not" unless step.crashed?} given up for that", step)
+    end
+
+    def check_end(step, ended)
+      return check_accepted(step, ended) if ACCEPTED.include?(ended.outcome)
+
+      tell("attempt #{ended.attempt} ended as #{ended.outcome}", step) unless CUT_OFF.include?(ended.outcome)
+    end
+
+    def check_accepted(step, ended)
+      executions = step.executions.select { |execution| execution.attempt == ended.attempt }
+      return if executions.map(&:outcome).include?(ended.outcome) && results_belong?(step, ended)
+
+      tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is " \
+           "#{executions.map { |one| one.outcome || "cut off" }.join(", ").then { |all| all.empty? ? "not there" : all }}" \
+           "#{", with the results #{step.results.inspect}" if ended.to == "complete"}", step)
+    end
+
+    def results_belong?(step, ended)
+      ended.to != "complete" || step.results == { "attempt" => ended.attempt }
+    end
+
+    def check_executions(step)
+      known = step.ends.map(&:attempt)
+      step.executions.group_by(&:attempt).each do |attempt, executions|
+        tell("attempt #{attempt} was executed and is not in its history", step) unless known.include?(attempt)
+        tell("attempt #{attempt} was executed #{executions.size} times", step) if executions.size > 1
+      end
+    end
+
+    def check_order(step, parents)
+      step.executions.each do |execution|
+        parents.each { |name| check_parent(step, execution, @steps[name]) }
+      end
+    end
+
+    def check_parent(step, execution, parent)
+      ended = parent&.completion&.finished_ns
+      return if ended && ended <= execution.started_ns
+
+      tell("attempt #{execution.attempt} began before #{parent&.name} completed", step)
+    end
+
+    def tell(what, step = nil)
+      where = step ? ", step #{step.id} (#{step.name})" : ""
+      @violations << "task #{@record.id}#{where}: #{what}"
+    end
+  end
+end

@@ -1,0 +1,88 @@
+# frozen_string_literal: true
+
+require "tasker_core"
+require "tasker_core/cli"
+require_relative "display"
+require_relative "faults"
+require_relative "run"
+
+module Chaos
+  # The command line of bin/chaos.
+  class Command < TaskerCore::CLI::Command
+    PROGRAM = "bin/chaos"
+    SUMMARY = "run the engine under faults, and check that nothing was lost or done twice"
+    DETAILS = <<~TEXT.freeze
+      Tasks are made, executed and cancelled all the time while worker processes are killed and stopped, Postgres
+      crashes, and connections are cut or fall silent. Then the faults end, everything that is open has to come to its
+      end, and a check compares the engine's tables with a ledger in which handlers recorded what they did.
+
+      Faults: #{Faults::ALL.keys.each_slice(8).map { |names| names.join(", ") }.join(",\n")}.
+
+      The seed decides which tasks are made and which fault comes when. Real processes on a real machine do not repeat
+      themselves: a second run with the same seed has the same schedule, not the same course.
+
+      Postgres is a private one with stock durability that is deleted afterwards. Workers have two seconds to live
+      without a heartbeat. The last line of the output is a JSON object; each violation is a line on the error stream,
+      and one is enough for exit status 1.
+    TEXT
+    EXAMPLES = ["bin/chaos --minutes 2", "bin/chaos --minutes 60 --processes 4 --seed 7",
+                "bin/chaos --minutes 0.5 --faults kill,cut_after_commit"].freeze
+    # Option => default, smallest and largest number.
+    NUMBERS = { minutes: [2.0, 0.05, 1_440.0], processes: [3, 1, 32], rate: [4.0, 0.1, 1_000.0],
+                seed: [nil, 0, (2**32) - 1] }.freeze
+
+    # Runs and shows what came out.
+    #
+    # @return [Integer] exit status
+    def call
+      settings = self.settings
+      display = Display.new(output, json: json?)
+      display.begin(settings, missing)
+      report = Run.new(settings, progress: display.method(:tell)).call
+      display.show(report)
+      report.fetch("violations").zero? ? OK : FAILED
+    end
+
+    # @api private
+    # @return [Run::Settings] what the options ask for
+    def settings
+      Run::Settings.new(seconds: number(:minutes) * 60, seed: number(:seed) || Random.new_seed % (2**32),
+                        processes: number(:processes), rate: number(:rate), faults: faults - missing.keys)
+    end
+
+    private
+
+    # Unlike other commands this one does not use the database that is configured.
+    def parser
+      @parser ||= OptionParser.new(nil, 34) do |parser|
+        parser.require_exact = true
+        parser.on("--minutes M", Float, "how long faults happen (default: 2)")
+        parser.on("--seed S", Integer, "decides which fault comes when (default: a random one)")
+        parser.on("--processes P", Integer, "worker processes (default: 3)")
+        parser.on("--faults A,B", Array, "only these (default: all)")
+        parser.on("--rate R", Float, "tasks that are made in a second (default: 4)")
+        parser.on("--json", "print the JSON line only")
+        parser.on("-h", "--help", "show this help")
+        parser.base.long.clear
+      end
+    end
+
+    def number(name)
+      default, least, most = NUMBERS.fetch(name)
+      value = options.fetch(name, default)
+      return value if value.nil? || value.between?(least, most)
+
+      refuse("--#{name} is #{value}; allowed: #{least} to #{most}")
+    end
+
+    def faults
+      @faults ||= options.fetch(:faults, Faults::ALL.keys).uniq.each do |name|
+        refuse("--faults is #{name}; allowed: #{Faults::ALL.keys.join(", ")}") unless Faults::ALL.key?(name)
+      end
+    end
+
+    def missing
+      Faults.missing.slice(*faults)
+    end
+  end
+end

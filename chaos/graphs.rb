@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+require "tasker_core"
+require_relative "../bench/engine/graphs"
+require_relative "behaviour"
+
+module Chaos
+  # The templates whose tasks are executed.
+  module Graphs
+    # Name of the template => names of the parents by name of the step, parents first.
+    ALL = { "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4), "fan" => Bench::Graphs.fan(22),
+            "layered" => Bench::Graphs.layered(24) }.freeze
+    # How steps are tried again: soon, so that a run of seconds sees it.
+    RETRY = { backoff: "fixed", base_seconds: 0.05, jitter: 0.5 }.freeze
+    # Handler of all of them.
+    HANDLER = "Chaos::Handler"
+
+    module_function
+
+    # States in which the steps of a task have to end: those below a step in error stay pending.
+    #
+    # @param name [String] of the template
+    # @param seed [Integer] of the task
+    # @param crashed [Array<String>] steps that ended in error because their workers died
+    # @return [Hash{String => String}] state by name of the step
+    # @example
+    #   Graphs.states("chain", 7)["s0"] # => "complete"
+    def states(name, seed, crashed: [])
+      ALL.fetch(name).each_with_object({}) do |(step, parents), states|
+        reached = parents.all? { |parent| states.fetch(parent) == "complete" }
+        own = crashed.include?(step) ? "error" : Behaviour.of(seed, step).state
+        states[step] = reached ? own : "pending"
+      end
+    end
+
+    # @api private
+    def template(name, parents)
+      TaskerCore::TemplateDSL.template(name, source: "bin/chaos", namespace: "chaos") do |dsl|
+        parents.each do |step, above|
+          dsl.step(step, handler: HANDLER, depends_on: above, retry: RETRY, retry_limit: Behaviour::RETRY_LIMIT)
+        end
+      end
+    end
+
+    # What is registered.
+    TEMPLATES = ALL.map { |name, parents| template(name, parents) }.freeze
+  end
+end

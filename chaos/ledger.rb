@@ -1,0 +1,99 @@
+# frozen_string_literal: true
+
+require "pg"
+require "securerandom"
+require "tasker_core/internal/clock"
+
+module Chaos
+  # What handlers really did, in a table of the harness beside the engine's: a row for each execution, written over a
+  # connection of its own straight to the server, which no fault but the server's own end meets. Each thread has one.
+  # Times are nanoseconds of the machine's monotonic clock, which is the same in all processes.
+  class Ledger
+    # Seconds that a handler waits for the server.
+    PATIENCE = 120
+    # Seconds between two tries.
+    PAUSE = 0.05
+    TABLE = <<~SQL
+      CREATE SCHEMA IF NOT EXISTS chaos;
+      CREATE TABLE chaos.ledger (
+        execution uuid PRIMARY KEY, task_id bigint NOT NULL, step_id bigint NOT NULL, attempt int NOT NULL,
+        pid int NOT NULL, started_ns bigint NOT NULL, finished_ns bigint, outcome text
+      );
+      CREATE INDEX ON chaos.ledger (task_id);
+    SQL
+    BEGUN = "INSERT INTO chaos.ledger VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
+    ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3 WHERE execution = $1"
+
+    # @return [Integer] nanoseconds
+    def self.now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)
+    end
+
+    # Makes the table.
+    #
+    # @param url [String] of the database
+    # @return [void]
+    def self.prepare(url)
+      connection = PG.connect(url)
+      connection.exec(TABLE)
+    ensure
+      connection&.close
+    end
+
+    # @param url [String] of the database
+    def initialize(url)
+      @url = url
+    end
+
+    # Records that an execution begins.
+    #
+    # @param task_id [Integer]
+    # @param step_id [Integer]
+    # @param attempt [Integer]
+    # @return [String] the execution's id
+    def begin(task_id, step_id, attempt)
+      execution = SecureRandom.uuid
+      write(BEGUN, [execution, task_id, step_id, attempt, Process.pid, self.class.now])
+      execution
+    end
+
+    # Records how it ends, before the engine is told.
+    #
+    # @param execution [String]
+    # @param outcome [String]
+    # @return [void]
+    def end(execution, outcome)
+      write(ENDED, [execution, self.class.now, outcome])
+    end
+
+    private
+
+    # Both statements may be repeated: whether one that failed was committed is not known.
+    def write(statement, values)
+      deadline = TaskerCore::Internal::Clock.seconds + PATIENCE
+      begin
+        connection.exec_params(statement, values)
+      rescue PG::Error
+        forget
+        raise if TaskerCore::Internal::Clock.seconds > deadline
+
+        sleep(PAUSE)
+        retry
+      end
+    end
+
+    def connection
+      Thread.current.thread_variable_get(:chaos_ledger) ||
+        PG.connect(@url, application_name: "chaos_ledger").tap { |one| remember(one) }
+    end
+
+    def forget
+      Thread.current.thread_variable_get(:chaos_ledger)&.close
+      remember(nil)
+    end
+
+    def remember(connection)
+      Thread.current.thread_variable_set(:chaos_ledger, connection)
+    end
+  end
+end
