@@ -197,8 +197,7 @@ impl<D: Database> Heart<D> {
         }
         let shared = Arc::clone(&self.shared);
         self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            let Shared { database, templates, events, .. } = &*shared;
-            if let Err(error) = rescuer::rescue(database, templates, events).await {
+            if let Err(error) = rescuer::rescue(&shared).await {
                 warn!(%error, "the rescue of a dead worker's claims failed");
             }
         })));

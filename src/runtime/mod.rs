@@ -15,6 +15,7 @@ mod lane;
 mod ledger;
 mod orchestrator;
 mod pace;
+mod patience;
 mod pruner;
 mod reports;
 mod rescuer;

@@ -365,7 +365,8 @@ impl<D: Database> Orchestrator<D> {
     /// Claims that the database gives to this worker and that are not known here were made by it. What
     /// is known stays known until its end is written.
     async fn read_own_claims(&mut self) -> Result<(), Error> {
-        let listed = self.shared.database.claims_of(self.shared.worker()).await?;
+        let shared = &self.shared;
+        let listed = shared.answer(shared.database.claims_of(shared.worker())).await??;
         let ledger = &self.shared.ledger;
         // The newest batch first: an older one may list a step that was claimed again since.
         for one in listed.iter().rev() {
@@ -421,8 +422,10 @@ impl<D: Database> Orchestrator<D> {
         for claim in std::mem::take(&mut self.undelivered) {
             self.give_back(claim);
         }
+        let shared = &self.shared;
         if !std::mem::replace(&mut self.drained, true)
-            && let Err(error) = self.shared.database.drain_worker(self.shared.worker()).await
+            && let Ok(Err(error)) | Err(error) =
+                shared.answer(shared.database.drain_worker(shared.worker())).await
         {
             debug!(%error, "cannot say that this worker stops");
         }
@@ -436,9 +439,11 @@ impl<D: Database> Orchestrator<D> {
 
     /// Whether the database gives no claim to this worker; those that it does are given back.
     async fn holds_nothing(&mut self) -> bool {
-        let listed = match self.shared.database.claims_of(self.shared.worker()).await {
-            Ok(listed) => listed,
-            Err(error) => {
+        let shared = &self.shared;
+        let listed = shared.answer(shared.database.claims_of(shared.worker())).await;
+        let listed = match listed {
+            Ok(Ok(listed)) => listed,
+            Ok(Err(error)) | Err(error) => {
                 self.failed(&Error::from(error));
                 return false;
             }
@@ -468,7 +473,9 @@ impl<D: Database> Orchestrator<D> {
             && self.reported.is_empty()
             && !self.unsure;
         if done && !self.rests() && self.holds_nothing().await {
-            return Some(self.shared.database.stop_worker(self.shared.worker()).await.is_ok());
+            let shared = &self.shared;
+            let stopped = shared.answer(shared.database.stop_worker(shared.worker())).await;
+            return Some(matches!(stopped, Ok(Ok(()))));
         }
         late(LAST_WORDS).then_some(false)
     }

@@ -160,7 +160,8 @@ pub(super) async fn prune(shared: Arc<Shared<Store>>) {
         tokio::time::sleep(pause).await;
         let began = Instant::now();
         let walking = began - *walk_began.get_or_insert(began);
-        pause = match pruner.batch(&shared.database).await {
+        let batch = shared.answer(pruner.batch(&shared.database)).await;
+        pause = match batch.unwrap_or_else(|silence| Err(silence.into())) {
             Ok(Progress::Some) if walking > BEHIND => Duration::ZERO,
             Ok(Progress::Some) => began.elapsed() * PAUSE,
             Ok(Progress::Ended { alive }) => {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use tracing::{info, instrument};
 
 use super::ending::{Known, Observed, end_claims};
-use super::events::Events;
-use super::templates::Templates;
+use super::shared::Shared;
 use crate::decision::{ClaimEnd, Decisions, Outcome};
 use crate::error::Error;
 use crate::ids::WorkerId;
@@ -17,12 +16,8 @@ const RESCUE_BATCH: usize = 500;
 
 /// Buries every worker that is dead and not being buried by somebody else.
 #[instrument(skip_all)]
-pub(super) async fn rescue(
-    database: &impl Database,
-    templates: &Templates,
-    events: &Events,
-) -> Result<(), Error> {
-    while let Some((worker, rescued)) = rescue_batch(database, templates, events).await? {
+pub(super) async fn rescue<D: Database>(shared: &Shared<D>) -> Result<(), Error> {
+    while let Some((worker, rescued)) = shared.answer(rescue_batch(shared)).await?? {
         info!(worker_id = worker.0, rescued, "took back claims of a dead worker");
     }
     Ok(())
@@ -30,11 +25,8 @@ pub(super) async fn rescue(
 
 /// Takes back some claims of one dead worker, or buries it when it holds none. A worker that beats
 /// again in between is left alone from then on: its row is read anew for each batch.
-async fn rescue_batch(
-    database: &impl Database,
-    templates: &Templates,
-    events: &Events,
-) -> Result<Option<(WorkerId, usize)>, Error> {
+async fn rescue_batch<D: Database>(shared: &Shared<D>) -> Result<Option<(WorkerId, usize)>, Error> {
+    let Shared { database, templates, events, .. } = shared;
     let mut tx = database.begin().await?;
     let Some(worker) = tx.lock_dead_worker().await? else {
         return Ok(None);

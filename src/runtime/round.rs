@@ -46,6 +46,11 @@ pub(super) struct Landed {
 }
 
 impl Landed {
+    /// Whether the commit took place is not known.
+    fn unsure(error: StoreError) -> Self {
+        Self { unsure: true, ..Self::from(Error::from(error)) }
+    }
+
     /// A row was not as it was thought to be.
     fn is_conflict(&self) -> bool {
         matches!(self.error, Some(Error::Store(StoreError::Conflict { .. })))
@@ -88,6 +93,16 @@ async fn write_ends<D: Database>(
     known: &Known,
     room: Option<Room>,
 ) -> Result<Written, Landed> {
+    let written = shared.answer(try_to_write_ends(shared, ends, known, room)).await;
+    written.map_err(Landed::unsure)?
+}
+
+async fn try_to_write_ends<D: Database>(
+    shared: &Shared<D>,
+    ends: &[ClaimEnd],
+    known: &Known,
+    room: Option<Room>,
+) -> Result<Written, Landed> {
     let queues = shared.options.queues.as_deref();
     let observed = Observed { ends: ends.to_vec(), known, room, queues };
     let over = shared.ledger.take_ended();
@@ -105,7 +120,12 @@ pub(super) async fn claim<D: Database>(
     grant: Grant,
     search: &mut Search,
 ) -> Landed {
-    match write_claims(shared, grant.steps(), search).await {
+    let answer = shared.answer(write_claims(shared, grant.steps(), search)).await;
+    let written = match answer {
+        Ok(written) => written,
+        Err(silence) => Err(Landed::unsure(silence)),
+    };
+    match written {
         Ok(Some((written, hungry))) => {
             Landed { hungry, ..hand_over(shared, &written, Some(grant)).await }
         }
@@ -193,10 +213,7 @@ async fn commit(
     events: &Events,
     decisions: &Decisions,
 ) -> Result<(), Landed> {
-    events
-        .commit(tx, decisions)
-        .await
-        .map_err(|error| Landed { unsure: true, ..Landed::from(Error::from(error)) })
+    events.commit(tx, decisions).await.map_err(Landed::unsure)
 }
 
 /// Enters the claims that were made, and hands them to the threads. The room that was granted for them is
@@ -233,7 +250,9 @@ pub(super) async fn deliver<D: Database>(
     claims: Vec<Claim>,
     results: &Results<'_>,
 ) -> Landed {
-    match shared.courier.prepare(&shared.database, &shared.templates, &claims, results).await {
+    let asked = shared.courier.prepare(&shared.database, &shared.templates, &claims, results);
+    let prepared = shared.answer(asked).await.unwrap_or_else(|silence| Err(silence.into()));
+    match prepared {
         Ok((prepared, refused)) => {
             shared.ledger.describe(prepared.iter().map(described));
             shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());

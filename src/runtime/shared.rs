@@ -13,11 +13,12 @@ use super::delivery::{Courier, Delivery};
 use super::events::{EventSet, Events};
 use super::inbox::Inbox;
 use super::ledger::Ledger;
+use super::patience::Patience;
 use super::templates::Templates;
 use crate::config::WorkerOptions;
 use crate::error::Error;
 use crate::ids::WorkerId;
-use crate::store::{Database, NewWorker};
+use crate::store::{Database, NewWorker, StoreError};
 
 /// Times of future work that are remembered; the heartbeat finds what is forgotten.
 const MOST_TIMES: usize = 1_000;
@@ -42,6 +43,7 @@ pub(super) struct Shared<D> {
     pub(super) courier: Courier,
     pub(super) events: Arc<Events>,
     pub(super) counts: Counts,
+    patience: Patience,
     worker: AtomicI64,
     phase: AtomicU8,
     wake: Notify,
@@ -85,6 +87,7 @@ impl<D: Database> Shared<D> {
             courier: Courier::default(),
             events: Arc::new(events),
             counts: Counts::default(),
+            patience: Patience::default(),
             worker: AtomicI64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             wake: Notify::new(),
@@ -114,6 +117,11 @@ impl<D: Database> Shared<D> {
     pub(super) fn advance(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
         self.wake.notify_one();
+    }
+
+    /// What the database, asked for something, comes to, unless it is silent for too long.
+    pub(super) async fn answer<T>(&self, asked: impl Future<Output = T>) -> Result<T, StoreError> {
+        self.patience.with(&self.database, asked).await
     }
 
     /// No claims are made and none are handed out.
@@ -243,7 +251,7 @@ impl<D: Database> Shared<D> {
             queues: self.options.queues.clone(),
             dead_after_ms: self.options.dead_after_ms,
         };
-        let id = self.database.register_worker(&new).await?;
+        let id = self.answer(self.database.register_worker(&new)).await??;
         self.worker.store(id.0, Ordering::Release);
         info!(worker_id = id.0, "registered");
         Ok(id)

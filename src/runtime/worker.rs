@@ -143,7 +143,8 @@ impl Worker {
     /// # Errors
     /// When it cannot be read.
     pub async fn template(&self, id: TemplateId) -> Result<String, Error> {
-        let stored = self.shared().templates.get(&self.shared().database, id).await?;
+        let shared = self.shared();
+        let stored = shared.answer(shared.templates.get(&shared.database, id)).await??;
         Ok(stored.template.to_json())
     }
 
@@ -153,11 +154,12 @@ impl Worker {
     /// [`Error::UnknownTask`], and [`Error::Argument`] for a name that its template does not have.
     pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
         let shared = self.shared();
-        let stored = shared.templates.of_task(&shared.database, task).await?;
+        let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
         let index =
             stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
         let step = task.step(index);
-        Ok(shared.database.step_results(&[step]).await?.remove(&step).flatten())
+        let mut results = shared.answer(shared.database.step_results(&[step])).await??;
+        Ok(results.remove(&step).flatten())
     }
 
     /// What this worker commits, for subscribers.
@@ -174,7 +176,7 @@ impl Worker {
         let shared = self.shared();
         match shared.courier.template_of(task) {
             Some(template) => Ok(template),
-            None => Ok(shared.templates.of_task(&shared.database, task).await?.id),
+            None => Ok(shared.answer(shared.templates.of_task(&shared.database, task)).await??.id),
         }
     }
 

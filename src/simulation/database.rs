@@ -54,6 +54,9 @@ impl Database for SimulatedDatabase {
     type Tx = SimulatedTransaction;
     type Line = SimulatedLine;
 
+    /// Every connection here is used once.
+    fn distrust(&self) {}
+
     async fn begin(&self) -> Result<SimulatedTransaction, StoreError> {
         let connection = self.connect().await?;
         Ok(SimulatedTransaction { work: Work::begin(connection.clone()), connection })

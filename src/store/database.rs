@@ -25,6 +25,9 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
     /// Its connections for heartbeats.
     type Line: Line;
 
+    /// A connection that is about to come back does not answer. Those that come back soon are not used again.
+    fn distrust(&self);
+
     fn begin(&self) -> impl Future<Output = Result<Self::Tx, StoreError>> + Send;
 
     /// A connection of its own for wake-up calls and heartbeats, whose statements are given up by the

@@ -18,7 +18,8 @@ mod workers;
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres};
@@ -69,11 +70,19 @@ impl Planning {
     }
 }
 
+/// How long connections that come back to the pool are closed after one was given up: the one that does
+/// not answer is among the first, and the pool would wait for it for ever.
+const DISTRUST: Duration = Duration::from_secs(1);
+
+/// Until when connections that come back to the pool are closed; held for a look or a change.
+type Distrust = Arc<Mutex<Option<Instant>>>;
+
 /// A pool of connections to one database.
 #[derive(Clone)]
 pub(crate) struct Store {
     pool: PgPool,
     options: PgConnectOptions,
+    distrust: Distrust,
 }
 
 /// The options and the pool hold the password.
@@ -94,6 +103,8 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let options = connect_options(url, planning)?;
         reach(&options, timeout).await?;
+        let distrust = Distrust::default();
+        let distrusted = Arc::clone(&distrust);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)
@@ -106,8 +117,14 @@ impl Store {
                     Ok(true)
                 })
             })
+            .after_release(move |_, _| {
+                let closed = is_distrusted(&distrusted);
+                Box::pin(
+                    async move { if closed { Err(sqlx::Error::PoolClosed) } else { Ok(true) } },
+                )
+            })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool, options })
+        Ok(Self { pool, options, distrust })
     }
 
     pub(crate) async fn schema_version(&self) -> Result<u32, StoreError> {
@@ -126,6 +143,11 @@ impl Store {
             self.pool.close().await;
         }
     }
+}
+
+fn is_distrusted(distrust: &Distrust) -> bool {
+    let until = *distrust.lock().unwrap_or_else(PoisonError::into_inner);
+    until.is_some_and(|until| Instant::now() < until)
 }
 
 /// Opens one connection: a pool would try until its timeout and then not say why.
@@ -166,6 +188,8 @@ fn connect_options(url: &str, planning: Planning) -> Result<PgConnectOptions, St
             ("random_page_cost", "1"),
             ("lock_timeout", "5s"),
             ("statement_timeout", "60s"),
+            // A worker that stands still or is cut off in a transaction holds its locks no longer.
+            ("idle_in_transaction_session_timeout", "5s"),
             ("jit", "off"),
         ]),
     })

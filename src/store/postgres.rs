@@ -1,14 +1,15 @@
 //! Postgres as the database of workers.
 
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use super::database::{Database, Line, ResultsByStep, Transaction};
 use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, ListedClaim, Listener, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
-    Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
+    Beat, ChildRow, DISTRUST, ListedClaim, Listener, NewTasks, NewWorker, Picked, Place, Pulse,
+    StepRow, Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
 };
 use crate::decision::Decisions;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
@@ -17,6 +18,11 @@ use crate::state::WorkerState;
 impl Database for Store {
     type Tx = Tx;
     type Line = Listener;
+
+    fn distrust(&self) {
+        let until = Instant::now() + DISTRUST;
+        *self.distrust.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
 
     async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(self.pool.begin().await?)

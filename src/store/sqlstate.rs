@@ -160,9 +160,8 @@ fn from_code(
         "40001" | "40P01" => StoreError::Serialization { code },
         "55P03" | "57014" => StoreError::Timeout { code },
         "42P01" | "42703" | "42704" => StoreError::SchemaMissing { code, message },
-        "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "3D000" | "28000" | "28P01" | "25006" => {
-            StoreError::Unavailable(Box::new(error))
-        }
+        "25P03" | "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "3D000" | "28000" | "28P01"
+        | "25006" => StoreError::Unavailable(Box::new(error)),
         other if other.starts_with("08") || other.starts_with("53") => {
             StoreError::Unavailable(Box::new(error))
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool};
 use tasker_core::{
@@ -56,10 +57,11 @@ impl Database {
     }
 
     pub(crate) async fn worker_with(&self, mut options: serde_json::Value) -> Arc<Worker> {
-        options["url"] = self.url.clone().into();
-        for (key, value) in [("heartbeat_interval_ms", 50), ("dead_after_ms", 60_000)] {
+        let defaults =
+            json!({ "url": self.url, "heartbeat_interval_ms": 50, "dead_after_ms": 60_000 });
+        for (key, value) in defaults.as_object().unwrap() {
             if options.get(key).is_none() {
-                options[key] = value.into();
+                options[key] = value.clone();
             }
         }
         let options = WorkerOptions::from_json(&options.to_string()).unwrap();

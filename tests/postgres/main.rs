@@ -6,4 +6,5 @@ mod engine;
 mod heartbeat;
 mod plans;
 mod prune;
+mod silence;
 mod store;

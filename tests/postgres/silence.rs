@@ -1,0 +1,126 @@
+//! Connections that fall silent while an answer is awaited.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::postgres::PgConnectOptions;
+use tasker_core::TaskState;
+
+use super::common::{Database, single, stop, succeed, take};
+
+/// A way to the server on which connections can fall silent: nothing comes through any more, and neither
+/// end is told so.
+struct Way {
+    url: String,
+    silent: Mutex<Vec<Arc<AtomicBool>>>,
+}
+
+impl Way {
+    fn to(db: &Database) -> Arc<Self> {
+        let server: PgConnectOptions = db.url.parse().unwrap();
+        let folder = server.get_socket().expect("the server of the tests has a socket").clone();
+        let socket = folder.join(format!(".s.PGSQL.{}", server.get_port()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let name = server.get_database().unwrap();
+        let url = format!("postgres://{}@127.0.0.1:{port}/{name}", server.get_username());
+        let way = Arc::new(Self { url, silent: Mutex::default() });
+        let opened = Arc::clone(&way);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                opened.open(client.unwrap(), UnixStream::connect(&socket).unwrap());
+            }
+        });
+        way
+    }
+
+    fn open(&self, client: TcpStream, server: UnixStream) {
+        let silent = Arc::new(AtomicBool::new(false));
+        self.silent.lock().unwrap().push(Arc::clone(&silent));
+        let (to_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let other = Arc::clone(&silent);
+        std::thread::spawn(move || {
+            let to = to_server.try_clone().unwrap();
+            pass(client, to_server, &silent);
+            if !silent.load(Ordering::SeqCst) {
+                to.shutdown(Shutdown::Both).ok();
+            }
+        });
+        std::thread::spawn(move || {
+            let to = to_client.try_clone().unwrap();
+            pass(server, to_client, &other);
+            if !other.load(Ordering::SeqCst) {
+                to.shutdown(Shutdown::Both).ok();
+            }
+        });
+    }
+
+    fn fall_silent(&self) {
+        for silent in self.silent.lock().unwrap().iter() {
+            silent.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+fn pass(mut from: impl Read, mut to: impl Write, silent: &AtomicBool) {
+    let mut bytes = vec![0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if !silent.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_written_although_the_connection_fell_silent_in_its_transaction() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let way = Way::to(&db);
+    let worker = db.worker_with(json!({ "concurrency": 1, "url": way.url.clone() })).await;
+    let task = db.submit("single", 1).await[0];
+    let delivery = take(&worker);
+    // The end waits for the task's row in the middle of its transaction, and gets it when nobody is told.
+    let mut held = db.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM tasker_tasks FOR UPDATE").execute(&mut *held).await.unwrap();
+    succeed(&worker, &delivery, "{}");
+    db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
+    way.fall_silent();
+    held.rollback().await.unwrap();
+    db.wait_for(task, TaskState::Complete).await;
+    assert_eq!(db.count("SELECT count(*) FROM tasker_attempts").await, 1);
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_taken_back_although_its_worker_fell_silent_in_a_transaction() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let way = Way::to(&db);
+    let short = json!({ "concurrency": 1, "url": way.url.clone(), "dead_after_ms": 500 });
+    let worker = db.worker_with(short).await;
+    let task = db.submit("single", 1).await[0];
+    let delivery = take(&worker);
+    let mut held = db.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM tasker_tasks FOR UPDATE").execute(&mut *held).await.unwrap();
+    succeed(&worker, &delivery, "{}");
+    db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
+    // As if its host were gone: it does not come back by other connections.
+    way.fall_silent();
+    let began = Instant::now();
+    drop(Arc::try_unwrap(worker).unwrap());
+    held.rollback().await.unwrap();
+    let other = db.worker(1).await;
+    let again = take(&other);
+    assert_eq!(again.claim.attempt, 2);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    succeed(&other, &again, "{}");
+    db.wait_for(task, TaskState::Complete).await;
+    stop(other, vec![]).await;
+    db.assert_sound().await;
+}
