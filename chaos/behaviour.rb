@@ -2,6 +2,7 @@
 
 require "zlib"
 
+# Runs the engine under faults, and checks what it did.
 module Chaos
   # What the handler of a step does. It follows from the task's seed and the step's name alone, so that the check knows
   # how each step has to end, however often it was executed.

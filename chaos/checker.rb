@@ -39,7 +39,8 @@ module Chaos
     def violations
       @violations = []
       check_task
-      @parents.each { |name, parents| @steps.key?(name) ? check_step(@steps[name], parents) : tell("it has no #{name}") }
+      (@parents.keys - @steps.keys).each { |name| tell("it has no #{name}") }
+      @steps.each { |name, step| check_step(step, @parents.fetch(name)) }
       @violations
     end
 
@@ -90,16 +91,19 @@ module Chaos
     end
 
     def check_chain(step)
-      changes = step.transitions
-      before = changes.first&.from
-      tell("its history begins with #{before}", step) unless before.nil? || FIRST_STATES.include?(before)
-      changes.each_cons(2) do |one, other|
+      check_ends_of_chain(step)
+      step.transitions.each_cons(2) do |one, other|
         tell("its history has a gap: to #{one.to}, from #{other.from}", step) unless one.to == other.from
       end
-      last = changes.last&.to
-      return if last.nil? ? FIRST_STATES.include?(step.state) : last == step.state
+    end
 
-      tell("its history ends with #{last || "nothing"}, it is #{step.state}", step)
+    # A step that nothing happened to is in one of its first states.
+    def check_ends_of_chain(step)
+      first, last = step.transitions.values_at(0, -1)
+      begins = first ? first.from : step.state
+      ends = last ? last.to : step.state
+      tell("its history begins with #{begins}", step) unless FIRST_STATES.include?(begins)
+      tell("its history ends with #{ends}, it is #{step.state}", step) unless ends == step.state
     end
 
     def check_numbers(step)
@@ -123,16 +127,19 @@ module Chaos
     end
 
     def check_accepted(step, ended)
-      executions = step.executions.select { |execution| execution.attempt == ended.attempt }
-      return if executions.map(&:outcome).include?(ended.outcome) && results_belong?(step, ended)
+      outcomes = step.executions.select { |execution| execution.attempt == ended.attempt }.map(&:outcome)
+      check_results(step, ended)
+      return if outcomes.include?(ended.outcome)
 
-      tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is " \
-           "#{executions.map { |one| one.outcome || "cut off" }.join(", ").then { |all| all.empty? ? "not there" : all }}" \
-           "#{", with the results #{step.results.inspect}" if ended.to == "complete"}", step)
+      told = outcomes.empty? ? "not there" : outcomes.map { |outcome| outcome || "cut off" }.join(", ")
+      tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{told}", step)
     end
 
-    def results_belong?(step, ended)
-      ended.to != "complete" || step.results == { "attempt" => ended.attempt }
+    # What is kept is what the attempt returned whose end was accepted.
+    def check_results(step, ended)
+      return if ended.to != "complete" || step.results == { "attempt" => ended.attempt }
+
+      tell("attempt #{ended.attempt} completed it, its results are #{step.results.inspect}", step)
     end
 
     def check_executions(step)

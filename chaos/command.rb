@@ -4,6 +4,7 @@ require "tasker_core"
 require "tasker_core/cli"
 require_relative "display"
 require_relative "faults"
+require_relative "recovery"
 require_relative "run"
 
 module Chaos
@@ -24,30 +25,28 @@ module Chaos
       Postgres is a private one with stock durability that is deleted afterwards. Workers have two seconds to live
       without a heartbeat. The last line of the output is a JSON object; each violation is a line on the error stream,
       and one is enough for exit status 1.
+
+      --recovery measures instead how long it takes until work goes on: the next attempt of a step whose worker was
+      killed (--kills in all, two thirds of the fleet at a time), the first change after Postgres crashed; and that
+      workers that are asked to end lose no attempt. Here workers live as long as by default.
     TEXT
     EXAMPLES = ["bin/chaos --minutes 2", "bin/chaos --minutes 60 --processes 4 --seed 7",
-                "bin/chaos --minutes 0.5 --faults kill,cut_after_commit"].freeze
+                "bin/chaos --minutes 0.5 --faults kill,cut_after_commit", "bin/chaos --recovery --kills 200",
+                "bin/chaos --recovery --kills 20 --dead-after 2"].freeze
     # Option => default, smallest and largest number.
-    NUMBERS = { minutes: [2.0, 0.05, 1_440.0], processes: [3, 1, 32], rate: [4.0, 0.1, 1_000.0],
-                seed: [nil, 0, (2**32) - 1] }.freeze
+    NUMBERS = { minutes: [2.0, 0.05, 1_440.0], processes: [nil, 1, 32], rate: [4.0, 0.1, 1_000.0],
+                seed: [nil, 0, (2**32) - 1], kills: [20, 1, 10_000], "dead-after": [6.0, 0.3, 600.0] }.freeze
+    # Worker processes by default, where faults happen and where recovery is measured.
+    PROCESSES = { run: 3, recovery: 6 }.freeze
 
     # Runs and shows what came out.
     #
     # @return [Integer] exit status
     def call
-      settings = self.settings
       display = Display.new(output, json: json?)
-      display.begin(settings, missing)
-      report = Run.new(settings, progress: display.method(:tell)).call
+      report = options[:recovery] ? recover(display) : run_faults(display)
       display.show(report)
       report.fetch("violations").zero? ? OK : FAILED
-    end
-
-    # @api private
-    # @return [Run::Settings] what the options ask for
-    def settings
-      Run::Settings.new(seconds: number(:minutes) * 60, seed: number(:seed) || Random.new_seed % (2**32),
-                        processes: number(:processes), rate: number(:rate), faults: faults - missing.keys)
     end
 
     private
@@ -58,13 +57,35 @@ module Chaos
         parser.require_exact = true
         parser.on("--minutes M", Float, "how long faults happen (default: 2)")
         parser.on("--seed S", Integer, "decides which fault comes when (default: a random one)")
-        parser.on("--processes P", Integer, "worker processes (default: 3)")
+        parser.on("--processes P", Integer, "worker processes (default: 3; for --recovery 6)")
         parser.on("--faults A,B", Array, "only these (default: all)")
         parser.on("--rate R", Float, "tasks that are made in a second (default: 4)")
+        parser.on("--recovery", "measure how long it takes until work goes on")
+        parser.on("--kills N", Integer, "workers that are killed for that (default: 20)")
+        parser.on("--dead-after S", Float, "seconds that they live without a heartbeat (default: 6)")
         parser.on("--json", "print the JSON line only")
         parser.on("-h", "--help", "show this help")
         parser.base.long.clear
       end
+    end
+
+    def run_faults(display)
+      settings = Run::Settings.new(seconds: number(:minutes) * 60, seed: number(:seed) || (Random.new_seed % (2**32)),
+                                   processes: processes(:run), rate: number(:rate), faults: faults - missing.keys)
+      display.begin(format("seed %<seed>d, %<seconds>d s, %<processes>d worker processes, %<rate>.1f tasks/s",
+                           settings.to_h.slice(:seed, :seconds, :processes, :rate)), missing)
+      Run.new(settings, progress: display.method(:tell)).call
+    end
+
+    def recover(display)
+      settings = Recovery::Settings.new(kills: number(:kills), processes: processes(:recovery),
+                                        dead_after: number(:"dead-after"))
+      display.begin("#{settings.kills} workers are killed, #{settings.processes} at work", {})
+      Recovery.new(settings, progress: display.method(:tell)).call
+    end
+
+    def processes(kind)
+      number(:processes) || PROCESSES.fetch(kind)
     end
 
     def number(name)

@@ -5,11 +5,8 @@ require "json"
 module Chaos
   # Shows a run: on a terminal what happens while it happens, everywhere what came out.
   class Display
-    # Faults that happened at one time are one line each; these numbers are one row each.
-    ROWS = { "acknowledged" => "tasks acknowledged", "tasks" => "tasks", "steps" => "steps", "attempts" => "attempts",
-             "executions" => "executions of handlers", "workers_buried" => "workers buried",
-             "late_ends_refused" => "late ends refused", "connections" => "connections", "calls" => "calls of the client",
-             "drained_s" => "seconds until all had ended", "violations" => "violations" }.freeze
+    # What is shown otherwise than as a line of its own.
+    APART = %w[faults found].freeze
 
     # @param output [TaskerCore::CLI::Output]
     # @param json [Boolean] the line for programs only
@@ -18,18 +15,15 @@ module Chaos
       @json = json
     end
 
-    # @param settings [Run::Settings]
+    # @param title [String] what is done
     # @param missing [Hash{String => String}] why some faults cannot happen here
     # @return [void]
-    def begin(settings, missing)
+    def begin(title, missing)
       missing.each { |name, why| @output.note("chaos: without #{name}: #{why}; bin/setup --chaos installs it") }
-      return if @json
-
-      @output.line(format("seed %<seed>d, %<seconds>d s, %<processes>d worker processes, %<rate>.1f tasks/s",
-                          settings.to_h.slice(:seed, :seconds, :processes, :rate)))
+      @output.line(title) unless @json
     end
 
-    # @param kind [Symbol] :fault, :phase or :status
+    # @param kind [Symbol] :fault and :phase are lines that stay, :status is replaced by the next one
     # @param text [String]
     # @return [void]
     def tell(kind, text)
@@ -51,14 +45,14 @@ module Chaos
 
     def show_text(report)
       @output.redraw("") if @output.tty?
-      @output.table(%w[FAULT TIMES], report.fetch("faults").sort, right: [1])
-      @output.pairs(ROWS.to_h { |key, title| [title, words(report.fetch(key))] })
+      @output.table(%w[FAULT TIMES], report["faults"].sort, right: [1]) if report["faults"]
+      @output.pairs(report.except(*APART).to_h { |name, value| [name.tr("_", " "), words(value)] })
     end
 
     def words(value)
       return value.to_s unless value.is_a?(Hash)
 
-      value.empty? ? "none" : value.map { |name, number| "#{number} #{name.tr("_", " ")}" }.join(", ")
+      value.empty? ? "none" : value.map { |name, number| "#{number} #{name.to_s.tr("_", " ")}" }.join(", ")
     end
   end
 end

@@ -77,7 +77,7 @@ module Chaos
     # @return [void]
     def stop
       @places.each { |member| member.signal("TERM") }
-      @places.each(&:wait)
+      @places.each(&:status)
       @places.each { |member| dismiss(member) }
       @places = []
     end

@@ -8,10 +8,12 @@ module Chaos
   # The templates whose tasks are executed.
   module Graphs
     # Name of the template => names of the parents by name of the step, parents first.
-    ALL = { "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4), "fan" => Bench::Graphs.fan(22),
-            "layered" => Bench::Graphs.layered(24) }.freeze
+    ALL = { "single" => Bench::Graphs.line(1), "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4),
+            "fan" => Bench::Graphs.fan(22), "layered" => Bench::Graphs.layered(24) }.freeze
     # How steps are tried again: soon, so that a run of seconds sees it.
     RETRY = { backoff: "fixed", base_seconds: 0.05, jitter: 0.5 }.freeze
+    # Where their names belong.
+    NAMESPACE = "chaos"
     # Handler of all of them.
     HANDLER = "Chaos::Handler"
 
@@ -35,7 +37,7 @@ module Chaos
 
     # @api private
     def template(name, parents)
-      TaskerCore::TemplateDSL.template(name, source: "bin/chaos", namespace: "chaos") do |dsl|
+      TaskerCore::TemplateDSL.template(name, source: "bin/chaos", namespace: NAMESPACE) do |dsl|
         parents.each do |step, above|
           dsl.step(step, handler: HANDLER, depends_on: above, retry: RETRY, retry_limit: Behaviour::RETRY_LIMIT)
         end

@@ -16,7 +16,7 @@ module Chaos
     def process(task, _sequence, step)
       behaviour = Behaviour.of(task.context.fetch("seed"), step.name)
       execution = Handler.ledger.begin(task.task_id, step.step_id, step.attempt)
-      sleep(behaviour.seconds)
+      sleep(task.context.fetch("seconds", behaviour.seconds))
       outcome = behaviour.outcome(step.attempt)
       Handler.ledger.end(execution, outcome)
       finish(outcome, step.attempt)

@@ -86,8 +86,8 @@ module Chaos
     # @yieldparam bytes [String]
     # @yieldreturn [Boolean] whether they go on
     # @return [void]
-    def from_client(due)
-      pass(@up, due) { |bytes| yield bytes }
+    def from_client(due, &goes_on)
+      pass(@up, due, &goes_on)
     end
 
     # Takes what the server sent.

@@ -44,8 +44,10 @@ module Chaos
       !@status.nil?
     end
 
-    # @return [void]
-    def wait
+    # Waits until it has ended.
+    #
+    # @return [Process::Status]
+    def status
       @status ||= Process.wait2(pid).last
     end
 
@@ -53,7 +55,7 @@ module Chaos
     #
     # @return [String, nil] why that is not as it should be; nil: it is
     def complaint
-      return if @asked == "KILL" || (@asked == "TERM" && @status.success?)
+      return if @asked == "KILL" || (@asked == "TERM" && (@status.success? || lines.empty?))
 
       "worker process #{pid} ended with #{@status.inspect}, asked for #{@asked || "nothing"}: #{last_words}"
     end
@@ -62,7 +64,7 @@ module Chaos
     #
     # @return [Hash{String => Object}] in_order, finished, given_back, interrupted, stale; {} where it could not say
     def summary
-      @summary ||= JSON.parse(@report.read.lines.last || "{}")
+      JSON.parse(lines.last || "{}")
     end
 
     # Ends it at once, if it still runs.
@@ -70,11 +72,16 @@ module Chaos
     # @return [void]
     def close
       signal("KILL") unless ended?
-      wait
+      status
       [@report, @lifeline].each(&:close)
     end
 
     private
+
+    # None where it was still loading, when TERM ends it at once.
+    def lines
+      @lines ||= @report.readlines
+    end
 
     def last_words
       File.readlines(log).last(3).map(&:strip).join(" / ")

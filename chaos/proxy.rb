@@ -214,8 +214,8 @@ module Chaos
     rescue IO::WaitReadable
       nil
     rescue SystemCallError
-      client&.close
       count(:away)
+      client&.close
     end
   end
 end

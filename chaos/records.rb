@@ -8,7 +8,7 @@ module Chaos
   class Records
     # Tasks that are read at once.
     BATCH = 500
-    TASKS = <<~SQL
+    TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
       WHERE t.task_id > $1 ORDER BY t.task_id LIMIT #{BATCH}

@@ -1,14 +1,12 @@
 # frozen_string_literal: true
 
-require "tasker_core/internal/clock"
-require_relative "checker"
 require_relative "fleet"
 require_relative "injector"
 require_relative "load"
 require_relative "proxy"
-require_relative "records"
 require_relative "schedule"
 require_relative "server"
+require_relative "verdict"
 require_relative "world"
 
 module Chaos
@@ -20,17 +18,12 @@ module Chaos
 
     # Options of the workers: a shorter life than by default, so that more happens in a minute.
     LIFE = { "concurrency" => 4, "heartbeat_interval" => 0.5, "dead_after" => 2.0, "shutdown_timeout" => 5.0 }.freeze
-    # Seconds without any change after which what has not ended will not.
-    STALLED = 90
-    # Seconds between two looks at what is left.
-    PAUSE = 0.25
     # Violations that are listed in the report.
     LISTED = 20
-    OPEN = "SELECT count(*) FROM tasker_tasks WHERE finished_at IS NULL AND state <> 'blocked'"
-    CHANGES = "SELECT (SELECT count(*) FROM tasker_workflow_step_transitions) AS steps, " \
-              "(SELECT count(*) FROM tasker_task_transitions) AS tasks"
-    BURIED = "SELECT count(*) FROM tasker_workers WHERE state = 'dead'"
-    COUNTS = {
+    VERSION = "SHOW server_version"
+    NUMBERS = { "executions" => "SELECT count(*) FROM chaos.ledger",
+                "workers_buried" => "SELECT count(*) FROM tasker_workers WHERE state = 'dead'" }.freeze
+    GROUPS = {
       "tasks" => "SELECT state, count(*) FROM tasker_tasks GROUP BY 1 ORDER BY 1",
       "steps" => "SELECT state, count(*) FROM tasker_workflow_steps GROUP BY 1 ORDER BY 1",
       "attempts" => "SELECT outcome, count(*) FROM tasker_attempts GROUP BY 1 ORDER BY 1"
@@ -53,7 +46,7 @@ module Chaos
           Fleet.open(@settings.processes, order(server, proxy)) do |fleet|
             @world = World.new(server: server, proxy: proxy, fleet: fleet)
             work
-            report(check)
+            judge
           end
         end
       end
@@ -72,8 +65,14 @@ module Chaos
       @load.start
       inject
       @load.stop
-      drain
-      stop
+    end
+
+    def judge
+      @progress.call(:phase, "no more faults; what is open has to end")
+      verdict = Verdict.new(world.server, world.fleet, @load.receipts)
+      @drained = verdict.drain
+      @progress.call(:phase, "checking")
+      report(verdict.violations)
     end
 
     def inject
@@ -91,73 +90,28 @@ module Chaos
              at: elapsed, all: @settings.seconds, tasks: @load.receipts.size, faults: @injector.counts.values.sum)
     end
 
-    # Everything that was begun has to end, with the workers that are there and those that replace them.
-    def drain
-      @progress.call(:phase, "no more faults; what is open has to end")
-      started = changed_at = now
-      changes = nil
-      until open_tasks.zero?
-        world.fleet.tend
-        seen = world.server.rows(CHANGES)
-        changes, changed_at = seen, now unless seen == changes
-        break if now - changed_at > STALLED
-
-        sleep(PAUSE)
-      end
-      @drained = now - started
-    end
-
-    def open_tasks
-      world.server.rows(OPEN).first.fetch("count").to_i
-    end
-
-    # With nothing in their way, workers write everything before they end.
-    def stop
-      before = world.fleet.sums[:not_in_order]
-      world.fleet.stop
-      late = world.fleet.sums[:not_in_order] - before
-      world.fleet.complaints << "#{late} workers could not write everything before they ended" if late.positive?
-    end
-
-    def check
-      @progress.call(:phase, "checking")
-      records = Records.new(world.server, @load.receipts)
-      ids = []
-      found = []
-      records.each do |record|
-        ids << record.id
-        found.concat(Checker.new(record).violations)
-      end
-      found + Checker.lost(@load.receipts, ids) + foreign(records) + doctor + world.fleet.complaints
-    end
-
-    def foreign(records)
-      records.foreign.map { |row| "task #{row["task_id"]}, step #{row["step_id"]}: executed, and the step is not there" }
-    end
-
-    def doctor
-      world.server.client(&:doctor).fetch("checks").reject { |check| check.fetch("ok") }
-           .map { |check| "tasker doctor: #{check.fetch("name")}: #{check.fetch("detail")}" }
-    end
-
     def report(found)
-      { "seed" => @settings.seed, "seconds" => @settings.seconds, "processes" => @settings.processes,
-        "postgres" => world.server.rows("SHOW server_version").first.values.first,
-        "faults" => @injector.counts, "connections" => world.proxy.counts.transform_keys(&:to_s),
-        "acknowledged" => @load.receipts.size, "calls" => @load.counts.transform_keys(&:to_s),
-        **COUNTS.transform_values { |sql| counts(sql) },
-        "executions" => world.server.rows("SELECT count(*) FROM chaos.ledger").first["count"].to_i,
-        "workers_buried" => world.server.rows(BURIED).first["count"].to_i,
-        "late_ends_refused" => world.fleet.sums[:stale], "drained_s" => @drained.round(1),
-        "violations" => found.size, "found" => found.first(LISTED) }
+      asked = @settings.to_h.slice(:seed, :seconds, :processes).transform_keys(&:to_s)
+      [asked, happened, recorded, { "violations" => found.size, "found" => found.first(LISTED) }].reduce(&:merge)
     end
 
-    def counts(sql)
+    def recorded
+      { **GROUPS.transform_values { |sql| groups(sql) }, **NUMBERS.transform_values { |sql| value(sql).to_i },
+        "late_ends_refused" => world.fleet.sums[:stale], "drained_s" => @drained.round(1),
+        "postgres" => value(VERSION) }
+    end
+
+    def happened
+      { "faults" => @injector.counts, "connections" => world.proxy.counts, "acknowledged" => @load.receipts.size,
+        "calls" => @load.counts }
+    end
+
+    def groups(sql)
       world.server.rows(sql).to_h { |row| [row.values.first, row["count"].to_i] }
     end
 
-    def now
-      TaskerCore::Internal::Clock.seconds
+    def value(sql)
+      world.server.rows(sql).first.values.first
     end
   end
 end

@@ -2,7 +2,7 @@
 
 # A worker process of bin/chaos: the gem's public worker, as an application would run it. Its order is a JSON document
 # in the first argument. It ends in order when it gets TERM, and at once when its standard input ends, because then
-# the harness is gone. What it did is the last line on its standard output.
+# the harness is gone. On its standard output it writes a line when it can end in order, and one about what it did.
 
 require "json"
 require "logger"
@@ -30,12 +30,18 @@ module Chaos
     # @return [void]
     def run
       trap("TERM") { stop }
+      say({})
       worker = start
       summary = worker&.wait
-      puts(JSON.generate({ **summary.to_h, "stale" => worker.stats.fetch("stale") })) if summary
+      say({ **summary.to_h, "stale" => worker.stats.fetch("stale") }) if summary
     end
 
     private
+
+    def say(document)
+      $stdout.puts(JSON.generate(document))
+      $stdout.flush
+    end
 
     def stop
       @stopping = true

@@ -14,7 +14,8 @@ module Chaos
       end
     end
 
-    # Worker processes stand still for longer than others wait for a heartbeat ({Run::LIFE}), and go on as if nothing had been.
+    # Worker processes stand still for longer than others wait for a heartbeat ({Run::LIFE}), and go on as if nothing
+    # had been.
     class Stop < Fault
       # @return [Range]
       def self.lasts

@@ -25,7 +25,11 @@ RSpec.describe Chaos::Proxy do
 
   def serve(socket)
     (@served ||= []) << Thread.new do
-      loop { socket.readpartial(1024).then { |bytes| @seen << bytes && socket.write(bytes) } }
+      loop do
+        bytes = socket.readpartial(1024)
+        @seen << bytes
+        socket.write(bytes)
+      end
     rescue SystemCallError, IOError
       @seen << :closed
       socket.close
