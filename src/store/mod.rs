@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool, Postgres};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Row};
 
 pub use audit::{Audit, Check};
 pub(crate) use claims::{ListedClaim, Picked, Place};
@@ -43,6 +43,9 @@ pub(crate) use templates::{LoadedTemplate, TemplateListRow};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
 pub(crate) use workers::{Beat, NewWorker, Pulse};
+
+/// How long a worker waits for a lock.
+const LOCK_TIMEOUT: &str = "5s";
 
 /// A transaction on the engine's schema.
 pub(crate) type Tx = sqlx::Transaction<'static, Postgres>;
@@ -102,7 +105,7 @@ impl Store {
         planning: Planning,
     ) -> Result<Self, StoreError> {
         let options = connect_options(url, planning)?;
-        reach(&options, timeout).await?;
+        reach(&options, timeout, planning).await?;
         let distrust = Distrust::default();
         let distrusted = Arc::clone(&distrust);
         let pool = PgPoolOptions::new()
@@ -151,7 +154,11 @@ fn is_distrusted(distrust: &Distrust) -> bool {
 }
 
 /// Opens one connection: a pool would try until its timeout and then not say why.
-async fn reach(options: &PgConnectOptions, timeout: Duration) -> Result<(), StoreError> {
+async fn reach(
+    options: &PgConnectOptions,
+    timeout: Duration,
+    planning: Planning,
+) -> Result<(), StoreError> {
     let unreachable = |why: String| {
         let port = options.get_port();
         let host = match options.get_socket() {
@@ -162,13 +169,29 @@ async fn reach(options: &PgConnectOptions, timeout: Duration) -> Result<(), Stor
         StoreError::Unavailable(format!("{host}:{port}/{database}: {why}").into())
     };
     match tokio::time::timeout(timeout, options.connect()).await {
-        Ok(Ok(connection)) => Ok(connection.close().await?),
+        Ok(Ok(mut connection)) => {
+            if planning == Planning::Fixed {
+                check_settings(&mut connection).await?;
+            }
+            Ok(connection.close().await?)
+        }
         Ok(Err(error)) => {
             let why = error.to_string();
             let error = StoreError::from(error);
             Err(if error.is_unavailable() { unreachable(why) } else { error })
         }
         Err(_) => Err(unreachable(format!("no answer within {} ms", timeout.as_millis()))),
+    }
+}
+
+/// Poolers that pass a session from client to client drop what a client asks for; without limits for locks
+/// and silence, and with statements that were prepared in another session, a worker must not begin.
+async fn check_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let row = connection.fetch_one(sqlx::raw_sql("SHOW lock_timeout")).await?;
+    if row.try_get::<String, _>(0)? == LOCK_TIMEOUT {
+        Ok(())
+    } else {
+        Err(StoreError::SettingsLost)
     }
 }
 
@@ -186,7 +209,7 @@ fn connect_options(url: &str, planning: Planning) -> Result<PgConnectOptions, St
             ("enable_material", "off"),
             ("max_parallel_workers_per_gather", "0"),
             ("random_page_cost", "1"),
-            ("lock_timeout", "5s"),
+            ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", "60s"),
             // A worker that stands still or is cut off in a transaction holds its locks no longer.
             ("idle_in_transaction_session_timeout", "5s"),

@@ -50,6 +50,12 @@ pub enum StoreError {
         "the database URL cannot be read: {0}; allowed: postgres://user:password@host:port/name"
     )]
     Url(String),
+    /// The settings that a worker's session asks for did not arrive: a connection pooler stands between.
+    #[error(
+        "the database did not get the settings of the session, as behind a connection pooler that shares \
+         sessions (PgBouncer in transaction mode); workers need sessions of their own: name Postgres itself"
+    )]
+    SettingsLost,
     /// A stored template cannot be read by this version.
     #[error("the template with id {id} cannot be read: {message}")]
     UnreadableTemplate {
@@ -83,6 +89,7 @@ impl StoreError {
             Self::SchemaMissing { .. }
             | Self::Constraint { .. }
             | Self::Url(_)
+            | Self::SettingsLost
             | Self::UnreadableTemplate { .. }
             | Self::Other { .. } => false,
         }
@@ -99,6 +106,7 @@ impl StoreError {
             | Self::SchemaMissing { .. }
             | Self::Conflict { .. }
             | Self::Url(_)
+            | Self::SettingsLost
             | Self::UnreadableTemplate { .. } => false,
         }
     }
@@ -120,6 +128,7 @@ impl StoreError {
             Self::Unavailable(_)
             | Self::Conflict { .. }
             | Self::Url(_)
+            | Self::SettingsLost
             | Self::UnreadableTemplate { .. } => None,
         }
     }
