@@ -32,8 +32,9 @@ module Chaos
   # Shares of a thousand steps: those that fail for good, that fail until their attempts are used up, and that fail once
   # or twice before they succeed.
   Behaviour::SHARES = { fails: 3, exhausts: 3, retried: 60 }.freeze
-  # Shares of a thousand steps that take long, and their seconds; the others take a few milliseconds.
-  Behaviour::SLOW = { share: 30, seconds: 0.2..1.5 }.freeze
+  # Share of a thousand steps that take long, and their seconds: so long that the next attempt runs when a worker that
+  # stood still goes on with the last one. The others take a few milliseconds.
+  Behaviour::SLOW = { share: 30, seconds: 0.2..5.0 }.freeze
   # Seconds of a step that is not slow.
   Behaviour::QUICK = (0.0..0.02).freeze
 

@@ -11,7 +11,7 @@ module Chaos
     ALL = { "kill" => Kill, "stop" => Stop, "term" => Term, "clock" => Clock, "restart" => Restart,
             "terminate" => Terminate, "errors" => Errors, "locks" => Locks, "cut" => Cut,
             "cut_before_commit" => CutBeforeCommit, "cut_after_commit" => CutAfterCommit, "delay" => Delay,
-            "silence" => Silence, "partition" => Partition }.freeze
+            "silence" => Silence, "partition" => Partition, "isolation" => Isolation }.freeze
 
     module_function
 

@@ -18,32 +18,30 @@ module Chaos
 
     # None is left after the block.
     #
-    # @param size [Integer] processes
-    # @param order [Hash{String => Object}] as {Worker} takes it
+    # @param orders [Array<Hash{String => Object}>] one for each process, as {Worker} takes it
     # @yieldparam fleet [Fleet]
     # @return [Object] what the block returned
     # @example
-    #   Fleet.open(3, order) { |fleet| fleet.members.first.signal("KILL"); fleet.tend }
-    def self.open(size, order)
+    #   Fleet.open([order] * 3) { |fleet| fleet.members.first.signal("KILL"); fleet.tend }
+    def self.open(orders)
       Dir.mktmpdir("tasker-chaos-") do |folder|
-        fleet = new(size, order, folder)
+        fleet = new(orders, folder)
         yield fleet
       ensure
         fleet&.close
       end
     end
 
-    # @param size [Integer]
-    # @param order [Hash{String => Object}]
+    # @param orders [Array<Hash{String => Object}>]
     # @param folder [String] where logs are written
-    def initialize(size, order, folder)
-      @order = order
+    def initialize(orders, folder)
+      @orders = orders
       @folder = folder
       @complaints = []
       @sums = Hash.new(0)
-      @environments = Array.new(size) { {} }
+      @environments = orders.map { {} }
       @started = 0
-      @places = Array.new(size) { |place| hire(place) }
+      @places = orders.each_index.map { |place| hire(place) }
     end
 
     # @return [Array<Member>] one in each place
@@ -92,7 +90,8 @@ module Chaos
     def hire(place)
       @started += 1
       library = VERSIONS.values[place % VERSIONS.size]
-      Member.new(@order, library: library, log: File.join(@folder, "#{@started}.log"), env: @environments[place])
+      log = File.join(@folder, "#{@started}.log")
+      Member.new(@orders[place], library: library, log: log, env: @environments[place])
     end
 
     def dismiss(member)

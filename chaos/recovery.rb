@@ -36,7 +36,13 @@ module Chaos
     RESTART_S = 5.0
 
     RUNNING = "SELECT step_id, attempt, pid FROM chaos.ledger WHERE finished_ns IS NULL"
-    NEXT = "SELECT min(started_ns) AS started_ns FROM chaos.ledger WHERE step_id = $1 AND attempt > $2"
+    # The next attempt, or that there is none because the step killed too many workers.
+    NEXT = <<~SQL.freeze
+      SELECT (SELECT min(started_ns) FROM chaos.ledger WHERE step_id = $1 AND attempt > $2) AS started_ns
+      FROM tasker_workflow_steps s
+      WHERE workflow_step_id = $1 AND (state = 'error' OR EXISTS (
+        SELECT FROM chaos.ledger WHERE step_id = $1 AND attempt > $2))
+    SQL
     # The server's clock is that of this machine.
     GOES_ON = "SELECT extract(epoch FROM min(created_at)) - $1::float AS wait FROM tasker_workflow_step_transitions " \
               "WHERE created_at > to_timestamp($1::float)"
@@ -55,7 +61,7 @@ module Chaos
     def call
       Server.open do |server|
         @server = server
-        Fleet.open(@settings.processes, order) do |fleet|
+        Fleet.open([order] * @settings.processes) do |fleet|
           @fleet = fleet
           @client = TaskerCore::Client.new(TaskerCore.configuration.with { |config| config.database_url = server.url })
           measure
@@ -99,7 +105,13 @@ module Chaos
       cut_off = running.select { |row| killed_ns.key?(row["pid"].to_i) }
       @killed += victims.size
       @fleet.tend
-      cut_off.map { |row| (next_start(row) - killed_ns.fetch(row["pid"].to_i)) / 1e9 }
+      cut_off.filter_map { |row| recovery_of(row, killed_ns.fetch(row["pid"].to_i)) }
+    end
+
+    # @return [Float, nil] seconds; nil: the step was given up
+    def recovery_of(row, killed_ns)
+      started_ns = next_start(row)
+      started_ns && ((started_ns - killed_ns) / 1e9)
     end
 
     # Waits until enough of them run a step.
@@ -127,11 +139,13 @@ module Chaos
       @server.rows(RUNNING)
     end
 
+    # @return [Integer, nil] nanoseconds; nil: the step was given up
     def next_start(row)
-      wait_for("step #{row["step_id"]} is executed again") do
+      answer = wait_for("step #{row["step_id"]} is executed again") do
         feed
-        @server.rows(NEXT, [row["step_id"], row["attempt"]]).first["started_ns"]&.to_i
+        @server.rows(NEXT, [row["step_id"], row["attempt"]]).first
       end
+      answer["started_ns"]&.to_i
     end
 
     # @return [Float] seconds from when Postgres accepts connections again until work goes on

@@ -3,7 +3,7 @@
 require_relative "fleet"
 require_relative "injector"
 require_relative "load"
-require_relative "proxy"
+require_relative "network"
 require_relative "schedule"
 require_relative "server"
 require_relative "verdict"
@@ -42,9 +42,9 @@ module Chaos
     def call
       Server.open do |server|
         Faults::Errors.prepare(server)
-        Proxy.open(-> { UNIXSocket.new(server.socket) }) do |proxy|
-          Fleet.open(@settings.processes, order(server, proxy)) do |fleet|
-            @world = World.new(server: server, proxy: proxy, fleet: fleet)
+        Network.open(-> { UNIXSocket.new(server.socket) }, @settings.processes) do |network|
+          Fleet.open(orders(server, network)) do |fleet|
+            @world = World.new(server: server, network: network, fleet: fleet)
             work
             judge
           end
@@ -56,12 +56,12 @@ module Chaos
 
     attr_reader :world
 
-    def order(server, proxy)
-      { "url" => server.url_through(proxy.port), "ledger_url" => server.url, **LIFE }
+    def orders(server, network)
+      network.ports[...-1].map { |port| { "url" => server.url_through(port), "ledger_url" => server.url, **LIFE } }
     end
 
     def work
-      @load = Load.new(world.server.url_through(world.proxy.port), seed: @settings.seed, rate: @settings.rate)
+      @load = Load.new(world.server.url_through(world.network.ports.last), seed: @settings.seed, rate: @settings.rate)
       @load.start
       inject
       @load.stop
@@ -82,7 +82,7 @@ module Chaos
         @progress.call(:fault, format("%<at>7.1f s  %<name>-18s %<what>s", at: at, name: name, what: what))
       end
       @injector.run { |elapsed| @progress.call(:status, status(elapsed)) }
-      world.proxy.calm
+      world.network.calm
     end
 
     def status(elapsed)
@@ -102,7 +102,7 @@ module Chaos
     end
 
     def happened
-      { "faults" => @injector.counts, "connections" => world.proxy.counts, "acknowledged" => @load.receipts.size,
+      { "faults" => @injector.counts, "connections" => world.network.counts, "acknowledged" => @load.receipts.size,
         "calls" => @load.counts }
     end
 

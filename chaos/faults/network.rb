@@ -9,7 +9,7 @@ module Chaos
       # @return [String]
       def begin
         share = random.rand(0.2..1.0)
-        world.proxy.cut(share: share, random: random)
+        world.network.cut(share: share, random: random)
         "#{(share * 100).round} % of the connections"
       end
     end
@@ -22,7 +22,7 @@ module Chaos
       # @return [String]
       def begin
         times = random.rand(1..MOST)
-        world.proxy.cut_at_commit(self.class::PLACE, times: times)
+        world.network.cut_at_commit(self.class::PLACE, times: times)
         "#{times} times"
       end
     end
@@ -47,13 +47,13 @@ module Chaos
       # @return [String]
       def begin
         seconds = random.rand(0.005..0.15)
-        world.proxy.delay(seconds)
+        world.network.delay(seconds)
         "#{(seconds * 1000).round} ms each way"
       end
 
       # @return [void]
       def finish
-        world.proxy.delay(0)
+        world.network.delay(0)
       end
     end
 
@@ -62,7 +62,7 @@ module Chaos
       # @return [String]
       def begin
         share = random.rand(0.1..0.6)
-        world.proxy.silence(share: share, random: random)
+        world.network.silence(share: share, random: random)
         "#{(share * 100).round} % of the connections"
       end
     end
@@ -76,13 +76,34 @@ module Chaos
 
       # @return [String]
       def begin
-        world.proxy.hold(true)
+        world.network.hold(true)
         "all connections"
       end
 
       # @return [void]
       def finish
-        world.proxy.hold(false)
+        world.network.hold(false)
+      end
+    end
+
+    # The host of one worker is cut off for longer than others wait for its heartbeat ({Run::LIFE}), and what it sent
+    # meanwhile arrives late.
+    class Isolation < Fault
+      # @return [Range]
+      def self.lasts
+        2.5..7.0
+      end
+
+      # @return [String]
+      def begin
+        @place = random.rand(world.fleet.members.size)
+        world.network.hold(true, place: @place)
+        pids([world.fleet.members[@place]])
+      end
+
+      # @return [void]
+      def finish
+        world.network.hold(false, place: @place)
       end
     end
   end
