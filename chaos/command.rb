@@ -2,6 +2,7 @@
 
 require "tasker_core"
 require "tasker_core/cli"
+require_relative "../bench/engine/numbers"
 require_relative "display"
 require_relative "faults"
 require_relative "recovery"
@@ -10,6 +11,8 @@ require_relative "run"
 module Chaos
   # The command line of bin/chaos.
   class Command < TaskerCore::CLI::Command
+    include Bench::Numbers
+
     PROGRAM = "bin/chaos"
     SUMMARY = "run the engine under faults, and check that nothing was lost or done twice"
     DETAILS = <<~TEXT.freeze
@@ -86,14 +89,6 @@ module Chaos
 
     def processes(kind)
       number(:processes) || PROCESSES.fetch(kind)
-    end
-
-    def number(name)
-      default, least, most = NUMBERS.fetch(name)
-      value = options.fetch(name, default)
-      return value if value.nil? || value.between?(least, most)
-
-      refuse("--#{name} is #{value}; allowed: #{least} to #{most}")
     end
 
     def faults

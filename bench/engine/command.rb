@@ -11,6 +11,7 @@ require_relative "drain"
 require_relative "flat"
 require_relative "idle"
 require_relative "latency"
+require_relative "numbers"
 require_relative "options"
 require_relative "report"
 require_relative "server"
@@ -22,6 +23,7 @@ module Bench
   # The command line of bin/bench.
   class Command < TaskerCore::CLI::Command
     include Options
+    include Numbers
 
     PROGRAM = "bin/bench"
     SUMMARY = "measure the engine: steps per second, and what a step costs"
@@ -154,14 +156,6 @@ module Bench
     def handler
       handler = options.fetch(:handler, HANDLERS.first)
       HANDLERS.include?(handler) ? handler : refuse("--handler is #{handler}; allowed: #{HANDLERS.join(", ")}")
-    end
-
-    def number(name)
-      default, least, most = NUMBERS.fetch(name)
-      value = options.fetch(name, default)
-      return value if value.nil? || value.between?(least, most)
-
-      refuse("--#{name} is #{value}; allowed: #{least} to #{most}")
     end
 
     def url

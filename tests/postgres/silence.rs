@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
-use tasker_core::TaskState;
+use tasker_core::{TaskId, TaskState, Worker};
 
 use super::common::{Database, single, stop, succeed, take};
 
@@ -76,21 +76,28 @@ fn pass(mut from: impl Read, mut to: impl Write, silent: &AtomicBool) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_end_is_written_although_the_connection_fell_silent_in_its_transaction() {
-    let db = Database::migrated().await;
+/// A worker whose connections fell silent while the end of a step waited for the row of its task. The server
+/// goes on with it, and nobody takes the answer.
+async fn silent(db: &Database, mut options: serde_json::Value) -> (Arc<Worker>, TaskId) {
     db.template(&single(&json!({}))).await;
-    let way = Way::to(&db);
-    let worker = db.worker_with(json!({ "concurrency": 1, "url": way.url.clone() })).await;
+    let way = Way::to(db);
+    options["url"] = way.url.clone().into();
+    let worker = db.worker_with(options).await;
     let task = db.submit("single", 1).await[0];
     let delivery = take(&worker);
-    // The end waits for the task's row in the middle of its transaction, and gets it when nobody is told.
     let mut held = db.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM tasker_tasks FOR UPDATE").execute(&mut *held).await.unwrap();
     succeed(&worker, &delivery, "{}");
     db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
     way.fall_silent();
     held.rollback().await.unwrap();
+    (worker, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_written_although_the_connection_fell_silent_in_its_transaction() {
+    let db = Database::migrated().await;
+    let (worker, task) = silent(&db, json!({ "concurrency": 1 })).await;
     db.wait_for(task, TaskState::Complete).await;
     assert_eq!(db.count("SELECT count(*) FROM tasker_attempts").await, 1);
     stop(worker, vec![]).await;
@@ -100,21 +107,10 @@ async fn an_end_is_written_although_the_connection_fell_silent_in_its_transactio
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_is_taken_back_although_its_worker_fell_silent_in_a_transaction() {
     let db = Database::migrated().await;
-    db.template(&single(&json!({}))).await;
-    let way = Way::to(&db);
-    let short = json!({ "concurrency": 1, "url": way.url.clone(), "dead_after_ms": 500 });
-    let worker = db.worker_with(short).await;
-    let task = db.submit("single", 1).await[0];
-    let delivery = take(&worker);
-    let mut held = db.pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM tasker_tasks FOR UPDATE").execute(&mut *held).await.unwrap();
-    succeed(&worker, &delivery, "{}");
-    db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
+    let (worker, task) = silent(&db, json!({ "concurrency": 1, "dead_after_ms": 500 })).await;
     // As if its host were gone: it does not come back by other connections.
-    way.fall_silent();
     let began = Instant::now();
     drop(Arc::try_unwrap(worker).unwrap());
-    held.rollback().await.unwrap();
     let other = db.worker(1).await;
     let again = take(&other);
     assert_eq!(again.claim.attempt, 2);
