@@ -1,7 +1,7 @@
 //! A worker process on Postgres: what handler threads and applications call.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -63,7 +63,8 @@ pub struct Stopped {
 #[derive(Debug)]
 pub struct Worker {
     engine: Engine<Store>,
-    pruner: AbortOnDropHandle<()>,
+    /// Until the worker is stopped.
+    pruner: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Worker {
@@ -82,7 +83,7 @@ impl Worker {
         let engine = Engine::start(store, options).await?;
         let pruner =
             AbortOnDropHandle::new(tokio::spawn(pruner::prune(Arc::clone(engine.shared()))));
-        Ok(Self { engine, pruner })
+        Ok(Self { engine, pruner: Mutex::new(Some(pruner)) })
     }
 
     fn shared(&self) -> &Shared<Store> {
@@ -192,7 +193,11 @@ impl Worker {
     /// [`Error::Closed`] when it was stopped before.
     pub async fn stop(&self, timeout: Duration) -> Result<Stopped, Error> {
         let in_order = self.engine.stop(timeout).await?;
-        self.pruner.abort();
+        let pruner = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(pruner) = pruner {
+            pruner.abort();
+            let _ = pruner.await;
+        }
         let shared = self.shared();
         shared.events.end();
         shared.database.close().await;

@@ -39,7 +39,7 @@ fn done<T>(value: T) -> Answer<T> {
 
 impl SimulatedDatabase {
     async fn connect(&self) -> Result<Connection, StoreError> {
-        Connection::open(&self.server, &self.host).await
+        Connection::take(&self.server, &self.host).await
     }
 
     async fn ask<T>(
@@ -63,7 +63,7 @@ impl Database for SimulatedDatabase {
     }
 
     async fn listen(&self, patience: Duration) -> Result<SimulatedLine, StoreError> {
-        let connection = self.connect().await?;
+        let connection = Connection::open(&self.server, &self.host).await?;
         Ok(SimulatedLine { calls: connection.listen(), connection, patience })
     }
 
@@ -266,15 +266,19 @@ impl Transaction for SimulatedTransaction {
         self.run(|state, work| {
             let now = state.now();
             let limit = usize::try_from(limit).unwrap_or(0);
-            let due = state.tables.due(queues, after, now);
             let mut picked = Vec::new();
-            for place in due {
-                if picked.len() < limit && state.is_free(work.id, Row::Ready(place.step)) {
-                    picked.push(place);
+            // As many of each queue are locked; those beyond the limit are not told of.
+            for queue in queues {
+                let mut due = state.tables.due(queue, after, now);
+                due.retain(|place| state.is_free(work.id, Row::Ready(place.step)));
+                due.truncate(limit);
+                for place in &due {
+                    let _ = state.hold(work.id, Row::Ready(place.step));
                 }
+                picked.append(&mut due);
             }
-            let picked = picked.into_iter().filter_map(|place| {
-                let _ = state.hold(work.id, Row::Ready(place.step));
+            picked.sort_unstable();
+            let picked = picked.into_iter().take(limit).filter_map(|place| {
                 let step = state.tables.steps.get(&place.step)?.row(place.step, now);
                 let task_state = state.tables.tasks.get(&place.step.task())?.task.state;
                 Some(Picked { step, task_state, place })
@@ -446,7 +450,10 @@ fn apply_step(
     };
     work.written.steps.insert(after.id, step);
     if claimable {
-        let available_at = change.available_at.unwrap_or(now);
+        let Some(available_at) = change.available_at else {
+            state.watch.refused(after.id, "its place in the queue has no time");
+            return false;
+        };
         let ready = ReadyRecord { queue: queue_of(after.id), available_at };
         work.written.ready.insert(after.id, Some(ready));
     } else if was {
@@ -504,7 +511,11 @@ impl Line for SimulatedLine {
 /// As `beat.sql`.
 fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
     held!(state.hold(work.id, Row::Worker(pulse.worker)));
-    for batch in &pulse.over {
+    let own = |batch: &&ClaimBatchId| {
+        state.tables.batches.get(batch).is_some_and(|record| record.worker == pulse.worker)
+    };
+    let over: Vec<_> = pulse.over.iter().filter(own).copied().collect();
+    for batch in &over {
         held!(state.hold(work.id, Row::Batch(*batch)));
     }
     let now = state.now();
@@ -521,7 +532,7 @@ fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
         let beaten = WorkerRecord { heartbeat_at: now, resting, ..*worker };
         work.written.workers.insert(pulse.worker, beaten);
     }
-    work.written.batches.extend(pulse.over.iter().map(|batch| (*batch, None)));
+    work.written.batches.extend(over.into_iter().map(|batch| (batch, None)));
     let first_of = |queue: &&str| {
         tables.ready.values().filter(|ready| ready.queue == **queue).map(|r| r.available_at).min()
     };

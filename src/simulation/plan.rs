@@ -104,6 +104,9 @@ pub(super) struct Weather {
     pub(super) double_calls: u32,
 }
 
+/// How long faults go on at least, and the weather.
+const LASTS: Duration = Duration::from_secs(12);
+
 /// The queues of all plans.
 pub(super) const QUEUES: [&str; 2] = ["default", "other"];
 
@@ -112,10 +115,9 @@ impl Plan {
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let templates: Vec<_> = (0..rng.usize(1..=2)).map(|_| template(&mut rng)).collect();
-        let over = Duration::from_secs(12);
         let tasks: Vec<_> = (0..rng.usize(1..=4))
             .map(|_| TaskPlan {
-                at: time(&mut rng, over / 2),
+                at: time(&mut rng, LASTS / 2),
                 template: rng.usize(..templates.len()),
                 count: if rng.u8(..4) == 0 { rng.usize(1..=6) } else { 1 },
             })
@@ -125,7 +127,7 @@ impl Plan {
         let count = tasks.iter().map(|task| task.count).sum();
         let mut faults: Vec<_> = (0..rng.usize(0..=5))
             .map(|_| Fault {
-                at: time(&mut rng, over),
+                at: time(&mut rng, LASTS),
                 kind: fault(&mut rng, workers.len(), count),
             })
             .collect();
@@ -137,7 +139,7 @@ impl Plan {
     /// When the last fault is over.
     pub(super) fn over(&self) -> Duration {
         let ends = self.faults.iter().map(|fault| fault.at + fault.kind.lasts());
-        ends.max().unwrap_or_default()
+        ends.max().unwrap_or_default().max(LASTS)
     }
 
     /// Plans with a little less in them, the largest cuts first.

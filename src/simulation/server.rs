@@ -1,13 +1,13 @@
 //! The simulated server: what is committed, who holds which row, and how messages travel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::plan::Weather;
 use super::tables::{Tables, Written};
@@ -18,6 +18,12 @@ use crate::store::StoreError;
 
 /// How long a transaction may be silent: `idle_in_transaction_session_timeout` of workers.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Connections of a process, besides that of the heart: as many as a worker's pool has.
+const CONNECTIONS: usize = 3;
+
+/// How long a process waits for one of them.
+const POOL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Between two looks of a transaction that waits at whether the other one is silent.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,6 +63,10 @@ pub(super) use held;
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) number: usize,
+    /// Its sessions have the settings of a worker's.
+    is_worker: bool,
+    /// Connections that its process may have besides that of the heart.
+    pool: Arc<Semaphore>,
     state: Mutex<HostState>,
 }
 
@@ -70,10 +80,17 @@ struct HostState {
 }
 
 impl Host {
-    pub(super) fn new(number: usize) -> Self {
+    pub(super) fn new(number: usize, is_worker: bool) -> Self {
         let now = Instant::now();
         let state = HostState { paused_until: now, cuts: 0, disturbed: now };
-        Self { number, state: Mutex::new(state) }
+        let pool = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { number, is_worker, pool, state: Mutex::new(state) }
+    }
+
+    /// Waits for a connection of the pool.
+    async fn connection(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let permit = timeout(POOL_PATIENCE, Arc::clone(&self.pool).acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| unavailable("the pool timed out"))
     }
 
     fn lock(&self) -> MutexGuard<'_, HostState> {
@@ -131,8 +148,6 @@ pub(super) struct State {
     waits: BTreeMap<TxId, Row>,
     /// Since when nothing has come from the client of a transaction.
     idle: BTreeMap<TxId, Instant>,
-    /// Transactions that were ended because nothing came.
-    ended: BTreeSet<TxId>,
     next: u64,
     began: Instant,
     told: Timestamp,
@@ -151,6 +166,8 @@ pub(super) struct Connection {
     pub(super) host: Arc<Host>,
     cuts: u64,
     restarts: u64,
+    /// Its place in the pool; the connection of a heart has none.
+    _place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl State {
@@ -192,12 +209,16 @@ impl State {
         let Some(holder) = self.held.get(&row).copied().filter(|holder| *holder != tx) else {
             return true;
         };
-        let silent = self.idle.get(&holder).is_some_and(|since| since.elapsed() >= IDLE_LIMIT);
+        let silent = self.is_silent(holder);
         if silent {
             self.held.retain(|_, other| *other != holder);
-            self.ended.insert(holder);
         }
         silent
+    }
+
+    /// Nothing has come from the transaction's client for so long that the server has ended it.
+    fn is_silent(&self, tx: TxId) -> bool {
+        self.idle.get(&tx).is_some_and(|since| since.elapsed() >= IDLE_LIMIT)
     }
 
     /// Whether those that wait for one another wait for this transaction.
@@ -252,7 +273,6 @@ impl Server {
             held: BTreeMap::new(),
             waits: BTreeMap::new(),
             idle: BTreeMap::new(),
-            ended: BTreeSet::new(),
             next: 0,
             began: now,
             told: Timestamp::UNIX_EPOCH,
@@ -287,7 +307,6 @@ impl Server {
         state.held.retain(|_, holder| *holder != tx);
         state.waits.remove(&tx);
         state.idle.remove(&tx);
-        state.ended.remove(&tx);
         drop(state);
         self.released.notify_waiters();
     }
@@ -298,9 +317,16 @@ fn unavailable(why: &str) -> StoreError {
 }
 
 impl Connection {
+    /// Takes a connection of the pool, or finds that there is no server.
+    pub(super) async fn take(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
+        let _place = Some(Arc::new(host.connection().await?));
+        Ok(Self { _place, ..Self::open(server, host).await? })
+    }
+
     /// Opens a connection, or finds that there is no server.
     pub(super) async fn open(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
         let connection = Self {
+            _place: None,
             server: Arc::clone(server),
             host: Arc::clone(host),
             cuts: host.lock().cuts,
@@ -321,6 +347,18 @@ impl Connection {
         sleep(Duration::from_millis(ms)).await;
         self.host.awake().await;
         if self.is_lost() { Err(unavailable("the connection was lost")) } else { Ok(()) }
+    }
+
+    /// The answer to what has taken place is not lost.
+    fn is_answered(&self) -> Result<(), StoreError> {
+        let mut state = self.server.lock();
+        let lost = state.weather.lost_answers;
+        if state.chance(lost) {
+            self.host.disturb();
+            state.tell(|| "an answer is lost".to_owned());
+            return Err(unavailable("the connection was lost before the answer came"));
+        }
+        Ok(())
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -385,6 +423,7 @@ impl Connection {
         let mut work = Work::begin(self.clone());
         let answer = work.statement(limit, statement).await?;
         work.commit_here();
+        self.is_answered()?;
         self.travel().await?;
         Ok(answer)
     }
@@ -413,8 +452,7 @@ impl Work {
     ) -> Result<T, StoreError> {
         let connection = self.connection.clone();
         connection.travel().await?;
-        connection.server.lock().idle.remove(&self.id);
-        self.is_not_ended()?;
+        self.arrives()?;
         {
             let mut state = connection.server.lock();
             let bad = state.weather.statements;
@@ -431,15 +469,19 @@ impl Work {
         }
         let (id, server) = (self.id, Arc::clone(&connection.server));
         let answer = connection.run(id, limit, |state| statement(state, self)).await;
-        server.lock().idle.insert(id, Instant::now());
+        if self.connection.host.is_worker {
+            server.lock().idle.insert(id, Instant::now());
+        }
         answer
     }
 
-    /// The server has not ended it because nothing came from its client.
-    fn is_not_ended(&self) -> Result<(), StoreError> {
-        if self.connection.server.lock().ended.contains(&self.id) {
+    /// Something comes from the client, if that is not too late.
+    fn arrives(&self) -> Result<(), StoreError> {
+        let mut state = self.connection.server.lock();
+        if state.is_silent(self.id) {
             return Err(unavailable("the transaction was idle for too long"));
         }
+        state.idle.remove(&self.id);
         Ok(())
     }
 
@@ -467,22 +509,18 @@ impl Work {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         let connection = self.connection.clone();
         connection.travel().await?;
-        self.is_not_ended()?;
-        let (fails, lost) = {
+        self.arrives()?;
+        let fails = {
             let mut state = connection.server.lock();
-            let weather = state.weather;
-            (state.chance(weather.failed_commits), state.chance(weather.lost_answers))
+            let bad = state.weather.failed_commits;
+            state.chance(bad)
         };
         if fails {
             connection.server.lock().tell(|| "a commit fails".to_owned());
             return Err(unavailable("the server ended the connection before it committed"));
         }
         on_its_way(async move { self.commit_here() }).await;
-        if lost {
-            connection.host.disturb();
-            connection.server.lock().tell(|| "the answer to a commit is lost".to_owned());
-            return Err(unavailable("the connection was lost before the answer came"));
-        }
+        connection.is_answered()?;
         connection.travel().await
     }
 }

@@ -158,10 +158,10 @@ impl Tables {
         steps.filter(move |id| self.parents(*id).any(|parent| parent == step))
     }
 
-    /// Due steps of the queues after a place, in their order.
-    pub(super) fn due(&self, queues: &[String], after: Place, now: Timestamp) -> Vec<Place> {
+    /// Due steps of a queue after a place, in their order.
+    pub(super) fn due(&self, queue: &str, after: Place, now: Timestamp) -> Vec<Place> {
         let due = self.ready.iter().filter(|(_, ready)| ready.available_at <= now);
-        let served = due.filter(|(_, ready)| queues.contains(&ready.queue));
+        let served = due.filter(|(_, ready)| ready.queue == queue);
         let places =
             served.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
         places.filter(|place| *place > after).collect::<BTreeSet<_>>().into_iter().collect()

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::server::Host;
-use super::tables::{StepTransition, Tables, TaskTransition, WorkerRecord, Written, steps_of};
+use super::tables::{
+    StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
+};
 use crate::decide::CRASH_LIMIT;
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
@@ -20,8 +22,8 @@ pub(super) struct Watch {
     pub(super) violation: Option<String>,
     /// Executions that a handler has begun: each step, attempt and worker once.
     begun: BTreeSet<(StepId, u32, WorkerId)>,
-    /// Executions whose success a handler has reported.
-    succeeded: BTreeSet<(StepId, u32, WorkerId)>,
+    /// Executions whose end a handler has reported, and whether as a success.
+    reported: BTreeMap<(StepId, u32, WorkerId), bool>,
     hosts: BTreeMap<WorkerId, (Arc<Host>, bool)>,
     pub(super) transitions: u64,
 }
@@ -54,9 +56,27 @@ impl Watch {
         self.parents_are_complete(tables, step, "began");
     }
 
-    /// A handler reports that it succeeded.
-    pub(super) fn succeeds(&mut self, step: StepId, attempt: u32, worker: WorkerId) {
-        self.succeeded.insert((step, attempt, worker));
+    /// A handler reports how it ended.
+    pub(super) fn reports(&mut self, step: StepId, attempt: u32, worker: WorkerId, success: bool) {
+        self.reported.insert((step, attempt, worker), success);
+    }
+
+    /// A constraint of the schema refuses a row.
+    pub(super) fn refused(&mut self, step: StepId, why: &str) {
+        self.violated(format!("the schema refuses a change of step {step}: {why}"));
+    }
+
+    /// What a handler is given of the steps before its own.
+    pub(super) fn inputs(&mut self, tables: &Tables, step: StepId, given: Option<&str>) {
+        let parents = tables.parents(step).map(|parent| {
+            let results = tables.steps.get(&parent).and_then(|parent| parent.results.as_deref());
+            format!("\"s{}\":{}", parent.index(), results.unwrap_or("null"))
+        });
+        let parents: Vec<_> = parents.collect();
+        let expected = (!parents.is_empty()).then(|| format!("{{{}}}", parents.join(",")));
+        if expected.as_deref() != given {
+            self.violated(format!("step {step} was given {given:?}, not {expected:?}"));
+        }
     }
 
     fn parents_are_complete(&mut self, tables: &Tables, step: StepId, what: &str) {
@@ -70,6 +90,8 @@ impl Watch {
 
     /// Looks at what a transaction is about to make visible.
     pub(super) fn check(&mut self, before: &Tables, written: &Written, by: &Host) {
+        self.batches_are_over(before, written);
+        self.changes_are_told(before, written);
         if written.step_transitions.is_empty()
             && written.task_transitions.is_empty()
             && written.steps.is_empty()
@@ -136,9 +158,86 @@ impl Watch {
                 found.attempts
             ));
         }
-        let known = worker.is_some_and(|worker| self.succeeded.contains(&(step, attempt, worker)));
-        if event == StepEvent::Succeeded && !known {
-            self.violated(format!("attempt {attempt} of step {step} succeeded without a handler"));
+        self.was_reported(change);
+    }
+
+    /// An attempt ends as its handler has reported, if the end is a handler's. One that takes too long is ended by the
+    /// engine, and need not have reported.
+    fn was_reported(&mut self, change: &StepTransition) {
+        let StepTransition { step, event, attempt, worker, .. } = *change;
+        let reported =
+            worker.and_then(|worker| self.reported.get(&(step, attempt, worker))).copied();
+        let fits = match event {
+            StepEvent::Succeeded => reported == Some(true),
+            StepEvent::FailedPermanently | StepEvent::NeedsIntervention => reported == Some(false),
+            StepEvent::RetryScheduled | StepEvent::RetriesExhausted => {
+                reported == Some(false) || self.began(step, attempt, worker)
+            }
+            StepEvent::ParentsCompleted
+            | StepEvent::Claimed
+            | StepEvent::NotRetryable
+            | StepEvent::GivenBack
+            | StepEvent::Interrupted
+            | StepEvent::WorkerDied
+            | StepEvent::CrashesExhausted
+            | StepEvent::Cancelled => true,
+        };
+        if !fits {
+            self.violated(format!(
+                "attempt {attempt} of step {step} ended with {event}, and its handler reported {reported:?}"
+            ));
+        }
+        if event == StepEvent::GivenBack && self.began(step, attempt, worker) {
+            self.violated(format!(
+                "attempt {attempt} of step {step} was given back after it began"
+            ));
+        }
+    }
+
+    fn began(&self, step: StepId, attempt: u32, worker: Option<WorkerId>) -> bool {
+        worker.is_some_and(|worker| self.begun.contains(&(step, attempt, worker)))
+    }
+
+    /// A state changes together with its transition only.
+    fn changes_are_told(&mut self, before: &Tables, written: &Written) {
+        for (id, step) in &written.steps {
+            let told = written.step_transitions.iter().any(|change| change.step == *id);
+            if before.steps.get(id).is_some_and(|before| before.state != step.state) && !told {
+                self.violated(format!("step {id} is {} without a transition", step.state));
+            }
+        }
+        for (id, record) in &written.tasks {
+            let told = written.task_transitions.iter().any(|change| change.task == *id);
+            let changed = |before: &TaskRecord| before.task.state != record.task.state;
+            if before.tasks.get(id).is_some_and(changed) && !told {
+                self.violated(format!("task {id} is {} without a transition", record.task.state));
+            }
+        }
+    }
+
+    /// A batch is deleted only when none of its claims is held, or another batch lists them.
+    fn batches_are_over(&mut self, before: &Tables, written: &Written) {
+        let deleted = written.batches.iter().filter(|(_, batch)| batch.is_none());
+        for (id, batch) in deleted.filter_map(|(id, _)| Some((id, before.batches.get(id)?))) {
+            let held = |step: &&StepId| {
+                let record = written.steps.get(step).or_else(|| before.steps.get(step));
+                record.is_some_and(|record| record.worker == Some(batch.worker))
+            };
+            let kept = before
+                .batches
+                .iter()
+                .filter(|(id, _)| !matches!(written.batches.get(id), Some(None)));
+            let new = written.batches.values().flatten();
+            let listed: BTreeSet<_> = kept
+                .map(|(_, other)| other)
+                .chain(new)
+                .filter(|other| other.worker == batch.worker)
+                .flat_map(|other| &other.steps)
+                .collect();
+            if let Some(step) = batch.steps.iter().filter(held).find(|step| !listed.contains(step))
+            {
+                self.violated(format!("batch {id} was deleted while step {step} is held"));
+            }
         }
     }
 
@@ -246,6 +345,12 @@ impl Watch {
                 "step {id} has failed {} times of {limit:?} allowed",
                 step.failures
             ));
+        }
+        if step.failures + step.crashes > step.attempts {
+            self.refused(id, "failures and crashes are more than attempts");
+        }
+        if step.results.is_some() && step.state != StepState::Complete {
+            self.refused(id, "results of a step that is not complete");
         }
         if step.crashes > CRASH_LIMIT {
             self.violated(format!("step {id} has taken {} workers along", step.crashes));

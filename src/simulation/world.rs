@@ -13,8 +13,8 @@ use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord};
 use super::watch::Watch;
 use crate::config::WorkerOptions;
-use crate::decision::{Failure, FailureKind, Outcome};
-use crate::ids::{StepId, TaskId, TemplateId};
+use crate::decision::{Claim, Failure, FailureKind, Outcome};
+use crate::ids::{TaskId, TemplateId};
 use crate::runtime::simulated::{Delivery, Engine, Interrupt, Submission, Templates, cancel};
 use crate::state::TaskState;
 use crate::store::{Database, StoreError, Transaction};
@@ -79,7 +79,7 @@ impl World {
         let server = Server::new(tables, Watch::default(), plan.seed, plan.weather, told);
         let process = |(number, plan): (usize, &WorkerPlan)| {
             let (wish, _) = watch::channel(Wish::Run);
-            let host = Arc::new(Host::new(number));
+            let host = Arc::new(Host::new(number, true));
             Arc::new(Process { host, plan: plan.clone(), wish, killed: Notify::new() })
         };
         Self {
@@ -134,7 +134,7 @@ impl World {
     /// Makes tasks, and does what is planned at its time.
     async fn disturb(&self) {
         let began = Instant::now();
-        let client = Arc::new(Host::new(self.processes.len()));
+        let client = Arc::new(Host::new(self.processes.len(), false));
         let client = SimulatedDatabase { server: Arc::clone(&self.server), host: client };
         let makers: Vec<_> = self
             .plan
@@ -254,17 +254,26 @@ async fn make(client: SimulatedDatabase, plan: TaskPlan, began: Instant) {
     let submission = submission.expect("a plan submits what is allowed");
     let id = TemplateId(i32::try_from(plan.template).unwrap_or(0));
     let templates = Templates::default();
-    for _ in 0..50 {
+    loop {
         let made = async {
             let mut tx = client.begin().await?;
             let stored = templates.get_within(&mut tx, id).await?;
             submission.write(&mut tx, &stored).await?;
             Ok::<_, crate::Error>(tx.commit().await?)
         };
-        if made.await.is_ok() {
-            return;
+        match made.await {
+            Ok(()) => return,
+            Err(error) if error.is_retryable() => sleep(Duration::from_millis(200)).await,
+            Err(error) => {
+                client
+                    .server
+                    .lock()
+                    .watch
+                    .violation
+                    .get_or_insert(format!("a submit failed: {error}"));
+                return;
+            }
         }
-        sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -342,17 +351,21 @@ async fn live(
             AbortOnDropHandle::new(tokio::spawn(hand.work()))
         })
         .collect();
-    let patience = loop {
+    let (patience, calm) = loop {
         if wishes.changed().await.is_err() {
             return;
         }
         match *wishes.borrow_and_update() {
             Wish::Run => {}
-            Wish::Stop(patience) => break patience,
-            Wish::End => break Duration::from_secs(10),
+            Wish::Stop(patience) => break (patience, false),
+            Wish::End => break (Duration::from_secs(10), true),
         }
     };
-    let _ = engine.stop(patience).await;
+    let in_order = matches!(engine.stop(patience).await, Ok(true));
+    if calm && !in_order {
+        let what = format!("the worker of host {} did not end in order", process.host.number);
+        server.lock().watch.violation.get_or_insert(what);
+    }
     drop(hands);
 }
 
@@ -413,6 +426,7 @@ impl Hand {
             let mut state = self.server.lock();
             let super::server::State { watch, tables, .. } = &mut *state;
             watch.begins(tables, claim.step, claim.attempt, claim.worker);
+            watch.inputs(tables, claim.step, delivery.parents.as_deref());
             state.tell(|| {
                 format!(
                     "host {} executes task {} step {} attempt {}",
@@ -428,10 +442,9 @@ impl Hand {
             step.conduct[last.min(claim.attempt as usize - 1)]
         });
         let began = Instant::now();
-        let outcome = self.behave(conduct, claim.step).await;
-        if matches!(outcome, Outcome::Succeeded(_)) {
-            self.server.lock().watch.succeeds(claim.step, claim.attempt, claim.worker);
-        }
+        let outcome = self.behave(conduct, claim).await;
+        let success = matches!(outcome, Outcome::Succeeded(_));
+        self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
         self.engine.report(claim.step, claim.attempt, began.elapsed(), outcome);
     }
 
@@ -440,15 +453,17 @@ impl Hand {
         self.plan.templates.get(template)?.get(delivery.claim.step.index() as usize)
     }
 
-    async fn behave(&self, conduct: Conduct, step: StepId) -> Outcome {
+    async fn behave(&self, conduct: Conduct, claim: Claim) -> Outcome {
         let ms = self.server.lock().rng.u64(0..200);
         let failure =
-            |kind| Outcome::Failed(Failure::new(kind, "Simulated", format!("step {step}")));
+            |kind| Outcome::Failed(Failure::new(kind, "Simulated", format!("step {}", claim.step)));
         let long = if conduct == Conduct::Dawdle { Duration::from_secs(4) } else { Duration::ZERO };
         sleep(Duration::from_millis(ms) + long).await;
         self.process.host.awake().await;
         match conduct {
-            Conduct::Succeed | Conduct::Dawdle => Outcome::Succeeded("{}".into()),
+            Conduct::Succeed | Conduct::Dawdle => {
+                Outcome::Succeeded(format!("[{},{}]", claim.step, claim.attempt).into())
+            }
             Conduct::Fail => failure(FailureKind::Retryable),
             Conduct::FailForGood => failure(FailureKind::Permanent),
             Conduct::Block => failure(FailureKind::Blocked),
