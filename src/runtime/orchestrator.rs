@@ -125,7 +125,9 @@ impl<D: Database> Orchestrator<D> {
                 if let Some(in_order) = self.stopped().await {
                     return in_order;
                 }
-                self.settle().await;
+                if self.settle().await {
+                    continue;
+                }
             }
             if !self.rests() {
                 self.rest_until = None;
@@ -151,17 +153,25 @@ impl<D: Database> Orchestrator<D> {
         }
     }
 
-    /// With no round in flight: makes what the worker knows true again.
-    async fn settle(&mut self) {
+    /// With no round in flight: makes what the worker knows true again. Says whether it had to and could: a
+    /// worker that stops may be done then.
+    async fn settle(&mut self) -> bool {
         if self.rests() {
-            return;
+            return false;
         }
         if self.buried {
             self.begin_anew().await;
-        } else if self.unsure
-            && let Err(error) = self.read_own_claims().await
-        {
-            self.failed(&error);
+            return !self.buried;
+        }
+        if !self.unsure {
+            return false;
+        }
+        match self.read_own_claims().await {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
         }
     }
 
