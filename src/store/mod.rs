@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Row};
+use tracing::debug;
 
 pub use audit::{Audit, Check};
 pub(crate) use claims::{ListedClaim, Picked, Place};
@@ -43,6 +44,9 @@ pub(crate) use templates::{LoadedTemplate, TemplateListRow};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
 pub(crate) use workers::{Beat, NewWorker, Pulse};
+
+/// How long a connection may take to say farewell.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long a worker waits for a lock.
 const LOCK_TIMEOUT: &str = "5s";
@@ -139,11 +143,17 @@ impl Store {
     }
 
     /// Closes every connection. One that comes back to the pool while the pool waits for it lies among
-    /// the idle ones only after these were closed, so they are closed until none is left.
+    /// the idle ones only after these were closed, so they are closed until none is left. One that does not
+    /// answer is left after [`FAREWELL`].
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
-        while self.pool.size() > 0 {
+        let closed = async {
             self.pool.close().await;
+            while self.pool.size() > 0 {
+                self.pool.close().await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, closed).await.is_err() {
+            debug!("a connection that does not answer is left");
         }
     }
 }
