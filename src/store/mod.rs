@@ -48,6 +48,9 @@ pub(crate) use workers::{Beat, NewWorker, Pulse};
 /// How long a connection may take to say farewell.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// Between two looks at whether a connection is left: closing a pool that is closed takes no time.
+const BETWEEN_FAREWELLS: Duration = Duration::from_millis(1);
+
 /// How long a worker waits for a lock.
 const LOCK_TIMEOUT: &str = "5s";
 
@@ -150,6 +153,7 @@ impl Store {
             self.pool.close().await;
             while self.pool.size() > 0 {
                 self.pool.close().await;
+                tokio::time::sleep(BETWEEN_FAREWELLS).await;
             }
         };
         if tokio::time::timeout(FAREWELL, closed).await.is_err() {
