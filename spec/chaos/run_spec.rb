@@ -26,7 +26,8 @@ RSpec.describe "bin/chaos" do
     report = run(faults, seconds: faults.size * 0.5)
     expect(report).to include("violations" => 0, "found" => [])
     expect(report.fetch("faults").keys).to match_array(faults)
-    expect(report.fetch("acknowledged")).to be > 5
+    # How many depends on how long the client was without an answer.
+    expect(report.fetch("acknowledged")).to be_positive
   end
 
   it "finds what was done behind the engine's back" do
