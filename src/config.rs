@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::encryption::Keyring;
 use crate::error::Error;
 use crate::json::{JsonLimits, shorten};
 use crate::template::LONGEST_QUEUE;
@@ -68,6 +69,9 @@ pub struct ClientOptions {
     /// Largest context of a task, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
     #[serde(default = "one_mib")]
     pub max_context_bytes: u32,
+    /// Keys that contexts are encrypted with, and results decrypted. Default none.
+    #[serde(default)]
+    pub encryption_keys: Keyring,
 }
 
 /// What a worker serves and how it keeps time.
@@ -116,6 +120,9 @@ pub struct WorkerOptions {
     /// Largest results of a step, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
     #[serde(default = "one_mib")]
     pub max_results_bytes: u32,
+    /// Keys that results and failures are encrypted with, and contexts decrypted. Default none.
+    #[serde(default)]
+    pub encryption_keys: Keyring,
 }
 
 /// Longest message of a reader, in characters.

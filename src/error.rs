@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::encryption::Unreadable;
 use crate::ids::TaskId;
 use crate::json::JsonError;
 use crate::state::InvalidTransition;
@@ -88,6 +89,14 @@ pub enum Error {
         /// The version found; 0 where there is none.
         found: u32,
     },
+    /// What was written with an encryption key cannot be read.
+    #[error("cannot read {what}: {source}")]
+    Decryption {
+        /// What it is.
+        what: String,
+        /// What is wrong.
+        source: Unreadable,
+    },
     /// The database cannot be reached or refuses.
     #[error(transparent)]
     Store(StoreError),
@@ -119,6 +128,8 @@ pub enum ErrorKind {
     DatabaseUnavailable,
     /// The database has another schema.
     SchemaMismatch,
+    /// Something is encrypted with a key that is not at hand.
+    Decryption,
     /// The database refuses.
     Database,
     /// The library is at fault, or was closed.
@@ -140,6 +151,7 @@ impl ErrorKind {
             Self::InvalidTransition => "invalid_transition",
             Self::DatabaseUnavailable => "database_unavailable",
             Self::SchemaMismatch => "schema_mismatch",
+            Self::Decryption => "decryption",
             Self::Database => "database",
             Self::Internal => "internal",
         }
@@ -160,6 +172,7 @@ impl Error {
             Self::UnknownTask { .. } => ErrorKind::NotFound,
             Self::Transition { .. } => ErrorKind::InvalidTransition,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
+            Self::Decryption { .. } => ErrorKind::Decryption,
             Self::Store(StoreError::Url(_) | StoreError::SettingsLost) => ErrorKind::Configuration,
             Self::Store(StoreError::Unavailable(_)) => ErrorKind::DatabaseUnavailable,
             Self::Store(_) => ErrorKind::Database,
@@ -192,7 +205,15 @@ impl Error {
             | Self::Json { .. }
             | Self::UnknownTask { .. }
             | Self::SchemaMismatch { .. }
+            | Self::Decryption { .. }
             | Self::Closed(_) => false,
+        }
+    }
+
+    pub(crate) fn results_unreadable(task: TaskId, step: &str, source: Unreadable) -> Self {
+        Self::Decryption {
+            what: format!("the results of the step {step:?} of task {task}"),
+            source,
         }
     }
 
@@ -220,6 +241,7 @@ impl Error {
                 json!({ "task_id": task, "state": source.from, "event": source.event })
             }
             Self::SchemaMismatch { found } => json!({ "found": found, "wanted": SCHEMA_VERSION }),
+            Self::Decryption { what, source } => json!({ "value": what, "key": source.key() }),
             Self::Store(error) => json!({ "sqlstate": error.code() }),
             Self::Configuration { .. } | Self::Json { .. } | Self::Closed(_) => json!({}),
         }

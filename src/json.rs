@@ -6,6 +6,8 @@
 
 use serde::de::IgnoredAny;
 
+use crate::encryption;
+
 /// Digits that Postgres' `numeric`, and with it `jsonb`, holds before the decimal point. Source:
 /// Postgres manual, chapter 8.1 "Numeric Types", table 8.2.
 const DIGITS_BEFORE_POINT: i64 = 131_072;
@@ -119,6 +121,12 @@ pub enum JsonError {
         /// The number, shortened.
         number: String,
     },
+    /// Valid JSON that would be taken for an encrypted value when it is read.
+    #[error(
+        "an object whose only key is \"tasker_encrypted\", as encrypted values are kept; allowed: any other key, \
+         or one more"
+    )]
+    LooksEncrypted,
     /// Valid JSON, but not an object.
     #[error("{found} where an object is needed, such as {{\"key\": \"value\"}}")]
     NotAnObject {
@@ -148,7 +156,8 @@ pub fn check(text: &str, limits: JsonLimits) -> Result<(), JsonError> {
         return Err(JsonError::TooLarge { bytes: text.len(), allowed: limits.max_bytes });
     }
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax_error(text, &error))?;
-    Scan { text, limits, at: 0, depth: 0, written: text.len() }.run()
+    Scan { text, limits, at: 0, depth: 0, written: text.len() }.run()?;
+    if encryption::is_sealed(text) { Err(JsonError::LooksEncrypted) } else { Ok(()) }
 }
 
 /// As [`check`], and the text must be an object.

@@ -6,6 +6,7 @@
 //! # Layout
 //! * [`ids`], [`state`], [`decision`], [`graph`], [`retry_policy`], [`template`], [`json`]: plain data
 //! * [`decide()`]: the pure decider, rows and an observation in, changes out
+//! * `encryption`: what applications and handlers say, sealed before it is written
 //! * `store`: Postgres, one statement a file
 //! * `runtime`: Tokio; [`Client`] for applications and operators, [`Worker`] for executing steps
 //! * [`config`], [`error`]: options in, errors out
@@ -17,6 +18,7 @@
 pub mod config;
 mod decide;
 pub mod decision;
+mod encryption;
 pub mod error;
 pub mod graph;
 mod guard;
@@ -37,6 +39,7 @@ pub use decision::{
     ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Observation, Outcome,
     Room, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
+pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
 pub use ids::{StepId, TaskId, TemplateId, WorkerId};
 pub use retry_policy::{Backoff, RetryPolicy};

@@ -2,6 +2,7 @@
 
 require "logger"
 require_relative "errors"
+require_relative "internal/encryption_keys"
 require_relative "internal/masked_url"
 
 module TaskerCore
@@ -37,6 +38,10 @@ module TaskerCore
     attr_accessor :connect_timeout
     # @return [Integer] largest context of a task, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
     attr_accessor :max_context_bytes
+    # @return [Hash{String => String}] name => key, 32 bytes in base64, for contexts, results and failures at rest: the
+    #   first encrypts, all of them decrypt; nothing is encrypted where there is none. Default: TASKER_ENCRYPTION_KEYS,
+    #   NAME:KEY,NAME:KEY.
+    attr_reader :encryption_keys
 
     # @param env [Hash{String => String}] where the defaults come from. Default: ENV, read once, here.
     def initialize(env: ENV)
@@ -46,6 +51,16 @@ module TaskerCore
       @pool_size = 4
       @connect_timeout = 3.0
       @max_context_bytes = 1_048_576
+      self.encryption_keys = Internal::EncryptionKeys.from(env)
+    end
+
+    # Copies the keys.
+    #
+    # @param keys [Hash{String, Symbol => String}] see {#encryption_keys}
+    # @example
+    #   TaskerCore.configure { |c| c.encryption_keys = { "2026-11" => ENV.fetch("TASKER_KEY") } }
+    def encryption_keys=(keys)
+      @encryption_keys = Internal::EncryptionKeys.copy(keys)
     end
 
     # A changed copy, checked and frozen.
@@ -73,16 +88,18 @@ module TaskerCore
       check_number(:pool_size, pool_size, Integer, 1..MAX_POOL_SIZE)
       check_number(:connect_timeout, connect_timeout, Numeric, 0.001..MAX_CONNECT_TIMEOUT)
       check_number(:max_context_bytes, max_context_bytes, Integer, CONTEXT_BYTES)
+      check_encryption_keys
     end
 
-    # Hides the password that a URL may hold.
+    # Hides the password that a URL may hold, and the keys.
     #
     # @return [String]
     # @example
     #   configuration.inspect # => "#<TaskerCore::Configuration environment=\"test\" pool_size=4 ...>"
     def inspect
       "#<#{self.class} environment=#{environment.inspect} database_url=#{shown_url.inspect} " \
-        "pool_size=#{pool_size.inspect} connect_timeout=#{connect_timeout.inspect}>"
+        "pool_size=#{pool_size.inspect} connect_timeout=#{connect_timeout.inspect} " \
+        "encryption_keys=#{shown_keys.inspect}>"
     end
 
     private
@@ -106,6 +123,11 @@ module TaskerCore
       refuse(:logger, logger.class, "an object with debug, info, warn and error; Logger.new(File::NULL) says nothing")
     end
 
+    def check_encryption_keys
+      seen = Internal::EncryptionKeys.problem(encryption_keys)
+      refuse_words(:encryption_keys, seen, Internal::EncryptionKeys::ALLOWED) if seen
+    end
+
     def check_number(key, value, type, range)
       return if value.is_a?(type) && range.cover?(value)
 
@@ -113,8 +135,16 @@ module TaskerCore
     end
 
     def refuse(key, value, allowed)
-      raise ConfigurationError.new("#{key} is #{value.inspect}, allowed is #{allowed}",
-                                   details: { "key" => key.to_s, "value" => value.inspect, "allowed" => allowed })
+      refuse_words(key, value.inspect, allowed)
+    end
+
+    def refuse_words(key, seen, allowed)
+      raise ConfigurationError.new("#{key} is #{seen}, allowed is #{allowed}",
+                                   details: { "key" => key.to_s, "value" => seen, "allowed" => allowed })
+    end
+
+    def shown_keys
+      encryption_keys.is_a?(Hash) ? encryption_keys.keys : encryption_keys.class
     end
 
     def shown_url

@@ -123,6 +123,11 @@ module TaskerCore
     CODE = :schema_mismatch
   end
 
+  # Something was encrypted with a key that is not among {Configuration#encryption_keys}; details name the "key".
+  class DecryptionError < Error
+    CODE = :decryption
+  end
+
   # The database refused a statement; details hold "sqlstate" and, where known, "retryable".
   class DatabaseError < Error
     CODE = :database
@@ -143,7 +148,7 @@ module TaskerCore
     # @api private
     NATIVE_CLASSES = [ConfigurationError, InvalidTemplate, TemplateConflict, UnknownTemplate, InvalidContext,
                       InvalidArgument, NotFound, InvalidTransition, DatabaseUnavailable, SchemaMismatch,
-                      DatabaseError, InternalError].to_h { |error| [error::CODE.to_s, error] }.freeze
+                      DecryptionError, DatabaseError, InternalError].to_h { |error| [error::CODE.to_s, error] }.freeze
     private_constant :NATIVE_CLASSES
   end
 end

@@ -158,8 +158,7 @@ module TaskerCore
         TaskerCore.templates.each { |template| client.register(template) }
         client.url
       end
-      options = @options.native_json(url, connect_timeout: @configuration.connect_timeout,
-                                          record_events: TaskerCore.subscriptions.wanted)
+      options = @options.native_json(url, @configuration, record_events: TaskerCore.subscriptions.wanted)
       Internal::Bridge::Worker.start(options)
     end
 

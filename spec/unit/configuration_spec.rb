@@ -43,6 +43,53 @@ RSpec.describe TaskerCore::Configuration do
     expect(with(**settings)).to have_attributes(settings)
   end
 
+  describe "encryption_keys" do
+    let(:key) { ["k" * 32].pack("m0") }
+
+    it "come from the environment, in their order" do
+      expect(described_class.new(env: {}).with.encryption_keys).to eq({})
+      configuration = described_class.new(env: { "TASKER_ENCRYPTION_KEYS" => "b:#{key}, a:#{key}" }).with
+      expect(configuration.encryption_keys.to_a).to eq([["b", key], ["a", key]])
+    end
+
+    it "are copied, so that they change for nobody" do
+      mine = { next: key.dup }
+      configuration = with(encryption_keys: mine)
+      mine[:next] << "x"
+      expect(configuration.encryption_keys).to eq("next" => key).and be_frozen
+    end
+
+    it "are not shown" do
+      shown = with(encryption_keys: { "a" => key }).inspect
+      expect(shown).to include('encryption_keys=["a"]')
+      expect(shown).not_to include(key)
+    end
+
+    bytes = ->(count) { ["k" * count].pack("m0") }
+    {
+      "text" => "a:#{bytes.call(32)}", "a key that is no text" => { "a" => 7 },
+      "a key as a name" => { bytes.call(32) => "a" },
+      "too short a key" => { "a" => bytes.call(31) }, "too long a key" => { "a" => bytes.call(33) },
+      "no base64" => { "a" => bytes.call(32).tr("a", "!") },
+      "bits to spare" => { "a" => bytes.call(32).sub(/.=\z/, "B=") },
+      "a second line" => { "a" => "#{bytes.call(32)}\n" }, "too many" => (1..101).to_h { |i| ["k#{i}", bytes.call(32)] }
+    }.each do |what, keys|
+      it "are refused without being shown: #{what}" do
+        expect { with(encryption_keys: keys) }.to raise_error(TaskerCore::ConfigurationError) { |error|
+          expect(error.message).to match(/\Aencryption_keys is (a|\d+) .*, allowed is at most 100 names/)
+          expect(error.message + error.details.to_s).not_to match(/a2tr/)
+        }
+      end
+    end
+
+    it "of the environment that are none are refused without being shown" do
+      [key, "a:#{key},", ":#{key}", "a:secret"].each do |text|
+        expect { described_class.new(env: { "TASKER_ENCRYPTION_KEYS" => text }).with }
+          .to raise_error(TaskerCore::ConfigurationError) { |error| expect(error.message).not_to match(/a2tr|secret/) }
+      end
+    end
+  end
+
   it "is frozen, and leaves the settings it was made from as they are" do
     base = described_class.new(env: {})
     changed = base.with { |c| c.pool_size = 9 }

@@ -14,6 +14,7 @@ use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::submission::Submission;
 use super::templates::Templates;
 use crate::config::ClientOptions;
+use crate::encryption::Content;
 use crate::error::Error;
 use crate::ids::{TaskId, TemplateId};
 use crate::json::JsonLimits;
@@ -98,9 +99,8 @@ impl Client {
     /// [`StoreError::Unavailable`] when the database does not answer in time.
     pub async fn connect(options: &ClientOptions) -> Result<Self, Error> {
         let timeout = options.connect_timeout();
-        let store =
-            Store::connect(options.url.as_str(), options.pool_size, timeout, Planning::Server)
-                .await?;
+        let (url, keys) = (options.url.as_str(), options.encryption_keys.clone());
+        let store = Store::connect(url, options.pool_size, timeout, Planning::Server, keys).await?;
         Ok(Self {
             store,
             templates: Templates::default(),
@@ -167,7 +167,7 @@ impl Client {
         self.check_schema().await?;
         let mut tx = self.store.begin().await?;
         let id = store_template(&mut tx, &template).await?;
-        Transaction::commit(tx).await?;
+        tx.commit().await?;
         Ok(id)
     }
 
@@ -203,7 +203,7 @@ impl Client {
                 let stored = self.templates.get_within(&mut tx, id).await?;
                 submission.validate(&stored, self.context_limits)?;
                 let ids = submission.write(&mut tx, &stored).await?;
-                Transaction::commit(tx).await?;
+                tx.commit().await?;
                 return Ok(ids);
             }
             self.templates.forget(id);
@@ -255,12 +255,13 @@ impl Client {
     /// The results of a task's steps, complete or not, parents first.
     ///
     /// # Errors
-    /// [`Error::UnknownTask`].
+    /// [`Error::UnknownTask`], [`Error::Decryption`].
     pub async fn result(&self, task: TaskId) -> Result<TaskResult, Error> {
         let status = self.status(task).await?;
         let stored = self.templates.of_task(&self.store, task).await?;
         let steps = self.store.list_steps(task).await?;
-        Ok(TaskResult::new(task, status.state, &stored.template, steps))
+        let open = |results| self.store.open(Content::Results, results);
+        TaskResult::new(task, status.state, &stored.template, steps, open)
     }
 
     /// Ends a task: what has not ended is cancelled, and handlers that run report in vain. `events` tells
@@ -298,7 +299,7 @@ impl Client {
         let decisions = cancellation::cancel(&mut tx, task, actor, reason).await?;
         match events {
             Some(events) => events.commit(tx, &decisions).await?,
-            None => Transaction::commit(tx).await?,
+            None => tx.commit().await?,
         }
         self.status(task).await
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::templates::{Stored, Templates};
 use crate::decision::{Claim, Decisions, StepChange};
+use crate::encryption::{Text, Unreadable};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::store::Database;
@@ -36,7 +37,7 @@ pub(super) struct Courier {
     kept: Mutex<Contexts>,
 }
 
-type Context = (TemplateId, Arc<str>);
+type Context = (TemplateId, Result<Arc<str>, Unreadable>);
 
 #[derive(Debug, Default)]
 struct Contexts {
@@ -69,6 +70,13 @@ impl Courier {
                 refused.push((*claim, "its task is not in the database".to_owned()));
                 continue;
             };
+            let context = match context {
+                Ok(context) => context,
+                Err(why) => {
+                    refused.push((*claim, format!("the context of its task is {why}")));
+                    continue;
+                }
+            };
             let delivery = Delivery { claim: *claim, template, context, parents: None };
             match templates.get(database, template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
@@ -76,13 +84,13 @@ impl Courier {
                 Err(error) => refused.push((*claim, error.to_string())),
             }
         }
-        attach_parents(database, &mut prepared, results).await?;
+        refused.extend(attach_parents(database, &mut prepared, results).await?);
         Ok((prepared, refused))
     }
 
     /// Keeps a task's context, which its claims will need.
-    pub(super) fn keep(&self, task: TaskId, template: TemplateId, context: String) {
-        self.lock().keep(task, &(template, context.into()));
+    pub(super) fn keep(&self, task: TaskId, template: TemplateId, context: Text) {
+        self.lock().keep(task, &(template, context.map(Arc::from)));
     }
 
     /// The template of a task whose context is kept.
@@ -105,7 +113,7 @@ impl Courier {
         let rows = database.task_contexts(&unknown).await?;
         let mut kept = self.lock();
         for row in rows {
-            let context = (row.template, Arc::from(row.context));
+            let context = (row.template, row.context.map(Arc::from));
             kept.keep(row.task, &context);
             found.insert(row.task, context);
         }
@@ -127,7 +135,7 @@ impl Contexts {
         if self.bytes > MOST_BYTES {
             *self = Self::default();
         }
-        self.bytes += BYTES_PER_CONTEXT + context.1.len();
+        self.bytes += BYTES_PER_CONTEXT + context.1.as_ref().map_or(0, |text| text.len());
         self.by_task.insert(task, context.clone());
     }
 }
@@ -150,12 +158,13 @@ fn parents(one: &Prepared) -> impl Iterator<Item = StepId> {
     one.template.parents(step).iter().map(move |parent| step.task().step(*parent))
 }
 
-/// Gives each step the results of its parents: those that are at hand, and the others read in one query.
+/// Gives each step the results of its parents: those that are at hand, and the others read in one query. Takes
+/// out the claims whose parents' results cannot be read, with the reason.
 async fn attach_parents(
     database: &impl Database,
-    prepared: &mut [Prepared],
+    prepared: &mut Vec<Prepared>,
     results: &Results<'_>,
-) -> Result<(), Error> {
+) -> Result<Vec<(Claim, String)>, Error> {
     let all = prepared.iter().flat_map(parents).filter(|parent| !results.0.contains_key(parent));
     let unknown: BTreeSet<_> = all.collect();
     let read = if unknown.is_empty() {
@@ -163,12 +172,27 @@ async fn attach_parents(
     } else {
         database.step_results(&unknown.into_iter().collect::<Vec<_>>()).await?
     };
-    let result = |step| results.0.get(&step).copied().or_else(|| read.get(&step)?.as_deref());
-    for one in prepared {
-        let parents: Vec<_> = parents(one).map(|parent| (parent, result(parent))).collect();
-        one.delivery.parents = (!parents.is_empty()).then(|| object(&one.template, &parents));
-    }
-    Ok(())
+    let result = |step| match results.0.get(&step) {
+        Some(results) => Ok(Some(*results)),
+        None => read.get(&step).and_then(Option::as_ref).map(|text| text.as_deref()).transpose(),
+    };
+    let mut refused = Vec::new();
+    prepared.retain_mut(|one| {
+        let given = |parent| result(parent).map(|results| (parent, results));
+        let parents: Result<Vec<_>, _> = parents(one).map(given).collect();
+        match parents {
+            Ok(parents) => {
+                one.delivery.parents =
+                    (!parents.is_empty()).then(|| object(&one.template, &parents));
+                true
+            }
+            Err(why) => {
+                refused.push((one.delivery.claim, format!("the results of a parent are {why}")));
+                false
+            }
+        }
+    });
+    Ok(refused)
 }
 
 /// A JSON object from the parents' names and the text of their results.

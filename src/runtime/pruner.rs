@@ -12,7 +12,7 @@ use crate::config::WorkerOptions;
 use crate::error::Error;
 use crate::ids::TaskId;
 use crate::store::prune::{self, Retention, RowsOf};
-use crate::store::{Database, Store, StoreError, Tx};
+use crate::store::{Database, Store, Transaction, Tx};
 
 /// Rows deleted by one statement at most, and tasks looked at. Takes a few milliseconds.
 const BATCH: i64 = 2_000;
@@ -234,7 +234,7 @@ impl Pruner {
             Some(sweep) => self.sweep(&mut tx, sweep).await?,
             None => self.walk(&mut tx).await?,
         };
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await?;
         Ok(progress)
     }
 

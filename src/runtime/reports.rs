@@ -4,6 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::encryption::Text;
+use crate::error::Error;
 use crate::ids::{TaskId, WorkerId};
 use crate::state::{StepState, TaskState, WorkerState};
 use crate::store::{StepListRow, TaskListRow, TemplateListRow, WorkerRow};
@@ -180,27 +182,41 @@ impl TaskResult {
         state: TaskState,
         template: &TaskTemplate,
         rows: Vec<StepListRow>,
-    ) -> Self {
+        open: impl Fn(String) -> Text,
+    ) -> Result<Self, Error> {
         let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
         let order = template.graph().topological_order();
         let step = |index: &u32| {
             let at = *index as usize;
-            let row = rows.get_mut(at).and_then(Option::take)?;
+            let mut row = rows.get_mut(at).and_then(Option::take)?;
             let template = template.steps().get(at)?;
+            let name = template.name.clone();
+            let results = match row.results.take().map(&open).transpose() {
+                Ok(results) => results.and_then(raw),
+                Err(source) => {
+                    return Some(Err(Error::results_unreadable(task_id, &name, source)));
+                }
+            };
             let depends_on = template.depends_on_steps.clone();
-            Some(StepResult::new(template.name.clone(), depends_on, row))
+            Some(Ok(StepResult::new(name, depends_on, results, row)))
         };
-        Self { task_id, state, steps: order.iter().filter_map(step).collect() }
+        let steps = order.iter().filter_map(step).collect::<Result<_, _>>()?;
+        Ok(Self { task_id, state, steps })
     }
 }
 
 impl StepResult {
-    fn new(name: String, depends_on: Vec<String>, row: StepListRow) -> Self {
+    fn new(
+        name: String,
+        depends_on: Vec<String>,
+        results: Option<Box<RawValue>>,
+        row: StepListRow,
+    ) -> Self {
         Self {
             name,
             state: row.state,
             attempts: row.attempts,
-            results: row.results.and_then(raw),
+            results,
             error: row.error.and_then(raw),
             depends_on,
             execution_ms: row.execution_us.map(milliseconds),

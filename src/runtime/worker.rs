@@ -74,8 +74,8 @@ impl Worker {
     /// When the database cannot be reached or has another schema.
     pub async fn start(options: WorkerOptions) -> Result<Self, Error> {
         let timeout = options.connect_timeout();
-        let store =
-            Store::connect(options.url.as_str(), CONNECTIONS, timeout, Planning::Fixed).await?;
+        let (url, keys) = (options.url.as_str(), options.encryption_keys.clone());
+        let store = Store::connect(url, CONNECTIONS, timeout, Planning::Fixed, keys).await?;
         let found = store.schema_version().await?;
         if found != SCHEMA_VERSION {
             return Err(Error::SchemaMismatch { found });
@@ -152,7 +152,8 @@ impl Worker {
     /// The results of a step of the task by its name, JSON text; `None` while there are none.
     ///
     /// # Errors
-    /// [`Error::UnknownTask`], and [`Error::Argument`] for a name that its template does not have.
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a name that its template does not have, and
+    /// [`Error::Decryption`].
     pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
         let shared = self.shared();
         let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
@@ -160,7 +161,8 @@ impl Worker {
             stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
         let step = task.step(index);
         let mut results = shared.answer(shared.database.step_results(&[step])).await??;
-        Ok(results.remove(&step).flatten())
+        let text = results.remove(&step).flatten();
+        text.transpose().map_err(|source| Error::results_unreadable(task, name, source))
     }
 
     /// What this worker commits, for subscribers.

@@ -12,6 +12,7 @@ use super::tables::{
     steps_of,
 };
 use crate::decision::{Decisions, Task, Timestamp};
+use crate::encryption::Text;
 use crate::guard::{Guard, removed};
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, TaskState, WorkerState};
@@ -75,7 +76,7 @@ impl Database for SimulatedDatabase {
         self.ask(|state, _| {
             let rows = ids.iter().filter_map(|id| {
                 let template = state.tables.tasks.get(id)?.template;
-                Some(TaskContextRow { task: *id, template, context: "{}".to_owned() })
+                Some(TaskContextRow { task: *id, template, context: Ok("{}".to_owned()) })
             });
             done(rows.collect())
         })
@@ -86,7 +87,7 @@ impl Database for SimulatedDatabase {
         self.ask(|state, _| {
             let rows = steps
                 .iter()
-                .filter_map(|id| Some((*id, state.tables.steps.get(id)?.results.clone())));
+                .filter_map(|id| Some((*id, state.tables.steps.get(id)?.results.clone().map(Ok))));
             done(rows.collect())
         })
         .await
@@ -192,14 +193,16 @@ impl Transaction for SimulatedTransaction {
     async fn lock_free_tasks(
         &mut self,
         ids: &[TaskId],
-    ) -> Result<Vec<(TaskRow, String)>, StoreError> {
+    ) -> Result<Vec<(TaskRow, Text)>, StoreError> {
         self.run(|state, work| {
             let now = state.now();
             let mut rows = Vec::with_capacity(ids.len());
             for id in ids {
                 if state.is_free(work.id, Row::Task(*id)) {
                     let _ = state.hold(work.id, Row::Task(*id));
-                    rows.extend(state.tables.task_row(*id, now).map(|row| (row, "{}".to_owned())));
+                    rows.extend(
+                        state.tables.task_row(*id, now).map(|row| (row, Ok("{}".to_owned()))),
+                    );
                 }
             }
             done(rows)

@@ -42,7 +42,7 @@ pub struct Audit {
     pub ok: bool,
     /// One entry a check.
     pub checks: Vec<Check>,
-    /// What makes the engine slow, causes before effects.
+    /// What hinders the engine, causes before effects.
     pub warnings: Vec<Warning>,
 }
 

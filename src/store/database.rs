@@ -13,10 +13,11 @@ use super::{
     TaskRow,
 };
 use crate::decision::Decisions;
+use crate::encryption::Text;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 
 /// The results of steps, by step; `None` where there are none.
-pub(crate) type ResultsByStep = HashMap<StepId, Option<String>>;
+pub(crate) type ResultsByStep = HashMap<StepId, Option<Text>>;
 
 /// A database. A statement of its own is a transaction of its own.
 pub(crate) trait Database: Debug + Send + Sync + 'static {
@@ -86,7 +87,7 @@ pub(crate) trait Transaction: Send + 'static {
     fn lock_free_tasks(
         &mut self,
         ids: &[TaskId],
-    ) -> impl Future<Output = Result<Vec<(TaskRow, String)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<(TaskRow, Text)>, StoreError>> + Send;
 
     /// Steps by their ids, and the children of ended `parents` that no template tells.
     fn read_ended_steps(

@@ -62,9 +62,14 @@ pub(crate) struct WorkerRow {
 
 impl Store {
     pub(crate) async fn attempts(&self, steps: &[StepId]) -> Result<Vec<AttemptRow>, StoreError> {
-        Ok(sqlx::query_file_as!(AttemptRow, "src/store/sql/step_attempts.sql", steps as &[StepId])
-            .fetch_all(&self.pool)
-            .await?)
+        let mut rows =
+            sqlx::query_file_as!(AttemptRow, "src/store/sql/step_attempts.sql", steps as &[StepId])
+                .fetch_all(&self.pool)
+                .await?;
+        for row in &mut rows {
+            row.error = row.error.take().map(|error| self.keys.open_failure(error));
+        }
+        Ok(rows)
     }
 
     pub(crate) async fn step_history(

@@ -17,6 +17,7 @@ mod warnings;
 mod workers;
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Row};
 use tracing::debug;
+
+use crate::encryption::{Content, Keyring, Text};
 
 pub use audit::{Audit, Check};
 pub(crate) use claims::{ListedClaim, Picked, Place};
@@ -54,8 +57,26 @@ const BETWEEN_FAREWELLS: Duration = Duration::from_millis(1);
 /// How long a worker waits for a lock.
 const LOCK_TIMEOUT: &str = "5s";
 
-/// A transaction on the engine's schema.
-pub(crate) type Tx = sqlx::Transaction<'static, Postgres>;
+/// A transaction on the engine's schema, and the keys for what it writes and reads.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    sql: sqlx::Transaction<'static, Postgres>,
+    keys: Keyring,
+}
+
+impl Deref for Tx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.sql
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.sql
+    }
+}
 
 /// How the statements of a pool are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +114,7 @@ pub(crate) struct Store {
     pool: PgPool,
     options: PgConnectOptions,
     distrust: Distrust,
+    keys: Keyring,
 }
 
 /// The options and the pool hold the password.
@@ -110,6 +132,7 @@ impl Store {
         connections: u32,
         timeout: Duration,
         planning: Planning,
+        keys: Keyring,
     ) -> Result<Self, StoreError> {
         let options = connect_options(url, planning)?;
         reach(&options, timeout, planning).await?;
@@ -134,7 +157,12 @@ impl Store {
                 )
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool, options, distrust })
+        Ok(Self { pool, options, distrust, keys })
+    }
+
+    /// The text of a value that was read.
+    pub(crate) fn open(&self, content: Content, text: String) -> Text {
+        self.keys.open(content, text)
     }
 
     pub(crate) async fn schema_version(&self) -> Result<u32, StoreError> {

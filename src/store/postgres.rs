@@ -12,6 +12,7 @@ use super::{
     StepRow, Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
 };
 use crate::decision::Decisions;
+use crate::encryption::Text;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::WorkerState;
 
@@ -25,7 +26,7 @@ impl Database for Store {
     }
 
     async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.pool.begin().await?)
+        Ok(Tx { sql: self.pool.begin().await?, keys: self.keys.clone() })
     }
 
     async fn listen(&self, patience: Duration) -> Result<Listener, StoreError> {
@@ -37,11 +38,11 @@ impl Database for Store {
     }
 
     async fn task_contexts(&self, ids: &[TaskId]) -> Result<Vec<TaskContextRow>, StoreError> {
-        tasks::contexts(&self.pool, ids).await
+        tasks::contexts(&self.pool, &self.keys, ids).await
     }
 
     async fn step_results(&self, steps: &[StepId]) -> Result<ResultsByStep, StoreError> {
-        steps::results(&self.pool, steps).await
+        steps::results(&self.pool, &self.keys, steps).await
     }
 
     async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
@@ -73,7 +74,7 @@ impl Transaction for Tx {
     async fn lock_free_tasks(
         &mut self,
         ids: &[TaskId],
-    ) -> Result<Vec<(TaskRow, String)>, StoreError> {
+    ) -> Result<Vec<(TaskRow, Text)>, StoreError> {
         tasks::lock_free(self, ids).await
     }
 
@@ -136,7 +137,7 @@ impl Transaction for Tx {
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        Ok(sqlx::Transaction::commit(self).await?)
+        Ok(self.sql.commit().await?)
     }
 }
 

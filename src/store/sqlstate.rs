@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 
+use crate::encryption::NoRandomness;
+
 /// What can go wrong between the library and Postgres.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +66,9 @@ pub enum StoreError {
         /// Why.
         message: String,
     },
+    /// The system has no random bytes to encrypt with.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// Anything else that Postgres or the driver says.
     #[error("the database refused: {message}{}", code.as_ref().map(|c| format!(" ({c})")).unwrap_or_default())]
     Other {
@@ -85,6 +90,7 @@ impl StoreError {
             Self::Unavailable(_)
             | Self::Serialization { .. }
             | Self::Timeout { .. }
+            | Self::NoRandomness(_)
             | Self::Conflict { .. } => true,
             Self::SchemaMissing { .. }
             | Self::Constraint { .. }
@@ -107,6 +113,7 @@ impl StoreError {
             | Self::Conflict { .. }
             | Self::Url(_)
             | Self::SettingsLost
+            | Self::NoRandomness(_)
             | Self::UnreadableTemplate { .. } => false,
         }
     }
@@ -129,6 +136,7 @@ impl StoreError {
             | Self::Conflict { .. }
             | Self::Url(_)
             | Self::SettingsLost
+            | Self::NoRandomness(_)
             | Self::UnreadableTemplate { .. } => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Steps: read under the lock of their tasks, and the one place that writes a decision.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use sqlx::PgExecutor;
@@ -7,6 +9,7 @@ use sqlx::PgExecutor;
 use super::database::ResultsByStep;
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Decisions, StepChange, Timestamp};
+use crate::encryption::{Content, Keyring};
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 
@@ -42,6 +45,7 @@ pub(crate) struct StepListRow {
     pub(crate) crashes: i32,
     pub(crate) worker_id: Option<i64>,
     pub(crate) claimed_at: Option<DateTime<Utc>>,
+    /// As it is in the row, perhaps sealed.
     pub(crate) results: Option<String>,
     pub(crate) available_at: Option<DateTime<Utc>>,
     pub(crate) queue: Option<String>,
@@ -112,17 +116,17 @@ pub(super) async fn apply(
     queue_of: QueueOf<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Option<ClaimBatchId>, StoreError> {
-    let (steps, kinds) = StepColumns::new(&decisions.steps, queue_of);
+    let (steps, kinds) = StepColumns::new(&decisions.steps, queue_of, &tx.keys)?;
     let tasks = TaskColumns::new(decisions);
     let written = sqlx::query_file!(
         "src/store/sql/apply_decisions.sql",
         &steps.ids as &[StepId],
         &steps.kinds,
         &steps.open_parents,
-        &steps.results as &[Option<&str>],
+        &steps.results as &[Option<Cow<'_, str>>],
         &steps.execution_us as &[Option<i64>],
         &steps.details as &[Option<&str>],
-        &steps.errors as &[Option<&str>],
+        &steps.errors as &[Option<Cow<'_, str>>],
         &steps.available_at as &[Option<Timestamp>],
         &steps.queues as &[Option<String>],
         &kinds.from_states as &[StepState],
@@ -226,24 +230,31 @@ struct StepColumns<'a> {
     ids: Vec<StepId>,
     kinds: Vec<i32>,
     open_parents: Vec<i32>,
-    results: Vec<Option<&'a str>>,
+    results: Vec<Option<Cow<'a, str>>>,
     execution_us: Vec<Option<i64>>,
     details: Vec<Option<&'a str>>,
-    errors: Vec<Option<&'a str>>,
+    errors: Vec<Option<Cow<'a, str>>>,
     available_at: Vec<Option<Timestamp>>,
     queues: Vec<Option<String>>,
     left_ready: usize,
 }
 
 impl<'a> StepColumns<'a> {
-    fn new(changes: &'a [StepChange], queue_of: QueueOf<'_>) -> (Self, KindColumns) {
+    fn new(
+        changes: &'a [StepChange],
+        queue_of: QueueOf<'_>,
+        keys: &Keyring,
+    ) -> Result<(Self, KindColumns), StoreError> {
         let (mut columns, mut kinds) = (Self::default(), KindColumns::default());
         for change in changes {
             columns.kinds.push(kinds.position(Kind::of(change)));
             columns.push(change, queue_of);
+            let error = change.ended.as_ref().and_then(|ended| ended.error.as_deref());
+            columns.results.push(seal(keys, Content::Results, change.results.as_deref())?);
+            columns.errors.push(seal(keys, Content::Failure, error)?);
         }
         columns.leave_out_empty();
-        (columns, kinds)
+        Ok((columns, kinds))
     }
 
     /// Arrays that hold nothing are not sent: `unnest` fills shorter arrays up.
@@ -268,14 +279,20 @@ impl<'a> StepColumns<'a> {
         self.ids.push(after.id);
         self.open_parents.push(int(after.open_parents));
         self.available_at.push(change.available_at);
-        self.results.push(change.results.as_deref());
         self.details.push(change.detail.as_deref());
         self.queues.push(enters_ready.then(|| queue_of(after.id)));
         let ended = change.ended.as_ref();
         let micros = ended.and_then(|ended| ended.execution).map(|t| i64::try_from(t.as_micros()));
         self.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));
-        self.errors.push(ended.and_then(|ended| ended.error.as_deref()));
     }
+}
+
+fn seal<'a>(
+    keys: &Keyring,
+    content: Content,
+    text: Option<&'a str>,
+) -> Result<Option<Cow<'a, str>>, StoreError> {
+    Ok(text.map(|text| keys.seal(content, text)).transpose()?)
 }
 
 #[derive(Default)]
@@ -312,18 +329,27 @@ impl<'a> TaskColumns<'a> {
 /// The results of these steps.
 pub(super) async fn results(
     connection: impl PgExecutor<'_>,
+    keys: &Keyring,
     steps: &[StepId],
 ) -> Result<ResultsByStep, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/step_results.sql", steps as &[StepId])
         .fetch_all(connection)
         .await?;
-    Ok(rows.into_iter().map(|row| (StepId(row.workflow_step_id), row.results)).collect())
+    let opened = |results| keys.open(Content::Results, results);
+    Ok(rows
+        .into_iter()
+        .map(|row| (StepId(row.workflow_step_id), row.results.map(opened)))
+        .collect())
 }
 
 impl Store {
     pub(crate) async fn list_steps(&self, task: TaskId) -> Result<Vec<StepListRow>, StoreError> {
-        Ok(sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
+        let mut rows = sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
             .fetch_all(&self.pool)
-            .await?)
+            .await?;
+        for row in &mut rows {
+            row.error = row.error.take().map(|error| self.keys.open_failure(error));
+        }
+        Ok(rows)
     }
 }

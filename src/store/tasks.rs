@@ -1,10 +1,13 @@
 //! Tasks: written whole, locked before anything of theirs changes, read for people.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Task, Timestamp};
+use crate::encryption::{Content, Keyring, Text};
 use crate::ids::{TaskId, TemplateId};
 use crate::state::{StepState, TaskState};
 
@@ -40,7 +43,7 @@ pub(crate) struct NewTasks<'a> {
 pub(crate) struct TaskContextRow {
     pub(crate) task: TaskId,
     pub(crate) template: TemplateId,
-    pub(crate) context: String,
+    pub(crate) context: Text,
 }
 
 /// Which tasks to list, newest first.
@@ -103,11 +106,15 @@ pub(super) async fn lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskRow>, St
 pub(super) async fn lock_free(
     tx: &mut Tx,
     ids: &[TaskId],
-) -> Result<Vec<(TaskRow, String)>, StoreError> {
+) -> Result<Vec<(TaskRow, Text)>, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/lock_free_tasks.sql", ids as &[TaskId])
         .fetch_all(&mut **tx)
         .await?;
-    Ok(rows.into_iter().map(|row| (task_row!(row), row.context)).collect())
+    let keys = &tx.keys;
+    Ok(rows
+        .into_iter()
+        .map(|row| (task_row!(row), keys.open(Content::Context, row.context)))
+        .collect())
 }
 
 /// Writes one task for each context, with its steps and edges.
@@ -118,6 +125,10 @@ pub(super) async fn create(
 ) -> Result<Vec<TaskId>, StoreError> {
     let total = int(u32::try_from(new.step_indexes.len()).unwrap_or(u32::MAX));
     let runnable = int(u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX));
+    let contexts: Vec<_> = contexts
+        .iter()
+        .map(|context| tx.keys.seal(Content::Context, context))
+        .collect::<Result<_, _>>()?;
     let ids = sqlx::query_file_scalar!(
         "src/store/sql/create_tasks.sql",
         new.template,
@@ -127,7 +138,7 @@ pub(super) async fn create(
         new.source_system,
         new.reason,
         new.tags,
-        contexts,
+        &contexts as &[Cow<'_, str>],
         &new.step_indexes,
         &new.named_step_ids,
         new.states.as_slice() as &[StepState],
@@ -144,6 +155,7 @@ pub(super) async fn create(
 
 pub(super) async fn contexts(
     connection: impl PgExecutor<'_>,
+    keys: &Keyring,
     ids: &[TaskId],
 ) -> Result<Vec<TaskContextRow>, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/task_contexts.sql", ids as &[TaskId])
@@ -154,7 +166,7 @@ pub(super) async fn contexts(
         .map(|row| TaskContextRow {
             task: TaskId(row.task_id),
             template: TemplateId(row.named_task_id),
-            context: row.context,
+            context: keys.open(Content::Context, row.context),
         })
         .collect())
 }

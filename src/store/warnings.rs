@@ -1,4 +1,5 @@
-//! What makes the engine slow without making it wrong: whatever keeps Postgres from removing dead rows.
+//! What hinders the engine without making it wrong: whatever keeps Postgres from removing dead rows, and keys
+//! that are not at hand.
 
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ const FEW_DEAD_ROWS: i64 = 10_000;
 /// each.
 const VACUUM_DUE_S: f64 = 300.0;
 
-/// Something that makes the engine slow, and what to do about it.
+/// Something that hinders the engine, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// The kind: `long_transaction`, `prepared_transaction`, `replication_slot` or `dead_rows`.
+    /// The kind: `missing_key`, `long_transaction`, `prepared_transaction`, `replication_slot` or `dead_rows`.
     pub name: &'static str,
     /// In words.
     pub detail: String,
@@ -62,8 +63,13 @@ struct TableRow {
     vacuumed_s: Option<f64>,
 }
 
+struct KeyRow {
+    key: String,
+    tasks: i64,
+}
+
 impl Store {
-    /// What slows the engine down, causes before effects. A transaction may be open for `old`.
+    /// What hinders the engine, causes before effects. A transaction may be open for `old`.
     pub(crate) async fn warnings(&self, old: Duration) -> Result<Vec<Warning>, StoreError> {
         let (pool, old) = (&self.pool, old.as_secs_f64());
         let sessions = sqlx::query_file_as!(
@@ -86,9 +92,14 @@ impl Store {
             sqlx::query_file_as!(TableRow, "src/store/sql/tables_of_dead_rows.sql", FEW_DEAD_ROWS)
                 .fetch_all(pool)
                 .await?;
+        let names = self.keys.names();
+        let missing = sqlx::query_file_as!(KeyRow, "src/store/sql/missing_keys.sql", &names)
+            .fetch_all(pool)
+            .await?;
         let held_back = !(sessions.is_empty() && prepared.is_empty() && slots.is_empty());
         tables.retain(|table| held_back || table.needs_vacuum());
-        let causes = sessions.into_iter().map(Warning::from);
+        let missing = missing.into_iter().map(|row| row.warning(&names));
+        let causes = missing.chain(sessions.into_iter().map(Warning::from));
         let causes = causes.chain(prepared.into_iter().map(Warning::from));
         let causes = causes.chain(slots.into_iter().map(Warning::from));
         Ok(causes.chain(tables.into_iter().map(Warning::from)).collect())
@@ -98,6 +109,22 @@ impl Store {
 impl TableRow {
     fn needs_vacuum(&self) -> bool {
         self.vacuumed_s.is_none_or(|seconds| seconds > VACUUM_DUE_S)
+    }
+}
+
+impl KeyRow {
+    fn warning(self, names: &[String]) -> Warning {
+        let Self { key, tasks } = self;
+        let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
+        Warning {
+            name: "missing_key",
+            detail: format!(
+                "{tasks} tasks that have not ended hold values encrypted with the key {key:?}, which is not among \
+                 the encryption_keys of this process ({known}); a worker without it blocks their steps"
+            ),
+            advice: format!("add the key {key:?} to encryption_keys of every worker and client"),
+            facts: json!({ "key": key, "tasks": tasks }),
+        }
     }
 }
 

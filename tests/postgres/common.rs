@@ -41,8 +41,12 @@ impl Database {
 
     /// A client as another process would have it.
     pub(crate) async fn another_client(&self) -> Client {
-        let json = serde_json::json!({ "url": self.url }).to_string();
-        Client::connect(&ClientOptions::from_json(&json).unwrap()).await.unwrap()
+        self.client_with(serde_json::json!({})).await
+    }
+
+    pub(crate) async fn client_with(&self, mut options: serde_json::Value) -> Client {
+        options["url"] = self.url.clone().into();
+        Client::connect(&ClientOptions::from_json(&options.to_string()).unwrap()).await.unwrap()
     }
 
     pub(crate) async fn migrated() -> Self {

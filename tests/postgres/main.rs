@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
+mod encryption;
 mod engine;
 mod heartbeat;
 mod plans;

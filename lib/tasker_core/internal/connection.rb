@@ -4,6 +4,7 @@ require "json"
 require_relative "../database"
 require_relative "../errors"
 require_relative "bridge"
+require_relative "encryption_keys"
 
 module TaskerCore
   module Internal
@@ -85,7 +86,8 @@ module TaskerCore
       def options
         JSON.generate({ "url" => resolved_url, "pool_size" => @configuration.pool_size,
                         "connect_timeout_ms" => (@configuration.connect_timeout * 1000).ceil,
-                        "max_context_bytes" => @configuration.max_context_bytes })
+                        "max_context_bytes" => @configuration.max_context_bytes,
+                        "encryption_keys" => EncryptionKeys.list(@configuration.encryption_keys) })
       end
 
       def resolved_url

@@ -3,6 +3,7 @@
 require "json"
 require_relative "../errors"
 require_relative "check"
+require_relative "encryption_keys"
 require_relative "suggestion"
 
 module TaskerCore
@@ -50,13 +51,14 @@ module TaskerCore
       end
 
       # @param url [String] the database
-      # @param connect_timeout [Numeric] seconds to wait for it
+      # @param configuration [Configuration] says how long to wait for it, and the keys
       # @param record_events [Integer] kinds of events that are recorded from the start, as {Subscriptions#wanted}
       # @return [String] what the native worker is started with
       # @example
-      #   Bridge::Worker.start(options.native_json("postgres:///shop", connect_timeout: 3.0))
-      def native_json(url, connect_timeout:, record_events: 0)
-        JSON.generate({ "url" => url, "connect_timeout_ms" => (connect_timeout * 1000).ceil,
+      #   Bridge::Worker.start(options.native_json("postgres:///shop", TaskerCore.configuration))
+      def native_json(url, configuration, record_events: 0)
+        JSON.generate({ "url" => url, "connect_timeout_ms" => (configuration.connect_timeout * 1000).ceil,
+                        "encryption_keys" => EncryptionKeys.list(configuration.encryption_keys),
                         "queues" => values.fetch(:queues), "concurrency" => concurrency,
                         "heartbeat_interval_ms" => milliseconds(:heartbeat_interval),
                         "dead_after_ms" => milliseconds(:dead_after),

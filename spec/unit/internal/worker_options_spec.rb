@@ -2,12 +2,14 @@
 
 RSpec.describe TaskerCore::Internal::WorkerOptions do
   def native(**given)
-    JSON.parse(described_class.new(**given).native_json("postgres:///x", connect_timeout: 1.5))
+    configuration = TaskerCore::Configuration.new(env: {}).with { |c| c.connect_timeout = 1.5 }
+    JSON.parse(described_class.new(**given).native_json("postgres:///x", configuration))
   end
 
   it "fills in what was not given" do
     expect(native).to eq(
-      "url" => "postgres:///x", "connect_timeout_ms" => 1_500, "queues" => nil, "concurrency" => 5,
+      "url" => "postgres:///x", "connect_timeout_ms" => 1_500, "encryption_keys" => [],
+      "queues" => nil, "concurrency" => 5,
       "heartbeat_interval_ms" => 2_000, "dead_after_ms" => 6_000,
       "retention_ms" => 1_209_600_000, "error_retention_ms" => 7_776_000_000, "record_events" => 0,
       "max_results_bytes" => 1_048_576

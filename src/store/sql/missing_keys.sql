@@ -1,0 +1,19 @@
+-- Caller: doctor. Index: tasker_tasks_unfinished. Reads the context and the results of every task that has not ended.
+SELECT named.key AS "key!", count(DISTINCT named.task_id) AS "tasks!"
+FROM (
+  SELECT split_part(sealed.value, ':', 1) AS key, sealed.task_id
+  FROM (
+    SELECT t.task_id, t.context ->> 'tasker_encrypted' AS value
+    FROM tasker_tasks t
+    WHERE t.finished_at IS NULL
+    UNION ALL
+    SELECT s.task_id, s.results ->> 'tasker_encrypted'
+    FROM tasker_tasks t
+    JOIN tasker_workflow_steps s ON s.task_id = t.task_id
+    WHERE t.finished_at IS NULL AND s.results IS NOT NULL
+  ) AS sealed
+  WHERE sealed.value IS NOT NULL
+) AS named
+WHERE named.key <> ALL ($1::text[])
+GROUP BY named.key
+ORDER BY named.key
