@@ -30,7 +30,7 @@ module Chaos
       and one is enough for exit status 1.
 
       --recovery measures instead how long it takes until work goes on: the next attempt of a step whose worker was
-      killed (--kills in all, two thirds of the fleet at a time), the first change after Postgres crashed; and that
+      killed (--kills in all, up to --share of the fleet at a time), the first change after Postgres crashed; and that
       workers that are asked to end lose no attempt. Here workers live as long as by default.
     TEXT
     EXAMPLES = ["bin/chaos --minutes 2", "bin/chaos --minutes 60 --processes 4 --seed 7",
@@ -38,7 +38,8 @@ module Chaos
                 "bin/chaos --recovery --kills 20 --dead-after 2"].freeze
     # Option => default, smallest and largest number.
     NUMBERS = { minutes: [2.0, 0.05, 1_440.0], processes: [nil, 1, 32], rate: [4.0, 0.1, 1_000.0],
-                seed: [nil, 0, (2**32) - 1], kills: [20, 1, 10_000], "dead-after": [6.0, 0.3, 600.0] }.freeze
+                seed: [nil, 0, (2**32) - 1], kills: [20, 1, 10_000], "dead-after": [6.0, 0.3, 600.0],
+                share: [0.34, 0.01, 0.9] }.freeze
     # Worker processes by default, where faults happen and where recovery is measured.
     PROCESSES = { run: 3, recovery: 6 }.freeze
 
@@ -65,6 +66,7 @@ module Chaos
         parser.on("--rate R", Float, "tasks that are made in a second (default: 4)")
         parser.on("--recovery", "measure how long it takes until work goes on")
         parser.on("--kills N", Integer, "workers that are killed for that (default: 20)")
+        parser.on("--share X", Float, "of the fleet that is killed at a time (default: 0.34)")
         parser.on("--dead-after S", Float, "seconds that they live without a heartbeat (default: 6)")
         parser.on("--json", "print the JSON line only")
         parser.on("-h", "--help", "show this help")
@@ -81,7 +83,7 @@ module Chaos
     end
 
     def recover(display)
-      settings = Recovery::Settings.new(kills: number(:kills), processes: processes(:recovery),
+      settings = Recovery::Settings.new(kills: number(:kills), share: number(:share), processes: processes(:recovery),
                                         dead_after: number(:"dead-after"))
       display.begin("#{settings.kills} workers are killed, #{settings.processes} at work", {})
       Recovery.new(settings, progress: display.method(:tell)).call

@@ -34,7 +34,7 @@ module Chaos
     # @param name [String] KILL and TERM end it, STOP and CONT do not
     # @return [void]
     def signal(name)
-      @asked = name if %w[KILL TERM].include?(name)
+      @asked = name if name == "KILL" || (name == "TERM" && !@asked)
       Process.kill(name, pid) unless @status
     end
 

@@ -11,17 +11,17 @@ module Chaos
   # Measures how long it takes until work goes on: after workers are killed while they run steps, after Postgres
   # crashes, and what is lost when workers are asked to end.
   class Recovery
-    # What a measurement is asked for: how many workers are killed in all, worker processes, and the seconds after which
-    # a worker without a heartbeat is dead.
-    Settings = Struct.new(:kills, :processes, :dead_after, keyword_init: true)
+    # What a measurement is asked for: how many workers are killed in all, which share of the fleet at a time, worker
+    # processes, and the seconds after which a worker without a heartbeat is dead.
+    Settings = Struct.new(:kills, :share, :processes, :dead_after, keyword_init: true)
 
     # Heartbeats in the life of a worker, as by default.
     HEARTBEATS = 3
     # Seconds that a step takes.
     STEP_SECONDS = 4
-    # Steps at a time for each worker process, and its threads: a third of the fleet has room for all.
+    # Steps at a time for each worker process, and its threads: those that are left hold some, and have room for all.
     STEPS_EACH = 2
-    CONCURRENCY = 6
+    CONCURRENCY = 4
     # A task whose step succeeds at once.
     SEED = (0..).find { |seed| Behaviour.of(seed, "s0").outcome(1) == "succeeded" }
     # Postgres crashes, and workers asked to end, in one measurement.
@@ -87,11 +87,12 @@ module Chaos
       report(recoveries.sort, restarts, cut_off, verdict.violations)
     end
 
-    # Two thirds of the fleet at a time.
+    # Up to so much of the fleet at a time, at any moment of a step.
     def kills
       recoveries = []
       while @killed < @settings.kills
-        recoveries.concat(kill([(@settings.processes * 2 / 3), 1].max))
+        sleep(rand(STEP_SECONDS.to_f))
+        recoveries.concat(kill([(@settings.processes * @settings.share).floor, 1].max))
         @progress.call(:status, "#{@killed} of #{@settings.kills} workers killed")
       end
       recoveries
@@ -114,13 +115,13 @@ module Chaos
       started_ns && ((started_ns - killed_ns) / 1e9)
     end
 
-    # Waits until enough of them run a step.
+    # Waits until a third of them run a step.
     def busy_members
       wait_for("the workers run steps") do
         feed
         busy = running.map { |row| row["pid"].to_i }
         members = @fleet.members.select { |member| busy.include?(member.pid) }
-        members if members.size * 3 >= @fleet.members.size * 2
+        members if members.size * 3 >= @fleet.members.size
       end
     end
 
@@ -188,11 +189,11 @@ module Chaos
     def report(recoveries, restarts, cut_off, violations)
       p50, p99 = [0.5, 0.99].map { |share| recoveries[((recoveries.size - 1) * share).ceil] }
       found = violations + broken(p99, restarts, cut_off)
-      { "kills" => @killed, "processes" => @settings.processes, "dead_after_s" => @settings.dead_after,
-        "attempts_cut_off" => recoveries.size, "p50_s" => p50.round(2), "p99_s" => p99.round(2),
-        "max_s" => recoveries.last.round(2), "restarts" => restarts.size, "restart_max_s" => restarts.max.round(2),
-        "terms" => TERMS, "attempts_lost_by_term" => cut_off, "violations" => found.size,
-        "found" => found.first(Run::LISTED) }
+      { "kills" => @killed, **@settings.to_h.slice(:share, :processes).transform_keys(&:to_s),
+        "dead_after_s" => @settings.dead_after, "attempts_cut_off" => recoveries.size,
+        "p50_s" => p50.round(2), "p99_s" => p99.round(2), "max_s" => recoveries.last.round(2),
+        "restarts" => restarts.size, "restart_max_s" => restarts.max.round(2), "terms" => TERMS,
+        "attempts_lost_by_term" => cut_off, "violations" => found.size, "found" => found.first(Run::LISTED) }
     end
 
     def broken(p99, restarts, cut_off)

@@ -279,13 +279,19 @@ impl Client {
         self.check_schema().await?;
         at_most("actor", Some(actor), 128)?;
         at_most("reason", reason, 1_024)?;
-        for _ in 1..TRIES {
+        let mut tries = 1;
+        loop {
             match self.try_cancel(task, actor, reason, events).await {
-                Err(error) if error.is_retryable() => {}
+                Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
+                // An earlier try took place, and its answer was lost.
+                Err(Error::Transition { source, .. })
+                    if tries > 1 && source.from == TaskState::Cancelled.as_str() =>
+                {
+                    return self.status(task).await;
+                }
                 other => return other,
             }
         }
-        self.try_cancel(task, actor, reason, events).await
     }
 
     async fn try_cancel(

@@ -45,7 +45,9 @@ impl Database {
     }
 
     pub(crate) async fn client_with(&self, mut options: serde_json::Value) -> Client {
-        options["url"] = self.url.clone().into();
+        if options.get("url").is_none() {
+            options["url"] = self.url.clone().into();
+        }
         Client::connect(&ClientOptions::from_json(&options.to_string()).unwrap()).await.unwrap()
     }
 

@@ -17,7 +17,7 @@ use super::common::{Database, single, stop, succeed, take};
 /// end is told so.
 struct Way {
     url: String,
-    silent: Mutex<Vec<Arc<AtomicBool>>>,
+    opened: Mutex<Vec<(Arc<AtomicBool>, TcpStream)>>,
 }
 
 impl Way {
@@ -29,7 +29,7 @@ impl Way {
         let port = listener.local_addr().unwrap().port();
         let name = server.get_database().unwrap();
         let url = format!("postgres://{}@127.0.0.1:{port}/{name}", server.get_username());
-        let way = Arc::new(Self { url, silent: Mutex::default() });
+        let way = Arc::new(Self { url, opened: Mutex::default() });
         let opened = Arc::clone(&way);
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -41,8 +41,8 @@ impl Way {
 
     fn open(&self, client: TcpStream, server: UnixStream) {
         let silent = Arc::new(AtomicBool::new(false));
-        self.silent.lock().unwrap().push(Arc::clone(&silent));
         let (to_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        self.opened.lock().unwrap().push((Arc::clone(&silent), client.try_clone().unwrap()));
         let other = Arc::clone(&silent);
         std::thread::spawn(move || {
             let to = to_server.try_clone().unwrap();
@@ -61,8 +61,15 @@ impl Way {
     }
 
     fn fall_silent(&self) {
-        for silent in self.silent.lock().unwrap().iter() {
+        for (silent, _) in self.opened.lock().unwrap().iter() {
             silent.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Closes all that is open at the client's end.
+    fn hang_up(&self) {
+        for (_, client) in self.opened.lock().unwrap().drain(..) {
+            client.shutdown(Shutdown::Both).ok();
         }
     }
 }
@@ -74,6 +81,32 @@ fn pass(mut from: impl Read, mut to: impl Write, silent: &AtomicBool) {
             return;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancellation_whose_answer_is_lost_is_acknowledged() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let task = db.submit("single", 1).await[0];
+    db.run(
+        "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'; \
+         CREATE CONSTRAINT TRIGGER linger AFTER UPDATE ON tasker_tasks \
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()",
+    )
+    .await;
+    let way = Way::to(&db);
+    let client = db.client_with(json!({ "url": way.url })).await;
+    let cancelling =
+        tokio::spawn(async move { client.cancel(task, "ada", Some("withdrawn"), None).await });
+    db.wait_for_count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1)
+        .await;
+    way.fall_silent();
+    db.wait_for(task, TaskState::Cancelled).await;
+    way.hang_up();
+    assert_eq!(cancelling.await.unwrap().unwrap().state, TaskState::Cancelled);
+    // Another cancellation is refused, as ever.
+    assert!(db.client.cancel(task, "ada", None, None).await.is_err());
 }
 
 /// A worker whose connections fell silent while the end of a step waited for the row of its task. The server
