@@ -191,6 +191,11 @@ impl Error {
         matches!(self, Self::Store(StoreError::Timeout { .. }))
     }
 
+    /// The database is not there.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+
     /// What is to be written is at fault, and will be the next time.
     pub(crate) fn is_about_data(&self) -> bool {
         match self {

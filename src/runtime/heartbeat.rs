@@ -44,13 +44,15 @@ struct Heart<D: Database> {
     trouble: Option<Instant>,
     /// A rescue may wait for locks, and the heart must not wait for it.
     rescue: Option<AbortOnDropHandle<()>>,
+    /// Rescues that were begun.
+    rescues: usize,
 }
 
 impl<D: Database> Heart<D> {
     fn new(shared: Arc<Shared<D>>) -> Self {
         let interval = shared.options.heartbeat_interval();
         let rhythm = Rhythm::new(interval, signs(&shared), Instant::now());
-        Self { shared, rhythm, line: None, beaten: None, trouble: None, rescue: None }
+        Self { shared, rhythm, line: None, beaten: None, trouble: None, rescue: None, rescues: 0 }
     }
 
     fn look(&mut self) {
@@ -195,9 +197,10 @@ impl<D: Database> Heart<D> {
         if self.rescue.as_ref().is_some_and(|rescue| !rescue.is_finished()) {
             return;
         }
-        let shared = Arc::clone(&self.shared);
+        self.rescues += 1;
+        let (shared, turn) = (Arc::clone(&self.shared), self.rescues);
         self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            if let Err(error) = rescuer::rescue(&shared).await {
+            if let Err(error) = rescuer::rescue(&shared, turn).await {
                 warn!(%error, "the rescue of a dead worker's claims failed");
             }
         })));

@@ -210,6 +210,11 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
+    async fn try_lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+        let rows = self.lock_free_tasks(ids).await?;
+        Ok(rows.into_iter().map(|(row, _)| row.task.id).collect())
+    }
+
     async fn read_ended_steps(
         &mut self,
         steps: &[StepId],
@@ -291,7 +296,10 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    async fn lock_dead_worker(&mut self) -> Result<Option<WorkerId>, StoreError> {
+    async fn lock_dead_worker(
+        &mut self,
+        passed: &[WorkerId],
+    ) -> Result<Option<WorkerId>, StoreError> {
         self.run(|state, work| {
             let now = state.now();
             let mut dead: BTreeSet<_> = state
@@ -306,7 +314,7 @@ impl Transaction for SimulatedTransaction {
                 );
             }
             let mut free: Vec<_> = dead.into_iter().collect();
-            free.retain(|id| state.is_free(work.id, Row::Worker(*id)));
+            free.retain(|id| !passed.contains(id) && state.is_free(work.id, Row::Worker(*id)));
             let chosen =
                 if free.is_empty() { None } else { Some(free[state.rng.usize(..free.len())]) };
             if let Some(worker) = chosen {

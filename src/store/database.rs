@@ -89,6 +89,12 @@ pub(crate) trait Transaction: Send + 'static {
         ids: &[TaskId],
     ) -> impl Future<Output = Result<Vec<(TaskRow, Text)>, StoreError>> + Send;
 
+    /// Locks those of the tasks that nobody holds.
+    fn try_lock_tasks(
+        &mut self,
+        ids: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
     /// Steps by their ids, and the children of ended `parents` that no template tells.
     fn read_ended_steps(
         &mut self,
@@ -129,9 +135,10 @@ pub(crate) trait Transaction: Send + 'static {
         limit: i64,
     ) -> impl Future<Output = Result<Vec<Picked>, StoreError>> + Send;
 
-    /// Locks one worker whose heartbeat ended and that no other rescuer holds.
+    /// Locks one worker whose heartbeat ended, that no other rescuer holds and that is none of `passed`.
     fn lock_dead_worker(
         &mut self,
+        passed: &[WorkerId],
     ) -> impl Future<Output = Result<Option<WorkerId>, StoreError>> + Send;
 
     /// What the batches of a worker list. A step that was claimed twice is listed twice.

@@ -78,6 +78,10 @@ impl Transaction for Tx {
         tasks::lock_free(self, ids).await
     }
 
+    async fn try_lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+        tasks::try_lock(self, ids).await
+    }
+
     async fn read_ended_steps(
         &mut self,
         steps: &[StepId],
@@ -112,8 +116,11 @@ impl Transaction for Tx {
         claims::pick(self, queues, after, limit).await
     }
 
-    async fn lock_dead_worker(&mut self) -> Result<Option<WorkerId>, StoreError> {
-        workers::lock_dead(self).await
+    async fn lock_dead_worker(
+        &mut self,
+        passed: &[WorkerId],
+    ) -> Result<Option<WorkerId>, StoreError> {
+        workers::lock_dead(self, passed).await
     }
 
     async fn listed_claims(&mut self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {

@@ -117,6 +117,14 @@ pub(super) async fn lock_free(
         .collect())
 }
 
+/// Locks those of the tasks that nobody holds.
+pub(super) async fn try_lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+    let locked = sqlx::query_file_scalar!("src/store/sql/try_lock_tasks.sql", ids as &[TaskId])
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(locked.into_iter().map(TaskId).collect())
+}
+
 /// Writes one task for each context, with its steps and edges.
 pub(super) async fn create(
     tx: &mut Tx,

@@ -129,9 +129,12 @@ pub(super) async fn beat(line: &mut Listener, pulse: &Pulse) -> Result<Beat, Sto
     })
 }
 
-/// Locks one worker whose heartbeat ended and that no other rescuer holds.
-pub(super) async fn lock_dead(tx: &mut Tx) -> Result<Option<WorkerId>, StoreError> {
-    let id = sqlx::query_file_scalar!("src/store/sql/lock_dead_worker.sql")
+/// Locks one worker whose heartbeat ended, that no other rescuer holds and that is none of `passed`.
+pub(super) async fn lock_dead(
+    tx: &mut Tx,
+    passed: &[WorkerId],
+) -> Result<Option<WorkerId>, StoreError> {
+    let id = sqlx::query_file_scalar!("src/store/sql/lock_dead_worker.sql", passed as &[WorkerId])
         .fetch_optional(&mut **tx)
         .await?;
     Ok(id.map(WorkerId))

@@ -7,5 +7,6 @@ mod engine;
 mod heartbeat;
 mod plans;
 mod prune;
+mod rescue;
 mod silence;
 mod store;
