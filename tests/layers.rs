@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 /// A layer, and the modules of the crate that it may use.
-const LAYERS: [(&str, &[&str]); 3] = [
+const LAYERS: [(&str, &[&str]); 4] = [
     ("decide", &["decision", "guard", "ids", "retry_policy", "state"]),
-    ("store", &["decision", "ids", "state"]),
+    ("encryption", &["json"]),
+    ("store", &["decision", "encryption", "ids", "state"]),
     ("template", &["graph", "json", "retry_policy", "suggest", "template"]),
 ];
 
