@@ -6,6 +6,8 @@ mod client;
 mod errors;
 mod json;
 mod nogvl;
+#[cfg(feature = "panics")]
+mod panics;
 mod runtime;
 mod worker;
 
@@ -72,6 +74,11 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
         ruby.define_module("TaskerCore")?.define_module("Internal")?.define_module("Bridge")?;
     bridge.define_singleton_method("check_template", function!(check_template, 1))?;
     bridge.define_singleton_method("check_json", function!(check_json, 2))?;
+    #[cfg(feature = "panics")]
+    {
+        bridge.define_singleton_method("panic_with_gvl", function!(panics::with_gvl, 0))?;
+        bridge.define_singleton_method("panic_without_gvl", function!(panics::without_gvl, 0))?;
+    }
     bridge.const_set("SCHEMA_VERSION", tasker_core::SCHEMA_VERSION)?;
     bridge.const_set("STEP_INDEX_BITS", tasker_core::ids::STEP_INDEX_BITS)?;
     bridge.const_set("EVENT_NAMES", names(ruby, Event::names()))?;
