@@ -173,7 +173,7 @@ impl Error {
             Self::Transition { .. } => ErrorKind::InvalidTransition,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::Decryption { .. } => ErrorKind::Decryption,
-            Self::Store(StoreError::Url(_) | StoreError::SettingsLost) => ErrorKind::Configuration,
+            Self::Store(StoreError::Url(_)) => ErrorKind::Configuration,
             Self::Store(StoreError::Unavailable(_)) => ErrorKind::DatabaseUnavailable,
             Self::Store(_) => ErrorKind::Database,
             Self::Closed(_) => ErrorKind::Internal,

@@ -2,9 +2,9 @@
 //! `tasker_tasks`: it survives dumps of the structure.
 
 use serde::Serialize;
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::PgExecutor;
 
-use super::sqlstate::StoreError;
+use super::{Session, StoreError};
 
 /// One numbered pair.
 struct Migration {
@@ -47,7 +47,7 @@ pub struct Migrated {
 }
 
 /// The version of the schema in the database; 0 where there is none.
-pub(crate) async fn version(connection: &mut PgConnection) -> Result<u32, StoreError> {
+pub(crate) async fn version(connection: impl PgExecutor<'_>) -> Result<u32, StoreError> {
     let comment = sqlx::query_file_scalar!("src/store/sql/schema_version.sql")
         .fetch_optional(connection)
         .await?;
@@ -56,27 +56,16 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Result<u32, StoreE
 }
 
 /// Brings the schema to `target`, up or down, in one transaction.
-pub(crate) async fn migrate(
-    connection: &mut PgConnection,
-    target: u32,
-) -> Result<Migrated, StoreError> {
-    let mut transaction = connection.begin().await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-        .execute(&mut *transaction)
-        .await?;
-    let from = version(&mut transaction).await?;
+pub(crate) async fn migrate(mut session: Session, target: u32) -> Result<Migrated, StoreError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK).execute(&mut session).await?;
+    let from = version(&mut session).await?;
     let mut applied = Vec::new();
     for (migration, sql) in path(from, target) {
-        run(&mut transaction, sql).await?;
+        sqlx::raw_sql(sql).execute(&mut session).await?;
         applied.push(migration.name);
     }
-    transaction.commit().await?;
+    session.commit().await?;
     Ok(Migrated { from, to: target, applied, latest: SCHEMA_VERSION })
-}
-
-async fn run(transaction: &mut Transaction<'_, Postgres>, sql: &str) -> Result<(), StoreError> {
-    sqlx::raw_sql(sql).execute(&mut **transaction).await?;
-    Ok(())
 }
 
 fn path(from: u32, target: u32) -> Vec<(&'static Migration, &'static str)> {

@@ -7,8 +7,10 @@ mod database;
 mod history;
 mod migrate;
 mod notify;
+mod pool;
 mod postgres;
 pub(crate) mod prune;
+mod sessions;
 mod sqlstate;
 mod steps;
 mod tasks;
@@ -18,12 +20,11 @@ mod workers;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres, Row};
+use sqlx::Connection;
+use sqlx::postgres::PgPoolOptions;
 use tracing::debug;
 
 use crate::encryption::{Content, Keyring, Text};
@@ -35,7 +36,10 @@ pub(crate) use database::ResultsByStep;
 pub(crate) use database::{Database, Line, Transaction};
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};
-use notify::Listener;
+use notify::Heartline;
+use pool::Pool;
+pub(crate) use pool::Session;
+use sessions::Way;
 pub use sqlstate::StoreError;
 #[cfg(feature = "simulation")]
 pub(crate) use steps::QueueOf;
@@ -54,26 +58,23 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Between two looks at whether a connection is left: closing a pool that is closed takes no time.
 const BETWEEN_FAREWELLS: Duration = Duration::from_millis(1);
 
-/// How long a worker waits for a lock.
-const LOCK_TIMEOUT: &str = "5s";
-
 /// A transaction on the engine's schema, and the keys for what it writes and reads.
 #[derive(Debug)]
 pub(crate) struct Tx {
-    sql: sqlx::Transaction<'static, Postgres>,
+    sql: Session,
     keys: Keyring,
 }
 
 impl Deref for Tx {
-    type Target = PgConnection;
+    type Target = Session;
 
-    fn deref(&self) -> &PgConnection {
+    fn deref(&self) -> &Session {
         &self.sql
     }
 }
 
 impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut PgConnection {
+    fn deref_mut(&mut self) -> &mut Session {
         &mut self.sql
     }
 }
@@ -99,6 +100,27 @@ impl Planning {
             Self::Fixed => Duration::from_secs(1),
         }
     }
+
+    /// What a session is asked for.
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Server => &[],
+            Self::Fixed => &[
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+                ("enable_material", "off"),
+                ("max_parallel_workers_per_gather", "0"),
+                ("random_page_cost", "1"),
+                ("lock_timeout", "5s"),
+                ("statement_timeout", "60s"),
+                // A worker that stands still or is cut off in a transaction holds its locks no longer.
+                ("idle_in_transaction_session_timeout", "5s"),
+                ("jit", "off"),
+            ],
+        }
+    }
 }
 
 /// How long connections that come back to the pool are closed after one was given up: the one that does
@@ -111,13 +133,13 @@ type Distrust = Arc<Mutex<Option<Instant>>>;
 /// A pool of connections to one database.
 #[derive(Clone)]
 pub(crate) struct Store {
-    pool: PgPool,
-    options: PgConnectOptions,
+    pool: Pool,
+    way: Way,
     distrust: Distrust,
     keys: Keyring,
 }
 
-/// The options and the pool hold the password.
+/// The way and the pool hold the password.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = self.pool.size();
@@ -134,11 +156,10 @@ impl Store {
         planning: Planning,
         keys: Keyring,
     ) -> Result<Self, StoreError> {
-        let options = connect_options(url, planning)?;
-        reach(&options, timeout, planning).await?;
+        let way = Way::find(url, timeout, planning).await?;
         let distrust = Distrust::default();
         let distrusted = Arc::clone(&distrust);
-        let pool = PgPoolOptions::new()
+        let options = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)
             .test_before_acquire(false)
@@ -155,9 +176,8 @@ impl Store {
                 Box::pin(
                     async move { if closed { Err(sqlx::Error::PoolClosed) } else { Ok(true) } },
                 )
-            })
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options, distrust, keys })
+            });
+        Ok(Self { pool: Pool::new(&way, options), way, distrust, keys })
     }
 
     /// The text of a value that was read.
@@ -166,11 +186,11 @@ impl Store {
     }
 
     pub(crate) async fn schema_version(&self) -> Result<u32, StoreError> {
-        migrate::version(&mut *self.pool.acquire().await?).await
+        migrate::version(&self.pool).await
     }
 
     pub(crate) async fn migrate(&self, target: u32) -> Result<Migrated, StoreError> {
-        migrate::migrate(&mut *self.pool.acquire().await?, target).await
+        migrate::migrate(self.pool.begin().await?, target).await
     }
 
     /// Closes every connection. One that comes back to the pool while the pool waits for it lies among
@@ -193,71 +213,6 @@ impl Store {
 fn is_distrusted(distrust: &Distrust) -> bool {
     let until = *distrust.lock().unwrap_or_else(PoisonError::into_inner);
     until.is_some_and(|until| Instant::now() < until)
-}
-
-/// Opens one connection: a pool would try until its timeout and then not say why.
-async fn reach(
-    options: &PgConnectOptions,
-    timeout: Duration,
-    planning: Planning,
-) -> Result<(), StoreError> {
-    let unreachable = |why: String| {
-        let port = options.get_port();
-        let host = match options.get_socket() {
-            Some(folder) => folder.display().to_string(),
-            None => options.get_host().to_owned(),
-        };
-        let database = options.get_database().unwrap_or_default();
-        StoreError::Unavailable(format!("{host}:{port}/{database}: {why}").into())
-    };
-    match tokio::time::timeout(timeout, options.connect()).await {
-        Ok(Ok(mut connection)) => {
-            if planning == Planning::Fixed {
-                check_settings(&mut connection).await?;
-            }
-            Ok(connection.close().await?)
-        }
-        Ok(Err(error)) => {
-            let why = error.to_string();
-            let error = StoreError::from(error);
-            Err(if error.is_unavailable() { unreachable(why) } else { error })
-        }
-        Err(_) => Err(unreachable(format!("no answer within {} ms", timeout.as_millis()))),
-    }
-}
-
-/// Poolers that pass a session from client to client drop what a client asks for; without limits for locks
-/// and silence, and with statements that were prepared in another session, a worker must not begin.
-async fn check_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let row = connection.fetch_one(sqlx::raw_sql("SHOW lock_timeout")).await?;
-    if row.try_get::<String, _>(0)? == LOCK_TIMEOUT {
-        Ok(())
-    } else {
-        Err(StoreError::SettingsLost)
-    }
-}
-
-fn connect_options(url: &str, planning: Planning) -> Result<PgConnectOptions, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|error| StoreError::Url(error.to_string()))?
-        .application_name("tasker_core");
-    Ok(match planning {
-        Planning::Server => options,
-        Planning::Fixed => options.options([
-            ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("enable_material", "off"),
-            ("max_parallel_workers_per_gather", "0"),
-            ("random_page_cost", "1"),
-            ("lock_timeout", LOCK_TIMEOUT),
-            ("statement_timeout", "60s"),
-            // A worker that stands still or is cut off in a transaction holds its locks no longer.
-            ("idle_in_transaction_session_timeout", "5s"),
-            ("jit", "off"),
-        ]),
-    })
 }
 
 /// Postgres' `int` from a count that the schema keeps small.

@@ -8,7 +8,7 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, DISTRUST, ListedClaim, Listener, NewTasks, NewWorker, Picked, Place, Pulse,
+    Beat, ChildRow, DISTRUST, Heartline, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse,
     StepRow, Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
 };
 use crate::decision::Decisions;
@@ -18,7 +18,7 @@ use crate::state::WorkerState;
 
 impl Database for Store {
     type Tx = Tx;
-    type Line = Listener;
+    type Line = Heartline;
 
     fn distrust(&self) {
         let until = Instant::now() + DISTRUST;
@@ -29,8 +29,8 @@ impl Database for Store {
         Ok(Tx { sql: self.pool.begin().await?, keys: self.keys.clone() })
     }
 
-    async fn listen(&self, patience: Duration) -> Result<Listener, StoreError> {
-        Listener::connect(&self.options, patience).await
+    async fn listen(&self, patience: Duration) -> Result<Heartline, StoreError> {
+        Heartline::connect(&self.way, patience).await
     }
 
     async fn template(&self, id: TemplateId) -> Result<Option<LoadedTemplate>, StoreError> {
@@ -148,9 +148,12 @@ impl Transaction for Tx {
     }
 }
 
-impl Line for Listener {
+impl Line for Heartline {
     async fn beat(&mut self, pulse: &Pulse) -> Result<Beat, StoreError> {
-        workers::beat(self, pulse).await
+        match self {
+            Self::Listening(listener) => workers::beat(listener.connection(), pulse).await,
+            Self::Polling(poller) => workers::beat(poller.connection(), pulse).await,
+        }
     }
 
     async fn next(&mut self) -> Result<Option<String>, StoreError> {

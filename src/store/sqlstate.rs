@@ -52,12 +52,6 @@ pub enum StoreError {
         "the database URL cannot be read: {0}; allowed: postgres://user:password@host:port/name"
     )]
     Url(String),
-    /// The settings that a worker's session asks for did not arrive: a connection pooler stands between.
-    #[error(
-        "the database did not get the settings of the session, as behind a connection pooler that shares \
-         sessions (PgBouncer in transaction mode); workers need sessions of their own: name Postgres itself"
-    )]
-    SettingsLost,
     /// A stored template cannot be read by this version.
     #[error("the template with id {id} cannot be read: {message}")]
     UnreadableTemplate {
@@ -95,7 +89,6 @@ impl StoreError {
             Self::SchemaMissing { .. }
             | Self::Constraint { .. }
             | Self::Url(_)
-            | Self::SettingsLost
             | Self::UnreadableTemplate { .. }
             | Self::Other { .. } => false,
         }
@@ -112,7 +105,6 @@ impl StoreError {
             | Self::SchemaMissing { .. }
             | Self::Conflict { .. }
             | Self::Url(_)
-            | Self::SettingsLost
             | Self::NoRandomness(_)
             | Self::UnreadableTemplate { .. } => false,
         }
@@ -135,7 +127,6 @@ impl StoreError {
             Self::Unavailable(_)
             | Self::Conflict { .. }
             | Self::Url(_)
-            | Self::SettingsLost
             | Self::NoRandomness(_)
             | Self::UnreadableTemplate { .. } => None,
         }

@@ -1,11 +1,12 @@
-//! What hinders the engine without making it wrong: whatever keeps Postgres from removing dead rows, and keys
-//! that are not at hand.
+//! What hinders the engine without making it wrong: keys that are not at hand, a pooler that shares sessions, and
+//! whatever keeps Postgres from removing dead rows.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::notify::POLL;
 use super::{Store, StoreError};
 
 /// How long a transaction may be open without a warning.
@@ -24,7 +25,8 @@ const VACUUM_DUE_S: f64 = 300.0;
 /// Something that hinders the engine, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// The kind: `missing_key`, `long_transaction`, `prepared_transaction`, `replication_slot` or `dead_rows`.
+    /// The kind: `missing_key`, `shared_sessions`, `long_transaction`, `prepared_transaction`, `replication_slot`
+    /// or `dead_rows`.
     pub name: &'static str,
     /// In words.
     pub detail: String,
@@ -99,7 +101,8 @@ impl Store {
         let held_back = !(sessions.is_empty() && prepared.is_empty() && slots.is_empty());
         tables.retain(|table| held_back || table.needs_vacuum());
         let missing = missing.into_iter().map(|row| row.warning(&names));
-        let causes = missing.chain(sessions.into_iter().map(Warning::from));
+        let shared = self.way.is_shared().then(Warning::shared_sessions);
+        let causes = missing.chain(shared).chain(sessions.into_iter().map(Warning::from));
         let causes = causes.chain(prepared.into_iter().map(Warning::from));
         let causes = causes.chain(slots.into_iter().map(Warning::from));
         Ok(causes.chain(tables.into_iter().map(Warning::from)).collect())
@@ -124,6 +127,23 @@ impl KeyRow {
             ),
             advice: format!("add the key {key:?} to encryption_keys of every worker and client"),
             facts: json!({ "key": key, "tasks": tasks }),
+        }
+    }
+}
+
+impl Warning {
+    fn shared_sessions() -> Self {
+        let detail = format!(
+            "a connection pooler passes the sessions of this database URL from client to client: statements take \
+             more ways to the server, and workers look for steps every {} ms because they cannot listen",
+            POLL.as_millis()
+        );
+        Self {
+            name: "shared_sessions",
+            detail,
+            advice: "give workers a URL of Postgres itself, unless it would have too many connections then"
+                .to_owned(),
+            facts: json!({ "poll_ms": POLL.as_millis() }),
         }
     }
 }

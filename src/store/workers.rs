@@ -2,7 +2,7 @@
 
 use sqlx::PgExecutor;
 
-use super::{Listener, StoreError, Tx, int};
+use super::{StoreError, Tx, int};
 use crate::decision::Timestamp;
 use crate::ids::{ClaimBatchId, WorkerId};
 use crate::state::WorkerState;
@@ -103,8 +103,11 @@ pub(super) async fn known_queues(
     Ok(sqlx::query_file_scalar!("src/store/sql/known_queues.sql").fetch_all(connection).await?)
 }
 
-/// Beats on the connection that listens.
-pub(super) async fn beat(line: &mut Listener, pulse: &Pulse) -> Result<Beat, StoreError> {
+/// Beats.
+pub(super) async fn beat(
+    connection: impl PgExecutor<'_>,
+    pulse: &Pulse,
+) -> Result<Beat, StoreError> {
     let row = sqlx::query_file!(
         "src/store/sql/beat.sql",
         pulse.worker.0,
@@ -113,7 +116,7 @@ pub(super) async fn beat(line: &mut Listener, pulse: &Pulse) -> Result<Beat, Sto
         int(pulse.resting_ms),
         &pulse.over as &[ClaimBatchId],
     )
-    .fetch_one(line.connection())
+    .fetch_one(connection)
     .await?;
     Ok(Beat {
         alive: row.alive,

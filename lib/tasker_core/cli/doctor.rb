@@ -15,8 +15,8 @@ module TaskerCore
 
         Warns of what makes the engine slow: sessions with a transaction that is open for more than a minute,
         prepared transactions and replication slots that keep dead rows from being removed, and tables with more
-        dead rows than live ones; and of encryption keys that tasks need and that are not configured here. Each
-        comes with what to do about it. Warnings do not change the exit status.
+        dead rows than live ones; of a connection pooler that shares sessions; and of encryption keys that tasks need
+        and that are not configured here. Each comes with what to do about it. Warnings do not change the exit status.
       TEXT
       EXAMPLES = ["tasker doctor", "tasker doctor --json | jq '.checks[] | select(.ok | not)'",
                   "tasker doctor --json | jq -e '.warnings == []'"].freeze
