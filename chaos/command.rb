@@ -78,7 +78,7 @@ module Chaos
       settings = Run::Settings.new(seconds: number(:minutes) * 60, seed: number(:seed) || (Random.new_seed % (2**32)),
                                    processes: processes(:run), rate: number(:rate), faults: faults - missing.keys)
       display.begin(format("seed %<seed>d, %<seconds>d s, %<processes>d worker processes, %<rate>.1f tasks/s",
-                           settings.to_h.slice(:seed, :seconds, :processes, :rate)), missing)
+                           settings.to_h.slice(:seed, :seconds, :processes, :rate)), left_out)
       Run.new(settings, progress: display.method(:tell)).call
     end
 
@@ -101,6 +101,12 @@ module Chaos
 
     def missing
       Faults.missing.slice(*faults)
+    end
+
+    def left_out
+      return missing if Pooler.installed?
+
+      missing.merge("a pooler" => "PgBouncer is not installed")
     end
   end
 end

@@ -16,7 +16,7 @@ module Chaos
     end
 
     # @param title [String] what is done
-    # @param missing [Hash{String => String}] why some faults cannot happen here
+    # @param missing [Hash{String => String}] why some of it cannot happen here
     # @return [void]
     def begin(title, missing)
       missing.each { |name, why| @output.note("chaos: without #{name}: #{why}; bin/setup --chaos installs it") }

@@ -6,23 +6,22 @@ module Chaos
   # The ways to Postgres: one {Proxy} for each place of the fleet and one for the client, so that faults happen to all
   # of them or to the host of one worker.
   class Network
-    # @param upstream [#call] makes a connection to Postgres; raises SystemCallError where that is away
-    # @param hosts [Integer] places of the fleet
+    # @param upstreams [Array<#call>] for each place, then for the client: makes a connection to Postgres; raises
+    #   SystemCallError where that is away
     # @yieldparam network [Network]
     # @return [Object] what the block returned
     # @example
-    #   Network.open(-> { UNIXSocket.new(path) }, 3) { |network| network.ports } # => [40001, 40002, 40003, 40004]
-    def self.open(upstream, hosts)
-      network = new(upstream, hosts)
+    #   Network.open([-> { UNIXSocket.new(path) }] * 4) { |network| network.ports } # => [40001, 40002, 40003, 40004]
+    def self.open(upstreams)
+      network = new(upstreams)
       yield network
     ensure
       network&.close
     end
 
-    # @param upstream (see .open)
-    # @param hosts (see .open)
-    def initialize(upstream, hosts)
-      @ways = Array.new(hosts + 1) { Proxy.new(upstream) }
+    # @param upstreams (see .open)
+    def initialize(upstreams)
+      @ways = upstreams.map { |upstream| Proxy.new(upstream) }
     end
 
     # @return [Array<Integer>] TCP ports: one for each place, then the client's

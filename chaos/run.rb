@@ -4,6 +4,7 @@ require_relative "fleet"
 require_relative "injector"
 require_relative "load"
 require_relative "network"
+require_relative "pooler"
 require_relative "schedule"
 require_relative "server"
 require_relative "verdict"
@@ -42,7 +43,7 @@ module Chaos
     def call
       Server.open do |server|
         Faults::Errors.prepare(server)
-        Network.open(-> { UNIXSocket.new(server.socket) }, @settings.processes) do |network|
+        connected(server) do |network|
           Fleet.open(orders(server, network)) do |fleet|
             @world = World.new(server: server, network: network, fleet: fleet)
             work
@@ -55,6 +56,17 @@ module Chaos
     private
 
     attr_reader :world
+
+    # Each second place reaches Postgres through a pooler that shares sessions, where that is installed.
+    def connected(server, &block)
+      straight = -> { UNIXSocket.new(server.socket) }
+      return Network.open([straight] * (@settings.processes + 1), &block) unless Pooler.installed?
+
+      Pooler.open(server.url) do |pooler|
+        places = Array.new(@settings.processes) { |place| place.odd? ? pooler.method(:connect) : straight }
+        Network.open([*places, straight], &block)
+      end
+    end
 
     def orders(server, network)
       network.ports[...-1].map { |port| { "url" => server.url_through(port), "ledger_url" => server.url, **LIFE } }
@@ -97,13 +109,17 @@ module Chaos
 
     def recorded
       { **GROUPS.transform_values { |sql| groups(sql) }, **NUMBERS.transform_values { |sql| value(sql).to_i },
-        "late_ends_refused" => world.fleet.sums[:stale], "drained_s" => @drained.round(1),
+        "late_ends_refused" => world.fleet.sums[:stale], "workers_pooled" => pooled, "drained_s" => @drained.round(1),
         "postgres" => value(VERSION) }
     end
 
     def happened
       { "faults" => @injector.counts, "connections" => world.network.counts, "acknowledged" => @load.receipts.size,
         "calls" => @load.counts }
+    end
+
+    def pooled
+      Pooler.installed? ? @settings.processes / 2 : 0
     end
 
     def groups(sql)
