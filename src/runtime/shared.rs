@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -245,7 +245,7 @@ impl<D: Database> Shared<D> {
     /// Registers the process under an id of its own, which no other registration ever gets.
     pub(super) async fn register(&self) -> Result<WorkerId, Error> {
         let new = NewWorker {
-            host: host(),
+            host: HOST.clone(),
             pid: std::process::id(),
             concurrency: self.options.concurrency,
             queues: self.options.queues.clone(),
@@ -275,8 +275,8 @@ impl<D: Database> Shared<D> {
 }
 
 /// The machine's name, as `uname -n` says it.
-fn host() -> String {
+static HOST: LazyLock<String> = LazyLock::new(|| {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let name = name.or_else(|| std::env::var("HOSTNAME").ok());
     name.map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
-}
+});

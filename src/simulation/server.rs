@@ -183,10 +183,22 @@ impl State {
         self.rng.u32(..1_000) < of_1000
     }
 
+    fn is_down(&self) -> bool {
+        self.restarts > 0 && self.down_until > Instant::now()
+    }
+
     pub(super) fn tell(&mut self, what: impl FnOnce() -> String) {
         let at = self.began.elapsed();
         if let Some(story) = &mut self.story {
             story.push(format!("{:>9.3} {}", at.as_secs_f64(), what()));
+        }
+    }
+
+    fn tell_of(&mut self, written: &Written) {
+        if self.story.is_some() {
+            for line in self.watch.news(written) {
+                self.tell(|| line);
+            }
         }
     }
 
@@ -365,7 +377,7 @@ impl Connection {
         let state = self.server.lock();
         let lost = self.restarts != state.restarts
             || self.cuts != self.host.lock().cuts
-            || state.down_until > Instant::now();
+            || state.is_down();
         if lost {
             self.host.disturb();
         }
@@ -492,11 +504,10 @@ impl Work {
             let mut state = server.lock();
             let written = std::mem::take(&mut self.written);
             let State { watch, tables, .. } = &mut *state;
-            watch.check(tables, &written, &self.connection.host);
+            watch.before(tables, &written, &self.connection.host);
             tables.commit(&written);
-            for line in watch.news(&written) {
-                state.tell(|| line);
-            }
+            watch.after(tables, &written);
+            state.tell_of(&written);
             for queue in &written.calls {
                 state.call(queue);
             }

@@ -103,8 +103,6 @@ pub(super) struct Tables {
     pub(super) ready: BTreeMap<StepId, ReadyRecord>,
     pub(super) batches: BTreeMap<ClaimBatchId, BatchRecord>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
-    pub(super) step_transitions: Vec<StepTransition>,
-    pub(super) task_transitions: Vec<TaskTransition>,
 }
 
 /// What a transaction has written.
@@ -219,25 +217,6 @@ impl Tables {
         own.filter(|(_, batch)| !batch.steps.iter().any(held)).map(|(id, _)| *id).collect()
     }
 
-    /// The rows of the tasks that a transaction changes, to see how they will be.
-    pub(super) fn clone_of(&self, written: &Written) -> Self {
-        let tasks: BTreeSet<_> =
-            written.tasks.keys().copied().chain(written.steps.keys().map(|id| id.task())).collect();
-        let mut some = Self {
-            templates: self.templates.clone(),
-            batches: self.batches.clone(),
-            ..Self::default()
-        };
-        for task in tasks {
-            some.tasks.extend(self.tasks.get(&task).map(|record| (task, *record)));
-            let steps = self.steps.range(steps_of(task));
-            some.steps.extend(steps.map(|(id, step)| (*id, step.clone())));
-            let ready = self.ready.range(steps_of(task));
-            some.ready.extend(ready.map(|(id, ready)| (*id, ready.clone())));
-        }
-        some
-    }
-
     /// Makes what a transaction has written visible.
     pub(super) fn commit(&mut self, written: &Written) {
         self.tasks.extend(written.tasks.iter().map(|(id, task)| (*id, *task)));
@@ -245,8 +224,6 @@ impl Tables {
         self.workers.extend(written.workers.iter().map(|(id, worker)| (*id, *worker)));
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
-        self.step_transitions.extend_from_slice(&written.step_transitions);
-        self.task_transitions.extend_from_slice(&written.task_transitions);
     }
 }
 

@@ -88,37 +88,31 @@ impl Watch {
         }
     }
 
-    /// Looks at what a transaction is about to make visible.
-    pub(super) fn check(&mut self, before: &Tables, written: &Written, by: &Host) {
+    /// Looks at what a transaction is about to change.
+    pub(super) fn before(&mut self, before: &Tables, written: &Written, by: &Host) {
         self.batches_are_over(before, written);
         self.changes_are_told(before, written);
-        if written.step_transitions.is_empty()
-            && written.task_transitions.is_empty()
-            && written.steps.is_empty()
-            && written.tasks.is_empty()
-        {
-            self.burials(before, written, by);
-            return;
-        }
         for transition in &written.step_transitions {
             self.step_changes(before, transition);
         }
         for transition in &written.task_transitions {
             self.task_changes(before, transition);
         }
-        let mut after = before.clone_of(written);
-        after.commit(written);
+        self.burials(before, written, by);
+    }
+
+    /// Looks at what a transaction has made visible.
+    pub(super) fn after(&mut self, after: &Tables, written: &Written) {
         for (id, step) in &written.steps {
             if step.state == StepState::InProgress {
-                self.parents_are_complete(&after, *id, "was claimed");
+                self.parents_are_complete(after, *id, "was claimed");
             }
         }
         let tasks: BTreeSet<_> =
             written.tasks.keys().copied().chain(written.steps.keys().map(|id| id.task())).collect();
         for task in tasks {
-            self.recount(&after, task);
+            self.recount(after, task);
         }
-        self.burials(before, written, by);
     }
 
     fn step_changes(&mut self, before: &Tables, change: &StepTransition) {

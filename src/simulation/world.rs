@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// Between two looks at whether everything has ended.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The same of a handler thread that has just begun to wait.
+const SHORTEST_LOOK: Duration = Duration::from_millis(1);
+
 /// How a run ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ending {
@@ -58,6 +61,7 @@ struct World {
 struct Process {
     host: Arc<Host>,
     plan: WorkerPlan,
+    options: WorkerOptions,
     wish: watch::Sender<Wish>,
     killed: Notify,
 }
@@ -80,7 +84,8 @@ impl World {
         let process = |(number, plan): (usize, &WorkerPlan)| {
             let (wish, _) = watch::channel(Wish::Run);
             let host = Arc::new(Host::new(number, true));
-            Arc::new(Process { host, plan: plan.clone(), wish, killed: Notify::new() })
+            let (plan, options) = (plan.clone(), options(plan));
+            Arc::new(Process { host, plan, options, wish, killed: Notify::new() })
         };
         Self {
             plan: Arc::new(plan.clone()),
@@ -136,11 +141,13 @@ impl World {
         let began = Instant::now();
         let client = Arc::new(Host::new(self.processes.len(), false));
         let client = SimulatedDatabase { server: Arc::clone(&self.server), host: client };
+        let templates = Arc::new(Templates::default());
+        let make = |task| make(client.clone(), Arc::clone(&templates), task, began);
         let makers: Vec<_> = self
             .plan
             .tasks
             .iter()
-            .map(|task| AbortOnDropHandle::new(tokio::spawn(make(client.clone(), *task, began))))
+            .map(|task| AbortOnDropHandle::new(tokio::spawn(make(*task))))
             .collect();
         for fault in &self.plan.faults {
             sleep_until(began + fault.at).await;
@@ -234,26 +241,31 @@ impl World {
 }
 
 fn template(plan: &Plan, number: usize) -> TemplateRecord {
-    let declared = TaskTemplate::from_json(&plan.declaration(number).to_string());
+    let configuration = plan.declaration(number).to_string();
+    let declared = TaskTemplate::from_json(&configuration);
     let declared = declared.expect("a plan declares templates that are allowed");
     let steps = declared.steps().len();
     let graph = declared.graph();
     let index = |step: usize| u32::try_from(step).unwrap_or(u32::MAX);
     TemplateRecord {
-        configuration: declared.to_json(),
+        configuration,
         parents: (0..steps).map(|step| graph.parents(index(step)).to_vec()).collect(),
         retry_limits: declared.steps().iter().map(|s| s.retry_policy.max_attempts()).collect(),
     }
 }
 
-async fn make(client: SimulatedDatabase, plan: TaskPlan, began: Instant) {
+async fn make(
+    client: SimulatedDatabase,
+    templates: Arc<Templates>,
+    plan: TaskPlan,
+    began: Instant,
+) {
     sleep_until(began + plan.at).await;
     let contexts = vec![serde_json::json!({}); plan.count];
     let json = serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
     let submission = Submission::from_json(&json.to_string());
     let submission = submission.expect("a plan submits what is allowed");
     let id = TemplateId(i32::try_from(plan.template).unwrap_or(0));
-    let templates = Templates::default();
     loop {
         let made = async {
             let mut tx = client.begin().await?;
@@ -336,10 +348,11 @@ async fn live(
 ) {
     let host = Arc::clone(&process.host);
     let database = SimulatedDatabase { server: Arc::clone(server), host };
-    let Ok(engine) = Engine::start(database, options(&process.plan)).await else {
+    let Ok(engine) = Engine::start(database, process.options.clone()).await else {
         return;
     };
     let engine = Arc::new(engine);
+    let turn = Arc::new(Turn::default());
     let hands: Vec<_> = (0..process.plan.concurrency)
         .map(|_| {
             let hand = Hand {
@@ -347,6 +360,7 @@ async fn live(
                 plan: Arc::clone(plan),
                 server: Arc::clone(server),
                 engine: Arc::clone(&engine),
+                turn: Arc::clone(&turn),
             };
             AbortOnDropHandle::new(tokio::spawn(hand.work()))
         })
@@ -381,33 +395,45 @@ fn options(plan: &WorkerPlan) -> WorkerOptions {
         .expect("a plan asks for options that are allowed")
 }
 
+/// Of the handler threads that wait, one looks for what there is to do; one that begins to wait lets it look at once.
+#[derive(Default)]
+struct Turn {
+    looks: tokio::sync::Mutex<()>,
+    waits: Notify,
+}
+
 /// A handler thread.
 struct Hand {
     process: Arc<Process>,
     plan: Arc<Plan>,
     server: Arc<Server>,
     engine: Arc<Engine<SimulatedDatabase>>,
+    turn: Arc<Turn>,
 }
 
 impl Hand {
     async fn work(self) {
+        while let Some(steps) = self.take().await {
+            for step in steps {
+                self.execute(&step).await;
+            }
+        }
+        self.is_to_end();
+    }
+
+    async fn take(&self) -> Option<Vec<Delivery>> {
+        self.turn.waits.notify_waiters();
+        let _looks = self.turn.looks.lock().await;
         let interrupt = Interrupt::of_this_thread();
-        let mut idle = Duration::from_millis(1);
+        let mut idle = SHORTEST_LOOK;
         loop {
             self.process.host.awake().await;
-            match self.engine.take(1, Duration::ZERO, &interrupt) {
-                None => return self.is_to_end(),
-                Some(steps) if steps.is_empty() => {
-                    sleep(idle).await;
-                    idle = (idle * 2).min(LOOK);
-                }
-                Some(steps) => {
-                    idle = Duration::from_millis(1);
-                    for step in steps {
-                        self.execute(&step).await;
-                    }
-                }
+            let taken = self.engine.take(1, Duration::ZERO, &interrupt);
+            if taken.as_ref().is_none_or(|steps| !steps.is_empty()) {
+                return taken;
             }
+            let waits = timeout(idle, self.turn.waits.notified()).await.is_ok();
+            idle = if waits { SHORTEST_LOOK } else { (idle * 2).min(LOOK) };
         }
     }
 
