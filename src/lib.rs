@@ -24,6 +24,7 @@ pub mod graph;
 mod guard;
 pub mod ids;
 pub mod json;
+mod process;
 pub mod retry_policy;
 mod runtime;
 #[cfg(feature = "simulation")]

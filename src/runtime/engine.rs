@@ -19,6 +19,7 @@ use crate::config::WorkerOptions;
 use crate::decision::{ClaimEnd, Outcome};
 use crate::error::Error;
 use crate::ids::StepId;
+use crate::process::within;
 use crate::store::Database;
 
 /// Time beyond its limit after which a stop does not wait for the database any more.
@@ -48,13 +49,15 @@ impl<D: Database> Engine<D> {
         shared.there_is_work();
         let (ends, reported) = mpsc::unbounded_channel();
         let orchestrator = Orchestrator::new(Arc::clone(&shared), reported).run();
-        let orchestrator = AbortOnDropHandle::new(tokio::spawn(orchestrator));
+        let orchestrator = AbortOnDropHandle::new(tokio::spawn(within(orchestrator)));
         let parts = Parts {
-            orchestrator: AbortOnDropHandle::new(tokio::spawn(watch(
+            orchestrator: AbortOnDropHandle::new(tokio::spawn(within(watch(
                 Arc::clone(&shared),
                 orchestrator,
-            ))),
-            heart: AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(Arc::clone(&shared)))),
+            )))),
+            heart: AbortOnDropHandle::new(tokio::spawn(within(heartbeat::beat(Arc::clone(
+                &shared,
+            ))))),
         };
         Ok(Self { shared, ends, parts: Mutex::new(Some(parts)) })
     }

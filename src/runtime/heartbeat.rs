@@ -16,6 +16,7 @@ use super::rhythm::{Place, Rhythm, Signs, resting_ms};
 use super::shared::Shared;
 use crate::guard::{Guard, removed};
 use crate::ids::WorkerId;
+use crate::process::within;
 use crate::store::{Beat, Database, Line, Pulse, StoreError};
 
 /// The server's limit for a heartbeat is no shorter than this, however short a life is.
@@ -199,11 +200,11 @@ impl<D: Database> Heart<D> {
         }
         self.rescues += 1;
         let (shared, turn) = (Arc::clone(&self.shared), self.rescues);
-        self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(within(async move {
             if let Err(error) = rescuer::rescue(&shared, turn).await {
                 warn!(%error, "the rescue of a dead worker's claims failed");
             }
-        })));
+        }))));
     }
 }
 

@@ -23,6 +23,7 @@ use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::TaskId;
+use crate::process::within;
 use crate::store::Database;
 
 /// Rounds in flight at most, one for each of the worker's connections: what else needs one (a look-up, a
@@ -224,10 +225,10 @@ impl<D: Database> Orchestrator<D> {
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
-        self.rounds.spawn(async move {
+        self.rounds.spawn(within(async move {
             let landed = round::end(&shared, &ends, grant).await;
             (Round::End { lane: number, ends, began }, landed)
-        });
+        }));
     }
 
     fn start_claim(&mut self) {
@@ -236,18 +237,18 @@ impl<D: Database> Orchestrator<D> {
         let grant = self.shared.ledger.grant(self.room_beside_ends().min(MOST_CLAIMS));
         let shared = Arc::clone(&self.shared);
         let mut search = self.search;
-        self.rounds.spawn(async move {
+        self.rounds.spawn(within(async move {
             let landed = round::claim(&shared, grant, &mut search).await;
             (Round::Claim { search }, landed)
-        });
+        }));
     }
 
     fn start_delivery(&mut self) {
         let claims = std::mem::take(&mut self.undelivered);
         let shared = Arc::clone(&self.shared);
-        self.rounds.spawn(async move {
+        self.rounds.spawn(within(async move {
             (Round::Deliver, round::deliver(&shared, claims, &Results::default()).await)
-        });
+        }));
     }
 
     async fn wait(&mut self) {

@@ -60,6 +60,7 @@ impl Database for SimulatedDatabase {
 
     async fn begin(&self) -> Result<SimulatedTransaction, StoreError> {
         let connection = self.connect().await?;
+        connection.travel().await?;
         Ok(SimulatedTransaction { work: Work::begin(connection.clone()), connection })
     }
 
@@ -514,7 +515,6 @@ impl Line for SimulatedLine {
 
     async fn next(&mut self) -> Result<Option<String>, StoreError> {
         let call = self.calls.recv().await;
-        self.connection.host.awake().await;
         Ok(call.filter(|_| !self.connection.is_lost()))
     }
 }

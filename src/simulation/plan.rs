@@ -212,6 +212,13 @@ impl Plan {
     }
 }
 
+impl StepPlan {
+    /// How often it may be tried.
+    pub(super) fn attempts(&self) -> u32 {
+        if self.retryable { self.retry_limit.max(1) } else { 1 }
+    }
+}
+
 impl FaultKind {
     fn lasts(&self) -> Duration {
         match self {

@@ -1,19 +1,19 @@
 //! The simulated server: what is committed, who holds which row, and how messages travel.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::plan::Weather;
 use super::tables::{Tables, Written};
 use super::watch::Watch;
 use crate::decision::Timestamp;
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
+use crate::process::Process;
 use crate::store::StoreError;
 
 /// How long a transaction may be silent: `idle_in_transaction_session_timeout` of workers.
@@ -67,12 +67,12 @@ pub(super) struct Host {
     is_worker: bool,
     /// Connections that its process may have besides that of the heart.
     pool: Arc<Semaphore>,
+    pub(super) process: Arc<Process>,
     state: Mutex<HostState>,
 }
 
 #[derive(Debug)]
 struct HostState {
-    paused_until: Instant,
     /// Counts how often its connections were lost.
     cuts: u64,
     /// Until when the process may be late through no fault of its own.
@@ -82,9 +82,9 @@ struct HostState {
 impl Host {
     pub(super) fn new(number: usize, is_worker: bool) -> Self {
         let now = Instant::now();
-        let state = HostState { paused_until: now, cuts: 0, disturbed: now };
+        let state = HostState { cuts: 0, disturbed: now };
         let pool = Arc::new(Semaphore::new(CONNECTIONS));
-        Self { number, is_worker, pool, state: Mutex::new(state) }
+        Self { number, is_worker, pool, process: Arc::default(), state: Mutex::new(state) }
     }
 
     /// Waits for a connection of the pool.
@@ -97,11 +97,12 @@ impl Host {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stands still for so long.
+    /// Its process stands still for so long.
     pub(super) fn pause(&self, lasts: Duration) {
+        let until = Instant::now() + lasts;
+        self.process.stand_still(until);
         let mut state = self.lock();
-        state.paused_until = state.paused_until.max(Instant::now() + lasts);
-        state.disturbed = state.disturbed.max(state.paused_until);
+        state.disturbed = state.disturbed.max(until);
     }
 
     pub(super) fn cut(&self) {
@@ -118,17 +119,6 @@ impl Host {
     /// How long nothing has kept the process from what it is to do.
     pub(super) fn undisturbed(&self) -> Duration {
         self.lock().disturbed.elapsed()
-    }
-
-    /// Waits until the process runs.
-    pub(super) async fn awake(&self) {
-        loop {
-            let until = self.lock().paused_until;
-            if until <= Instant::now() {
-                return;
-            }
-            sleep_until(until).await;
-        }
     }
 }
 
@@ -329,35 +319,37 @@ fn unavailable(why: &str) -> StoreError {
 }
 
 impl Connection {
-    /// Takes a connection of the pool, or finds that there is no server.
-    pub(super) async fn take(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
-        let _place = Some(Arc::new(host.connection().await?));
-        Ok(Self { _place, ..Self::open(server, host).await? })
-    }
-
-    /// Opens a connection, or finds that there is no server.
-    pub(super) async fn open(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
-        let connection = Self {
+    fn new(server: &Arc<Server>, host: &Arc<Host>) -> Self {
+        Self {
             _place: None,
             server: Arc::clone(server),
             host: Arc::clone(host),
             cuts: host.lock().cuts,
             restarts: server.lock().restarts,
-        };
+        }
+    }
+
+    /// Takes an open connection of the pool.
+    pub(super) async fn take(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
+        let _place = Some(Arc::new(host.connection().await?));
+        Ok(Self { _place, ..Self::new(server, host) })
+    }
+
+    /// Opens a connection, or finds that there is no server.
+    pub(super) async fn open(server: &Arc<Server>, host: &Arc<Host>) -> Result<Self, StoreError> {
+        let connection = Self::new(server, host);
         connection.travel().await?;
         Ok(connection)
     }
 
-    /// The way of a message. None leaves or reaches a process that stands still.
+    /// The way of a message.
     pub(super) async fn travel(&self) -> Result<(), StoreError> {
-        self.host.awake().await;
         let ms = {
             let mut state = self.server.lock();
             let most = state.weather.latency_ms;
             state.rng.u64(..=most)
         };
         sleep(Duration::from_millis(ms)).await;
-        self.host.awake().await;
         if self.is_lost() { Err(unavailable("the connection was lost")) } else { Ok(()) }
     }
 
@@ -399,10 +391,13 @@ impl Connection {
                 match statement(&mut state) {
                     Progress::Done(result) => {
                         state.waits.remove(&tx);
+                        state.idle.remove(&tx);
                         return result;
                     }
                     Progress::Waits(row) => {
                         state.waits.insert(tx, row);
+                        // If nobody is there when its patience ends, it holds no row any longer.
+                        state.idle.entry(tx).or_insert_with(Instant::now);
                         if state.is_deadlocked(tx) {
                             return Err(StoreError::Serialization { code: "40P01".to_owned() });
                         }
@@ -416,6 +411,9 @@ impl Connection {
             }
             if self.is_lost() {
                 return Err(unavailable("the connection was lost"));
+            }
+            if Instant::now() >= until {
+                return Err(StoreError::Timeout { code: "55P03".to_owned() });
             }
         }
     }
@@ -516,29 +514,29 @@ impl Work {
         server.release(self.id);
     }
 
-    /// Sends the wish to commit. It is on its way even if the process ends before there is an answer.
+    /// Sends the wish to commit, which is on its way even if the process ends or stands still from now on.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         let connection = self.connection.clone();
-        connection.travel().await?;
-        self.arrives()?;
-        let fails = {
-            let mut state = connection.server.lock();
-            let bad = state.weather.failed_commits;
-            state.chance(bad)
-        };
-        if fails {
-            connection.server.lock().tell(|| "a commit fails".to_owned());
-            return Err(unavailable("the server ended the connection before it committed"));
-        }
-        on_its_way(async move { self.commit_here() }).await;
+        let answered = tokio::spawn(self.commit_there()).await;
+        answered.unwrap_or_else(|_| Err(unavailable("the server failed")))?;
         connection.is_answered()?;
         connection.travel().await
     }
-}
 
-/// Goes on when whoever waits for it is gone.
-async fn on_its_way(work: impl Future<Output = ()> + Send + 'static) {
-    let _ = tokio::spawn(work).await;
+    async fn commit_there(self) -> Result<(), StoreError> {
+        self.connection.travel().await?;
+        self.arrives()?;
+        {
+            let mut state = self.connection.server.lock();
+            let bad = state.weather.failed_commits;
+            if state.chance(bad) {
+                state.tell(|| "a commit fails".to_owned());
+                return Err(unavailable("the server ended the connection before it committed"));
+            }
+        }
+        self.commit_here();
+        Ok(())
+    }
 }
 
 impl Drop for Work {

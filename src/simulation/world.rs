@@ -15,10 +15,10 @@ use super::watch::Watch;
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, Failure, FailureKind, Outcome};
 use crate::ids::{TaskId, TemplateId};
+use crate::process::within;
 use crate::runtime::simulated::{Delivery, Engine, Interrupt, Submission, Templates, cancel};
 use crate::state::TaskState;
 use crate::store::{Database, StoreError, Transaction};
-use crate::template::TaskTemplate;
 
 /// By when every task must have ended, or be waiting for a person, after the last fault: handlers may have taken
 /// their only worker along many times.
@@ -241,16 +241,12 @@ impl World {
 }
 
 fn template(plan: &Plan, number: usize) -> TemplateRecord {
-    let configuration = plan.declaration(number).to_string();
-    let declared = TaskTemplate::from_json(&configuration);
-    let declared = declared.expect("a plan declares templates that are allowed");
-    let steps = declared.steps().len();
-    let graph = declared.graph();
-    let index = |step: usize| u32::try_from(step).unwrap_or(u32::MAX);
+    let steps = &plan.templates[number];
+    let index = |step: &usize| u32::try_from(*step).unwrap_or(u32::MAX);
     TemplateRecord {
-        configuration,
-        parents: (0..steps).map(|step| graph.parents(index(step)).to_vec()).collect(),
-        retry_limits: declared.steps().iter().map(|s| s.retry_policy.max_attempts()).collect(),
+        configuration: plan.declaration(number).to_string(),
+        parents: steps.iter().map(|step| step.parents.iter().map(index).collect()).collect(),
+        retry_limits: steps.iter().map(StepPlan::attempts).collect(),
     }
 }
 
@@ -324,6 +320,7 @@ async fn keep_running(process: Arc<Process>, plan: Arc<Plan>, server: Arc<Server
         });
         wishes.mark_unchanged();
         let life = live(&process, &plan, &server, &mut wishes);
+        let life = Arc::clone(&process.host.process).run(life);
         tokio::select! {
             biased;
             () = process.killed.notified() => {
@@ -362,7 +359,7 @@ async fn live(
                 engine: Arc::clone(&engine),
                 turn: Arc::clone(&turn),
             };
-            AbortOnDropHandle::new(tokio::spawn(hand.work()))
+            AbortOnDropHandle::new(tokio::spawn(within(hand.work())))
         })
         .collect();
     let (patience, calm) = loop {
@@ -427,13 +424,12 @@ impl Hand {
         let interrupt = Interrupt::of_this_thread();
         let mut idle = SHORTEST_LOOK;
         loop {
-            self.process.host.awake().await;
             let taken = self.engine.take(1, Duration::ZERO, &interrupt);
             if taken.as_ref().is_none_or(|steps| !steps.is_empty()) {
                 return taken;
             }
             let waits = timeout(idle, self.turn.waits.notified()).await.is_ok();
-            idle = if waits { SHORTEST_LOOK } else { (idle * 2).min(LOOK) };
+            idle = if waits { SHORTEST_LOOK } else { (idle * 4).min(LOOK) };
         }
     }
 
@@ -485,7 +481,6 @@ impl Hand {
             |kind| Outcome::Failed(Failure::new(kind, "Simulated", format!("step {}", claim.step)));
         let long = if conduct == Conduct::Dawdle { Duration::from_secs(4) } else { Duration::ZERO };
         sleep(Duration::from_millis(ms) + long).await;
-        self.process.host.awake().await;
         match conduct {
             Conduct::Succeed | Conduct::Dawdle => {
                 Outcome::Succeeded(format!("[{},{}]", claim.step, claim.attempt).into())
