@@ -3,6 +3,7 @@
 
 /// Something that keeps an invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "simulation", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(not(feature = "simulation"), allow(dead_code, unreachable_pub))]
 pub enum Guard {
     /// An end counts for the claim that is current only: in the decider.
@@ -66,7 +67,7 @@ pub(crate) const fn removed(_: Guard) -> bool {
 }
 
 #[cfg(feature = "simulation")]
-pub(crate) use taken::{remove, removed};
+pub(crate) use taken::{any_removed, remove, removed};
 
 #[cfg(feature = "simulation")]
 mod taken {
@@ -81,6 +82,11 @@ mod taken {
     /// Whether the guard was taken away in this thread.
     pub(crate) fn removed(guard: Guard) -> bool {
         REMOVED.get() == Some(guard)
+    }
+
+    /// Whether a guard was taken away in this thread.
+    pub(crate) fn any_removed() -> bool {
+        REMOVED.get().is_some()
     }
 
     /// Takes the guard away in this thread, and gives back the one that was taken away before.

@@ -1,26 +1,29 @@
 //! Runs the simulator (`tasker_core::simulation`) on seed after seed, on every core.
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
-use tasker_core::simulation::{Guard, KNOWN_SEEDS, Report, difference, run, shortest};
+use tasker_core::simulation::{Guard, Known, Report, difference, run, shortest, silence_mutants};
 
 const HELP: &str = "\
 Usage: bin/simulate [options]
 
 Runs workers on a simulated database, clock and network, with faults, and looks for broken invariants
 (docs/invariants.md). Everything in a run follows from its seed: the same seed gives the same run, which is
-checked for one seed of 100. Seeds that once broke an invariant are run first.
+checked for one seed of 100. Plans that once broke an invariant (tests/simulation) are run first.
 
 Options:
     --seeds N       seeds to run (default: 10000)
     --start S       the first of them (default: 0)
     --seconds T     go on for so long, whatever --seeds says
     --replay S      run one seed, and print the shortest history found that breaks an invariant
+    --save FILE     keep the plan of that history, or of the first seed that breaks an invariant, for --plan
+    --plan FILE     run the plan of a file, with and without the guard that it names, and print its history
     --mutants       take each guard of the engine away, one at a time: every absence must be noticed within
                     --seeds seeds
     --without GUARD take this guard away in every run
@@ -32,6 +35,8 @@ Examples:
     bin/simulate --seeds 100000
     bin/simulate --seconds 60 --start 1000000
     bin/simulate --replay 42
+    bin/simulate --replay 42 --save tests/simulation/late_end.json
+    bin/simulate --plan tests/simulation/late_end.json
     bin/simulate --mutants
 ";
 
@@ -43,6 +48,8 @@ struct Options {
     start: u64,
     seconds: Option<u64>,
     replay: Option<u64>,
+    save: Option<PathBuf>,
+    plan: Option<PathBuf>,
     mutants: bool,
     without: Option<Guard>,
 }
@@ -53,6 +60,8 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
         start: 0,
         seconds: None,
         replay: None,
+        save: None,
+        plan: None,
         mutants: false,
         without: None,
     };
@@ -63,6 +72,8 @@ fn options() -> Result<Option<Options>, Box<dyn Error>> {
             Long("start") => options.start = parser.value()?.parse()?,
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             Long("replay") => options.replay = Some(parser.value()?.parse()?),
+            Long("save") => options.save = Some(parser.value()?.into()),
+            Long("plan") => options.plan = Some(parser.value()?.into()),
             Long("mutants") => options.mutants = true,
             Long("without") => options.without = Some(guard(&parser.value()?.string()?)?),
             Short('h') | Long("help") => return Ok(None),
@@ -132,13 +143,55 @@ fn run_all(options: &Options, without: Option<Guard>) -> Tally {
     tally
 }
 
-fn simulate(options: &Options) -> bool {
+/// Where plans are kept.
+const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulation");
+
+fn read(file: &Path) -> Result<Known, Box<dyn Error>> {
+    let fault = |error: &dyn Error| format!("{}: {error}", file.display());
+    let text = std::fs::read_to_string(file).map_err(|error| fault(&error))?;
+    Ok(Known::from_json(&text).map_err(|error| fault(&error))?)
+}
+
+/// Plans that once broke an invariant break none, and each is missed by the guard that it names.
+fn run_known() -> Result<bool, Box<dyn Error>> {
+    let mut files = std::fs::read_dir(KNOWN)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    files.sort();
+    let mut sound = !files.is_empty();
+    for file in &files {
+        if let Some(fault) = read(file)?.fault() {
+            println!("{}: {fault}", file.display());
+            sound = false;
+        }
+    }
+    println!("{} plans that are known", files.len());
+    Ok(sound)
+}
+
+fn run_plan(file: &Path) -> Result<bool, Box<dyn Error>> {
+    let known = read(file)?;
+    println!("{known}");
+    let fault = known.fault();
+    println!("{}", fault.as_deref().unwrap_or("as it should be"));
+    Ok(fault.is_none())
+}
+
+/// Prints the history, and keeps its plan if that is wanted.
+fn show(known: &Known, options: &Options) -> Result<(), Box<dyn Error>> {
+    println!("{known}");
+    if let Some(file) = &options.save {
+        std::fs::write(file, known.to_json())?;
+        let (noticed, variants) = known.noticed(options.without);
+        println!("{}: noticed in {noticed} of {variants} variants", file.display());
+    }
+    Ok(())
+}
+
+fn simulate(options: &Options) -> Result<bool, Box<dyn Error>> {
     let began = Instant::now();
-    let known = KNOWN_SEEDS.iter().map(|seed| run(*seed, options.without));
-    if let Some(Report { seed, violation, .. }) = known.into_iter().find(|r| r.violation.is_some())
-    {
-        println!("seed {seed}, which is known: {}", violation.unwrap_or_default());
-        return false;
+    if options.without.is_none() && !run_known()? {
+        return Ok(false);
     }
     let tally = run_all(options, options.without);
     let seconds = began.elapsed().as_secs_f64();
@@ -152,17 +205,17 @@ fn simulate(options: &Options) -> bool {
     );
     let Some(Report { seed, violation, .. }) = tally.first_broken() else {
         println!("no invariant was broken");
-        return true;
+        return Ok(true);
     };
     println!("seed {seed}: {}", violation.unwrap_or_default());
-    println!("{}", shortest(seed, options.without).unwrap_or_default());
-    false
+    if let Some(known) = shortest(seed, options.without) {
+        show(&known, options)?;
+    }
+    Ok(false)
 }
 
 /// Every guard must be missed.
 fn miss_all(options: &Options) -> bool {
-    // An engine without a guard may panic, which is one way to be noticed.
-    std::panic::set_hook(Box::new(|_| {}));
     let mut missed = true;
     for guard in Guard::ALL {
         let tally = run_all(options, Some(guard));
@@ -184,12 +237,13 @@ fn miss_all(options: &Options) -> bool {
     missed
 }
 
-fn replay(seed: u64, without: Option<Guard>) -> bool {
-    match shortest(seed, without) {
-        Some(history) => println!("{history}"),
-        None => println!("seed {seed} breaks no invariant"),
-    }
-    run(seed, without).violation.is_none()
+fn replay(seed: u64, options: &Options) -> Result<bool, Box<dyn Error>> {
+    let Some(known) = shortest(seed, options.without) else {
+        println!("seed {seed} breaks no invariant");
+        return Ok(true);
+    };
+    show(&known, options)?;
+    Ok(false)
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -197,10 +251,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         print!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     };
-    let sound = match options.replay {
-        Some(seed) => replay(seed, options.without),
-        None if options.mutants => miss_all(&options),
-        None => simulate(&options),
+    silence_mutants();
+    let sound = match (options.replay, &options.plan) {
+        (Some(seed), _) => replay(seed, &options)?,
+        (None, Some(file)) => run_plan(file)?,
+        (None, None) if options.mutants => miss_all(&options),
+        (None, None) => simulate(&options)?,
     };
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Everything about a run that is chosen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Plan {
     /// Seeds what else is left to chance while it runs: how long messages take, and which are lost.
     pub(super) seed: u64,
@@ -19,19 +21,26 @@ pub(super) struct Plan {
 }
 
 /// A step of a template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct StepPlan {
     pub(super) parents: Vec<usize>,
     pub(super) queue: usize,
     pub(super) retry_limit: u32,
     pub(super) retryable: bool,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_ms",
+        rename = "timeout_ms"
+    )]
     pub(super) timeout: Option<Duration>,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
 }
 
 /// What a handler does in an attempt.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Conduct {
     Succeed,
     Fail,
@@ -44,51 +53,73 @@ pub(super) enum Conduct {
 }
 
 /// Tasks of a template that are made at once.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TaskPlan {
+    #[serde(rename = "at_ms", with = "ms")]
     pub(super) at: Duration,
     pub(super) template: usize,
     pub(super) count: usize,
 }
 
 /// A worker process, which comes back some time after it has ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct WorkerPlan {
     pub(super) concurrency: u32,
     /// The queues that it serves; all of them when there is none.
     pub(super) queue: Option<usize>,
+    #[serde(rename = "back_after_ms", with = "ms")]
     pub(super) back_after: Duration,
 }
 
 /// Something that happens at a time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Fault {
+    #[serde(rename = "at_ms", with = "ms")]
     pub(super) at: Duration,
     pub(super) kind: FaultKind,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum FaultKind {
     /// A process ends at once, whatever it does.
     Kill { worker: usize },
     /// A process stands still, and goes on as if no time had passed.
-    Pause { worker: usize, lasts: Duration },
+    Pause {
+        worker: usize,
+        #[serde(rename = "lasts_ms", with = "ms")]
+        lasts: Duration,
+    },
     /// A process is asked to end.
-    Stop { worker: usize, patience: Duration },
+    Stop {
+        worker: usize,
+        #[serde(rename = "patience_ms", with = "ms")]
+        patience: Duration,
+    },
     /// The connections of a process are lost.
     Cut { worker: usize },
     /// The database ends all connections and is away.
-    Restart { lasts: Duration },
+    Restart {
+        #[serde(rename = "lasts_ms", with = "ms")]
+        lasts: Duration,
+    },
     /// An operator cancels a task.
     Cancel { task: usize },
     /// Somebody else holds a task's row.
-    Hold { task: usize, lasts: Duration },
+    Hold {
+        task: usize,
+        #[serde(rename = "lasts_ms", with = "ms")]
+        lasts: Duration,
+    },
     /// Workers are called although there is nothing to do.
     CallInVain,
 }
 
 /// What goes wrong at random until all faults are over: parts of 1,000.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Weather {
     /// The longest way of a message, in milliseconds.
     pub(super) latency_ms: u64,
@@ -158,6 +189,11 @@ impl Plan {
         for (index, _) in self.tasks.iter().enumerate().filter(|_| self.tasks.len() > 1) {
             without(&|plan| {
                 plan.tasks.remove(index);
+            });
+        }
+        if self.tasks.iter().all(|task| task.template + 1 < self.templates.len()) {
+            without(&|plan| {
+                plan.templates.pop();
             });
         }
         for (index, _) in self.faults.iter().enumerate() {
@@ -282,13 +318,14 @@ fn worker(rng: &mut Rng, number: usize) -> WorkerPlan {
 
 fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
-    let lasts = Duration::from_millis(rng.u64(10..12_000));
+    let ms = rng.u64(10..12_000);
+    let lasts = Duration::from_millis(ms);
     match rng.u8(..16) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
-        7 => FaultKind::Stop { worker, patience: lasts / 4 },
+        7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
         8..=9 => FaultKind::Cut { worker },
-        10..=11 => FaultKind::Restart { lasts: lasts / 3 },
+        10..=11 => FaultKind::Restart { lasts: Duration::from_millis(ms / 3) },
         12..=13 => FaultKind::Cancel { task },
         14 => FaultKind::Hold { task, lasts },
         _ => FaultKind::CallInVain,
@@ -304,6 +341,45 @@ fn weather(rng: &mut Rng) -> Weather {
         lost_calls: sometimes(1_000),
         double_calls: sometimes(300),
         latency_ms: rng.u64(1..=8),
+    }
+}
+
+/// Times in files are whole milliseconds.
+mod ms {
+    use super::{Deserialize, Duration};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        time: &Duration,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+/// The same for one that may be missing.
+mod optional_ms {
+    use super::{Deserialize, Duration};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::ms::serialize(time, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Option::<u64>::deserialize(from).map(|ms| ms.map(Duration::from_millis))
     }
 }
 
