@@ -115,6 +115,8 @@ pub(super) enum FaultKind {
     },
     /// Workers are called although there is nothing to do.
     CallInVain,
+    /// The clock of the database's host is put forward, or back.
+    Clock { by_ms: i64 },
 }
 
 /// What goes wrong at random until all faults are over: parts of 1,000.
@@ -171,6 +173,15 @@ impl Plan {
     pub(super) fn over(&self) -> Duration {
         let ends = self.faults.iter().map(|fault| fault.at + fault.kind.lasts());
         ends.max().unwrap_or_default().max(LASTS)
+    }
+
+    /// By how much the clock of the database is put back.
+    pub(super) fn put_back(&self) -> Duration {
+        let back = self.faults.iter().filter_map(|fault| {
+            let FaultKind::Clock { by_ms } = fault.kind else { return None };
+            u64::try_from(-by_ms).ok()
+        });
+        back.map(Duration::from_millis).sum()
     }
 
     /// Plans with a little less in them, the largest cuts first.
@@ -265,7 +276,8 @@ impl FaultKind {
             | Self::Stop { .. }
             | Self::Cut { .. }
             | Self::Cancel { .. }
-            | Self::CallInVain => Duration::ZERO,
+            | Self::CallInVain
+            | Self::Clock { .. } => Duration::ZERO,
         }
     }
 }
@@ -320,7 +332,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
     let ms = rng.u64(10..12_000);
     let lasts = Duration::from_millis(ms);
-    match rng.u8(..16) {
+    match rng.u8(..17) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
         7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
@@ -328,7 +340,10 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         10..=11 => FaultKind::Restart { lasts: Duration::from_millis(ms / 3) },
         12..=13 => FaultKind::Cancel { task },
         14 => FaultKind::Hold { task, lasts },
-        _ => FaultKind::CallInVain,
+        15 => FaultKind::CallInVain,
+        // What falls due is late by what the clock is put back, and runs take as much longer.
+        _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
+        _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },
     }
 }
 

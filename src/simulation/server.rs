@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use fastrand::Rng;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -140,6 +141,8 @@ pub(super) struct State {
     idle: BTreeMap<TxId, Instant>,
     next: u64,
     began: Instant,
+    /// What the clock showed when the run began, and by how much it was put forward or back since.
+    clock: Timestamp,
     told: Timestamp,
     down_until: Instant,
     /// Counts how often all connections were lost.
@@ -161,11 +164,18 @@ pub(super) struct Connection {
 }
 
 impl State {
-    /// The server's clock: never the same twice.
+    /// The server's clock: never the same twice, unless it is put back.
     pub(super) fn now(&mut self) -> Timestamp {
-        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000) + self.began.elapsed();
+        let now = self.clock + self.began.elapsed();
         self.told = now.max(self.told + Duration::from_micros(1));
         self.told
+    }
+
+    /// Puts the clock forward, or back.
+    pub(super) fn put_clock(&mut self, by: TimeDelta) {
+        self.clock += by;
+        self.told = self.clock + self.began.elapsed();
+        self.watch.clock_was_put(&self.tables);
     }
 
     /// Happens so many times in 1,000.
@@ -277,6 +287,7 @@ impl Server {
             idle: BTreeMap::new(),
             next: 0,
             began: now,
+            clock: Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000),
             told: Timestamp::UNIX_EPOCH,
             down_until: now,
             restarts: 0,

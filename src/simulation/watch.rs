@@ -25,6 +25,9 @@ pub(super) struct Watch {
     /// Executions whose end a handler has reported, and whether as a success.
     reported: BTreeMap<(StepId, u32, WorkerId), bool>,
     hosts: BTreeMap<WorkerId, (Arc<Host>, bool)>,
+    /// Workers that have not beaten since the server's clock was put forward or back: how long ago they did, nobody
+    /// can tell.
+    unheard: BTreeSet<WorkerId>,
     pub(super) transitions: u64,
 }
 
@@ -44,6 +47,11 @@ impl Watch {
         for (other, alive) in self.hosts.values_mut() {
             *alive &= other.number != host.number;
         }
+    }
+
+    /// The server's clock was put forward or back.
+    pub(super) fn clock_was_put(&mut self, tables: &Tables) {
+        self.unheard.extend(tables.workers.keys());
     }
 
     /// A handler begins.
@@ -99,6 +107,7 @@ impl Watch {
             self.task_changes(before, transition);
         }
         self.burials(before, written, by);
+        self.heartbeats(before, written);
     }
 
     /// Looks at what a transaction has made visible.
@@ -360,8 +369,8 @@ impl Watch {
             let was_alive = before.workers.get(id).is_some_and(WorkerRecord::is_alive);
             worker.state == WorkerState::Dead && was_alive
         });
-        let lost: BTreeSet<_> =
-            taken.filter_map(|change| change.worker).chain(buried.map(|(id, _)| *id)).collect();
+        let lost = taken.filter_map(|change| change.worker).chain(buried.map(|(id, _)| *id));
+        let lost: BTreeSet<_> = lost.filter(|id| !self.unheard.contains(id)).collect();
         for id in lost {
             let Some(worker) = before.workers.get(&id) else { continue };
             let Some((host, alive)) = self.hosts.get(&id) else { continue };
@@ -373,6 +382,14 @@ impl Watch {
                 ));
             }
         }
+    }
+
+    /// Who beats is heard by the clock as it is.
+    fn heartbeats(&mut self, before: &Tables, written: &Written) {
+        self.unheard.retain(|id| {
+            let (was, is) = (before.workers.get(id), written.workers.get(id));
+            is.is_none_or(|is| was.is_some_and(|was| was.heartbeat_at == is.heartbeat_at))
+        });
     }
 
     /// What a transaction did, for those who read the story.

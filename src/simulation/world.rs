@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -184,6 +185,9 @@ impl World {
                 }
             }
             FaultKind::CallInVain => self.server.lock().call_all(),
+            FaultKind::Clock { by_ms } => {
+                self.server.lock().put_clock(TimeDelta::milliseconds(by_ms));
+            }
         }
     }
 
@@ -194,14 +198,15 @@ impl World {
 
     /// Waits until every task has ended or waits for a person; else says what does not.
     async fn settle(&self) -> Option<String> {
-        let until = Instant::now() + PATIENCE;
+        let patience = PATIENCE + self.plan.put_back();
+        let until = Instant::now() + patience;
         loop {
             let open = self.open_tasks();
             if open.is_empty() {
                 return None;
             }
             if Instant::now() >= until {
-                return Some(format!("after {PATIENCE:?} without a fault: {}", open.join("; ")));
+                return Some(format!("after {patience:?} without a fault: {}", open.join("; ")));
             }
             sleep(LOOK).await;
         }
