@@ -205,6 +205,15 @@ module TaskerCore
       client.cancel(task_id, actor: actor, reason: reason)
     end
 
+    # Has the steps of a task tried again that are in error or blocked, or one of them. See {Client#retry}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
+    def retry(task_id, step: nil, actor: nil, reason: nil)
+      client.retry(task_id, step: step, actor: actor, reason: reason)
+    end
+
     # Waits until a task is over or blocked. See {Client#wait}.
     #
     # @return [TaskStatus]

@@ -11,7 +11,7 @@ CREATE TYPE tasker_step_state AS ENUM (
 CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'given_back', 'interrupted',
-  'worker_died', 'crashes_exhausted', 'cancelled');
+  'worker_died', 'crashes_exhausted', 'cancelled', 'retried');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled');

@@ -208,6 +208,13 @@ pub enum Observation {
         /// Why.
         reason: Option<String>,
     },
+    /// An operator has every step of the view tried again that failed for good or is blocked.
+    RetryRequested {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: Option<String>,
+    },
 }
 
 /// A step's row before and after; `event` is `None` when only counters change.

@@ -118,6 +118,8 @@ database_enum!(
         CrashesExhausted = "crashes_exhausted",
         /// The task was cancelled.
         Cancelled = "cancelled",
+        /// An operator has it tried again.
+        Retried = "retried",
     }
 );
 
@@ -205,6 +207,8 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::WaitingForRetry, E::Cancelled, S::Cancelled),
         (S::Waiting, E::Cancelled, S::Cancelled),
         (S::Blocked, E::Cancelled, S::Cancelled),
+        (S::Error, E::Retried, S::Enqueued),
+        (S::Blocked, E::Retried, S::Enqueued),
     ]
 };
 
@@ -219,6 +223,8 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::InProgress, E::Completed, S::Complete),
         (S::InProgress, E::Failed, S::Error),
         (S::Waiting, E::Resumed, S::InProgress),
+        (S::Blocked, E::Resumed, S::InProgress),
+        (S::Error, E::Resumed, S::InProgress),
         (S::Pending, E::Cancelled, S::Cancelled),
         (S::InProgress, E::Cancelled, S::Cancelled),
         (S::Waiting, E::Cancelled, S::Cancelled),
@@ -375,9 +381,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_a_terminal_state() {
-        assert!(STEP_TRANSITIONS.iter().all(|row| !row.0.is_terminal()));
-        assert!(TASK_TRANSITIONS.iter().all(|row| !row.0.is_terminal()));
+    fn nothing_leads_out_of_a_terminal_state_but_another_try_of_what_failed() {
+        let steps: Vec<_> = STEP_TRANSITIONS.iter().filter(|row| row.0.is_terminal()).collect();
+        assert_eq!(steps, [&(StepState::Error, StepEvent::Retried, StepState::Enqueued)]);
+        let tasks: Vec<_> = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal()).collect();
+        assert_eq!(tasks, [&(TaskState::Error, TaskEvent::Resumed, TaskState::InProgress)]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ require_relative "cli/submit"
 require_relative "cli/status"
 require_relative "cli/result"
 require_relative "cli/cancel"
+require_relative "cli/retry"
 require_relative "cli/explain"
 require_relative "cli/list"
 require_relative "cli/workers"
@@ -29,7 +30,7 @@ module TaskerCore
   #   exit TaskerCore::CLI.start(ARGV)
   class CLI
     # name => class, in the order of the help.
-    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Explain, List, Workers,
+    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Retry, Explain, List, Workers,
                 TemplatesList, TemplatesValidate, Doctor, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

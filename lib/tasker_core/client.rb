@@ -136,6 +136,28 @@ module TaskerCore
       TaskStatus.new(parse(native.cancel(id, actor, reason)))
     end
 
+    # Has the steps of a task tried again that are in error or blocked, each with all the attempts before it that its
+    # policy allows; those that it had are kept. A task that ended in error goes on. Steps that are on their way already
+    # stay as they are, so that a second call changes nothing.
+    #
+    # @param task_id [Integer]
+    # @param step [String, Symbol, nil] name of the one to try again. Default nil: all of them.
+    # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+    # @param reason [String, nil] why, for the record
+    # @return [TaskStatus]
+    # @raise [NotFound]
+    # @raise [InvalidTransition] the task is complete or cancelled, or the step is neither in error nor blocked
+    # @raise [InvalidArgument] the task has no such step
+    # @example
+    #   client.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
+    def retry(task_id, step: nil, actor: nil, reason: nil)
+      id = Internal::Check.id(task_id)
+      step = Internal::Check.optional_text(step, "step")
+      actor = Internal::Check.optional_text(actor, "actor") || this_process
+      reason = Internal::Check.optional_text(reason, "reason")
+      TaskStatus.new(parse(native.retry(id, step, actor, reason)))
+    end
+
     # Waits until a task is over, or blocked, when nothing can move without a person.
     #
     # @param task_id [Integer]

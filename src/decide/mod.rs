@@ -5,6 +5,7 @@ mod cancel;
 mod claim;
 mod draft;
 mod readiness;
+mod redrive;
 mod rescue;
 mod retry;
 mod step;
@@ -57,6 +58,9 @@ pub fn decide(
         Observation::StepsClaimed { worker, steps } => claim::claim(&mut draft, worker, &steps)?,
         Observation::CancelRequested { actor, reason } => {
             cancel::cancel(&mut draft, &actor, reason.as_deref())?;
+        }
+        Observation::RetryRequested { actor, reason } => {
+            redrive::retry(&mut draft, &actor, reason.as_deref())?;
         }
     }
     draft.finish()

@@ -59,7 +59,9 @@ pub(super) fn settle(change: &mut TaskChange) -> Result<(), InvalidTransition> {
 fn event(task: &Task) -> Option<TaskEvent> {
     match task.state {
         TaskState::InProgress => event_of_idle(task),
-        TaskState::Waiting if task.runnable > 0 => Some(TaskEvent::Resumed),
+        TaskState::Waiting | TaskState::Blocked | TaskState::Error if task.runnable > 0 => {
+            Some(TaskEvent::Resumed)
+        }
         TaskState::Pending
         | TaskState::Waiting
         | TaskState::Blocked

@@ -85,6 +85,20 @@ impl World {
 
     fn see(&mut self, observation: Observation) -> Decisions {
         let decisions = decide(&self.view, observation, self.now, Jitter(1)).unwrap();
+        self.write(&decisions);
+        decisions
+    }
+
+    /// What a request to try again says of the steps that failed, as the engine reads them.
+    fn retry(&self) -> Result<Decisions, InvalidTransition> {
+        let failed = |step: &&Step| matches!(step.state, StepState::Error | StepState::Blocked);
+        let steps = self.view.steps.values().filter(failed).map(|step| (step.id, *step));
+        let view =
+            View { steps: steps.collect(), tasks: self.view.tasks.clone(), ..View::default() };
+        decide(&view, retry_of("the bank is back"), self.now, Jitter(1))
+    }
+
+    fn write(&mut self, decisions: &Decisions) {
         for change in &decisions.steps {
             assert_eq!(self.view.steps[&change.before.id], change.before);
             self.view.steps.insert(change.after.id, change.after);
@@ -101,7 +115,6 @@ impl World {
         self.attempts
             .extend(ended.map(|(change, ended)| (change.before.claim().unwrap(), ended.outcome)));
         self.check();
-        decisions
     }
 
     fn claim(&mut self, index: u32) -> Claim {
@@ -140,6 +153,10 @@ impl World {
             assert_eq!(self.available.contains_key(&step.id), step.state.is_claimable());
         }
     }
+}
+
+fn retry_of(reason: &str) -> Observation {
+    Observation::RetryRequested { actor: "mara".into(), reason: Some(reason.into()) }
 }
 
 fn diamond() -> World {
@@ -374,6 +391,58 @@ fn a_task_that_has_ended_cannot_be_cancelled() {
 }
 
 #[test]
+fn a_step_that_is_tried_again_has_all_its_attempts_before_it() {
+    let policy = RetryPolicy { limit: 2, ..RetryPolicy::default() };
+    let mut world = World::new(&[vec![], vec![0]], policy);
+    for _ in 0..2 {
+        let claim = world.claim(0);
+        world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    }
+    assert_eq!((world.task().state, world.step(0).failures), (TaskState::Error, 2));
+    let decisions = world.retry().unwrap();
+    world.write(&decisions);
+    assert!(decisions.steps[0].detail.as_deref().unwrap().contains("the bank is back"));
+    let step = world.step(0);
+    assert_eq!((step.state, step.attempts, step.failures), (StepState::Enqueued, 2, 0));
+    assert_eq!(world.task().state, TaskState::InProgress);
+    let claim = world.claim(0);
+    assert_eq!(claim.attempt, 3);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    assert_eq!(world.step(0).state, StepState::WaitingForRetry);
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    let claim = world.claim(1);
+    world.end(claim, ok());
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn what_is_on_its_way_is_not_tried_again_and_what_is_over_is_refused() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let again = |world: &World| decide(&world.view, retry_of("x"), world.now, Jitter(1));
+    let unchanged = |decisions: Decisions| decisions.steps.is_empty() && decisions.tasks.is_empty();
+    assert!(unchanged(again(&world).unwrap()));
+    let claim = world.claim(0);
+    assert!(unchanged(again(&world).unwrap()));
+    world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    assert!(unchanged(again(&world).unwrap()));
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    let refused = again(&world).unwrap_err();
+    assert_eq!((refused.machine, refused.from), ("task", "complete"));
+}
+
+#[test]
+fn a_step_of_a_cancelled_task_is_not_tried_again() {
+    let mut world = World::new(&[vec![], vec![]], RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Permanent)));
+    world.see(Observation::CancelRequested { actor: "mara".into(), reason: None });
+    let refused = world.retry().unwrap_err();
+    assert_eq!((refused.machine, refused.from), ("task", "cancelled"));
+}
+
+#[test]
 fn claiming_a_step_that_is_not_ready_is_refused() {
     let world = diamond();
     let mut done = world.view.clone();
@@ -480,6 +549,19 @@ proptest! {
             TaskState::Complete
         };
         prop_assert_eq!(world.task().state, expected);
+    }
+
+    #[test]
+    fn whatever_failed_can_be_tried_again_until_the_task_is_complete(parents in graphs(), turns in turns()) {
+        let mut world = World::new(&parents, RetryPolicy::default());
+        play(&mut world, &turns, an_end);
+        if world.task().state != TaskState::Complete {
+            let decisions = world.retry().unwrap();
+            world.write(&decisions);
+            prop_assert_eq!(world.task().state, TaskState::InProgress);
+            play(&mut world, &turns, |_| ok());
+        }
+        prop_assert_eq!(world.task().state, TaskState::Complete);
     }
 
     #[test]

@@ -10,10 +10,12 @@ use super::cancellation;
 use super::events::Events;
 use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
+use super::redrive;
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::submission::Submission;
 use super::templates::Templates;
 use crate::config::ClientOptions;
+use crate::decision::Decisions;
 use crate::encryption::Content;
 use crate::error::Error;
 use crate::ids::{TaskId, TemplateId};
@@ -303,10 +305,48 @@ impl Client {
     ) -> Result<TaskStatus, Error> {
         let mut tx = self.store.begin().await?;
         let decisions = cancellation::cancel(&mut tx, task, actor, reason).await?;
-        match events {
-            Some(events) => events.commit(tx, &decisions).await?,
-            None => tx.commit().await?,
+        commit(tx, &decisions, events).await?;
+        self.status(task).await
+    }
+
+    /// Has the steps of a task tried again that failed for good or are blocked, or one of them by its name, with all the
+    /// attempts before them that its policy allows. The task goes on, also one that has ended in error. Steps that are
+    /// on their way already stay as they are. `events` tells the subscribers of this process.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have, [`Error::Transition`]
+    /// when the task has ended otherwise, or the step is in another state.
+    pub async fn retry(
+        &self,
+        task: TaskId,
+        step: Option<&str>,
+        actor: &str,
+        reason: Option<&str>,
+        events: Option<&Events>,
+    ) -> Result<TaskStatus, Error> {
+        self.check_schema().await?;
+        at_most("actor", Some(actor), 128)?;
+        at_most("reason", reason, 1_024)?;
+        let mut tries = 1;
+        loop {
+            match self.try_retry(task, step, actor, reason, events).await {
+                Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
+                other => return other,
+            }
         }
+    }
+
+    async fn try_retry(
+        &self,
+        task: TaskId,
+        step: Option<&str>,
+        actor: &str,
+        reason: Option<&str>,
+        events: Option<&Events>,
+    ) -> Result<TaskStatus, Error> {
+        let mut tx = self.store.begin().await?;
+        let decisions = redrive::retry(&mut tx, &self.templates, task, step, actor, reason).await?;
+        commit(tx, &decisions, events).await?;
         self.status(task).await
     }
 
@@ -370,6 +410,14 @@ impl Client {
     pub async fn doctor_with(&self, old_transaction: Duration) -> Result<Audit, Error> {
         self.check_schema().await?;
         Ok(self.store.audit(old_transaction).await?)
+    }
+}
+
+/// Commits, and tells subscribers where there are some.
+async fn commit(tx: Tx, decisions: &Decisions, events: Option<&Events>) -> Result<(), Error> {
+    match events {
+        Some(events) => Ok(events.commit(tx, decisions).await?),
+        None => Ok(tx.commit().await?),
     }
 }
 

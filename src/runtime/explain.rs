@@ -401,6 +401,7 @@ fn came_back(event: StepEvent) -> &'static str {
         StepEvent::WorkerDied => ", again because the worker that ran it died",
         StepEvent::GivenBack => ", again because the worker that held it stopped",
         StepEvent::Interrupted => ", again because the worker that ran it stopped",
+        StepEvent::Retried => ", again because an operator asked for it",
         StepEvent::ParentsCompleted
         | StepEvent::Claimed
         | StepEvent::Succeeded

@@ -17,6 +17,7 @@ mod orchestrator;
 mod pace;
 mod patience;
 mod pruner;
+mod redrive;
 mod reports;
 mod rescuer;
 mod rhythm;
@@ -41,6 +42,7 @@ pub use submission::Submission;
 pub(crate) mod simulated {
     pub(crate) use super::cancellation::cancel;
     pub(crate) use super::engine::Engine;
+    pub(crate) use super::redrive::retry;
     pub(crate) use super::templates::Templates;
     pub(crate) use super::{Delivery, Interrupt, Submission};
 }

@@ -15,7 +15,7 @@ use crate::decision::{Decisions, Task, Timestamp};
 use crate::encryption::Text;
 use crate::guard::{Guard, removed};
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{StepEvent, TaskState, WorkerState};
+use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
     Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewTasks, NewWorker, Picked,
     Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError, TaskContextRow, TaskRow,
@@ -247,6 +247,17 @@ impl Transaction for SimulatedTransaction {
             let steps = state.tables.steps.range(steps_of(task));
             let open = steps.filter(|(_, step)| !step.state.is_terminal());
             done(open.map(|(id, step)| step.row(*id, now)).collect())
+        })
+        .await
+    }
+
+    async fn read_failed_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+        self.run(|state, _| {
+            let now = state.now();
+            let steps = state.tables.steps.range(steps_of(task));
+            let failed = steps
+                .filter(|(_, step)| matches!(step.state, StepState::Error | StepState::Blocked));
+            done(failed.map(|(id, step)| step.row(*id, now)).collect())
         })
         .await
     }

@@ -107,6 +107,8 @@ pub(super) enum FaultKind {
     },
     /// An operator cancels a task.
     Cancel { task: usize },
+    /// An operator has the steps of a task tried again that failed.
+    Retry { task: usize },
     /// Somebody else holds a task's row.
     Hold {
         task: usize,
@@ -276,6 +278,7 @@ impl FaultKind {
             | Self::Stop { .. }
             | Self::Cut { .. }
             | Self::Cancel { .. }
+            | Self::Retry { .. }
             | Self::CallInVain
             | Self::Clock { .. } => Duration::ZERO,
         }
@@ -332,7 +335,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
     let ms = rng.u64(10..12_000);
     let lasts = Duration::from_millis(ms);
-    match rng.u8(..17) {
+    match rng.u8(..19) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
         7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
@@ -341,6 +344,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         12..=13 => FaultKind::Cancel { task },
         14 => FaultKind::Hold { task, lasts },
         15 => FaultKind::CallInVain,
+        16..=17 => FaultKind::Retry { task },
         // What falls due is late by what the clock is put back, and runs take as much longer.
         _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
         _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },

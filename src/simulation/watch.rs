@@ -183,7 +183,8 @@ impl Watch {
             | StepEvent::Interrupted
             | StepEvent::WorkerDied
             | StepEvent::CrashesExhausted
-            | StepEvent::Cancelled => true,
+            | StepEvent::Cancelled
+            | StepEvent::Retried => true,
         };
         if !fits {
             self.violated(format!(

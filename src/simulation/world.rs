@@ -17,7 +17,9 @@ use crate::config::WorkerOptions;
 use crate::decision::{Claim, Failure, FailureKind, Outcome};
 use crate::ids::{TaskId, TemplateId};
 use crate::process::within;
-use crate::runtime::simulated::{Delivery, Engine, Interrupt, Submission, Templates, cancel};
+use crate::runtime::simulated::{
+    Delivery, Engine, Interrupt, Submission, Templates, cancel, retry,
+};
 use crate::state::TaskState;
 use crate::store::{Database, StoreError, Transaction};
 
@@ -179,6 +181,11 @@ impl World {
                     tokio::spawn(cancel_task(client.clone(), task));
                 }
             }
+            FaultKind::Retry { task } => {
+                if let Some(task) = self.task(task) {
+                    tokio::spawn(retry_task(client.clone(), task));
+                }
+            }
             FaultKind::Hold { task, lasts } => {
                 if let Some(task) = self.task(task) {
                     tokio::spawn(hold(client.clone(), task, lasts));
@@ -297,6 +304,16 @@ async fn cancel_task(client: SimulatedDatabase, task: TaskId) {
         Ok::<_, crate::Error>(tx.commit().await?)
     };
     let _ = cancelled.await;
+}
+
+async fn retry_task(client: SimulatedDatabase, task: TaskId) {
+    let templates = Templates::default();
+    let retried = async {
+        let mut tx = client.begin().await?;
+        retry(&mut tx, &templates, task, None, "somebody", None).await?;
+        Ok::<_, crate::Error>(tx.commit().await?)
+    };
+    let _ = retried.await;
 }
 
 async fn hold(client: SimulatedDatabase, task: TaskId, lasts: Duration) {

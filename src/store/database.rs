@@ -108,6 +108,12 @@ pub(crate) trait Transaction: Send + 'static {
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<StepRow>, StoreError>> + Send;
 
+    /// The steps of a task that failed for good or are blocked.
+    fn read_failed_steps(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<StepRow>, StoreError>> + Send;
+
     /// Writes a decision: each row only if it still is as it was read, all of them or none. `over` are
     /// batches of claims that have all ended. Returns the batch of the claims that the decision makes.
     ///

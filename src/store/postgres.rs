@@ -94,6 +94,10 @@ impl Transaction for Tx {
         steps::read_open(self, task).await
     }
 
+    async fn read_failed_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+        steps::read_failed(self, task).await
+    }
+
     async fn apply(
         &mut self,
         decisions: &Decisions,

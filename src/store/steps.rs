@@ -104,6 +104,14 @@ pub(super) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>,
     Ok(rows.into_iter().map(|row| step_row!(row)).collect())
 }
 
+/// The steps of a task that failed for good or are blocked.
+pub(super) async fn read_failed(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/read_failed_steps.sql", task.0)
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| step_row!(row)).collect())
+}
+
 /// Writes a decision: each row only if it still is as it was read, all of them or none. `over` are
 /// batches of claims that have all ended. Returns the batch of the claims that the decision makes.
 ///

@@ -159,6 +159,45 @@ async fn a_handler_that_takes_too_long_is_ended_in_the_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn steps_that_failed_are_tried_again_when_somebody_asks_for_it() {
+    let db = Database::migrated().await;
+    db.template(&diamond()).await;
+    let task = db.submit("diamond", 1).await[0];
+    let worker = db.worker(2).await;
+    succeed(&worker, &take(&worker), "1");
+    fail(&worker, &take(&worker), "permanent");
+    fail(&worker, &take(&worker), "blocked");
+    db.wait_for(task, TaskState::Blocked).await;
+
+    let retry = async |step| db.client.retry(task, step, "mara", Some("no strike"), None).await;
+    assert!(matches!(retry(Some("nope")).await, Err(Error::Argument { argument: "step", .. })));
+    let error = retry(Some("d")).await.unwrap_err().to_string();
+    assert!(error.contains("a step that is pending cannot take the event retried"), "{error}");
+    assert_eq!(retry(Some("b")).await.unwrap().state, TaskState::InProgress);
+    let again = take(&worker);
+    assert_eq!((again.claim.step, again.claim.attempt), (task.step(1), 2));
+    fail(&worker, &again, "permanent");
+    db.wait_for(task, TaskState::Blocked).await;
+
+    // Both, and a second time while they are on their way.
+    retry(None).await.unwrap();
+    retry(None).await.unwrap();
+    for _ in 0..3 {
+        succeed(&worker, &take(&worker), "1");
+    }
+    let status = db.wait_for(task, TaskState::Complete).await;
+    assert_eq!(status.attempts_total, 7);
+    let error = retry(None).await.unwrap_err().to_string();
+    assert!(error.contains("a task that is complete cannot take the event resumed"), "{error}");
+    let why = db.client.explain(task, Some("b")).await.unwrap();
+    let asked: Vec<_> = why.steps[0].history.iter().filter_map(|c| c.detail.as_ref()).collect();
+    let by_mara = asked.iter().filter(|detail| detail.get().contains("\"mara\"")).count();
+    assert_eq!(by_mara, 2, "{asked:?}");
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelling_refuses_what_runs_and_what_is_ready() {
     let db = Database::migrated().await;
     db.template(&diamond()).await;

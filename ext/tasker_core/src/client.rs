@@ -100,6 +100,27 @@ impl Client {
         })
     }
 
+    pub(crate) fn retry(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: Option<RString>,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = optional_text(ruby, step)?;
+            let actor = text(ruby, actor)?;
+            let reason = optional_text(ruby, reason)?;
+            let events = events_here();
+            let retry = async |c: &tasker_core::Client| {
+                let (step, reason) = (step.as_deref(), reason.as_deref());
+                c.retry(TaskId(task), step, &actor, reason, events.as_deref()).await
+            };
+            answer(ruby, &this.ask(ruby, retry)?)
+        })
+    }
+
     pub(crate) fn explain(
         ruby: &Ruby,
         this: &Self,

@@ -96,6 +96,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("status", method!(Client::status, 1))?;
     client.define_method("result", method!(Client::result, 1))?;
     client.define_method("cancel", method!(Client::cancel, 3))?;
+    client.define_method("retry", method!(Client::retry, 4))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("list", method!(Client::list, 1))?;
     client.define_method("workers", method!(Client::workers, 0))?;

@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+RSpec.describe "Trying again what failed", :database do
+  include Workflows
+  include CommandLine
+
+  let(:bank) { { open: false } }
+
+  before do
+    state = bank
+    handler("Charge") { state[:open] ? "paid" : raise(TaskerCore::PermanentError, "the bank is closed") }
+    handler("Any") { nil }
+    TaskerCore.define("payment") do
+      step "charge", handler: "Charge"
+      step "receipt", handler: "Any", depends_on: "charge"
+    end
+  end
+
+  it "lets a task that ended in error go on, and keeps who asked for it" do
+    task_id = run("payment").task_id
+    expect(TaskerCore.status(task_id).state).to eq("error")
+    bank[:open] = true
+
+    status = TaskerCore.retry(task_id, actor: "ada", reason: "the bank is back")
+    expect(status).to have_attributes(state: "in_progress", terminal?: false)
+    expect(TaskerCore.explain(task_id)["steps"].first["summary"]).to include("again because an operator asked for it")
+    working { TaskerCore.wait(task_id, timeout: 30) }
+
+    result = TaskerCore.result(task_id)
+    expect(result.results_of("charge")).to eq("paid")
+    expect(result.steps.map(&:attempts)).to eq([2, 1])
+    history = TaskerCore.explain(task_id, step: "charge")["steps"].first["history"]
+    expect(history.find { |change| change["cause"] == "retried" }["detail"])
+      .to eq("actor" => "ada", "reason" => "the bank is back")
+  end
+
+  it "tries one step, by its name" do
+    task_id = run("payment").task_id
+    expect { TaskerCore.retry(task_id, step: "receipt") }
+      .to raise_error(TaskerCore::InvalidTransition, /step that is pending.*retried/)
+    expect { TaskerCore.retry(task_id, step: "charg") }
+      .to raise_error(TaskerCore::InvalidArgument, /did you mean "charge"/)
+    expect(TaskerCore.retry(task_id, step: "charge").state).to eq("in_progress")
+    expect(TaskerCore.retry(task_id, step: "charge").steps_by_state).to eq("enqueued" => 1, "pending" => 1)
+  end
+
+  it "is refused where nothing failed" do
+    bank[:open] = true
+    task_id = run("payment").task_id
+    expect { TaskerCore.retry(task_id) }.to raise_error(TaskerCore::InvalidTransition, /#{task_id}.*complete/)
+    expect { TaskerCore.retry(4_711) }.to raise_error(TaskerCore::NotFound, /4711/)
+  end
+
+  it "tells the subscribers of the process" do
+    told = Thread::Queue.new
+    task_id = run("payment").task_id
+    subscription = TaskerCore.subscribe("step.retried", "task.resumed") { |event| told << event.name }
+    working do
+      TaskerCore.retry(task_id)
+      Waiting.wait_until("both are told", within: 30) { told.size == 2 }
+    end
+    expect(Array.new(2) { told.pop }).to contain_exactly("step.retried", "task.resumed")
+  ensure
+    TaskerCore.unsubscribe(subscription)
+  end
+
+  it "is a command" do
+    task_id = run("payment").task_id
+    outcome = tasker("retry", task_id.to_s, "charge", "--reason", "the bank is back", "--json")
+    expect(outcome.status).to eq(0)
+    expect(outcome.json).to include("task_id" => task_id, "state" => "in_progress")
+    expect(tasker("retry", task_id.to_s, "receipt").status).to eq(2)
+  end
+end
