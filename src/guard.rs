@@ -36,12 +36,14 @@ pub enum Guard {
     HeartbeatAsks,
     /// What a worker knows is read anew where somebody else was faster.
     ConflictRereads,
+    /// Ends of tasks that somebody holds stand apart, and no steps of theirs are claimed.
+    HeldAreParked,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -57,6 +59,7 @@ impl Guard {
         Self::EndsAreKept,
         Self::HeartbeatAsks,
         Self::ConflictRereads,
+        Self::HeldAreParked,
     ];
 }
 

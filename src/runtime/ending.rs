@@ -29,7 +29,7 @@ pub(super) struct Observed<'a> {
 }
 
 /// A decision that was written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) decisions: Decisions,
     /// The batch of the claims that it makes.

@@ -1,6 +1,6 @@
 //! Ends of claims on their way into the database, of the tasks that share a lane.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::orchestrator::failure;
 use crate::decision::{ClaimEnd, FailureKind, Outcome};
 use crate::error::Error;
+use crate::ids::TaskId;
 
 /// Ends written in one transaction at most: beyond some hundred rows a statement gets no cheaper a
 /// row, and everybody waits longer for it.
@@ -36,6 +37,12 @@ pub(super) struct Lane {
 pub(super) struct Due {
     pub(super) end: ClaimEnd,
     pub(super) changes: usize,
+}
+
+impl Due {
+    pub(super) fn task(&self) -> TaskId {
+        self.end.claim.step.task()
+    }
 }
 
 impl Lane {
@@ -90,7 +97,25 @@ impl Lane {
         (taken, children)
     }
 
-    /// The round is over, and its ends are written.
+    /// Ends are written one by one.
+    pub(super) fn is_single(&self) -> bool {
+        self.singly > 0
+    }
+
+    /// Takes out the ends of these tasks.
+    pub(super) fn take_out(&mut self, tasks: &BTreeSet<TaskId>) -> Vec<Due> {
+        let ends = std::mem::take(&mut self.ends).into_iter();
+        let (out, left) = ends.partition::<Vec<_>, _>(|due| tasks.contains(&due.task()));
+        self.ends = left.into();
+        self.changes -= out.iter().map(|due| due.changes).sum::<usize>();
+        self.singly = self.singly.min(self.ends.len());
+        if self.ends.is_empty() {
+            self.since = None;
+        }
+        out
+    }
+
+    /// The round is over, and its ends stand here no more.
     pub(super) fn landed(&mut self) {
         self.flying = false;
         self.singly = self.singly.saturating_sub(1);
@@ -149,7 +174,7 @@ impl Lane {
 mod tests {
     use super::*;
     use crate::decision::Claim;
-    use crate::ids::{TaskId, WorkerId};
+    use crate::ids::WorkerId;
     use crate::store::StoreError;
 
     /// A lane with an end for each number, which changes so many steps.
@@ -218,6 +243,19 @@ mod tests {
         assert_eq!(lane.due_at(LINGER), None);
         lane.take_back(vec![due(0, 1)], None, later);
         assert_eq!(lane.due_at(LINGER), Some(later + LINGER));
+    }
+
+    #[test]
+    fn ends_of_tasks_are_taken_out() {
+        let now = Instant::now();
+        let mut lane = lane(&[1, 2, 3]);
+        let other = Claim { step: TaskId(2).step(7), attempt: 1, worker: WorkerId(1) };
+        let other = ClaimEnd { claim: other, outcome: Outcome::GivenBack, execution: None };
+        lane.push(Due { end: other, changes: 5 }, now);
+        let out = lane.take_out(&BTreeSet::from([TaskId(1)]));
+        assert_eq!((out.len(), lane.len(), lane.changes()), (3, 1, 5));
+        assert_eq!(lane.take_out(&BTreeSet::from([TaskId(2)])).len(), 1);
+        assert_eq!((lane.changes(), lane.due_at(Duration::ZERO)), (0, None));
     }
 
     fn steps(lane: &mut Lane) -> Vec<u32> {

@@ -15,6 +15,7 @@ mod lane;
 mod ledger;
 mod orchestrator;
 mod pace;
+mod parked;
 mod patience;
 mod pruner;
 mod redrive;

@@ -15,10 +15,11 @@ use super::delivery::Results;
 use super::lane::{Due, Lane};
 use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
-use super::round::{self, Landed};
+use super::parked::Parked;
+use super::round::{self, Landed, Patience};
 use super::search::Search;
 use super::shared::{Phase, Shared};
-use super::turns::{DueRounds, LANES, Turn, Turns};
+use super::turns::{DueRounds, LANES, PARKED, Turn, Turns};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
 use crate::guard::{Guard, removed};
@@ -58,6 +59,8 @@ pub(super) struct Orchestrator<D> {
     reported: mpsc::UnboundedReceiver<ClaimEnd>,
     /// Ends that are not in the database yet.
     lanes: [Lane; LANES],
+    /// Those whose tasks somebody else holds.
+    parked: Parked,
     turns: Turns,
     rounds: JoinSet<(Round, Landed)>,
     /// Rounds in flight that claim.
@@ -99,6 +102,7 @@ impl<D: Database> Orchestrator<D> {
             shared,
             reported,
             lanes: [Lane::default(), Lane::default()],
+            parked: Parked::default(),
             turns: Turns::default(),
             rounds: JoinSet::new(),
             claiming: 0,
@@ -191,6 +195,7 @@ impl<D: Database> Orchestrator<D> {
             match turn {
                 Turn::Delivery => self.start_delivery(),
                 Turn::Claim => self.start_claim(),
+                Turn::Ends(PARKED) => self.start_parked(),
                 Turn::Ends(lane) => self.start_end(lane),
             }
         }
@@ -206,11 +211,13 @@ impl<D: Database> Orchestrator<D> {
         let flying = self.lanes.iter().any(Lane::is_flying);
         let worthwhile = if flying { WORTHWHILE } else { 1 };
         let linger = if self.threads_are_busy() { LINGER } else { Duration::ZERO };
-        let is_due = |lane: &Lane| lane.is_due(linger, self.looked_at);
+        let is_due =
+            |lane: &Lane| lane.is_due(linger, self.looked_at) && lane.changes() >= worthwhile;
+        let [even, odd] = self.lanes.each_ref().map(is_due);
         DueRounds {
             delivery: !self.undelivered.is_empty(),
             claim: self.claiming < (most - 1).max(1) && self.may_claim(),
-            ends: self.lanes.each_ref().map(|lane| is_due(lane) && lane.changes() >= worthwhile),
+            ends: [even, odd, self.parked.is_due(self.looked_at)],
         }
     }
 
@@ -223,11 +230,24 @@ impl<D: Database> Orchestrator<D> {
         let (ends, children) = self.lanes[number].take_off(self.looked_at);
         let room = self.room_beside_ends().min(children);
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
+        // Who holds one task may hold others.
+        let patience = if self.parked.is_empty() { Patience::Waits } else { Patience::Passes };
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         self.rounds.spawn(within(async move {
-            let landed = round::end(&shared, &ends, grant).await;
+            let landed = round::end(&shared, &ends, grant, patience).await;
             (Round::End { lane: number, ends, began }, landed)
+        }));
+    }
+
+    /// What gets ready by these ends is claimed like everything else: room is for others while they wait.
+    fn start_parked(&mut self) {
+        let ends = self.parked.take_off(self.looked_at);
+        let shared = Arc::clone(&self.shared);
+        let began = Instant::now();
+        self.rounds.spawn(within(async move {
+            let landed = round::end(&shared, &ends, None, Patience::Passes).await;
+            (Round::End { lane: PARKED, ends, began }, landed)
         }));
     }
 
@@ -236,9 +256,10 @@ impl<D: Database> Orchestrator<D> {
         self.hungry = false;
         let grant = self.shared.ledger.grant(self.room_beside_ends().min(MOST_CLAIMS));
         let shared = Arc::clone(&self.shared);
+        let without = self.parked.tasks();
         let mut search = self.search;
         self.rounds.spawn(within(async move {
-            let landed = round::claim(&shared, grant, &mut search).await;
+            let landed = round::claim(&shared, grant, &without, &mut search).await;
             (Round::Claim { search }, landed)
         }));
     }
@@ -259,6 +280,7 @@ impl<D: Database> Orchestrator<D> {
             self.shared.stop_by().filter(|_| self.drained).map(|by| by + LAST_WORDS),
             self.rest_until,
             self.lanes.iter().filter_map(|lane| lane.due_at(LINGER)).min(),
+            self.parked.due_at(),
         ];
         let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
@@ -278,15 +300,8 @@ impl<D: Database> Orchestrator<D> {
             Err(_) => return,
         };
         match round {
-            Round::End { lane, ends, began } => {
-                if landed.written || removed(Guard::EndsAreKept) {
-                    self.pace.saw(ends.len(), landed.successors, began, Instant::now());
-                    self.lanes[lane].landed();
-                } else {
-                    let ends = ends.into_iter().map(|end| self.due(end)).collect();
-                    self.lanes[lane].take_back(ends, landed.error.as_ref(), self.looked_at);
-                }
-            }
+            Round::End { lane: PARKED, ends, began } => self.land_parked(ends, began, &landed),
+            Round::End { lane, ends, began } => self.land_ends(lane, ends, began, &landed),
             Round::Claim { search } => {
                 self.claiming -= 1;
                 self.plenty = landed.hungry;
@@ -306,13 +321,59 @@ impl<D: Database> Orchestrator<D> {
         }
     }
 
+    fn land_ends(&mut self, lane: usize, ends: Vec<ClaimEnd>, began: Instant, landed: &Landed) {
+        let all = ends.len();
+        if landed.written || removed(Guard::EndsAreKept) {
+            let is_held = |end: &ClaimEnd| landed.held.contains(&end.claim.step.task());
+            let held = self.all_due(ends.into_iter().filter(is_held));
+            self.pace.saw(all - held.len(), landed.successors, began, Instant::now());
+            self.lanes[lane].landed();
+            return self.park(held);
+        }
+        let ends = self.all_due(ends.into_iter());
+        let error = landed.error.as_ref();
+        if error.is_some_and(Error::is_timeout) && !removed(Guard::HeldAreParked) {
+            self.lanes[lane].landed();
+            self.park(ends);
+        } else {
+            self.lanes[lane].take_back(ends, error, self.looked_at);
+        }
+    }
+
+    /// Somebody holds the tasks of some of these ends: of which, rounds find out that do not wait.
+    fn park(&mut self, ends: Vec<Due>) {
+        if ends.is_empty() {
+            return;
+        }
+        let tasks = ends.iter().map(Due::task).collect();
+        self.parked.park(ends, self.looked_at);
+        for lane in &mut self.lanes {
+            self.parked.park(lane.take_out(&tasks), self.looked_at);
+        }
+    }
+
+    fn land_parked(&mut self, ends: Vec<ClaimEnd>, began: Instant, landed: &Landed) {
+        let now = Instant::now();
+        let ends = self.all_due(ends.into_iter());
+        if !landed.written && !removed(Guard::EndsAreKept) {
+            return self.parked.take_back(ends, landed.error.as_ref(), began, now);
+        }
+        let written = self.parked.landed(ends, &landed.held, now);
+        if written > 0 {
+            self.pace.saw(written, landed.successors, began, now);
+            // Steps of theirs were left where they are.
+            self.hungry = true;
+        }
+    }
+
     fn takes_claims(&self) -> bool {
         self.registered && !self.shared.stops()
     }
 
     fn room(&self) -> usize {
         let threads = self.shared.options.concurrency as usize;
-        (threads + self.pace.ahead(self.looked_at)).saturating_sub(self.shared.ledger.taken())
+        let taken = self.shared.ledger.taken() + self.parked.room();
+        (threads + self.pace.ahead(self.looked_at)).saturating_sub(taken)
     }
 
     /// What is left after the successors of the ends that wait.
@@ -358,7 +419,11 @@ impl<D: Database> Orchestrator<D> {
     fn push(&mut self, end: ClaimEnd) {
         let lane = self.lane_of(end.claim.step.task());
         let due = self.due(end);
-        self.lanes[lane].push(due, self.looked_at);
+        if self.parked.holds(due.task()) {
+            self.parked.push(due, self.looked_at);
+        } else {
+            self.lanes[lane].push(due, self.looked_at);
+        }
     }
 
     /// Rounds of two lanes do not wait for the same task. With one in flight at a time, all ends are in one
@@ -371,6 +436,10 @@ impl<D: Database> Orchestrator<D> {
     fn due(&self, end: ClaimEnd) -> Due {
         let changes = 1 + self.shared.ledger.children(end.claim);
         Due { end, changes }
+    }
+
+    fn all_due(&self, ends: impl Iterator<Item = ClaimEnd>) -> Vec<Due> {
+        ends.map(|end| self.due(end)).collect()
     }
 
     /// Claims that the database gives to this worker and that are not known here were made by it. What
@@ -479,6 +548,7 @@ impl<D: Database> Orchestrator<D> {
             }
         }
         let done = self.lanes.iter().all(Lane::is_empty)
+            && self.parked.is_empty()
             && self.shared.ledger.known() == 0
             && self.undelivered.is_empty()
             && self.reported.is_empty()

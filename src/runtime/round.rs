@@ -1,6 +1,7 @@
 //! One round with the database: a transaction that ends claims or makes some, and the delivery of
 //! those that it made. A worker has some rounds in flight at a time, each on a connection of its own.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,11 +21,9 @@ use crate::decision::{
 };
 use crate::error::Error;
 use crate::guard::{Guard, removed};
+use crate::ids::TaskId;
 use crate::retry_policy::RetryPolicy;
 use crate::store::{Database, Picked, Place, StoreError, Transaction};
-
-/// Pause before steps are looked at again whose tasks other workers were just changing.
-const BUSY_TASKS: Duration = Duration::from_millis(2);
 
 /// What a round came to.
 #[derive(Debug, Default)]
@@ -43,6 +42,8 @@ pub(super) struct Landed {
     pub(super) hungry: bool,
     /// Steps that got ready by the ends.
     pub(super) successors: usize,
+    /// Tasks that somebody else holds and that were passed: their ends are not written.
+    pub(super) held: BTreeSet<TaskId>,
 }
 
 impl Landed {
@@ -63,6 +64,15 @@ impl From<Error> for Landed {
     }
 }
 
+/// Whether a round waits for tasks that somebody else holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// For each, up to the limit of Postgres.
+    Waits,
+    /// For none: their ends are not written.
+    Passes,
+}
+
 /// Writes the ends of claims; steps that get ready by it go to this worker first, as far as it has
 /// been granted room for them.
 #[instrument(skip_all, fields(ends = ends.len(), worker_id = shared.worker().0))]
@@ -70,31 +80,36 @@ pub(super) async fn end<D: Database>(
     shared: &Shared<D>,
     ends: &[ClaimEnd],
     grant: Option<Grant>,
+    patience: Patience,
 ) -> Landed {
     let room = grant.as_ref().map(|grant| Room { worker: shared.worker(), steps: grant.steps() });
     let known = shared.ledger.tried(ends.iter().map(|end| end.claim));
-    let mut outcome = write_ends(shared, ends, &known, room).await;
+    let mut outcome = write_ends(shared, ends, &known, room, patience).await;
     if outcome.as_ref().is_err_and(Landed::is_conflict) && !removed(Guard::ConflictRereads) {
-        outcome = write_ends(shared, ends, &Known::new(), room).await;
+        outcome = write_ends(shared, ends, &Known::new(), room, patience).await;
     }
     match outcome {
-        Ok(written) => {
-            strike(shared, ends, &written);
+        Ok((written, held)) => {
+            strike(shared, free(ends, &held), &written);
             let successors = written.decisions.successors();
-            Landed { successors, ..hand_over(shared, &written, grant).await }
+            Landed { successors, held, ..hand_over(shared, &written, grant).await }
         }
         Err(landed) => landed,
     }
 }
+
+/// What was written, and the tasks that were passed.
+type Ended = (Written, BTreeSet<TaskId>);
 
 async fn write_ends<D: Database>(
     shared: &Shared<D>,
     ends: &[ClaimEnd],
     known: &Known,
     room: Option<Room>,
-) -> Result<Written, Landed> {
-    let written = shared.answer(try_to_write_ends(shared, ends, known, room)).await;
-    written.map_err(Landed::unsure)?
+    patience: Patience,
+) -> Result<Ended, Landed> {
+    let ended = shared.answer(try_to_write_ends(shared, ends, known, room, patience)).await;
+    ended.map_err(Landed::unsure)?
 }
 
 async fn try_to_write_ends<D: Database>(
@@ -102,25 +117,53 @@ async fn try_to_write_ends<D: Database>(
     ends: &[ClaimEnd],
     known: &Known,
     room: Option<Room>,
-) -> Result<Written, Landed> {
-    let queues = shared.options.queues.as_deref();
-    let observed = Observed { ends: ends.to_vec(), known, room, queues };
+    patience: Patience,
+) -> Result<Ended, Landed> {
     let over = shared.ledger.take_ended();
     let mut tx = shared.database.begin().await.map_err(Error::from)?;
+    let held = match patience {
+        Patience::Waits => BTreeSet::new(),
+        Patience::Passes => lock_free(&mut tx, ends).await?,
+    };
+    let ends: Vec<_> = free(ends, &held).cloned().collect();
+    if ends.is_empty() {
+        return Ok((Written::default(), held));
+    }
+    let queues = shared.options.queues.as_deref();
+    let observed = Observed { ends, known, room, queues };
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
     commit(tx, &shared.events, &written.decisions).await?;
     over.deleted();
-    Ok(written)
+    Ok((written, held))
 }
 
-/// Claims as many due steps as it is granted, and notes how far it looked.
+/// Locks the tasks of ends that nobody holds. Returns the others.
+async fn lock_free(
+    tx: &mut impl Transaction,
+    ends: &[ClaimEnd],
+) -> Result<BTreeSet<TaskId>, Error> {
+    let tasks = ending::task_ids(ends.iter().map(|end| end.claim.step));
+    let free: BTreeSet<_> = tx.try_lock_tasks(&tasks).await?.into_iter().collect();
+    Ok(tasks.into_iter().filter(|task| !free.contains(task)).collect())
+}
+
+/// The ends whose tasks are not held.
+fn free<'a>(
+    ends: &'a [ClaimEnd],
+    held: &'a BTreeSet<TaskId>,
+) -> impl Iterator<Item = &'a ClaimEnd> + Clone {
+    ends.iter().filter(|end| !held.contains(&end.claim.step.task()))
+}
+
+/// Claims as many due steps as it is granted, but none of the tasks `without`, and notes how far it looked.
 #[instrument(skip_all, fields(room = grant.steps(), worker_id = shared.worker().0))]
 pub(super) async fn claim<D: Database>(
     shared: &Shared<D>,
     grant: Grant,
+    without: &[TaskId],
     search: &mut Search,
 ) -> Landed {
-    let answer = shared.answer(write_claims(shared, grant.steps(), search)).await;
+    let answer = shared.answer(write_claims(shared, grant.steps(), without, search)).await;
     let written = match answer {
         Ok(written) => written,
         Err(silence) => Err(Landed::unsure(silence)),
@@ -141,12 +184,13 @@ async fn pick<D: Database>(
     tx: &mut D::Tx,
     shared: &Shared<D>,
     room: usize,
+    without: &[TaskId],
     search: &mut Search,
 ) -> Result<Vec<Picked>, StoreError> {
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
     let begun = Instant::now();
     let after = search.after(begun);
-    let picked = tx.pick_ready_steps(&shared.queues(), after, limit).await?;
+    let picked = tx.pick_ready_steps(&shared.queues(), without, after, limit).await?;
     let last = picked.last().map(|picked| picked.place);
     *search = search.found(after, last, begun.elapsed(), Instant::now());
     if after != Place::START
@@ -161,10 +205,11 @@ async fn pick<D: Database>(
 async fn write_claims<D: Database>(
     shared: &Shared<D>,
     room: usize,
+    without: &[TaskId],
     search: &mut Search,
 ) -> Result<Option<(Written, bool)>, Landed> {
     let mut tx = shared.database.begin().await.map_err(Error::from)?;
-    let picked = pick(&mut tx, shared, room, search).await.map_err(Error::from)?;
+    let picked = pick(&mut tx, shared, room, without, search).await.map_err(Error::from)?;
     let more = picked.len() >= room;
     if picked.is_empty() {
         return Ok(None);
@@ -177,10 +222,12 @@ async fn write_claims<D: Database>(
         .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
     let written = ending::write(&mut tx, decisions, &ending::ByTask::new(), &[]).await?;
     commit(tx, &shared.events, &written.decisions).await?;
-    if let Some(last) = passed {
-        let until = Instant::now() + BUSY_TASKS;
-        *search = Search::pass(last, until);
-        shared.there_will_be_work(until);
+    *search = match passed {
+        Some(last) => search.pass(last, Instant::now()),
+        None => search.passed_none(),
+    };
+    if let Some(at) = search.next_from_start().filter(|_| passed.is_some()) {
+        shared.there_will_be_work(at);
     }
     Ok(Some((written, more)))
 }
@@ -273,14 +320,18 @@ fn described(prepared: &Prepared) -> Described {
 }
 
 /// Strikes and counts the ends that are in the database.
-fn strike<D>(shared: &Shared<D>, ends: &[ClaimEnd], written: &Written) {
-    shared.ledger.strike(ends.iter().map(|end| end.claim));
+fn strike<'a, D>(
+    shared: &Shared<D>,
+    ends: impl Iterator<Item = &'a ClaimEnd> + Clone,
+    written: &Written,
+) {
+    shared.ledger.strike(ends.clone().map(|end| end.claim));
     let (counts, stale) = (&shared.counts, &written.decisions.stale);
     counts.stale.fetch_add(stale.len() as u64, Ordering::Relaxed);
     for claim in stale {
         warn!(step_id = claim.step.0, attempt = claim.attempt, "a late end was refused");
     }
-    for end in ends.iter().filter(|end| stale.is_empty() || !stale.contains(&end.claim)) {
+    for end in ends.clone().filter(|end| stale.is_empty() || !stale.contains(&end.claim)) {
         match end.outcome {
             Outcome::Succeeded(_) | Outcome::Failed(_) => &counts.ended,
             Outcome::GivenBack => &counts.given_back,
@@ -288,6 +339,6 @@ fn strike<D>(shared: &Shared<D>, ends: &[ClaimEnd], written: &Written) {
         }
         .fetch_add(1, Ordering::Relaxed);
     }
-    let reported = ends.iter().filter(|end| end.execution.is_some()).count();
+    let reported = ends.filter(|end| end.execution.is_some()).count();
     counts.unwritten.fetch_sub(reported as u64, Ordering::Relaxed);
 }

@@ -15,6 +15,13 @@ const SHARE: u32 = 20;
 /// The longest time between two searches from the start.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// How long steps are left to others whose tasks somebody holds: most are free again soon.
+const SHORTEST_PASS: Duration = Duration::from_millis(2);
+
+/// The same, doubled up to this as long as such steps stand at the start: who goes on behind them, one claim after
+/// another, must get past all of them.
+const LONGEST_PASS: Duration = Duration::from_millis(500);
+
 /// A claim looks from the start: a transaction that ends late may have put a step in front of those that
 /// were claimed long ago. While a long transaction anywhere in the database keeps Postgres from removing
 /// the rows of old claims, that gets slow, since all of them are passed over again. Then most claims go on
@@ -23,11 +30,13 @@ const LONGEST: Duration = Duration::from_secs(2);
 pub(super) struct Search {
     after: Place,
     from_start_at: Option<Instant>,
+    /// How long steps were left to others the last time; zero when none were.
+    passing: Duration,
 }
 
 impl Search {
     pub(super) fn new() -> Self {
-        Self { after: Place::START, from_start_at: None }
+        Self { after: Place::START, from_start_at: None, passing: Duration::ZERO }
     }
 
     /// After which place to look.
@@ -46,18 +55,31 @@ impl Search {
     ) -> Self {
         let next = last.unwrap_or(after);
         if after == Place::START && took < SHORT {
-            Self::new()
+            Self { passing: self.passing, ..Self::new() }
         } else if after == Place::START {
-            Self { after: next, from_start_at: Some(now + (took * SHARE).min(LONGEST)) }
+            Self { after: next, from_start_at: Some(now + (took * SHARE).min(LONGEST)), ..self }
         } else {
             Self { after: next, ..self }
         }
     }
 
-    /// Steps up to `last` are left to others until then; what stands behind them need not wait.
+    /// Steps up to `last` are left to others for a while; what stands behind them need not wait.
     #[must_use]
-    pub(super) fn pass(last: Place, until: Instant) -> Self {
-        Self { after: last, from_start_at: Some(until) }
+    pub(super) fn pass(self, last: Place, now: Instant) -> Self {
+        let passing = if self.is_at_start() { self.passing * 2 } else { self.passing };
+        let passing = passing.clamp(SHORTEST_PASS, LONGEST_PASS);
+        let at = self.from_start_at.max(Some(now + passing));
+        Self { after: last, from_start_at: at, passing }
+    }
+
+    /// No step was left to others.
+    #[must_use]
+    pub(super) fn passed_none(self) -> Self {
+        if self.is_at_start() { Self::new() } else { self }
+    }
+
+    fn is_at_start(&self) -> bool {
+        self.after == Place::START
     }
 
     /// When to look from the start again.
@@ -97,9 +119,30 @@ mod tests {
     #[test]
     fn passes_over_what_others_hold() {
         let now = Instant::now();
-        let search = Search::pass(place(7), now + Duration::from_millis(2));
+        let search = Search::new().pass(place(7), now);
         assert_eq!(search.after(now), place(7));
-        assert_eq!(search.after(now + Duration::from_millis(2)), Place::START);
+        assert_eq!(search.after(now + SHORTEST_PASS), Place::START);
+    }
+
+    #[test]
+    fn passes_for_longer_as_long_as_others_hold_what_stands_at_the_start() {
+        let at_start = |search: Search, now| search.found(Place::START, None, Duration::ZERO, now);
+        let mut now = Instant::now();
+        let mut search = Search::new();
+        let mut passes = Vec::new();
+        for _ in 0..10 {
+            search = at_start(search, now).pass(place(7), now);
+            // One claim after another gets past the others.
+            search = search.found(place(7), Some(place(8)), Duration::ZERO, now);
+            search = search.pass(place(8), now);
+            let next = search.next_from_start().unwrap();
+            passes.push(u64::try_from((next - now).as_millis()).unwrap());
+            now = next;
+            assert_eq!(search.passed_none().after(now - SHORTEST_PASS), place(8));
+        }
+        assert_eq!(passes, [2, 4, 8, 16, 32, 64, 128, 256, 500, 500]);
+        search = at_start(search, now).passed_none();
+        assert_eq!(search.pass(place(9), now).next_from_start(), Some(now + SHORTEST_PASS));
     }
 
     #[test]

@@ -3,13 +3,16 @@
 /// Lanes of ends, at most one round of each in flight.
 pub(super) const LANES: usize = 2;
 
+/// Stands for the ends that wait until nobody holds their tasks, where a lane is named.
+pub(super) const PARKED: usize = LANES;
+
 /// A round that is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Of claims that could not be delivered when they were made.
     Delivery,
     Claim,
-    /// Of the ends of a lane.
+    /// Of the ends of a lane, or of those that are [`PARKED`].
     Ends(usize),
 }
 
@@ -18,7 +21,7 @@ pub(super) enum Turn {
 pub(super) struct DueRounds {
     pub(super) delivery: bool,
     pub(super) claim: bool,
-    pub(super) ends: [bool; LANES],
+    pub(super) ends: [bool; LANES + 1],
 }
 
 /// Deliveries, claims and ends take turns, and so do the lanes: none waits for the others to run dry, also
@@ -43,13 +46,15 @@ impl Turns {
         match turn {
             Turn::Delivery => {}
             Turn::Claim => self.ends_first = true,
-            Turn::Ends(lane) => (self.ends_first, self.next_lane) = (false, (lane + 1) % LANES),
+            Turn::Ends(lane) => {
+                (self.ends_first, self.next_lane) = (false, (lane + 1) % (LANES + 1))
+            }
         }
         Some(turn)
     }
 
     fn ends(&self, due: &DueRounds) -> Option<Turn> {
-        let mut lanes = (0..LANES).map(|after| (self.next_lane + after) % LANES);
+        let mut lanes = (0..=LANES).map(|after| (self.next_lane + after) % (LANES + 1));
         lanes.find(|lane| due.ends[*lane]).map(Turn::Ends)
     }
 }
@@ -58,7 +63,7 @@ impl Turns {
 mod tests {
     use super::*;
 
-    const ALL: DueRounds = DueRounds { delivery: true, claim: true, ends: [true; LANES] };
+    const ALL: DueRounds = DueRounds { delivery: true, claim: true, ends: [true; LANES + 1] };
 
     fn turns(due: &DueRounds, count: usize) -> Vec<Turn> {
         let mut turns = Turns::default();
@@ -68,16 +73,17 @@ mod tests {
     #[test]
     fn everything_that_is_due_has_its_turn() {
         use Turn::{Claim, Delivery, Ends};
-        let expected =
-            [Delivery, Claim, Delivery, Ends(0), Delivery, Claim, Delivery, Ends(1), Delivery];
-        assert_eq!(turns(&ALL, 9), expected);
+        let work = [Claim, Ends(0), Claim, Ends(1), Claim, Ends(PARKED), Claim];
+        let expected: Vec<_> = work.into_iter().flat_map(|turn| [Delivery, turn]).collect();
+        assert_eq!(turns(&ALL, 14), expected);
     }
 
     #[test]
     fn claims_and_lanes_take_turns() {
         use Turn::{Claim, Ends};
         let due = DueRounds { delivery: false, ..ALL };
-        assert_eq!(turns(&due, 5), [Claim, Ends(0), Claim, Ends(1), Claim]);
+        let due = DueRounds { ends: [true, true, false], ..due };
+        assert_eq!(turns(&due, 6), [Claim, Ends(0), Claim, Ends(1), Claim, Ends(0)]);
         let due = DueRounds { claim: false, ..due };
         assert_eq!(turns(&due, 3), [Ends(0), Ends(1), Ends(0)]);
     }
@@ -87,7 +93,7 @@ mod tests {
         for (due, turn) in [
             (DueRounds { delivery: true, ..DueRounds::default() }, Turn::Delivery),
             (DueRounds { claim: true, ..DueRounds::default() }, Turn::Claim),
-            (DueRounds { ends: [false, true], ..DueRounds::default() }, Turn::Ends(1)),
+            (DueRounds { ends: [false, true, false], ..DueRounds::default() }, Turn::Ends(1)),
         ] {
             assert_eq!(turns(&due, 3), [turn; 3]);
         }

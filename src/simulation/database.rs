@@ -213,7 +213,9 @@ impl Transaction for SimulatedTransaction {
 
     async fn try_lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
         let rows = self.lock_free_tasks(ids).await?;
-        Ok(rows.into_iter().map(|(row, _)| row.task.id).collect())
+        let state = self.connection.server.lock();
+        let gone = ids.iter().copied().filter(|id| !state.tables.tasks.contains_key(id));
+        Ok(rows.into_iter().map(|(row, _)| row.task.id).chain(gone).collect())
     }
 
     async fn read_ended_steps(
@@ -280,6 +282,7 @@ impl Transaction for SimulatedTransaction {
     async fn pick_ready_steps(
         &mut self,
         queues: &[String],
+        without: &[TaskId],
         after: Place,
         limit: i64,
     ) -> Result<Vec<Picked>, StoreError> {
@@ -290,7 +293,10 @@ impl Transaction for SimulatedTransaction {
             // As many of each queue are locked; those beyond the limit are not told of.
             for queue in queues {
                 let mut due = state.tables.due(queue, after, now);
-                due.retain(|place| state.is_free(work.id, Row::Ready(place.step)));
+                due.retain(|place| {
+                    !without.contains(&place.step.task())
+                        && state.is_free(work.id, Row::Ready(place.step))
+                });
                 due.truncate(limit);
                 for place in &due {
                     let _ = state.hold(work.id, Row::Ready(place.step));

@@ -5,7 +5,7 @@ use sqlx::PgExecutor;
 use super::steps::step_row;
 use super::{StoreError, Tx, count};
 use crate::decision::{Claim, Timestamp};
-use crate::ids::{ClaimBatchId, StepId, WorkerId};
+use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::state::{StepState, TaskState};
 
 use super::StepRow;
@@ -37,10 +37,12 @@ impl Picked {
     }
 }
 
-/// Locks up to `limit` due steps of the queues that stand after a place and that no other worker holds.
+/// Locks up to `limit` due steps of the queues that stand after a place, belong to none of the tasks
+/// `without` and that no other worker holds.
 pub(super) async fn pick(
     tx: &mut Tx,
     queues: &[String],
+    without: &[TaskId],
     after: Place,
     limit: i64,
 ) -> Result<Vec<Picked>, StoreError> {
@@ -49,7 +51,8 @@ pub(super) async fn pick(
         queues,
         limit,
         after.available_at,
-        after.step.0
+        after.step.0,
+        without as &[TaskId]
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -89,7 +89,7 @@ pub(crate) trait Transaction: Send + 'static {
         ids: &[TaskId],
     ) -> impl Future<Output = Result<Vec<(TaskRow, Text)>, StoreError>> + Send;
 
-    /// Locks those of the tasks that nobody holds.
+    /// Locks those of the tasks that nobody holds. Those that are gone count among them.
     fn try_lock_tasks(
         &mut self,
         ids: &[TaskId],
@@ -133,10 +133,12 @@ pub(crate) trait Transaction: Send + 'static {
         queues: &[String],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Locks up to `limit` due steps of the queues that stand after a place and that no other worker holds.
+    /// Locks up to `limit` due steps of the queues that stand after a place, belong to none of the tasks
+    /// `without` and that no other worker holds.
     fn pick_ready_steps(
         &mut self,
         queues: &[String],
+        without: &[TaskId],
         after: Place,
         limit: i64,
     ) -> impl Future<Output = Result<Vec<Picked>, StoreError>> + Send;

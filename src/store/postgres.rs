@@ -114,10 +114,11 @@ impl Transaction for Tx {
     async fn pick_ready_steps(
         &mut self,
         queues: &[String],
+        without: &[TaskId],
         after: Place,
         limit: i64,
     ) -> Result<Vec<Picked>, StoreError> {
-        claims::pick(self, queues, after, limit).await
+        claims::pick(self, queues, without, after, limit).await
     }
 
     async fn lock_dead_worker(

@@ -117,7 +117,7 @@ pub(super) async fn lock_free(
         .collect())
 }
 
-/// Locks those of the tasks that nobody holds.
+/// Locks those of the tasks that nobody holds. Those that are gone count among them.
 pub(super) async fn try_lock(tx: &mut Tx, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
     let locked = sqlx::query_file_scalar!("src/store/sql/try_lock_tasks.sql", ids as &[TaskId])
         .fetch_all(&mut **tx)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 use tasker_core::{
     Batch, Client, ClientOptions, Delivery, Interrupt, Submission, TaskId, TaskState, TaskStatus,
     Worker, WorkerOptions,
@@ -129,6 +129,20 @@ impl Database {
 fn until(limit: Duration) -> impl Iterator<Item = ()> {
     let deadline = Instant::now() + limit;
     std::iter::from_fn(move || (Instant::now() < deadline).then_some(()))
+}
+
+/// What an operator does in a transaction that stays open.
+pub(crate) async fn session(db: &Database, statement: &str) -> Transaction<'static, Postgres> {
+    let mut session = db.pool.begin().await.unwrap();
+    sqlx::query(statement).execute(&mut *session).await.unwrap();
+    session
+}
+
+/// Holds the rows of tasks, as an operator may, until the transaction ends.
+pub(crate) async fn hold(db: &Database, tasks: &[TaskId]) -> Transaction<'static, Postgres> {
+    let tasks: Vec<_> = tasks.iter().map(TaskId::to_string).collect();
+    let statement = "SELECT FROM tasker_tasks WHERE task_id IN";
+    session(db, &format!("{statement} ({}) FOR UPDATE", tasks.join(", "))).await
 }
 
 /// Takes the next step, waiting for it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Database, diamond, fail, fan, hands, single, stop, succeed, take};
 use serde_json::json;
-use tasker_core::{Error, StepState, TaskId, TaskState};
+use tasker_core::{Error, StepState, TaskState};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diamond_runs_parents_first_and_hands_their_results_down() {
@@ -524,54 +524,6 @@ async fn burying_a_worker_keeps_the_batch_of_a_claim_that_came_late() {
     assert_eq!((again.claim.step, again.claim.attempt), (task.step(0), taken.claim.attempt + 1));
     succeed(&worker, &again, "1");
     db.wait_for(task, TaskState::Complete).await;
-    stop(worker, vec![]).await;
-    db.assert_sound().await;
-}
-
-/// Holds the rows of tasks, as a session of an operator may, until the transaction ends.
-async fn hold(db: &Database, tasks: &[TaskId]) -> sqlx::Transaction<'static, sqlx::Postgres> {
-    let mut session = db.pool.begin().await.unwrap();
-    for task in tasks {
-        let lock = format!("SELECT FROM tasker_tasks WHERE task_id = {task} FOR UPDATE");
-        sqlx::query(&lock).execute(&mut *session).await.unwrap();
-    }
-    session
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_step_whose_task_somebody_holds_lets_the_others_pass() {
-    let db = Database::migrated().await;
-    db.template(&single(&json!({}))).await;
-    let tasks = db.submit("single", 5).await;
-    let worker = db.worker(5).await;
-    let steps: Vec<_> = (0..5).map(|_| take(&worker)).collect();
-    let session = hold(&db, &tasks[..1]).await;
-    steps.iter().for_each(|step| succeed(&worker, step, "1"));
-    for task in &tasks[1..] {
-        db.wait_for(*task, TaskState::Complete).await;
-    }
-    assert_eq!(db.client.status(tasks[0]).await.unwrap().state, TaskState::InProgress);
-    session.rollback().await.unwrap();
-    db.wait_for(tasks[0], TaskState::Complete).await;
-    stop(worker, vec![]).await;
-    db.assert_sound().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn steps_behind_those_of_tasks_that_somebody_holds_are_claimed() {
-    let db = Database::migrated().await;
-    db.template(&single(&json!({}))).await;
-    let tasks = db.submit("single", 6).await;
-    let session = hold(&db, &tasks[..5]).await;
-    let worker = db.worker(2).await;
-    let behind = take(&worker);
-    assert_eq!(behind.claim.step.task(), tasks[5]);
-    succeed(&worker, &behind, "1");
-    session.rollback().await.unwrap();
-    for _ in 0..5 {
-        succeed(&worker, &take(&worker), "1");
-    }
-    db.wait_for(tasks[0], TaskState::Complete).await;
     stop(worker, vec![]).await;
     db.assert_sound().await;
 }

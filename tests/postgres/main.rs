@@ -5,6 +5,7 @@ mod common;
 mod encryption;
 mod engine;
 mod heartbeat;
+mod held;
 mod plans;
 mod prune;
 mod rescue;

@@ -5,24 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sqlx::{Postgres, Transaction};
 use tasker_core::{Delivery, TaskId, TaskState, Worker};
 
-use super::common::{Database, hands, single, stop, succeed, take};
+use super::common::{Database, hands, hold, session, single, stop, succeed, take};
 
 const BURIED: &str = "SELECT count(*) FROM tasker_workers WHERE state = 'dead'";
 const TAKEN_BACK: &str = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'worker_died'";
-
-/// What somebody does in a transaction that stays open.
-async fn held(db: &Database, statement: &str) -> Transaction<'static, Postgres> {
-    let mut session = db.pool.begin().await.unwrap();
-    sqlx::query(statement).execute(&mut *session).await.unwrap();
-    session
-}
-
-async fn held_task(db: &Database, task: TaskId) -> Transaction<'static, Postgres> {
-    held(db, &format!("SELECT FROM tasker_tasks WHERE task_id = {task} FOR UPDATE")).await
-}
 
 /// Tasks of one step, claimed by a worker that does not beat again and counts as dead at once.
 async fn claimed_by_the_dead(db: &Database, tasks: usize) -> Vec<TaskId> {
@@ -73,7 +61,7 @@ async fn end_of_the_last(db: &Database, worker: Arc<Worker>, last: TaskId) {
 async fn a_task_that_somebody_holds_keeps_no_other_step_of_a_dead_worker() {
     let db = Database::migrated().await;
     let tasks = claimed_by_the_dead(&db, 3).await;
-    let session = held_task(&db, tasks[0]).await;
+    let session = hold(&db, &[tasks[0]]).await;
     let rescuer = db.worker(3).await;
     // Without waiting for the lock, which is given up after 5 s.
     take_all_but_first(&db, &rescuer, &tasks, Duration::from_secs(4)).await;
@@ -93,7 +81,7 @@ async fn a_step_that_somebody_holds_keeps_no_other_of_a_dead_worker() {
     let db = Database::migrated().await;
     let tasks = claimed_by_the_dead(&db, 3).await;
     let lock = "SELECT FROM tasker_workflow_steps WHERE task_id = ";
-    let session = held(&db, &format!("{lock}{} FOR UPDATE", tasks[0])).await;
+    let session = session(&db, &format!("{lock}{} FOR UPDATE", tasks[0])).await;
     let rescuer = db.worker(3).await;
     take_all_but_first(&db, &rescuer, &tasks, Duration::from_secs(25)).await;
     session.rollback().await.unwrap();
@@ -104,7 +92,7 @@ async fn a_step_that_somebody_holds_keeps_no_other_of_a_dead_worker() {
 async fn more_claims_of_a_dead_worker_than_a_transaction_takes_are_taken_back_around_a_held_task() {
     let db = Database::migrated().await;
     let tasks = claimed_by_the_dead(&db, 700).await;
-    let session = held_task(&db, tasks[10]).await;
+    let session = hold(&db, &[tasks[10]]).await;
     let rescuer = db.worker(1).await;
     db.wait_for_count(TAKEN_BACK, 699).await;
     assert_eq!(db.count(BURIED).await, 0);

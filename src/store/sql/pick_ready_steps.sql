@@ -1,6 +1,7 @@
 -- Caller: claims. Index: tasker_ready_steps_order, then primary keys. Locks: the rows of the hot
 -- table that nobody holds, so that workers never wait for one another. $3, $4: the place in the order
 -- after which is looked, so that rows of old claims that a vacuum could not remove yet are passed over.
+-- $5: tasks whose steps are left where they are.
 -- BETWEEN stands for equality: see docs/decisions/0004-plans.md.
 SELECT picked.workflow_step_id AS "workflow_step_id!", s.state AS "state!: StepState",
        s.open_parents AS "open_parents!", s.attempts AS "attempts!", s.failures AS "failures!",
@@ -12,6 +13,7 @@ CROSS JOIN LATERAL (
   FROM tasker_ready_steps r
   WHERE r.queue = served.queue AND r.available_at <= statement_timestamp()
     AND (r.available_at, r.workflow_step_id + 0) > ($3, $4)
+    AND (r.workflow_step_id >> 20) <> ALL ($5::bigint[])
   ORDER BY r.available_at, r.workflow_step_id + 0
   LIMIT $2
   FOR UPDATE SKIP LOCKED
