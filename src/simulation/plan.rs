@@ -115,6 +115,8 @@ pub(super) enum FaultKind {
         #[serde(rename = "lasts_ms", with = "ms")]
         lasts: Duration,
     },
+    /// Somebody else holds a task's row until the others have ended.
+    Keep { task: usize },
     /// Workers are called although there is nothing to do.
     CallInVain,
     /// The clock of the database's host is put forward, or back.
@@ -279,6 +281,7 @@ impl FaultKind {
             | Self::Cut { .. }
             | Self::Cancel { .. }
             | Self::Retry { .. }
+            | Self::Keep { .. }
             | Self::CallInVain
             | Self::Clock { .. } => Duration::ZERO,
         }
@@ -335,7 +338,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
     let ms = rng.u64(10..12_000);
     let lasts = Duration::from_millis(ms);
-    match rng.u8(..19) {
+    match rng.u8(..21) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
         7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
@@ -345,6 +348,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         14 => FaultKind::Hold { task, lasts },
         15 => FaultKind::CallInVain,
         16..=17 => FaultKind::Retry { task },
+        18..=19 => FaultKind::Keep { task },
         // What falls due is late by what the clock is put back, and runs take as much longer.
         _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
         _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },

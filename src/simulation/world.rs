@@ -1,6 +1,7 @@
 //! A simulated run: processes that come and go, faults at their times, and the end that must come.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -58,6 +59,10 @@ struct World {
     plan: Arc<Plan>,
     server: Arc<Server>,
     processes: Vec<Arc<Process>>,
+    /// Tasks whose rows somebody holds until the others have ended.
+    kept: Mutex<BTreeSet<TaskId>>,
+    /// Lets go of them.
+    release: Arc<Notify>,
 }
 
 /// A machine on which a worker runs, again and again.
@@ -94,6 +99,8 @@ impl World {
             plan: Arc::new(plan.clone()),
             server: Arc::new(server),
             processes: plan.workers.iter().enumerate().map(process).collect(),
+            kept: Mutex::default(),
+            release: Arc::default(),
         }
     }
 
@@ -142,8 +149,7 @@ impl World {
     /// Makes tasks, and does what is planned at its time.
     async fn disturb(&self) {
         let began = Instant::now();
-        let client = Arc::new(Host::new(self.processes.len(), false));
-        let client = SimulatedDatabase { server: Arc::clone(&self.server), host: client };
+        let client = self.somebody();
         let templates = Arc::new(Templates::default());
         let make = |task| make(client.clone(), Arc::clone(&templates), task, began);
         let makers: Vec<_> = self
@@ -164,6 +170,12 @@ impl World {
         let mut state = self.server.lock();
         state.weather = Weather { latency_ms: state.weather.latency_ms, ..Weather::default() };
         state.tell(|| "all faults are over".to_owned());
+    }
+
+    /// The database as another machine reaches it.
+    fn somebody(&self) -> SimulatedDatabase {
+        let host = Arc::new(Host::new(self.processes.len(), false));
+        SimulatedDatabase { server: Arc::clone(&self.server), host }
     }
 
     fn happens(&self, fault: FaultKind, client: &SimulatedDatabase) {
@@ -188,7 +200,14 @@ impl World {
             }
             FaultKind::Hold { task, lasts } => {
                 if let Some(task) = self.task(task) {
-                    tokio::spawn(hold(client.clone(), task, lasts));
+                    tokio::spawn(hold(client.clone(), task, sleep(lasts)));
+                }
+            }
+            FaultKind::Keep { task } => {
+                if let Some(task) = self.task(task) {
+                    self.kept().insert(task);
+                    let release = Arc::clone(&self.release).notified_owned();
+                    tokio::spawn(hold(self.somebody(), task, release));
                 }
             }
             FaultKind::CallInVain => self.server.lock().call_all(),
@@ -198,17 +217,32 @@ impl World {
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn task(&self, number: usize) -> Option<TaskId> {
         let state = self.server.lock();
         state.tables.tasks.keys().nth(number % state.tables.tasks.len().max(1)).copied()
     }
 
-    /// Waits until every task has ended or waits for a person; else says what does not.
+    /// Waits until every task has ended or waits for a person, those that somebody holds after the others; else
+    /// says what does not.
     async fn settle(&self) -> Option<String> {
+        let kept = std::mem::take(&mut *self.kept());
+        if let Some(stuck) = self.settle_all_but(&kept).await {
+            return Some(stuck);
+        }
+        self.server.lock().tell(|| format!("nobody holds {kept:?} any more"));
+        self.release.notify_waiters();
+        self.settle_all_but(&BTreeSet::new()).await
+    }
+
+    async fn settle_all_but(&self, kept: &BTreeSet<TaskId>) -> Option<String> {
         let patience = PATIENCE + self.plan.put_back();
         let until = Instant::now() + patience;
         loop {
-            let open = self.open_tasks();
+            let open = self.open_tasks(kept);
             if open.is_empty() {
                 return None;
             }
@@ -219,11 +253,14 @@ impl World {
         }
     }
 
-    fn open_tasks(&self) -> Vec<String> {
+    fn open_tasks(&self, kept: &BTreeSet<TaskId>) -> Vec<String> {
         let state = self.server.lock();
         let open = state.tables.tasks.values().map(|record| record.task);
-        let open =
-            open.filter(|task| !task.state.is_terminal() && task.state != TaskState::Blocked);
+        let open = open.filter(|task| {
+            !task.state.is_terminal()
+                && task.state != TaskState::Blocked
+                && !kept.contains(&task.id)
+        });
         open.map(|task| format!("task {} is {}", task.id, task.state)).collect()
     }
 
@@ -316,11 +353,12 @@ async fn retry_task(client: SimulatedDatabase, task: TaskId) {
     let _ = retried.await;
 }
 
-async fn hold(client: SimulatedDatabase, task: TaskId, lasts: Duration) {
+/// Holds a task's row for as long as something takes.
+async fn hold(client: SimulatedDatabase, task: TaskId, lasts: impl Future<Output = ()>) {
     let holds = async {
         let mut tx = client.begin().await?;
         tx.lock_tasks(&[task]).await?;
-        sleep(lasts).await;
+        lasts.await;
         Ok::<_, StoreError>(())
     };
     let _ = holds.await;
