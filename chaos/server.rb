@@ -94,9 +94,9 @@ module Chaos
       connection&.close
     end
 
-    # @return [PG::Connection] straight to the database; the caller closes it
+    # @return [PG::Connection] straight to the database, without notices; the caller closes it
     def connect
-      PG.connect(url, application_name: "chaos")
+      PG.connect(url, application_name: "chaos").tap { |connection| connection.set_notice_processor { nil } }
     end
 
     # @yieldparam client [TaskerCore::Client] straight to the database

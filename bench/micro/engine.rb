@@ -63,9 +63,8 @@ module Micro
     # @return [Object] what the block returns
     def native_worker(threads)
       options = TaskerCore::Internal::WorkerOptions.new(concurrency: threads)
-      timeout = TaskerCore.configuration.connect_timeout
       native = TaskerCore::Internal::Bridge::Worker.start(
-        options.native_json(TaskerCore.configuration.database_url, connect_timeout: timeout)
+        options.native_json(TaskerCore.configuration.database_url, TaskerCore.configuration)
       )
       yield native
     ensure

@@ -74,7 +74,6 @@ module Chaos
         # @return [void]
         def prepare(server)
           connection = server.connect
-          connection.set_notice_processor { nil }
           connection.exec(TABLES)
           (PLACES - ["commit"]).each { |table| connection.exec(format(STATEMENT, table: table)) }
           connection.exec(COMMIT)
