@@ -17,8 +17,9 @@ module Chaos
     # What a run is asked for. Seconds, and tasks that are made in a second.
     Settings = Struct.new(:seconds, :seed, :processes, :faults, :rate, :gap, keyword_init: true)
 
-    # Options of the workers: a shorter life than by default, so that more happens in a minute.
-    LIFE = { "concurrency" => 4, "heartbeat_interval" => 0.5, "dead_after" => 2.0, "shutdown_timeout" => 5.0 }.freeze
+    # Options of the workers: a shorter life than by default, so that more happens in a minute; and time to end that is
+    # enough to give up two connections that are silent, one after the other.
+    LIFE = { "concurrency" => 4, "heartbeat_interval" => 0.5, "dead_after" => 2.0, "shutdown_timeout" => 60.0 }.freeze
     # Violations that are listed in the report.
     LISTED = 20
     VERSION = "SHOW server_version"
