@@ -193,7 +193,8 @@ impl Keyring {
         self.0.iter().map(|key| key.name.clone()).collect()
     }
 
-    fn known(&self) -> String {
+    /// The names in words.
+    pub(crate) fn known(&self) -> String {
         if self.0.is_empty() { "there are none".to_owned() } else { self.names().join(", ") }
     }
 }

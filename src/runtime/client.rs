@@ -279,8 +279,7 @@ impl Client {
         events: Option<&Events>,
     ) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
-        at_most("actor", Some(actor), 128)?;
-        at_most("reason", reason, 1_024)?;
+        check_request(actor, reason)?;
         let mut tries = 1;
         loop {
             match self.try_cancel(task, actor, reason, events).await {
@@ -325,8 +324,7 @@ impl Client {
         events: Option<&Events>,
     ) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
-        at_most("actor", Some(actor), 128)?;
-        at_most("reason", reason, 1_024)?;
+        check_request(actor, reason)?;
         let mut tries = 1;
         loop {
             match self.try_retry(task, step, actor, reason, events).await {
@@ -411,6 +409,12 @@ impl Client {
         self.check_schema().await?;
         Ok(self.store.audit(old_transaction).await?)
     }
+}
+
+/// Checks who asks for something, and why.
+fn check_request(actor: &str, reason: Option<&str>) -> Result<(), Error> {
+    at_most("actor", Some(actor), 128)?;
+    at_most("reason", reason, 1_024)
 }
 
 /// Commits, and tells subscribers where there are some.

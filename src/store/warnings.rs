@@ -100,7 +100,8 @@ impl Store {
             .await?;
         let held_back = !(sessions.is_empty() && prepared.is_empty() && slots.is_empty());
         tables.retain(|table| held_back || table.needs_vacuum());
-        let missing = missing.into_iter().map(|row| row.warning(&names));
+        let known = self.keys.known();
+        let missing = missing.into_iter().map(|row| row.warning(&known));
         let shared = self.way.is_shared().then(Warning::shared_sessions);
         let causes = missing.chain(shared).chain(sessions.into_iter().map(Warning::from));
         let causes = causes.chain(prepared.into_iter().map(Warning::from));
@@ -116,9 +117,8 @@ impl TableRow {
 }
 
 impl KeyRow {
-    fn warning(self, names: &[String]) -> Warning {
+    fn warning(self, known: &str) -> Warning {
         let Self { key, tasks } = self;
-        let known = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
         Warning {
             name: "missing_key",
             detail: format!(

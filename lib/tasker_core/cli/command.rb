@@ -113,6 +113,10 @@ module TaskerCore
                   "folder with both; may be given again") { |path| [*options[:require], path] }
       end
 
+      def reason_option(parser)
+        parser.on("--reason TEXT", "why, for the history (default: none)")
+      end
+
       def json_option(parser)
         parser.on("--json", "print one JSON document (default: text for people)")
       end

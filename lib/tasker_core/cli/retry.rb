@@ -32,7 +32,7 @@ module TaskerCore
       private
 
       def define_options(parser)
-        parser.on("--reason TEXT", "why, for the history (default: none)")
+        reason_option(parser)
         json_option(parser)
       end
     end

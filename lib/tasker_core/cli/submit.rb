@@ -45,7 +45,7 @@ module TaskerCore
                   "(default: {})")
         parser.on("--namespace NAME", "namespace of the template (default: default)")
         parser.on("--version VERSION", "version of the template (default: the latest)")
-        parser.on("--reason TEXT", "why, for the history (default: none)")
+        reason_option(parser)
         parser.on("--wait", "wait until the task is over or blocked (default: return at once)")
         parser.on("--timeout S", Float, "with --wait: seconds to wait (default: for ever)")
         require_option(parser)
