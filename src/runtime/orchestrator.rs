@@ -16,7 +16,7 @@ use super::lane::{Due, Lane};
 use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
 use super::parked::Parked;
-use super::round::{self, Landed, Patience};
+use super::round::{self, HeldTasks, Landed};
 use super::search::Search;
 use super::shared::{Phase, Shared};
 use super::turns::{DueRounds, LANES, PARKED, Turn, Turns};
@@ -231,11 +231,12 @@ impl<D: Database> Orchestrator<D> {
         let room = self.room_beside_ends().min(children);
         let grant = self.takes_claims().then(|| self.shared.ledger.grant(room));
         // Who holds one task may hold others.
-        let patience = if self.parked.is_empty() { Patience::Waits } else { Patience::Passes };
+        let held_tasks =
+            if self.parked.is_empty() { HeldTasks::Awaited } else { HeldTasks::Passed };
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         self.rounds.spawn(within(async move {
-            let landed = round::end(&shared, &ends, grant, patience).await;
+            let landed = round::end(&shared, &ends, grant, held_tasks).await;
             (Round::End { lane: number, ends, began }, landed)
         }));
     }
@@ -246,7 +247,7 @@ impl<D: Database> Orchestrator<D> {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         self.rounds.spawn(within(async move {
-            let landed = round::end(&shared, &ends, None, Patience::Passes).await;
+            let landed = round::end(&shared, &ends, None, HeldTasks::Passed).await;
             (Round::End { lane: PARKED, ends, began }, landed)
         }));
     }
@@ -555,8 +556,10 @@ impl<D: Database> Orchestrator<D> {
             && !self.unsure;
         if done && !self.rests() && self.holds_nothing().await {
             let shared = &self.shared;
-            let stopped = shared.answer(shared.database.stop_worker(shared.worker())).await;
-            return Some(matches!(stopped, Ok(Ok(()))));
+            match shared.answer(shared.database.stop_worker(shared.worker())).await {
+                Ok(Ok(())) => return Some(true),
+                Ok(Err(error)) | Err(error) => self.failed(&Error::from(error)),
+            }
         }
         late(LAST_WORDS).then_some(false)
     }

@@ -64,13 +64,13 @@ impl From<Error> for Landed {
     }
 }
 
-/// Whether a round waits for tasks that somebody else holds.
+/// What a round does about tasks that somebody else holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// For each, up to the limit of Postgres.
-    Waits,
-    /// For none: their ends are not written.
-    Passes,
+pub(super) enum HeldTasks {
+    /// Each is waited for, up to the limit of Postgres.
+    Awaited,
+    /// None is waited for: their ends are not written.
+    Passed,
 }
 
 /// Writes the ends of claims; steps that get ready by it go to this worker first, as far as it has
@@ -80,13 +80,13 @@ pub(super) async fn end<D: Database>(
     shared: &Shared<D>,
     ends: &[ClaimEnd],
     grant: Option<Grant>,
-    patience: Patience,
+    held_tasks: HeldTasks,
 ) -> Landed {
     let room = grant.as_ref().map(|grant| Room { worker: shared.worker(), steps: grant.steps() });
     let known = shared.ledger.tried(ends.iter().map(|end| end.claim));
-    let mut outcome = write_ends(shared, ends, &known, room, patience).await;
+    let mut outcome = write_ends(shared, ends, &known, room, held_tasks).await;
     if outcome.as_ref().is_err_and(Landed::is_conflict) && !removed(Guard::ConflictRereads) {
-        outcome = write_ends(shared, ends, &Known::new(), room, patience).await;
+        outcome = write_ends(shared, ends, &Known::new(), room, held_tasks).await;
     }
     match outcome {
         Ok((written, held)) => {
@@ -106,9 +106,9 @@ async fn write_ends<D: Database>(
     ends: &[ClaimEnd],
     known: &Known,
     room: Option<Room>,
-    patience: Patience,
+    held_tasks: HeldTasks,
 ) -> Result<Ended, Landed> {
-    let ended = shared.answer(try_to_write_ends(shared, ends, known, room, patience)).await;
+    let ended = shared.answer(try_to_write_ends(shared, ends, known, room, held_tasks)).await;
     ended.map_err(Landed::unsure)?
 }
 
@@ -117,13 +117,13 @@ async fn try_to_write_ends<D: Database>(
     ends: &[ClaimEnd],
     known: &Known,
     room: Option<Room>,
-    patience: Patience,
+    held_tasks: HeldTasks,
 ) -> Result<Ended, Landed> {
     let over = shared.ledger.take_ended();
     let mut tx = shared.database.begin().await.map_err(Error::from)?;
-    let held = match patience {
-        Patience::Waits => BTreeSet::new(),
-        Patience::Passes => lock_free(&mut tx, ends).await?,
+    let held = match held_tasks {
+        HeldTasks::Awaited => BTreeSet::new(),
+        HeldTasks::Passed => lock_free(&mut tx, ends).await?,
     };
     let ends: Vec<_> = free(ends, &held).cloned().collect();
     if ends.is_empty() {

@@ -127,8 +127,30 @@ impl Planning {
 /// not answer is among the first, and the pool would wait for it for ever.
 const DISTRUST: Duration = Duration::from_secs(1);
 
-/// Until when connections that come back to the pool are closed; held for a look or a change.
-type Distrust = Arc<Mutex<Option<Instant>>>;
+/// When a connection was given up, at last. What connections that are older know of the database is in doubt.
+#[derive(Clone, Debug, Default)]
+struct Distrust(Arc<Mutex<Option<Instant>>>);
+
+impl Distrust {
+    fn begin(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a connection that comes back to the pool now is closed.
+    fn closes_returned(&self) -> bool {
+        self.since().is_some_and(|since| since.elapsed() < DISTRUST)
+    }
+
+    /// Whether a connection that lay idle for so long is closed: the way that one of them lost may have been
+    /// the way of all, and each would be waited for.
+    fn closes_idle(&self, idle: Duration) -> bool {
+        self.since().is_some_and(|since| since.elapsed() <= idle)
+    }
+}
 
 /// A pool of connections to one database.
 #[derive(Clone)]
@@ -158,13 +180,17 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let way = Way::find(url, timeout, planning).await?;
         let distrust = Distrust::default();
-        let distrusted = Arc::clone(&distrust);
+        let (of_idle, of_returned) = (distrust.clone(), distrust.clone());
         let options = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)
             .test_before_acquire(false)
             .before_acquire(move |connection, about| {
+                let closed = of_idle.closes_idle(about.idle_for);
                 Box::pin(async move {
+                    if closed {
+                        return Err(sqlx::Error::PoolClosed);
+                    }
                     if about.idle_for >= planning.trusted() {
                         connection.ping().await?;
                     }
@@ -172,7 +198,7 @@ impl Store {
                 })
             })
             .after_release(move |_, _| {
-                let closed = is_distrusted(&distrusted);
+                let closed = of_returned.closes_returned();
                 Box::pin(
                     async move { if closed { Err(sqlx::Error::PoolClosed) } else { Ok(true) } },
                 )
@@ -210,11 +236,6 @@ impl Store {
     }
 }
 
-fn is_distrusted(distrust: &Distrust) -> bool {
-    let until = *distrust.lock().unwrap_or_else(PoisonError::into_inner);
-    until.is_some_and(|until| Instant::now() < until)
-}
-
 /// Postgres' `int` from a count that the schema keeps small.
 fn int(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
@@ -223,4 +244,19 @@ fn int(count: u32) -> i32 {
 /// A count from Postgres' `int`, which the schema keeps from being negative.
 fn count(int: i32) -> u32 {
     u32::try_from(int).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_are_older_than_one_that_was_given_up_are_closed() {
+        let distrust = Distrust::default();
+        assert!(!distrust.closes_idle(Duration::MAX) && !distrust.closes_returned());
+        distrust.begin();
+        assert!(distrust.closes_idle(Duration::from_secs(3_600)) && distrust.closes_returned());
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(!distrust.closes_idle(Duration::from_millis(1)));
+    }
 }

@@ -1,15 +1,14 @@
 //! Postgres as the database of workers.
 
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::database::{Database, Line, ResultsByStep, Transaction};
 use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, DISTRUST, Heartline, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse,
-    StepRow, Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
+    Beat, ChildRow, Heartline, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
+    Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
 };
 use crate::decision::Decisions;
 use crate::encryption::Text;
@@ -21,8 +20,7 @@ impl Database for Store {
     type Line = Heartline;
 
     fn distrust(&self) {
-        let until = Instant::now() + DISTRUST;
-        *self.distrust.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        self.distrust.begin();
     }
 
     async fn begin(&self) -> Result<Tx, StoreError> {
