@@ -54,7 +54,7 @@ module Chaos
     end
 
     def allowed_states
-      own = expected.value?("error") ? "error" : "complete"
+      own = Graphs.task_state(@record.template, expected)
       case @record.receipt
       when nil then [own]
       else { nil => [own], unsure: [own, "cancelled"], acknowledged: ["cancelled"] }.fetch(@record.receipt.cancelled)
@@ -152,15 +152,17 @@ module Chaos
 
     def check_order(step, parents)
       step.executions.each do |execution|
-        parents.each { |name| check_parent(step, execution, @steps[name]) }
+        complete, others = parents.partition { |name| completed_before?(execution, @steps[name]) }
+        failed = others.count { |name| @steps[name]&.state == "error" }
+        next if Join.of(step.name).enough?(complete.size, failed, parents.size)
+
+        tell("attempt #{execution.attempt} began before #{others.join(", ")} completed", step)
       end
     end
 
-    def check_parent(step, execution, parent)
+    def completed_before?(execution, parent)
       ended = parent&.completion&.finished_ns
-      return if ended && ended <= execution.started_ns
-
-      tell("attempt #{execution.attempt} began before #{parent&.name} completed", step)
+      ended && ended <= execution.started_ns
     end
 
     def tell(what, step = nil)

@@ -205,6 +205,24 @@ module TaskerCore
       client.cancel(task_id, actor: actor, reason: reason)
     end
 
+    # Keeps the steps of a task from being started. See {Client#pause}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.pause(1, actor: "support", reason: "the bank is down")
+    def pause(task_id, actor: nil, reason: nil)
+      client.pause(task_id, actor: actor, reason: reason)
+    end
+
+    # Lets a paused task go on. See {Client#resume}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.resume(1, actor: "support", reason: "the bank is back")
+    def resume(task_id, actor: nil, reason: nil)
+      client.resume(task_id, actor: actor, reason: reason)
+    end
+
     # Has the steps of a task tried again that are in error or blocked, or one of them. See {Client#retry}.
     #
     # @return [TaskStatus]
@@ -212,6 +230,24 @@ module TaskerCore
     #   TaskerCore.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
     def retry(task_id, step: nil, actor: nil, reason: nil)
       client.retry(task_id, step: step, actor: actor, reason: reason)
+    end
+
+    # Leaves a step out. See {Client#skip}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.skip(1, "send_coupon", actor: "support", reason: "the campaign is over")
+    def skip(task_id, step, actor: nil, reason: nil)
+      client.skip(task_id, step, actor: actor, reason: reason)
+    end
+
+    # Gives the results of a step. See {Client#resolve}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
+    def resolve(task_id, step, results: nil, actor: nil, reason: nil)
+      client.resolve(task_id, step, results: results, actor: actor, reason: reason)
     end
 
     # Waits until a task is over or blocked. See {Client#wait}.

@@ -11,10 +11,10 @@ CREATE TYPE tasker_step_state AS ENUM (
 CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'given_back', 'interrupted',
-  'worker_died', 'crashes_exhausted', 'cancelled', 'retried');
+  'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually');
 
 CREATE TYPE tasker_task_event AS ENUM (
-  'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled');
+  'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused');
 
 CREATE TYPE tasker_attempt_outcome AS ENUM (
   'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled');
@@ -74,7 +74,8 @@ CREATE INDEX tasker_workers_alive ON tasker_workers (worker_id) WHERE state IN (
 -- Pruning leaves as many dead rows as workers make live ones. Vacuums of the tables that hold a task's rows come
 -- early and may do five times as much at once as by default (cost_limit), so that the tables do not grow.
 
--- The counters count the task's steps by what they are doing; the task's state follows from them
+-- The counters count the task's steps by what they are doing, and the failures that hold something up: for each
+-- pending step its parents in error, and each step in error without children. The task's state follows from them
 -- alone (docs/state_machines.md). A large context lies out of line, so that an update of the
 -- counters does not copy it.
 CREATE TABLE tasker_tasks (
@@ -85,7 +86,7 @@ CREATE TABLE tasker_tasks (
   runnable_steps int NOT NULL CHECK (runnable_steps >= 0),
   waiting_steps  int NOT NULL DEFAULT 0 CHECK (waiting_steps >= 0),
   blocked_steps  int NOT NULL DEFAULT 0 CHECK (blocked_steps >= 0),
-  failed_steps   int NOT NULL DEFAULT 0 CHECK (failed_steps >= 0),
+  open_failures  int NOT NULL DEFAULT 0 CHECK (open_failures >= 0),
   requested_at   timestamptz NOT NULL DEFAULT now(),
   started_at     timestamptz,
   finished_at    timestamptz,
@@ -94,12 +95,12 @@ CREATE TABLE tasker_tasks (
   reason         text CHECK (octet_length(reason) <= 1024),
   tags           jsonb,
   context        jsonb NOT NULL CHECK (jsonb_typeof(context) = 'object'),
-  CHECK (runnable_steps + waiting_steps + blocked_steps + failed_steps <= total_steps),
+  CHECK (runnable_steps + waiting_steps + blocked_steps <= total_steps),
   CHECK ((finished_at IS NOT NULL) = (state IN ('complete', 'error', 'cancelled', 'resolved_manually'))),
   CHECK (state NOT IN ('in_progress', 'waiting', 'blocked', 'complete', 'error') OR started_at IS NOT NULL),
   CHECK (state NOT IN ('complete', 'error', 'blocked', 'waiting') OR runnable_steps = 0),
   CHECK (state NOT IN ('complete', 'error', 'blocked') OR waiting_steps = 0),
-  CHECK (state <> 'complete' OR (blocked_steps = 0 AND failed_steps = 0))
+  CHECK (state <> 'complete' OR (blocked_steps = 0 AND open_failures = 0))
 ) WITH (fillfactor = 45, toast_tuple_target = 512, autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
@@ -108,9 +109,10 @@ CREATE TABLE tasker_tasks (
 CREATE INDEX tasker_tasks_unfinished ON tasker_tasks (task_id) WHERE finished_at IS NULL;
 
 -- Serves: lists of tasks in error.
-CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE failed_steps > 0;
+CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE open_failures > 0;
 
--- A step's id holds its task's id (docs/decisions/0002-step-ids.md). Results are written once,
+-- A step's id holds its task's id (docs/decisions/0002-step-ids.md). Parents are counted while the step waits for
+-- them: those that are not done, those in error, those that were skipped. Results are written once,
 -- with the last update of the row. No index holds a column that ever changes: an update leaves all
 -- indexes alone as long as its page has room (docs/decisions/0008-hot-updates.md).
 CREATE TABLE tasker_workflow_steps (
@@ -119,6 +121,8 @@ CREATE TABLE tasker_workflow_steps (
   named_step_id    int NOT NULL,
   state            tasker_step_state NOT NULL,
   open_parents     int NOT NULL CHECK (open_parents >= 0),
+  failed_parents   int NOT NULL DEFAULT 0 CHECK (failed_parents >= 0),
+  skipped_parents  int NOT NULL DEFAULT 0 CHECK (skipped_parents >= 0),
   attempts         int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
   failures         int NOT NULL DEFAULT 0 CHECK (failures >= 0),
   crashes          int NOT NULL DEFAULT 0 CHECK (crashes >= 0),
@@ -129,8 +133,8 @@ CREATE TABLE tasker_workflow_steps (
   CHECK (failures + crashes <= attempts),
   CHECK ((state = 'in_progress') = (worker_id IS NOT NULL)),
   CHECK (worker_id IS NULL OR claimed_at IS NOT NULL),
-  CHECK (open_parents = 0 OR state IN ('pending', 'skipped', 'cancelled')),
-  CHECK (open_parents > 0 OR state <> 'pending'),
+  CHECK ((open_parents + failed_parents > 0) = (state = 'pending')),
+  CHECK (skipped_parents = 0 OR state = 'pending'),
   CHECK (results IS NULL OR state IN ('complete', 'resolved_manually'))
 ) WITH (fillfactor = 45, autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
@@ -151,10 +155,11 @@ CREATE TABLE tasker_workflow_step_edges (
 -- part of it is always cheaper than reading all of the primary key.
 CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_step_id, from_step_id);
 
--- The hot table: one row for each step that is enqueued or waits for its retry, and no other.
+-- The hot table: one row for each step that is enqueued or waits for its retry, and no other. It is in no queue while
+-- its task is paused.
 CREATE TABLE tasker_ready_steps (
   workflow_step_id bigint PRIMARY KEY,
-  queue            text NOT NULL,
+  queue            text,
   available_at     timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);

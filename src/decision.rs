@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{StepId, TaskId, WorkerId};
+use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 
@@ -28,19 +29,25 @@ pub struct Task {
     pub waiting: u32,
     /// Steps that need a person.
     pub blocked: u32,
-    /// Steps in error.
-    pub failed: u32,
+    /// Failures that hold something up: for each pending step its parents in error, and each step in error that
+    /// no other depends on.
+    pub failures: u32,
 }
 
-/// A step's row, as far as decisions need it, with its template's policy.
+/// A step's row, as far as decisions need it, with its template's policies. Parents are counted while it is pending
+/// only.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// The step.
     pub id: StepId,
     /// Its state.
     pub state: StepState,
-    /// Parents that have not satisfied their edge.
+    /// Parents that are not done.
     pub open_parents: u32,
+    /// Parents in error.
+    pub failed_parents: u32,
+    /// Parents that were skipped.
+    pub skipped_parents: u32,
     /// Attempts begun; the number of the current one while in progress.
     pub attempts: u32,
     /// Attempts that count against the policy's limit.
@@ -51,6 +58,17 @@ pub struct Step {
     pub worker: Option<WorkerId>,
     /// The template's retry policy for this step.
     pub policy: RetryPolicy,
+    /// The template's join policy for this step.
+    pub join: Join,
+}
+
+/// When a step may start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Join {
+    /// The policy.
+    pub policy: JoinPolicy,
+    /// How many parents the step has.
+    pub parents: u32,
 }
 
 /// Something for each of some steps. Ids are numbers of the database's own, which nobody chooses: a
@@ -66,7 +84,7 @@ pub struct View {
     pub steps: BTreeMap<StepId, Step>,
     /// Children that whoever has room must leave to others.
     pub elsewhere: BTreeSet<StepId>,
-    /// The children of the observed steps.
+    /// The children of observed steps: at least of those that succeeded.
     pub children: ByStep<Vec<StepId>>,
 }
 
@@ -202,19 +220,51 @@ pub enum Observation {
         steps: Vec<StepId>,
     },
     /// An operator cancels every task of the view.
-    CancelRequested {
-        /// Who.
-        actor: String,
-        /// Why.
-        reason: Option<String>,
-    },
-    /// An operator has every step of the view tried again that failed for good or is blocked.
+    CancelRequested(Request),
+    /// An operator keeps the steps of every task of the view from being claimed.
+    PauseRequested(Request),
+    /// An operator lets the steps of every task of the view be claimed again.
+    ResumeRequested(Request),
+    /// An operator has these steps tried again that failed for good or are blocked.
     RetryRequested {
-        /// Who.
-        actor: String,
-        /// Why.
-        reason: Option<String>,
+        /// Steps of the view.
+        steps: Vec<StepId>,
+        /// Who asks, and why.
+        request: Request,
     },
+    /// An operator leaves a step out.
+    SkipRequested {
+        /// A step of the view.
+        step: StepId,
+        /// Who asks, and why.
+        request: Request,
+    },
+    /// An operator gives the results of a step.
+    ResolveRequested {
+        /// A step of the view.
+        step: StepId,
+        /// The results, as JSON text.
+        results: Arc<str>,
+        /// Who asks, and why.
+        request: Request,
+    },
+}
+
+/// Who asks for something, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Request {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl Request {
+    /// As history keeps it, JSON text.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        serde_json::json!({ "actor": self.actor, "reason": self.reason }).to_string()
+    }
 }
 
 /// A step's row before and after; `event` is `None` when only counters change.
@@ -270,16 +320,27 @@ pub struct Decisions {
     pub tasks: Vec<TaskChange>,
     /// Ends that came from a claim which is not current; they change nothing.
     pub stale: Vec<Claim>,
+    /// Tasks of the view that are paused: their steps are not to be claimed.
+    pub paused: Vec<TaskId>,
     /// The time by which it was decided.
     pub now: Timestamp,
 }
 
 impl Decisions {
-    /// How many steps got ready because their last parent ended.
+    /// The queue that a step which can be claimed goes to; none while its task is paused.
+    pub(crate) fn queue(
+        &self,
+        step: StepId,
+        queue_of: impl Fn(StepId) -> String,
+    ) -> Option<String> {
+        (!self.paused.contains(&step.task())).then(|| queue_of(step))
+    }
+
+    /// How many steps got ready because of what their parents did.
     #[must_use]
     pub fn successors(&self) -> usize {
         let pending = |change: &&StepChange| change.before.state == StepState::Pending;
-        self.steps.iter().filter(pending).filter(|change| change.after.open_parents == 0).count()
+        self.steps.iter().filter(pending).filter(|change| change.after.state.is_runnable()).count()
     }
 }
 
@@ -292,6 +353,24 @@ impl StepChange {
 }
 
 impl Step {
+    /// A step that was never tried, whose parents are all open.
+    #[must_use]
+    pub fn new(id: StepId, state: StepState, policy: RetryPolicy, join: Join) -> Self {
+        Self {
+            id,
+            state,
+            open_parents: join.parents,
+            failed_parents: 0,
+            skipped_parents: 0,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            worker: None,
+            policy,
+            join,
+        }
+    }
+
     /// The current claim on the step.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {

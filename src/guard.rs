@@ -16,8 +16,16 @@ pub enum Guard {
     TaskLocks,
     /// A claim is listed, so that it can be taken back.
     ListedClaims,
-    /// A child waits for each of its parents.
+    /// A child waits for what its join policy asks for.
     JoinCounter,
+    /// A failure is counted in each step that waits for it.
+    FailuresCount,
+    /// A step that is skipped is done for its own children.
+    SkipsGoOn,
+    /// A parent that is tried again is open again.
+    ParentsReopen,
+    /// Steps of a paused task are not claimed.
+    PausedWait,
     /// A task counts what its steps do.
     TaskCounters,
     /// A step is not tried more often than its policy allows.
@@ -43,13 +51,17 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
         Self::TaskLocks,
         Self::ListedClaims,
         Self::JoinCounter,
+        Self::FailuresCount,
+        Self::SkipsGoOn,
+        Self::ParentsReopen,
+        Self::PausedWait,
         Self::TaskCounters,
         Self::RetryLimit,
         Self::CrashLimit,

@@ -4,7 +4,8 @@
 //! The crate decides and stores; handlers, in Ruby or in Rust, do the work.
 //!
 //! # Layout
-//! * [`ids`], [`state`], [`decision`], [`graph`], [`retry_policy`], [`template`], [`json`]: plain data
+//! * [`ids`], [`state`], [`decision`], [`graph`], [`join_policy`], [`retry_policy`], [`template`], [`json`]: plain
+//!   data
 //! * [`decide()`]: the pure decider, rows and an observation in, changes out
 //! * `encryption`: what applications and handlers say, sealed before it is written
 //! * `store`: Postgres, one statement a file
@@ -23,6 +24,7 @@ pub mod error;
 pub mod graph;
 mod guard;
 pub mod ids;
+pub mod join_policy;
 pub mod json;
 mod process;
 pub mod retry_policy;
@@ -35,19 +37,20 @@ mod suggest;
 pub mod template;
 
 pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
-pub use decide::{CRASH_LIMIT, Jitter, MAX_RETRY_AFTER, decide};
+pub use decide::{CRASH_LIMIT, Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
-    ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Observation, Outcome,
-    Room, Step, StepChange, Task, TaskChange, Timestamp, View,
+    ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Join, Observation,
+    Outcome, Request, Room, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
 pub use ids::{StepId, TaskId, TemplateId, WorkerId};
+pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
     Attempt, Batch, Change, Client, Delivery, Event, EventSet, Events, Explanation, Interrupt,
-    ListFilter, Pruned, Pruning, StepExplanation, StepResult, Stopped, Submission, TaskResult,
-    TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo, WorkerStats,
+    ListFilter, Pruned, Pruning, Steering, StepExplanation, StepResult, Stopped, Submission,
+    TaskResult, TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo, WorkerStats,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

@@ -92,7 +92,7 @@ database_enum!(
 database_enum!(
     /// What happened to a step: the cause of a transition.
     StepEvent, "tasker_step_event", {
-        /// The last open parent completed.
+        /// Its parents did what its join policy asks for.
         ParentsCompleted = "parents_completed",
         /// A worker took the right to execute the next attempt.
         Claimed = "claimed",
@@ -120,6 +120,10 @@ database_enum!(
         Cancelled = "cancelled",
         /// An operator has it tried again.
         Retried = "retried",
+        /// It is left out: by an operator, or because its join policy can be satisfied no more.
+        Skipped = "skipped",
+        /// An operator gave its results.
+        ResolvedManually = "resolved_manually",
     }
 );
 
@@ -136,10 +140,12 @@ database_enum!(
         GotBlocked = "got_blocked",
         /// Every step is complete.
         Completed = "completed",
-        /// A step failed for good and nothing else can run.
+        /// A step failed for good, and nothing else can run.
         Failed = "failed",
         /// An operator cancelled it.
         Cancelled = "cancelled",
+        /// An operator paused it.
+        Paused = "paused",
     }
 );
 
@@ -209,6 +215,20 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Blocked, E::Cancelled, S::Cancelled),
         (S::Error, E::Retried, S::Enqueued),
         (S::Blocked, E::Retried, S::Enqueued),
+        (S::Pending, E::Skipped, S::Skipped),
+        (S::Enqueued, E::Skipped, S::Skipped),
+        (S::InProgress, E::Skipped, S::Skipped),
+        (S::WaitingForRetry, E::Skipped, S::Skipped),
+        (S::Waiting, E::Skipped, S::Skipped),
+        (S::Blocked, E::Skipped, S::Skipped),
+        (S::Error, E::Skipped, S::Skipped),
+        (S::Pending, E::ResolvedManually, S::ResolvedManually),
+        (S::Enqueued, E::ResolvedManually, S::ResolvedManually),
+        (S::InProgress, E::ResolvedManually, S::ResolvedManually),
+        (S::WaitingForRetry, E::ResolvedManually, S::ResolvedManually),
+        (S::Waiting, E::ResolvedManually, S::ResolvedManually),
+        (S::Blocked, E::ResolvedManually, S::ResolvedManually),
+        (S::Error, E::ResolvedManually, S::ResolvedManually),
     ]
 };
 
@@ -218,17 +238,34 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
     use TaskState as S;
     &[
         (S::Pending, E::Started, S::InProgress),
+        (S::Pending, E::Completed, S::Complete),
         (S::InProgress, E::WentWaiting, S::Waiting),
         (S::InProgress, E::GotBlocked, S::Blocked),
         (S::InProgress, E::Completed, S::Complete),
         (S::InProgress, E::Failed, S::Error),
         (S::Waiting, E::Resumed, S::InProgress),
+        (S::Waiting, E::GotBlocked, S::Blocked),
+        (S::Waiting, E::Completed, S::Complete),
+        (S::Waiting, E::Failed, S::Error),
         (S::Blocked, E::Resumed, S::InProgress),
+        (S::Blocked, E::Completed, S::Complete),
+        (S::Blocked, E::Failed, S::Error),
         (S::Error, E::Resumed, S::InProgress),
+        (S::Error, E::Completed, S::Complete),
+        (S::Paused, E::Resumed, S::InProgress),
+        (S::Paused, E::WentWaiting, S::Waiting),
+        (S::Paused, E::GotBlocked, S::Blocked),
+        (S::Paused, E::Completed, S::Complete),
+        (S::Paused, E::Failed, S::Error),
+        (S::Pending, E::Paused, S::Paused),
+        (S::InProgress, E::Paused, S::Paused),
+        (S::Waiting, E::Paused, S::Paused),
+        (S::Blocked, E::Paused, S::Paused),
         (S::Pending, E::Cancelled, S::Cancelled),
         (S::InProgress, E::Cancelled, S::Cancelled),
         (S::Waiting, E::Cancelled, S::Cancelled),
         (S::Blocked, E::Cancelled, S::Cancelled),
+        (S::Paused, E::Cancelled, S::Cancelled),
     ]
 };
 
@@ -381,11 +418,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_a_terminal_state_but_another_try_of_what_failed() {
-        let steps: Vec<_> = STEP_TRANSITIONS.iter().filter(|row| row.0.is_terminal()).collect();
-        assert_eq!(steps, [&(StepState::Error, StepEvent::Retried, StepState::Enqueued)]);
-        let tasks: Vec<_> = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal()).collect();
-        assert_eq!(tasks, [&(TaskState::Error, TaskEvent::Resumed, TaskState::InProgress)]);
+    fn nothing_leads_out_of_a_terminal_state_but_an_operator_out_of_error() {
+        let steps = STEP_TRANSITIONS.iter().filter(|row| row.0.is_terminal());
+        let steps: Vec<_> = steps.map(|row| (row.0, row.1)).collect();
+        let operators = [StepEvent::Retried, StepEvent::Skipped, StepEvent::ResolvedManually];
+        assert_eq!(steps, operators.map(|event| (StepState::Error, event)));
+        let tasks = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal());
+        let tasks: Vec<_> = tasks.map(|row| (row.0, row.1)).collect();
+        let follows = [TaskEvent::Resumed, TaskEvent::Completed];
+        assert_eq!(tasks, follows.map(|event| (TaskState::Error, event)));
     }
 
     #[test]
@@ -393,7 +434,8 @@ mod tests {
         let error = StepState::Enqueued.after(StepEvent::Succeeded).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a step that is enqueued cannot take the event succeeded; allowed there: claimed, cancelled"
+            "a step that is enqueued cannot take the event succeeded; \
+             allowed there: claimed, cancelled, skipped, resolved_manually"
         );
         let error = TaskState::Complete.after(TaskEvent::Cancelled).unwrap_err();
         assert!(error.to_string().ends_with("allowed there: nothing"));

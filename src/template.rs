@@ -25,10 +25,11 @@
 //! | `handler_class` | needed | 1 to 255 bytes; `::` in front keeps `module_namespace` away |
 //! | `description` | none | at most 4096 bytes |
 //! | `depends_on_step`, `depends_on_steps` | none | names of other steps, each once, no circle |
+//! | `join` | `all_complete` | `all_complete`, `all_done`, `any_complete`, `none_failed`, `{"quorum": 2}` with at most the number of parents |
 //! | `queue` | the template's | 1 to 64 bytes, no control characters |
 //! | `default_retryable` | true | true or false |
 //! | `default_retry_limit` | 3 | attempts in all, 0 to 1000; 0 counts as 1 |
-//! | `skippable` | false | true or false |
+//! | `skippable` | false | true or false: whether an operator may leave it out |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
 //! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed` |
 //! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000 |
@@ -56,6 +57,7 @@ use schema::Schema;
 pub use schema::{ContextError, Violation};
 
 use crate::graph::Graph;
+use crate::join_policy::JoinPolicy;
 use crate::json::JsonLimits;
 use crate::retry_policy::{Backoff, RetryPolicy};
 
@@ -70,11 +72,13 @@ pub struct StepTemplate {
     pub description: Option<String>,
     /// Names of the steps that it waits for, in the order given.
     pub depends_on_steps: Vec<String>,
+    /// Which ends of these it waits for.
+    pub join: JoinPolicy,
     /// Which workers may claim it.
     pub queue: String,
     /// Whether, how often and when it is tried again.
     pub retry_policy: RetryPolicy,
-    /// Whether it may be left out.
+    /// Whether an operator may leave it out.
     pub skippable: bool,
     /// How long one attempt may take; nothing for as long as it likes.
     pub timeout: Option<Duration>,
@@ -97,6 +101,7 @@ struct StepJson<'a> {
     handler_class: &'a str,
     description: Option<&'a str>,
     depends_on_steps: &'a [String],
+    join: JoinPolicy,
     queue: &'a str,
     default_retryable: bool,
     default_retry_limit: u32,
@@ -122,6 +127,7 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             handler_class: &step.handler_class,
             description: step.description.as_deref(),
             depends_on_steps: &step.depends_on_steps,
+            join: step.join,
             queue: &step.queue,
             default_retryable: step.retry_policy.retryable,
             default_retry_limit: step.retry_policy.limit,

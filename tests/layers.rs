@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// A layer, and the modules of the crate that it may use.
 const LAYERS: [(&str, &[&str]); 4] = [
-    ("decide", &["decision", "guard", "ids", "retry_policy", "state"]),
+    ("decide", &["decision", "guard", "ids", "join_policy", "retry_policy", "state"]),
     ("encryption", &["json"]),
     ("store", &["decision", "encryption", "ids", "state"]),
-    ("template", &["graph", "json", "retry_policy", "suggest", "template"]),
+    ("template", &["graph", "join_policy", "json", "retry_policy", "suggest", "template"]),
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {

@@ -32,11 +32,11 @@ fn readiness(criterion: &mut Criterion, worlds: &[World]) {
         group.throughput(Throughput::Elements(world.edges()));
         measure(&mut group, "decide", world, |layer| {
             let (view, seen) = (world.completing(layer), world.successes(layer));
-            timed(|| answer(&view, seen))
+            timed(|| answer(&view, &seen))
         });
         measure(&mut group, "view_and_decide", world, |layer| {
             let seen = world.successes(layer);
-            timed(|| answer(&world.completing(layer), seen))
+            timed(|| answer(&world.completing(layer), &seen))
         });
     }
     group.finish();
@@ -49,7 +49,7 @@ fn claims(criterion: &mut Criterion, worlds: &[World]) {
         group.throughput(Throughput::Elements(world.steps()));
         measure(&mut group, "decide", world, |layer| {
             let (view, seen) = (world.enqueued(layer), world.claimed(layer));
-            timed(|| answer(&view, seen))
+            timed(|| answer(&view, &seen))
         });
     }
     group.finish();
@@ -62,7 +62,7 @@ fn retries(criterion: &mut Criterion, worlds: &[World]) {
         group.throughput(Throughput::Elements(world.steps()));
         measure(&mut group, "decide", world, |layer| {
             let (view, seen) = (world.running(layer), world.failures(layer));
-            timed(|| answer(&view, seen))
+            timed(|| answer(&view, &seen))
         });
     }
     group.finish();
@@ -92,7 +92,7 @@ fn timed<T>(run: impl FnOnce() -> T) -> Duration {
 }
 
 /// The answer, which must change every step of the view.
-fn answer(view: &View, seen: Observation) -> tasker_core::Decisions {
+fn answer(view: &View, seen: &Observation) -> tasker_core::Decisions {
     let decisions =
         decide(black_box(view), seen, DateTime::UNIX_EPOCH, Jitter(1)).expect("legal changes");
     assert_eq!(decisions.steps.len(), view.steps.len());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tasker_core::graph::Graph;
 use tasker_core::{
-    Claim, ClaimEnd, Failure, FailureKind, Observation, Outcome, RetryPolicy, Room, Step, StepId,
-    StepState, Task, TaskId, TaskState, View, WorkerId,
+    Claim, ClaimEnd, Failure, FailureKind, Join, JoinPolicy, Observation, Outcome, RetryPolicy,
+    Room, Step, StepId, StepState, Task, TaskId, TaskState, View, WorkerId,
 };
 
 use crate::support::{self, PARENTS};
@@ -116,20 +116,17 @@ impl World {
 
     fn task(&self, id: TaskId) -> Task {
         let state = TaskState::InProgress;
-        Task { id, state, runnable: self.width, waiting: 0, blocked: 0, failed: 0 }
+        Task { id, state, runnable: self.width, waiting: 0, blocked: 0, failures: 0 }
     }
 }
 
 fn step(id: StepId, state: StepState) -> Step {
     let claimed = state == StepState::InProgress;
+    let join = Join { policy: JoinPolicy::AllComplete, parents: PARENTS };
     Step {
-        id,
-        state,
         open_parents: if state == StepState::Pending { PARENTS } else { 0 },
         attempts: u32::from(claimed),
-        failures: 0,
-        crashes: 0,
         worker: claimed.then_some(WORKER),
-        policy: RetryPolicy::default(),
+        ..Step::new(id, state, RetryPolicy::default(), join)
     }
 }

@@ -12,7 +12,11 @@ require_relative "cli/submit"
 require_relative "cli/status"
 require_relative "cli/result"
 require_relative "cli/cancel"
+require_relative "cli/pause"
+require_relative "cli/resume"
 require_relative "cli/retry"
+require_relative "cli/skip"
+require_relative "cli/resolve"
 require_relative "cli/explain"
 require_relative "cli/list"
 require_relative "cli/workers"
@@ -30,7 +34,8 @@ module TaskerCore
   #   exit TaskerCore::CLI.start(ARGV)
   class CLI
     # name => class, in the order of the help.
-    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Retry, Explain, List, Workers,
+    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Pause, Resume, Retry, Skip, Resolve, Explain, List,
+                Workers,
                 TemplatesList, TemplatesValidate, Doctor, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

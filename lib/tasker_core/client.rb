@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
-require "etc"
 require "json"
 require_relative "internal/clock"
 require_relative "client/administration"
+require_relative "client/steering"
 require_relative "errors"
 require_relative "internal/check"
 require_relative "internal/connection"
@@ -44,6 +44,7 @@ module TaskerCore
     end
 
     include Administration
+    include Steering
 
     # @param configuration [Configuration] Default: the one in force.
     def initialize(configuration = TaskerCore.configuration)
@@ -116,46 +117,6 @@ module TaskerCore
     def result(task_id)
       id = Internal::Check.id(task_id)
       TaskResult.new(parse(native.result(id)))
-    end
-
-    # Ends a task: no further step of it starts; attempts that are running come to nothing.
-    #
-    # @param task_id [Integer]
-    # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
-    # @param reason [String, nil] why, for the record
-    # @return [TaskStatus]
-    # @raise [NotFound]
-    # @raise [InvalidTransition] the task is over already
-    # @raise [InvalidArgument]
-    # @example
-    #   client.cancel(1, actor: "support", reason: "customer withdrew")
-    def cancel(task_id, actor: nil, reason: nil)
-      id = Internal::Check.id(task_id)
-      actor = Internal::Check.optional_text(actor, "actor") || this_process
-      reason = Internal::Check.optional_text(reason, "reason")
-      TaskStatus.new(parse(native.cancel(id, actor, reason)))
-    end
-
-    # Has the steps of a task tried again that are in error or blocked, each with all the attempts before it that its
-    # policy allows; those that it had are kept. A task that ended in error goes on. Steps that are on their way already
-    # stay as they are, so that a second call changes nothing.
-    #
-    # @param task_id [Integer]
-    # @param step [String, Symbol, nil] name of the one to try again. Default nil: all of them.
-    # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
-    # @param reason [String, nil] why, for the record
-    # @return [TaskStatus]
-    # @raise [NotFound]
-    # @raise [InvalidTransition] the task is complete or cancelled, or the step is neither in error nor blocked
-    # @raise [InvalidArgument] the task has no such step
-    # @example
-    #   client.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
-    def retry(task_id, step: nil, actor: nil, reason: nil)
-      id = Internal::Check.id(task_id)
-      step = Internal::Check.optional_text(step, "step")
-      actor = Internal::Check.optional_text(actor, "actor") || this_process
-      reason = Internal::Check.optional_text(reason, "reason")
-      TaskStatus.new(parse(native.retry(id, step, actor, reason)))
     end
 
     # Waits until a task is over, or blocked, when nothing can move without a person.
@@ -237,10 +198,6 @@ module TaskerCore
 
     def parse(json)
       JSON.parse(json, freeze: true, max_nesting: false)
-    end
-
-    def this_process
-      "process #{Process.pid} on #{Etc.uname.fetch(:nodename)}"
     end
 
     # The database may have been emptied since the template was recorded: then it is recorded again, once.

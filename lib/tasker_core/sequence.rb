@@ -29,6 +29,11 @@ module TaskerCore
       def results
         @sequence.results_of(name)
       end
+
+      # @return [String] as it is now, such as "complete", "skipped" or "error"
+      def state
+        @sequence.state_of(name)
+      end
     end
 
     # @api private
@@ -55,8 +60,21 @@ module TaskerCore
       @plan.parent?(name) ? parents[name] : fetched(name)
     end
 
+    # The state of a step as it is now: for a step that does not wait for all its parents, or not for their success.
+    #
     # @param name [String, Symbol]
-    # @return [Entry] answers `name` and `results`
+    # @return [String] such as "complete", "skipped" or "error"
+    # @raise [InvalidArgument] the template has no such step
+    # @example
+    #   sequence.state_of("reserve_inventory") # => "error"
+    def state_of(name)
+      name = name.to_s
+      check(name)
+      @native.state_of(@task_id, name)
+    end
+
+    # @param name [String, Symbol]
+    # @return [Entry] answers `name`, `results` and `state`
     # @raise [InvalidArgument] the template has no such step
     # @example
     #   sequence.find("validate_order").results

@@ -19,7 +19,8 @@ module TaskerCore
                       schema: "schema", queue: "queue" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {
-      handler: "handler_class", depends_on: "depends_on_steps", description: "description", queue: "queue",
+      handler: "handler_class", depends_on: "depends_on_steps", join: "join",
+      description: "description", queue: "queue",
       retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
       timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system"
     }.freeze
@@ -61,7 +62,8 @@ module TaskerCore
     #
     # @param name [String, Symbol]
     # @param options [Hash{Symbol => Object}] all but the handler may be left out:
-    #   handler (a class or its name), depends_on (a name or an array of names), description,
+    #   handler (a class or its name), depends_on (a name or an array of names), join ("all_complete", the default,
+    #   "all_done", "any_complete", "none_failed" or { quorum: 2 }), description,
     #   retryable (default true), retry_limit (executions in all, default 3),
     #   retry (backoff: "exponential", "linear" or "fixed", base_seconds:, max_seconds:, jitter:),
     #   timeout (seconds, default none), queue, config (what the handler reads as `step.config`),

@@ -1,22 +1,16 @@
 //! An operator ends tasks: what has not ended is cancelled, what runs loses its claim.
 
-use serde_json::json;
-
 use super::draft::Draft;
-use crate::decision::{EndedAttempt, Step};
+use crate::decision::{EndedAttempt, Request, Step};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent};
 
-pub(super) fn cancel(
-    draft: &mut Draft<'_>,
-    actor: &str,
-    reason: Option<&str>,
-) -> Result<(), InvalidTransition> {
+pub(super) fn cancel(draft: &mut Draft<'_>, request: &Request) -> Result<(), InvalidTransition> {
     let view = draft.view;
     for task in view.tasks.values() {
         task.state.after(TaskEvent::Cancelled)?;
         let change = draft.task(task.id);
         change.event = Some(TaskEvent::Cancelled);
-        change.detail = Some(json!({ "actor": actor, "reason": reason }).to_string());
+        change.detail = Some(request.detail());
     }
     for step in view.steps.values().filter(|step| !step.state.is_terminal()) {
         cancel_step(draft, step)?;
@@ -26,8 +20,12 @@ pub(super) fn cancel(
 
 fn cancel_step(draft: &mut Draft<'_>, step: &Step) -> Result<(), InvalidTransition> {
     let place = draft.place(step.id).expect("a step of the view has a place");
-    let runs = step.state == StepState::InProgress;
-    let ended = EndedAttempt { outcome: AttemptOutcome::Cancelled, execution: None, error: None };
-    draft.transition(place, StepEvent::Cancelled)?.ended = runs.then_some(ended);
+    draft.transition(place, StepEvent::Cancelled)?.ended = taken_away(step.state);
     Ok(())
+}
+
+/// The end of the attempt of a step in `state`, if it runs: its handler's is refused from now on.
+pub(super) fn taken_away(state: StepState) -> Option<EndedAttempt> {
+    let ended = EndedAttempt { outcome: AttemptOutcome::Cancelled, execution: None, error: None };
+    (state == StepState::InProgress).then_some(ended)
 }

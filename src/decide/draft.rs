@@ -1,16 +1,16 @@
 //! The changes decided so far: working copies of the touched rows, one change a row.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::retry::Jitter;
-use super::task;
+use super::{Undecided, task};
 use crate::decision::{
     ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
-use crate::state::{InvalidTransition, StepEvent, StepState};
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
 /// Where a draft keeps the change of a step.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Draft<'v> {
     places: ByStep<Place>,
     tasks: BTreeMap<TaskId, TaskChange>,
     stale: Vec<Claim>,
+    /// Steps whose children the view should hold, and does not.
+    unseen: BTreeSet<StepId>,
 }
 
 impl<'v> Draft<'v> {
@@ -39,6 +41,7 @@ impl<'v> Draft<'v> {
             places: ByStep::with_capacity_and_hasher(most, Default::default()),
             tasks: BTreeMap::new(),
             stale: Vec::new(),
+            unseen: BTreeSet::new(),
         }
     }
 
@@ -53,6 +56,15 @@ impl<'v> Draft<'v> {
                 Some(place)
             }
         }
+    }
+
+    /// The children of a step; `None` when the view does not hold them, so that nothing can be decided.
+    pub(super) fn children(&mut self, parent: StepId) -> Option<&'v [StepId]> {
+        let children = self.view.children.get(&parent);
+        if children.is_none() {
+            self.unseen.insert(parent);
+        }
+        children.map(Vec::as_slice)
     }
 
     /// The step as decided so far.
@@ -72,11 +84,18 @@ impl<'v> Draft<'v> {
         event: StepEvent,
     ) -> Result<&mut StepChange, InvalidTransition> {
         let step = self.step(place);
-        let (from, task) = (step.state, step.id.task());
+        let (from, task, failed_parents) = (step.state, step.id.task(), step.failed_parents);
         let to = from.after(event)?;
         self.count(task, from, to);
+        if failed_parents > 0 {
+            self.task(task).after.failures -= failed_parents;
+        }
         let change = self.change(place);
         change.after.state = to;
+        // Parents are counted for a step that waits for them.
+        change.after.open_parents = 0;
+        change.after.failed_parents = 0;
+        change.after.skipped_parents = 0;
         change.event = Some(event);
         if to != StepState::InProgress {
             change.after.worker = None;
@@ -108,17 +127,28 @@ impl<'v> Draft<'v> {
         })
     }
 
+    /// The task as decided so far.
+    pub(super) fn after<'t>(&'t self, task: &'t Task) -> &'t Task {
+        self.tasks.get(&task.id).map_or(task, |change| &change.after)
+    }
+
     pub(super) fn refuse(&mut self, claim: Claim) {
         self.stale.push(claim);
     }
 
     /// Lets each touched task follow from its counters, and drops what did not change.
-    pub(super) fn finish(mut self) -> Result<Decisions, InvalidTransition> {
+    pub(super) fn finish(mut self) -> Result<Decisions, Undecided> {
+        if !self.unseen.is_empty() {
+            return Err(Undecided::UnseenChildren(self.unseen.into_iter().collect()));
+        }
         for change in self.tasks.values_mut() {
             task::settle(change)?;
         }
         self.steps.retain(|change| change.before != change.after);
+        let paused = |task: &&Task| self.after(task).state == TaskState::Paused;
+        let paused = self.view.tasks.values().filter(paused).map(|task| task.id).collect();
         Ok(Decisions {
+            paused,
             steps: self.steps,
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             stale: self.stale,

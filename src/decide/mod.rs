@@ -4,10 +4,11 @@
 mod cancel;
 mod claim;
 mod draft;
+mod pause;
 mod readiness;
-mod redrive;
 mod rescue;
 mod retry;
+mod steering;
 mod step;
 mod task;
 
@@ -16,51 +17,69 @@ pub use rescue::CRASH_LIMIT;
 pub use retry::{Jitter, MAX_RETRY_AFTER};
 
 use crate::decision::{Decisions, Observation, Timestamp, View};
+use crate::ids::StepId;
 use crate::state::InvalidTransition;
 use draft::Draft;
 
+/// Why nothing was decided.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// The observation asks for a change that the machines do not allow.
+    #[error(transparent)]
+    Transition(#[from] InvalidTransition),
+    /// What these steps do matters to their children, and the view does not hold them.
+    #[error("the children of {0:?} are not in the view")]
+    UnseenChildren(Vec<StepId>),
+}
+
 /// Decides what follows from `observation`.
 ///
-/// `view` must hold each observed step with its task, and for ended claims the step's children.
-/// `now` is the database's clock; `jitter` spreads the delays of retries.
+/// `view` must hold each observed step with its task. `now` is the database's clock; `jitter` spreads the delays of
+/// retries.
 ///
 /// # Errors
-/// [`InvalidTransition`] when the observation asks for a change that the machines do not allow,
-/// such as cancelling a task that is complete. Nothing is decided then.
+/// [`Undecided::Transition`] when the observation asks for a change that the machines do not allow, such as
+/// cancelling a task that is complete. [`Undecided::UnseenChildren`] names steps whose children have to be added to
+/// the view, which depends on what is decided: an attempt that fails for the last time matters to them, one that is
+/// tried again does not. Nothing is decided then.
 ///
 /// # Examples
 /// ```
 /// use chrono::DateTime;
-/// use tasker_core::{decide, Jitter, Observation, RetryPolicy, Step, StepId, StepState};
+/// use tasker_core::{decide, Jitter, Join, Observation, RetryPolicy, Step, StepId, StepState};
 /// use tasker_core::{Task, TaskId, TaskState, View, WorkerId};
 ///
 /// let (task, step) = (TaskId(1), TaskId(1).step(0));
 /// let mut view = View::default();
-/// view.tasks.insert(task, Task { id: task, state: TaskState::Pending, runnable: 1, waiting: 0, blocked: 0, failed: 0 });
-/// view.steps.insert(step, Step {
-///     id: step, state: StepState::Enqueued, open_parents: 0, attempts: 0, failures: 0, crashes: 0,
-///     worker: None, policy: RetryPolicy::default(),
-/// });
+/// view.tasks.insert(task, Task { id: task, state: TaskState::Pending, runnable: 1, waiting: 0, blocked: 0, failures: 0 });
+/// let enqueued = Step::new(step, StepState::Enqueued, RetryPolicy::default(), Join::default());
+/// view.steps.insert(step, enqueued);
 /// let seen = Observation::StepsClaimed { worker: WorkerId(7), steps: vec![step] };
-/// let decisions = decide(&view, seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap();
+/// let decisions = decide(&view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap();
 /// assert_eq!(decisions.steps[0].after.state, StepState::InProgress);
 /// assert_eq!(decisions.tasks[0].after.state, TaskState::InProgress);
 /// ```
 pub fn decide(
     view: &View,
-    observation: Observation,
+    observation: &Observation,
     now: Timestamp,
     jitter: Jitter,
-) -> Result<Decisions, InvalidTransition> {
+) -> Result<Decisions, Undecided> {
     let mut draft = Draft::new(view, now, jitter);
     match observation {
-        Observation::ClaimsEnded { ends, room } => step::end_claims(&mut draft, ends, room)?,
-        Observation::StepsClaimed { worker, steps } => claim::claim(&mut draft, worker, &steps)?,
-        Observation::CancelRequested { actor, reason } => {
-            cancel::cancel(&mut draft, &actor, reason.as_deref())?;
+        Observation::ClaimsEnded { ends, room } => step::end_claims(&mut draft, ends, *room)?,
+        Observation::StepsClaimed { worker, steps } => claim::claim(&mut draft, *worker, steps)?,
+        Observation::CancelRequested(request) => cancel::cancel(&mut draft, request)?,
+        Observation::PauseRequested(request) => pause::pause(&mut draft, request),
+        Observation::ResumeRequested(request) => pause::resume(&mut draft, request)?,
+        Observation::RetryRequested { steps, request } => {
+            steering::retry(&mut draft, steps, request)?;
         }
-        Observation::RetryRequested { actor, reason } => {
-            redrive::retry(&mut draft, &actor, reason.as_deref())?;
+        Observation::SkipRequested { step, request } => {
+            steering::skip(&mut draft, *step, request)?;
+        }
+        Observation::ResolveRequested { step, results, request } => {
+            steering::resolve(&mut draft, *step, results, request)?;
         }
     }
     draft.finish()

@@ -1,35 +1,134 @@
-//! Which children a completed step makes ready: one counter a child, nothing else is looked at.
+//! Which children get ready, or are skipped, by what their parents do: counters of the children, nothing else is
+//! looked at.
+
+use serde_json::json;
 
 use super::claim;
 use super::draft::{Draft, Place};
-use crate::decision::Room;
+use crate::decision::{Room, Step, Task};
 use crate::guard::{Guard, removed};
 use crate::ids::StepId;
-use crate::state::{InvalidTransition, StepEvent, StepState};
+use crate::join_policy::JoinPolicy;
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
+
+/// How a parent that is done counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Complete,
+    Skipped,
+    Failed,
+}
+
+/// What a join policy says of the parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Ready,
+    Wait,
+    Skip,
+}
 
 /// The state in which a step with this many parents is written.
 pub(crate) fn initial_state(parents: u32) -> StepState {
     if parents == 0 { StepState::Enqueued } else { StepState::Pending }
 }
 
-/// Counts each parent off in each of its children. Returns those without open parents, in the order in
-/// which they lost the last.
-pub(super) fn close_parents(draft: &mut Draft<'_>, parents: &[StepId]) -> Vec<Place> {
-    let view = draft.view;
-    let mut ready = Vec::with_capacity(parents.len());
-    for id in parents.iter().filter_map(|parent| view.children.get(parent)).flatten() {
-        let Some(place) = draft.place(*id) else { continue };
-        let child = &mut draft.change(place).after;
-        // Without open parents here, one was completed before by a claim that was current: the write of
-        // these changes fails.
-        if child.state == StepState::Pending && child.open_parents > 0 {
-            child.open_parents -= 1;
-            if child.open_parents == 0 || removed(Guard::JoinCounter) {
-                ready.push(place);
+/// Counts each parent off in each of its pending children, and so on from those that are skipped by it. Returns the
+/// children that are ready, in the order in which they became so.
+pub(super) fn close_parents(
+    draft: &mut Draft<'_>,
+    mut done: Vec<(StepId, Done)>,
+) -> Result<Vec<Place>, InvalidTransition> {
+    let mut ready = Vec::with_capacity(done.len());
+    let mut next = 0;
+    while let Some((parent, how)) = done.get(next).copied() {
+        next += 1;
+        let Some(children) = draft.children(parent) else { continue };
+        if how == Done::Failed && children.is_empty() {
+            draft.task(parent.task()).after.failures += 1;
+        }
+        for child in children {
+            let Some(place) = draft.place(*child).filter(|place| waits(draft.step(*place))) else {
+                continue;
+            };
+            count_off(draft, place, how);
+            match verdict(draft.step(place)) {
+                Verdict::Wait => {}
+                Verdict::Ready => {
+                    draft.change(place).after.open_parents = 0;
+                    ready.push(place);
+                }
+                Verdict::Skip => {
+                    let detail = json!({ "because": "parents_skipped" });
+                    draft.transition(place, StepEvent::Skipped)?.detail = Some(detail.to_string());
+                    if !removed(Guard::SkipsGoOn) {
+                        done.push((*child, Done::Skipped));
+                    }
+                }
             }
         }
     }
-    ready
+    Ok(ready)
+}
+
+/// Takes back in each pending child that the parent failed.
+pub(super) fn reopen_parent(draft: &mut Draft<'_>, parent: StepId) {
+    if removed(Guard::ParentsReopen) {
+        return;
+    }
+    let Some(children) = draft.children(parent) else { return };
+    if children.is_empty() {
+        draft.task(parent.task()).after.failures -= 1;
+    }
+    for child in children {
+        let failed = |step: &Step| step.state == StepState::Pending && step.failed_parents > 0;
+        let Some(place) = draft.place(*child).filter(|place| failed(draft.step(*place))) else {
+            continue;
+        };
+        let child = &mut draft.change(place).after;
+        child.failed_parents -= 1;
+        child.open_parents += 1;
+        draft.task(parent.task()).after.failures -= 1;
+    }
+}
+
+/// Without open parents here, one was completed before by a claim that was current, and the write of these changes
+/// fails; or the step is ready already.
+fn waits(step: &Step) -> bool {
+    step.state == StepState::Pending && step.open_parents > 0
+}
+
+fn count_off(draft: &mut Draft<'_>, place: Place, how: Done) {
+    let child = &mut draft.change(place).after;
+    child.open_parents -= 1;
+    match how {
+        Done::Complete => {}
+        Done::Skipped => child.skipped_parents += 1,
+        Done::Failed if removed(Guard::FailuresCount) => {}
+        Done::Failed => {
+            child.failed_parents += 1;
+            let task = child.id.task();
+            draft.task(task).after.failures += 1;
+        }
+    }
+}
+
+fn verdict(step: &Step) -> Verdict {
+    let (open, failed, skipped) = (step.open_parents, step.failed_parents, step.skipped_parents);
+    let complete = step.join.parents.saturating_sub(open + failed + skipped);
+    let satisfied = match step.join.policy {
+        JoinPolicy::AllComplete => open + failed + skipped == 0,
+        JoinPolicy::AllDone => open == 0,
+        JoinPolicy::AnyComplete => complete > 0,
+        JoinPolicy::NoneFailed => open + failed == 0 && complete > 0,
+        JoinPolicy::Quorum(wanted) => complete >= wanted,
+    };
+    if satisfied || removed(Guard::JoinCounter) {
+        Verdict::Ready
+    } else if open + failed > 0 {
+        Verdict::Wait
+    } else {
+        Verdict::Skip
+    }
 }
 
 /// Claims ready steps for the worker that has room, in their order, and enqueues the rest.
@@ -41,7 +140,10 @@ pub(super) fn hand_out(
     let now = draft.now;
     let mut taken = 0;
     for place in ready {
-        let here = !draft.view.elsewhere.contains(&draft.step(*place).id);
+        let id = draft.step(*place).id;
+        let goes_on = |task: &Task| task.state != TaskState::Paused || removed(Guard::PausedWait);
+        let here = !draft.view.elsewhere.contains(&id)
+            && draft.view.tasks.get(&id.task()).is_some_and(goes_on);
         match room.filter(|room| here && taken < room.steps) {
             Some(room) => {
                 claim::claim_step(draft, *place, room.worker)?;

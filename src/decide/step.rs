@@ -1,20 +1,23 @@
 //! What follows for a step from the end of a claim.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::json;
 
 use super::draft::{Draft, Place};
-use super::{readiness, rescue, retry};
+use super::readiness::{self, Done};
+use super::{rescue, retry};
 use crate::decision::{ClaimEnd, EndedAttempt, Failure, FailureKind, Outcome, Room, Timestamp};
 use crate::guard::{Guard, removed};
-use crate::state::{AttemptOutcome, InvalidTransition, StepEvent};
+use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
 
 pub(super) fn end_claims(
     draft: &mut Draft<'_>,
-    ends: Vec<ClaimEnd>,
+    ends: &[ClaimEnd],
     room: Option<Room>,
 ) -> Result<(), InvalidTransition> {
-    let mut succeeded = Vec::with_capacity(ends.len());
+    let mut done = Vec::with_capacity(ends.len());
     for end in ends {
         let claim = end.claim;
         let place = draft.place(claim.step);
@@ -23,28 +26,31 @@ pub(super) fn end_claims(
         };
         match place.filter(current) {
             Some(place) => {
-                if matches!(end.outcome, Outcome::Succeeded(_)) {
-                    succeeded.push(claim.step);
-                }
                 end_claim(draft, place, end)?;
+                let ended = draft.step(place).state;
+                if ended == StepState::Complete {
+                    done.push((claim.step, Done::Complete));
+                } else if ended == StepState::Error {
+                    done.push((claim.step, Done::Failed));
+                }
             }
             None => draft.refuse(claim),
         }
     }
-    let ready = readiness::close_parents(draft, &succeeded);
+    let ready = readiness::close_parents(draft, done)?;
     readiness::hand_out(draft, &ready, room)
 }
 
-fn end_claim(draft: &mut Draft<'_>, place: Place, end: ClaimEnd) -> Result<(), InvalidTransition> {
+fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), InvalidTransition> {
     let ClaimEnd { outcome, execution, .. } = end;
     let (outcome, error) = match outcome {
         Outcome::Succeeded(results) => {
-            draft.transition(place, StepEvent::Succeeded)?.results = Some(results);
+            draft.transition(place, StepEvent::Succeeded)?.results = Some(Arc::clone(results));
             (AttemptOutcome::Succeeded, None)
         }
         Outcome::Failed(failure) => {
-            fail(draft, place, &failure)?;
-            (recorded(failure.kind), serde_json::to_string(&failure).ok())
+            fail(draft, place, failure)?;
+            (recorded(failure.kind), serde_json::to_string(failure).ok())
         }
         Outcome::GivenBack => return give_back(draft, place),
         Outcome::Interrupted => {
@@ -56,7 +62,7 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: ClaimEnd) -> Result<(), I
             (AttemptOutcome::WorkerDied, None)
         }
     };
-    draft.change(place).ended = Some(EndedAttempt { outcome, execution, error });
+    draft.change(place).ended = Some(EndedAttempt { outcome, execution: *execution, error });
     Ok(())
 }
 

@@ -11,7 +11,6 @@ pub(super) enum Counter {
     Runnable,
     Waiting,
     Blocked,
-    Failed,
 }
 
 impl Counter {
@@ -20,21 +19,21 @@ impl Counter {
             Self::Runnable => &mut task.runnable,
             Self::Waiting => &mut task.waiting,
             Self::Blocked => &mut task.blocked,
-            Self::Failed => &mut task.failed,
         }
     }
 }
 
-/// The counter that counts steps in `state`. Steps that wait for parents or are done are not
-/// counted: with nothing runnable, waiting, blocked or failed, an acyclic graph is complete.
+/// The counter that counts steps in `state`. Steps that wait for parents or are done are not counted. With nothing
+/// runnable, waiting or blocked, and no failure that holds something up, an acyclic graph is done: the first pending
+/// step of an order from parents to children would have parents that are done, one of them in error.
 pub(super) fn counter(state: StepState) -> Option<Counter> {
     match state {
         StepState::Enqueued | StepState::InProgress => Some(Counter::Runnable),
         StepState::WaitingForRetry | StepState::Waiting => Some(Counter::Waiting),
         StepState::Blocked => Some(Counter::Blocked),
-        StepState::Error => Some(Counter::Failed),
         StepState::Pending
         | StepState::Complete
+        | StepState::Error
         | StepState::Skipped
         | StepState::Cancelled
         | StepState::ResolvedManually => None,
@@ -57,33 +56,32 @@ pub(super) fn settle(change: &mut TaskChange) -> Result<(), InvalidTransition> {
 }
 
 fn event(task: &Task) -> Option<TaskEvent> {
+    let (state, event) = what_counters_say(task);
     match task.state {
-        TaskState::InProgress => event_of_idle(task),
-        TaskState::Waiting | TaskState::Blocked | TaskState::Error if task.runnable > 0 => {
-            Some(TaskEvent::Resumed)
+        TaskState::InProgress | TaskState::Waiting | TaskState::Blocked | TaskState::Error => {
+            (state != task.state).then_some(event)
         }
-        TaskState::Pending
-        | TaskState::Waiting
-        | TaskState::Blocked
-        | TaskState::Paused
+        // It starts with its first claim.
+        TaskState::Pending => (state != TaskState::InProgress).then_some(event),
+        TaskState::Paused
         | TaskState::Complete
-        | TaskState::Error
         | TaskState::Cancelled
         | TaskState::ResolvedManually => None,
     }
 }
 
-fn event_of_idle(task: &Task) -> Option<TaskEvent> {
+/// The state of a task that an operator does not keep, and the event that leads into it.
+pub(super) fn what_counters_say(task: &Task) -> (TaskState, TaskEvent) {
     if task.runnable > 0 {
-        None
+        (TaskState::InProgress, TaskEvent::Resumed)
     } else if task.waiting > 0 {
-        Some(TaskEvent::WentWaiting)
+        (TaskState::Waiting, TaskEvent::WentWaiting)
     } else if task.blocked > 0 {
-        Some(TaskEvent::GotBlocked)
-    } else if task.failed > 0 {
-        Some(TaskEvent::Failed)
+        (TaskState::Blocked, TaskEvent::GotBlocked)
+    } else if task.failures > 0 {
+        (TaskState::Error, TaskEvent::Failed)
     } else {
-        Some(TaskEvent::Completed)
+        (TaskState::Complete, TaskEvent::Completed)
     }
 }
 
@@ -91,12 +89,14 @@ fn detail(event: TaskEvent, task: &Task) -> Option<String> {
     match event {
         TaskEvent::WentWaiting => Some(json!({ "waiting_steps": task.waiting })),
         TaskEvent::GotBlocked => {
-            Some(json!({ "blocked_steps": task.blocked, "failed_steps": task.failed }))
+            Some(json!({ "blocked_steps": task.blocked, "failures": task.failures }))
         }
-        TaskEvent::Failed => Some(json!({ "failed_steps": task.failed })),
-        TaskEvent::Started | TaskEvent::Resumed | TaskEvent::Completed | TaskEvent::Cancelled => {
-            None
-        }
+        TaskEvent::Failed => Some(json!({ "failures": task.failures })),
+        TaskEvent::Started
+        | TaskEvent::Resumed
+        | TaskEvent::Completed
+        | TaskEvent::Cancelled
+        | TaskEvent::Paused => None,
     }
     .map(|value| value.to_string())
 }

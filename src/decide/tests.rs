@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::{
-    Claim, ClaimEnd, Failure, FailureKind, Outcome, Room, Step, StepChange, Task,
+    Claim, ClaimEnd, Failure, FailureKind, Join, Outcome, Request, Room, Step, StepChange, Task,
 };
 use crate::ids::{StepId, TaskId, WorkerId};
+use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 
@@ -34,22 +35,24 @@ struct World {
 impl World {
     /// A task whose step `i` has the parents `parents[i]`, all of them smaller than `i`.
     fn new(parents: &[Vec<u32>], policy: RetryPolicy) -> Self {
+        Self::joined(parents, policy, |_| JoinPolicy::AllComplete)
+    }
+
+    /// The same, whose steps follow these join policies.
+    fn joined(
+        parents: &[Vec<u32>],
+        policy: RetryPolicy,
+        join: impl Fn(usize) -> JoinPolicy,
+    ) -> Self {
         let mut view = View::default();
         let mut by_child = BTreeMap::new();
         for (index, above) in (0u32..).zip(parents) {
             let id = TASK.step(index);
             let open = u32::try_from(above.len()).unwrap();
             let state = if open == 0 { StepState::Enqueued } else { StepState::Pending };
-            let step = Step {
-                id,
-                state,
-                open_parents: open,
-                attempts: 0,
-                failures: 0,
-                crashes: 0,
-                worker: None,
-                policy,
-            };
+            let join = Join { policy: join(index as usize), parents: open };
+            let step = Step::new(id, state, policy, join);
+            view.children.entry(id).or_default();
             view.steps.insert(id, step);
             for parent in above {
                 view.children.entry(TASK.step(*parent)).or_default().push(id);
@@ -63,7 +66,7 @@ impl World {
             runnable,
             waiting: 0,
             blocked: 0,
-            failed: 0,
+            failures: 0,
         };
         view.tasks.insert(TASK, task);
         let available = view
@@ -83,24 +86,47 @@ impl World {
         self.view.steps[&TASK.step(index)]
     }
 
-    fn see(&mut self, observation: Observation) -> Decisions {
-        let decisions = decide(&self.view, observation, self.now, Jitter(1)).unwrap();
-        self.write(&decisions);
-        decisions
+    fn see(&mut self, observation: &Observation) -> Decisions {
+        self.try_to_see(observation).unwrap()
     }
 
-    /// What a request to try again says of the steps that failed, as the engine reads them.
-    fn retry(&self) -> Result<Decisions, InvalidTransition> {
+    /// Changes nothing when it is refused.
+    fn try_to_see(&mut self, observation: &Observation) -> Result<Decisions, InvalidTransition> {
+        match decide(&self.view, observation, self.now, Jitter(1)) {
+            Ok(decisions) => {
+                self.write(&decisions);
+                Ok(decisions)
+            }
+            Err(Undecided::Transition(refused)) => Err(refused),
+            Err(Undecided::UnseenChildren(steps)) => panic!("all children of {steps:?} are seen"),
+        }
+    }
+
+    /// A request to try all again that failed.
+    fn retry(&mut self) -> Result<Decisions, InvalidTransition> {
         let failed = |step: &&Step| matches!(step.state, StepState::Error | StepState::Blocked);
-        let steps = self.view.steps.values().filter(failed).map(|step| (step.id, *step));
-        let view =
-            View { steps: steps.collect(), tasks: self.view.tasks.clone(), ..View::default() };
-        decide(&view, retry_of("the bank is back"), self.now, Jitter(1))
+        let steps = self.view.steps.values().filter(failed).map(|step| step.id).collect();
+        self.try_to_see(&Observation::RetryRequested { steps, request: request() })
+    }
+
+    fn skip(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
+        self.try_to_see(&Observation::SkipRequested { step: TASK.step(index), request: request() })
+    }
+
+    fn resolve(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
+        let (step, results) = (TASK.step(index), "7".into());
+        self.try_to_see(&Observation::ResolveRequested { step, results, request: request() })
     }
 
     fn write(&mut self, decisions: &Decisions) {
+        let mut started = Vec::new();
         for change in &decisions.steps {
             assert_eq!(self.view.steps[&change.before.id], change.before);
+            let starts =
+                matches!(change.event, Some(StepEvent::ParentsCompleted | StepEvent::Claimed));
+            if starts && change.before.state == StepState::Pending {
+                started.push(change.after.id);
+            }
             self.view.steps.insert(change.after.id, change.after);
             self.available.remove(&change.after.id);
             if change.after.state.is_claimable() {
@@ -114,17 +140,41 @@ impl World {
             decisions.steps.iter().filter_map(|change| Some((change, change.ended.as_ref()?)));
         self.attempts
             .extend(ended.map(|(change, ended)| (change.before.claim().unwrap(), ended.outcome)));
+        for step in started {
+            assert!(self.may_start(step), "{step} started before its join policy was satisfied");
+        }
         self.check();
     }
 
+    fn parents_in(&self, step: StepId, states: &[StepState]) -> u32 {
+        let parents = self.parents[&step].iter();
+        let found = parents.filter(|parent| states.contains(&self.view.steps[parent].state));
+        u32::try_from(found.count()).unwrap()
+    }
+
+    /// What `docs/templates.md` says of join policies, from the states of the parents.
+    fn may_start(&self, step: StepId) -> bool {
+        let all = u32::try_from(self.parents[&step].len()).unwrap();
+        let complete = self.parents_in(step, &[StepState::Complete, StepState::ResolvedManually]);
+        let skipped = self.parents_in(step, &[StepState::Skipped]);
+        let failed = self.parents_in(step, &[StepState::Error]);
+        match self.view.steps[&step].join.policy {
+            JoinPolicy::AllComplete => complete == all,
+            JoinPolicy::AllDone => complete + skipped + failed == all,
+            JoinPolicy::AnyComplete => complete >= 1,
+            JoinPolicy::NoneFailed => complete + skipped == all && complete >= 1,
+            JoinPolicy::Quorum(wanted) => complete >= wanted,
+        }
+    }
+
     fn claim(&mut self, index: u32) -> Claim {
-        self.see(Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(index)] });
+        self.see(&Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(index)] });
         self.step(index).claim().unwrap()
     }
 
     fn end(&mut self, claim: Claim, outcome: Outcome) -> Decisions {
         let ends = vec![ClaimEnd { claim, outcome, execution: None }];
-        self.see(Observation::ClaimsEnded { ends, room: None })
+        self.see(&Observation::ClaimsEnded { ends, room: None })
     }
 
     /// What must hold after every decision: the counters equal a recount, and nothing runs or ran
@@ -137,26 +187,43 @@ impl World {
         assert_eq!(task.runnable, count(StepState::is_runnable));
         assert_eq!(task.waiting, count(StepState::is_waiting));
         assert_eq!(task.blocked, count(|s| s == StepState::Blocked));
-        if task.state != TaskState::Cancelled {
-            assert_eq!(task.failed, count(|s| s == StepState::Error));
-        }
+        let mut failures = 0;
         for step in self.view.steps.values() {
-            let done = |p: &&StepId| self.view.steps[p].state == StepState::Complete;
-            let above = &self.parents[&step.id];
+            let failed = self.parents_in(step.id, &[StepState::Error]);
+            let counted = (step.open_parents, step.failed_parents, step.skipped_parents);
             if step.state == StepState::Pending {
-                let open = above.len() - above.iter().filter(done).count();
-                assert_eq!(step.open_parents as usize, open);
-            } else if step.state != StepState::Cancelled {
-                assert!(above.iter().all(|p| done(&p)), "{} ran before its parents", step.id);
+                let skipped = self.parents_in(step.id, &[StepState::Skipped]);
+                let ended = [StepState::Complete, StepState::ResolvedManually];
+                let complete = self.parents_in(step.id, &ended);
+                assert_eq!(
+                    counted,
+                    (step.join.parents - complete - failed - skipped, failed, skipped)
+                );
+                assert!(!self.may_start(step.id), "{} could start and does not", step.id);
+                failures += failed;
+            } else {
+                assert_eq!(counted, (0, 0, 0));
+            }
+            if step.state == StepState::Error && self.view.children[&step.id].is_empty() {
+                failures += 1;
             }
             assert_eq!(step.worker.is_some(), step.state == StepState::InProgress);
             assert_eq!(self.available.contains_key(&step.id), step.state.is_claimable());
         }
+        assert_eq!(task.failures, failures);
+        let idle = task.runnable + task.waiting + task.blocked == 0;
+        if idle && failures == 0 && task.state != TaskState::Cancelled {
+            assert_eq!((task.state, count(|s| s == StepState::Pending)), (TaskState::Complete, 0));
+        }
     }
 }
 
-fn retry_of(reason: &str) -> Observation {
-    Observation::RetryRequested { actor: "mara".into(), reason: Some(reason.into()) }
+fn request() -> Request {
+    Request { actor: "mara".into(), reason: Some("the bank is back".into()) }
+}
+
+fn cancel() -> Observation {
+    Observation::CancelRequested(request())
 }
 
 fn diamond() -> World {
@@ -189,7 +256,7 @@ fn two_parents_that_end_in_one_batch_count_off_twice() {
         outcome: ok(),
         execution: None,
     });
-    let decisions = world.see(Observation::ClaimsEnded {
+    let decisions = world.see(&Observation::ClaimsEnded {
         ends: ends.to_vec(),
         room: Some(Room { worker: WORKER, steps: 1 }),
     });
@@ -208,7 +275,7 @@ fn changes_stand_in_the_order_of_the_ends_and_children_after_their_parents() {
         outcome: ok(),
         execution: None,
     });
-    let decisions = world.see(Observation::ClaimsEnded { ends: ends.to_vec(), room: None });
+    let decisions = world.see(&Observation::ClaimsEnded { ends: ends.to_vec(), room: None });
     let order: Vec<_> = decisions.steps.iter().map(|change| change.after.id.index()).collect();
     assert_eq!(order, [3, 1, 0, 2]);
 }
@@ -248,7 +315,7 @@ fn the_same_end_twice_in_one_batch_counts_once() {
     let claim = world.claim(0);
     let end = ClaimEnd { claim, outcome: ok(), execution: None };
     let ends = vec![end.clone(), end];
-    let decisions = world.see(Observation::ClaimsEnded { ends, room: None });
+    let decisions = world.see(&Observation::ClaimsEnded { ends, room: None });
     assert_eq!(decisions.stale, vec![claim]);
     assert_eq!(decisions.steps.iter().filter(|change| change.ended.is_some()).count(), 1);
 }
@@ -370,11 +437,9 @@ fn cancelling_ends_what_has_not_ended_and_takes_the_claims() {
     let a = world.claim(0);
     world.end(a, ok());
     let b = world.claim(1);
-    let actor = "mara".to_owned();
-    let reason = Some("order withdrawn".to_owned());
-    let decisions = world.see(Observation::CancelRequested { actor, reason });
+    let decisions = world.see(&cancel());
     assert_eq!(world.task().state, TaskState::Cancelled);
-    assert!(decisions.tasks[0].detail.as_deref().unwrap().contains("order withdrawn"));
+    assert!(decisions.tasks[0].detail.as_deref().unwrap().contains("the bank is back"));
     assert_eq!(world.step(0).state, StepState::Complete);
     assert!((1..4).all(|i| world.step(i).state == StepState::Cancelled));
     assert_eq!(world.end(b, ok()).stale, vec![b]);
@@ -385,9 +450,7 @@ fn a_task_that_has_ended_cannot_be_cancelled() {
     let mut world = World::new(&[vec![]], RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, ok());
-    let cancel = Observation::CancelRequested { actor: "mara".into(), reason: None };
-    let refused = decide(&world.view, cancel, world.now, Jitter(1)).unwrap_err();
-    assert_eq!(refused.from, "complete");
+    assert_eq!(world.try_to_see(&cancel()).unwrap_err().from, "complete");
 }
 
 #[test]
@@ -400,7 +463,6 @@ fn a_step_that_is_tried_again_has_all_its_attempts_before_it() {
     }
     assert_eq!((world.task().state, world.step(0).failures), (TaskState::Error, 2));
     let decisions = world.retry().unwrap();
-    world.write(&decisions);
     assert!(decisions.steps[0].detail.as_deref().unwrap().contains("the bank is back"));
     let step = world.step(0);
     assert_eq!((step.state, step.attempts, step.failures), (StepState::Enqueued, 2, 0));
@@ -419,16 +481,19 @@ fn a_step_that_is_tried_again_has_all_its_attempts_before_it() {
 #[test]
 fn what_is_on_its_way_is_not_tried_again_and_what_is_over_is_refused() {
     let mut world = World::new(&[vec![]], RetryPolicy::default());
-    let again = |world: &World| decide(&world.view, retry_of("x"), world.now, Jitter(1));
+    let again = |world: &mut World| {
+        let steps = vec![TASK.step(0)];
+        world.try_to_see(&Observation::RetryRequested { steps, request: request() })
+    };
     let unchanged = |decisions: Decisions| decisions.steps.is_empty() && decisions.tasks.is_empty();
-    assert!(unchanged(again(&world).unwrap()));
+    assert!(unchanged(again(&mut world).unwrap()));
     let claim = world.claim(0);
-    assert!(unchanged(again(&world).unwrap()));
+    assert!(unchanged(again(&mut world).unwrap()));
     world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
-    assert!(unchanged(again(&world).unwrap()));
+    assert!(unchanged(again(&mut world).unwrap()));
     let claim = world.claim(0);
     world.end(claim, ok());
-    let refused = again(&world).unwrap_err();
+    let refused = again(&mut world).unwrap_err();
     assert_eq!((refused.machine, refused.from), ("task", "complete"));
 }
 
@@ -437,9 +502,122 @@ fn a_step_of_a_cancelled_task_is_not_tried_again() {
     let mut world = World::new(&[vec![], vec![]], RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, Outcome::Failed(failure(FailureKind::Permanent)));
-    world.see(Observation::CancelRequested { actor: "mara".into(), reason: None });
+    world.see(&cancel());
     let refused = world.retry().unwrap_err();
     assert_eq!((refused.machine, refused.from), ("task", "cancelled"));
+}
+
+/// Two roots and a step that joins them by `join`, with a last step below it.
+fn joined(join: JoinPolicy) -> World {
+    let policy = |step| if step == 2 { join } else { JoinPolicy::AllComplete };
+    World::joined(&[vec![], vec![], vec![0, 1], vec![2]], RetryPolicy::default(), policy)
+}
+
+#[test]
+fn what_a_tolerant_step_got_over_does_not_fail_the_task() {
+    let mut world = joined(JoinPolicy::AllDone);
+    let (a, b) = (world.claim(0), world.claim(1));
+    world.end(a, Outcome::Failed(failure(FailureKind::Permanent)));
+    assert_eq!((world.task().failures, world.step(2).failed_parents), (1, 1));
+    world.end(b, Outcome::Failed(failure(FailureKind::Permanent)));
+    assert_eq!((world.step(2).state, world.task().failures), (StepState::Enqueued, 0));
+    for step in [2, 3] {
+        let claim = world.claim(step);
+        world.end(claim, ok());
+    }
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn two_parents_that_complete_in_one_batch_start_a_step_that_needs_one_once() {
+    let mut world = joined(JoinPolicy::AnyComplete);
+    let ends = [world.claim(0), world.claim(1)];
+    let ends = ends.map(|claim| ClaimEnd { claim, outcome: ok(), execution: None }).to_vec();
+    let decisions = world.see(&Observation::ClaimsEnded { ends, room: None });
+    let started = decisions.steps.iter().filter(|c| c.event == Some(StepEvent::ParentsCompleted));
+    assert_eq!(started.count(), 1);
+}
+
+#[test]
+fn skipping_goes_on_to_the_steps_below() {
+    let mut world = joined(JoinPolicy::AllComplete);
+    world.skip(0).unwrap();
+    assert_eq!(world.step(2).state, StepState::Pending);
+    let b = world.claim(1);
+    let decisions = world.end(b, ok());
+    assert_eq!(
+        (world.step(2).state, world.step(3).state),
+        (StepState::Skipped, StepState::Skipped)
+    );
+    let why = decisions.steps.iter().find(|change| change.after.id == TASK.step(3)).unwrap();
+    assert_eq!(why.detail.as_deref(), Some(r#"{"because":"parents_skipped"}"#));
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn a_parent_that_is_tried_again_is_open_again() {
+    let mut world = joined(JoinPolicy::Quorum(2));
+    let a = world.claim(0);
+    world.end(a, Outcome::Failed(failure(FailureKind::Permanent)));
+    assert_eq!((world.step(2).open_parents, world.step(2).failed_parents), (1, 1));
+    world.retry().unwrap();
+    assert_eq!((world.step(2).open_parents, world.step(2).failed_parents), (2, 0));
+    assert_eq!(world.task().failures, 0);
+}
+
+#[test]
+fn a_task_goes_on_from_error_when_its_failed_step_is_resolved() {
+    let mut world = joined(JoinPolicy::AllComplete);
+    let (a, b) = (world.claim(0), world.claim(1));
+    world.end(a, ok());
+    world.end(b, Outcome::Failed(failure(FailureKind::Permanent)));
+    assert_eq!(world.task().state, TaskState::Error);
+    let decisions = world.resolve(1).unwrap();
+    assert_eq!(decisions.steps[0].results.as_deref(), Some("7"));
+    assert_eq!(
+        (world.step(2).state, world.task().state),
+        (StepState::Enqueued, TaskState::InProgress)
+    );
+    // Once more changes nothing.
+    let again = world.resolve(1).unwrap();
+    assert!(again.steps.is_empty() && again.tasks.is_empty());
+}
+
+#[test]
+fn a_last_step_that_failed_and_is_skipped_completes_the_task() {
+    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Permanent)));
+    assert_eq!((world.task().state, world.task().failures), (TaskState::Error, 1));
+    let decisions = world.skip(0).unwrap();
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::Completed));
+    assert_eq!((world.task().state, world.task().failures), (TaskState::Complete, 0));
+}
+
+#[test]
+fn a_step_that_is_complete_or_of_a_cancelled_task_is_not_steered() {
+    let mut world = World::new(&[vec![], vec![]], RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    assert_eq!(world.skip(0).unwrap_err().from, "complete");
+    assert_eq!(world.resolve(0).unwrap_err().from, "complete");
+    world.see(&cancel());
+    assert_eq!(world.skip(1).unwrap_err().from, "cancelled");
+}
+
+#[test]
+fn children_that_matter_and_are_not_in_the_view_are_asked_for() {
+    let mut world = joined(JoinPolicy::AllComplete);
+    let claim = world.claim(0);
+    let mut view = world.view.clone();
+    view.children.clear();
+    let end = |kind| Observation::ClaimsEnded {
+        ends: vec![ClaimEnd { claim, outcome: Outcome::Failed(failure(kind)), execution: None }],
+        room: None,
+    };
+    let seen = |kind| decide(&view, &end(kind), world.now, Jitter(1));
+    assert!(seen(FailureKind::Retryable).is_ok());
+    assert_eq!(seen(FailureKind::Permanent), Err(Undecided::UnseenChildren(vec![TASK.step(0)])));
 }
 
 #[test]
@@ -448,7 +626,7 @@ fn claiming_a_step_that_is_not_ready_is_refused() {
     let mut done = world.view.clone();
     done.steps.get_mut(&TASK.step(0)).unwrap().state = StepState::Complete;
     let claim = Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(0)] };
-    assert!(decide(&done, claim, world.now, Jitter(1)).is_err());
+    assert!(decide(&done, &claim, world.now, Jitter(1)).is_err());
 }
 
 #[test]
@@ -456,7 +634,8 @@ fn claiming_a_step_twice_at_once_is_refused() {
     let world = diamond();
     let steps = vec![TASK.step(0); 2];
     let claim = Observation::StepsClaimed { worker: WORKER, steps };
-    let refused = decide(&world.view, claim, world.now, Jitter(1)).unwrap_err();
+    let refused = decide(&world.view, &claim, world.now, Jitter(1)).unwrap_err();
+    let Undecided::Transition(refused) = refused else { panic!("{refused}") };
     assert_eq!((refused.from, refused.event), ("in_progress", "claimed"));
 }
 
@@ -468,6 +647,24 @@ fn graphs() -> impl Strategy<Value = Vec<Vec<u32>>> {
             .map(|(i, seed)| (0..i).filter(|p| seed.rotate_left(*p).is_multiple_of(3)).collect())
             .collect()
     })
+}
+
+/// A join policy for each of the steps, of those that it may have.
+fn joins() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 24)
+}
+
+fn joined_by(parents: &[Vec<u32>], joins: &[u8]) -> World {
+    let join = |step: usize| match joins[step] {
+        0..=99 => JoinPolicy::AllComplete,
+        100..=139 => JoinPolicy::AllDone,
+        140..=179 => JoinPolicy::AnyComplete,
+        180..=219 => JoinPolicy::NoneFailed,
+        chosen => JoinPolicy::Quorum(
+            1 + u32::from(chosen) % u32::try_from(parents[step].len().max(1)).unwrap(),
+        ),
+    };
+    World::joined(parents, RetryPolicy::default(), join)
 }
 
 /// One turn of a random run: which of the possible moves, and how a handler ends.
@@ -504,8 +701,12 @@ fn an_end(ends: u8) -> Outcome {
     if again { ok() } else { outcome }
 }
 
-fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome) {
-    for turn in turns.iter().cycle().take(20_000) {
+/// Turns after which every run of at most 24 steps has ended.
+const LONG: usize = 20_000;
+
+/// Plays at most so many turns.
+fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome, most: usize) {
+    for turn in turns.iter().cycle().take(most) {
         let running: Vec<Claim> = world.view.steps.values().filter_map(Step::claim).collect();
         let ready: Vec<StepId> = world.available.keys().copied().collect();
         if running.is_empty() && ready.is_empty() {
@@ -514,36 +715,37 @@ fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome) {
         let choice = turn.pick % (running.len() + ready.len());
         if choice < ready.len() {
             let steps = ready.into_iter().skip(choice).take(turn.batch).collect();
-            world.see(Observation::StepsClaimed { worker: WORKER, steps });
+            world.see(&Observation::StepsClaimed { worker: WORKER, steps });
         } else {
             let ended = running.iter().cycle().skip(choice - ready.len()).take(turn.batch);
             let ends = ended
                 .map(|claim| ClaimEnd { claim: *claim, outcome: ends(turn.ends), execution: None })
                 .collect();
             let room = Some(Room { worker: WORKER, steps: turn.room });
-            world.see(Observation::ClaimsEnded { ends, room });
+            world.see(&Observation::ClaimsEnded { ends, room });
         }
     }
-    unreachable!("a run of at most 24 steps has ended by then");
+    assert!(most < LONG, "a run of at most 24 steps has ended by then");
 }
 
 proptest! {
     #[test]
     fn any_graph_completes_when_all_handlers_succeed(parents in graphs(), turns in turns()) {
         let mut world = World::new(&parents, RetryPolicy::default());
-        play(&mut world, &turns, |_| ok());
+        play(&mut world, &turns, |_| ok(), LONG);
         prop_assert_eq!(world.task().state, TaskState::Complete);
         prop_assert_eq!(world.attempts.len(), parents.len());
     }
 
     #[test]
-    fn any_run_ends_in_a_state_that_says_why(parents in graphs(), turns in turns()) {
-        let mut world = World::new(&parents, RetryPolicy::default());
-        play(&mut world, &turns, an_end);
-        let states: Vec<_> = world.view.steps.values().map(|s| s.state).collect();
-        let expected = if states.contains(&StepState::Blocked) {
+    fn any_run_ends_in_a_state_that_says_why(parents in graphs(), joins in joins(), turns in turns()) {
+        let mut world = joined_by(&parents, &joins);
+        play(&mut world, &turns, an_end, LONG);
+        let of = |state| world.view.steps.values().filter(move |step| step.state == state);
+        let last = |step: &Step| world.view.children[&step.id].is_empty();
+        let expected = if of(StepState::Blocked).count() > 0 {
             TaskState::Blocked
-        } else if states.contains(&StepState::Error) {
+        } else if of(StepState::Pending).count() > 0 || of(StepState::Error).any(last) {
             TaskState::Error
         } else {
             TaskState::Complete
@@ -552,14 +754,38 @@ proptest! {
     }
 
     #[test]
+    fn operators_at_any_point_leave_the_counters_right(
+        parents in graphs(), joins in joins(), turns in turns(), asked in prop::collection::vec((0u8..4, 0u32..24), 1..40)
+    ) {
+        let mut world = joined_by(&parents, &joins);
+        for (turn, (what, step)) in turns.iter().zip(asked) {
+            play(&mut world, std::slice::from_ref(turn), an_end, 3);
+            let step = step % u32::try_from(parents.len()).unwrap();
+            // What is refused changes nothing.
+            let _ = match what {
+                0 => world.skip(step),
+                1 => world.resolve(step),
+                2 => world.retry(),
+                _ => world.try_to_see(&Observation::RetryRequested { steps: vec![TASK.step(step)], request: request() }),
+            };
+        }
+        for _ in 0..parents.len() {
+            play(&mut world, &turns, |_| ok(), LONG);
+            if world.task().state != TaskState::Complete {
+                world.retry().unwrap();
+            }
+        }
+        prop_assert_eq!(world.task().state, TaskState::Complete);
+    }
+
+    #[test]
     fn whatever_failed_can_be_tried_again_until_the_task_is_complete(parents in graphs(), turns in turns()) {
         let mut world = World::new(&parents, RetryPolicy::default());
-        play(&mut world, &turns, an_end);
+        play(&mut world, &turns, an_end, LONG);
         if world.task().state != TaskState::Complete {
-            let decisions = world.retry().unwrap();
-            world.write(&decisions);
+            world.retry().unwrap();
             prop_assert_eq!(world.task().state, TaskState::InProgress);
-            play(&mut world, &turns, |_| ok());
+            play(&mut world, &turns, |_| ok(), LONG);
         }
         prop_assert_eq!(world.task().state, TaskState::Complete);
     }
@@ -568,7 +794,7 @@ proptest! {
     fn each_attempt_is_recorded_once(parents in graphs(), mut turns in turns()) {
         turns.push(Turn { pick: 0, ends: 200, batch: 5, room: 0 });
         let mut world = World::new(&parents, RetryPolicy::default());
-        play(&mut world, &turns, an_end);
+        play(&mut world, &turns, an_end, LONG);
         let mut seen: Vec<_> = world.attempts.iter().map(|(claim, _)| (claim.step, claim.attempt)).collect();
         let all = seen.len();
         seen.sort_unstable();
@@ -585,13 +811,13 @@ proptest! {
             let ready: Vec<StepId> = world.available.keys().copied().collect();
             let running: Vec<Claim> = world.view.steps.values().filter_map(Step::claim).collect();
             if let Some(id) = ready.get(turn.pick % 2) {
-                world.see(Observation::StepsClaimed { worker: WORKER, steps: vec![*id] });
+                world.see(&Observation::StepsClaimed { worker: WORKER, steps: vec![*id] });
             } else if let Some(claim) = running.first() {
                 world.end(*claim, outcome(turn.ends));
             }
         }
         if !world.task().state.is_terminal() {
-            world.see(Observation::CancelRequested { actor: "mara".into(), reason: None });
+            world.see(&cancel());
             prop_assert!(world.available.is_empty());
             prop_assert_eq!(world.task().runnable + world.task().waiting + world.task().blocked, 0);
         }

@@ -6,16 +6,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::arguments::{at_most, parse, refused};
-use super::cancellation;
 use super::events::Events;
 use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
-use super::redrive;
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+use super::steering::{Steering, steer};
 use super::submission::Submission;
 use super::templates::Templates;
 use crate::config::ClientOptions;
-use crate::decision::Decisions;
+use crate::decision::{Decisions, Request};
 use crate::encryption::Content;
 use crate::error::Error;
 use crate::ids::{TaskId, TemplateId};
@@ -266,86 +265,62 @@ impl Client {
         TaskResult::new(task, status.state, &stored.template, steps, open)
     }
 
-    /// Ends a task: what has not ended is cancelled, and handlers that run report in vain. `events` tells
-    /// the subscribers of this process.
+    /// Does with a task what an operator asks for. What was done before is not done again: a step that is skipped
+    /// already stays so. `events` tells the subscribers of this process.
     ///
     /// # Errors
-    /// [`Error::UnknownTask`], [`Error::Transition`] when it has ended already.
-    pub async fn cancel(
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have, or does not declare
+    /// skippable, [`Error::Json`] for
+    /// results that are not JSON or too large, [`Error::Transition`] where the state of the task or the step does not
+    /// allow it.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::{Request, Steering, TaskId};
+    /// let request = Request { actor: "mara".into(), reason: Some("the warehouse burned down".into()) };
+    /// client.steer(TaskId(7), &Steering::Skip { step: "ship".into() }, &request, None).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn steer(
         &self,
         task: TaskId,
-        actor: &str,
-        reason: Option<&str>,
+        steering: &Steering,
+        request: &Request,
         events: Option<&Events>,
     ) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
-        check_request(actor, reason)?;
+        steering.check()?;
+        at_most("actor", Some(&request.actor), 128)?;
+        at_most("reason", request.reason.as_deref(), 1_024)?;
         let mut tries = 1;
         loop {
-            match self.try_cancel(task, actor, reason, events).await {
+            match self.try_to_steer(task, steering, request, events).await {
+                Ok(()) => return self.status(task).await,
                 Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
                 // An earlier try took place, and its answer was lost.
                 Err(Error::Transition { source, .. })
-                    if tries > 1 && source.from == TaskState::Cancelled.as_str() =>
+                    if tries > 1
+                        && *steering == Steering::Cancel
+                        && source.from == TaskState::Cancelled.as_str() =>
                 {
                     return self.status(task).await;
                 }
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
     }
 
-    async fn try_cancel(
+    async fn try_to_steer(
         &self,
         task: TaskId,
-        actor: &str,
-        reason: Option<&str>,
+        steering: &Steering,
+        request: &Request,
         events: Option<&Events>,
-    ) -> Result<TaskStatus, Error> {
+    ) -> Result<(), Error> {
         let mut tx = self.store.begin().await?;
-        let decisions = cancellation::cancel(&mut tx, task, actor, reason).await?;
-        commit(tx, &decisions, events).await?;
-        self.status(task).await
-    }
-
-    /// Has the steps of a task tried again that failed for good or are blocked, or one of them by its name, with all the
-    /// attempts before them that its policy allows. The task goes on, also one that has ended in error. Steps that are
-    /// on their way already stay as they are. `events` tells the subscribers of this process.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have, [`Error::Transition`]
-    /// when the task has ended otherwise, or the step is in another state.
-    pub async fn retry(
-        &self,
-        task: TaskId,
-        step: Option<&str>,
-        actor: &str,
-        reason: Option<&str>,
-        events: Option<&Events>,
-    ) -> Result<TaskStatus, Error> {
-        self.check_schema().await?;
-        check_request(actor, reason)?;
-        let mut tries = 1;
-        loop {
-            match self.try_retry(task, step, actor, reason, events).await {
-                Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
-                other => return other,
-            }
-        }
-    }
-
-    async fn try_retry(
-        &self,
-        task: TaskId,
-        step: Option<&str>,
-        actor: &str,
-        reason: Option<&str>,
-        events: Option<&Events>,
-    ) -> Result<TaskStatus, Error> {
-        let mut tx = self.store.begin().await?;
-        let decisions = redrive::retry(&mut tx, &self.templates, task, step, actor, reason).await?;
-        commit(tx, &decisions, events).await?;
-        self.status(task).await
+        let decisions = steer(&mut tx, &self.templates, task, steering, request).await?;
+        commit(tx, &decisions, events).await
     }
 
     /// Why a task, or one of its steps, is where it is, from what was recorded.
@@ -409,12 +384,6 @@ impl Client {
         self.check_schema().await?;
         Ok(self.store.audit(old_transaction).await?)
     }
-}
-
-/// Checks who asks for something, and why.
-fn check_request(actor: &str, reason: Option<&str>) -> Result<(), Error> {
-    at_most("actor", Some(actor), 128)?;
-    at_most("reason", reason, 1_024)
 }
 
 /// Commits, and tells subscribers where there are some.

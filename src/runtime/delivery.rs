@@ -174,7 +174,10 @@ async fn attach_parents(
     };
     let result = |step| match results.0.get(&step) {
         Some(results) => Ok(Some(*results)),
-        None => read.get(&step).and_then(Option::as_ref).map(|text| text.as_deref()).transpose(),
+        None => {
+            let text = read.get(&step).and_then(|(_, results)| results.as_ref());
+            text.map(|text| text.as_deref()).transpose()
+        }
     };
     let mut refused = Vec::new();
     prepared.retain_mut(|one| {

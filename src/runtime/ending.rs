@@ -5,10 +5,12 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::deciding::{Sight, decide_seeing};
 use super::ledger::Tried;
 use super::templates::{Stored, Templates};
-use crate::decide::{Jitter, decide};
-use crate::decision::{ByStep, Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, View};
+use crate::decision::{
+    ByStep, Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step, View,
+};
 use crate::error::Error;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
@@ -53,28 +55,24 @@ pub(super) async fn end_claims(
         return write(tx, all_stale(ends), &ByTask::new(), over).await;
     };
     let by_task = load_templates(tx, templates, &rows).await?;
-    let held = held_steps(&ends, known, &rows, &by_task);
+    let sight = Sight { by_task: &by_task, served: queues };
+    let held = held_steps(&ends, known, &rows, sight);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
     let mut children = Children { unread: unknown.collect(), ..Children::default() };
     let succeeded = ends.iter().filter(|end| matches!(end.outcome, Outcome::Succeeded(_)));
     let strange: Vec<_> = succeeded
         .map(|end| end.claim.step)
-        .filter(|step| !children.follow(*step, held.contains_key(step), &by_task))
+        .filter(|step| !children.follow(*step, held.contains_key(step), sight))
         .collect();
     let unread: Vec<_> = children.unread.into_iter().collect();
     let steps = tx.read_ended_steps(&unread, &strange).await?;
-    let mut view = view(&rows, &steps, &by_task);
+    let mut view = view(&rows, &steps, sight);
     view.steps.extend(held);
     view.steps.extend(children.untouched);
     view.children.extend(children.by_parent);
-    if let Some(queues) = queues {
-        let children = view.children.values().flatten();
-        view.elsewhere =
-            children.copied().filter(|id| !queues.contains(&queue_of(*id, &by_task))).collect();
-    }
+    view.elsewhere = sight.elsewhere(view.children.values().flatten().copied());
     let observation = Observation::ClaimsEnded { ends, room };
-    let decisions =
-        decide(&view, observation, now, Jitter::at(now)).map_err(transition_of(&rows))?;
+    let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     write(tx, decisions, &by_task, over).await
 }
 
@@ -84,7 +82,7 @@ fn held_steps(
     ends: &[ClaimEnd],
     known: &Known,
     rows: &[TaskRow],
-    by_task: &ByTask,
+    sight: Sight<'_>,
 ) -> HashMap<StepId, Step> {
     let mut runnable: HashMap<_, _> =
         rows.iter().map(|row| (row.task.id, i64::from(row.task.runnable))).collect();
@@ -95,22 +93,20 @@ fn held_steps(
     let claims = ends.iter().map(|end| end.claim).filter(|claim| trusted(claim.step.task()));
     let held = |claim: Claim| {
         let tried = *known.get(&claim.step)?;
-        Some((claim.step, held_step(claim, tried, policy(claim.step, by_task))))
+        Some((claim.step, held_step(claim, tried, sight.policies(claim.step))))
     };
     claims.filter_map(held).collect()
 }
 
 /// A step as the claim left it.
-fn held_step(claim: Claim, tried: Tried, policy: RetryPolicy) -> Step {
+fn held_step(claim: Claim, tried: Tried, (policy, join): (RetryPolicy, Join)) -> Step {
     Step {
-        id: claim.step,
-        state: StepState::InProgress,
         open_parents: 0,
         attempts: claim.attempt,
         failures: tried.failures,
         crashes: tried.crashes,
         worker: Some(claim.worker),
-        policy,
+        ..Step::new(claim.step, StepState::InProgress, policy, join)
     }
 }
 
@@ -127,43 +123,20 @@ struct Children {
 impl Children {
     /// Adds the children of a step, of which it is known or not that its claim was current; `false` when
     /// they do not stand in a template.
-    fn follow(&mut self, parent: StepId, current: bool, by_task: &ByTask) -> bool {
-        let stored = by_task.get(&parent.task());
-        let Some(stored) = stored.filter(|stored| stored.step(parent).is_some()) else {
-            return false;
-        };
-        let graph = stored.template.graph();
-        let mut children = Vec::with_capacity(stored.children(parent).len());
-        for index in stored.children(parent) {
-            let id = parent.task().step(*index);
-            children.push(id);
-            if current && graph.in_degree(*index) == 1 {
-                self.untouched.insert(id, untouched(id, stored.policy(id)));
+    fn follow(&mut self, parent: StepId, current: bool, sight: Sight<'_>) -> bool {
+        let Some(children) = sight.children(parent) else { return false };
+        for id in &children {
+            let (policy, join) = sight.policies(*id);
+            if current && join.parents == 1 {
+                let child = Step::new(*id, StepState::Pending, policy, join);
+                self.untouched.insert(*id, child);
             } else {
-                self.unread.insert(id);
+                self.unread.insert(*id);
             }
         }
         self.by_parent.insert(parent, children);
         true
     }
-}
-
-/// A step with one parent that has not ended.
-fn untouched(id: StepId, policy: RetryPolicy) -> Step {
-    Step {
-        id,
-        state: StepState::Pending,
-        open_parents: 1,
-        attempts: 0,
-        failures: 0,
-        crashes: 0,
-        worker: None,
-        policy,
-    }
-}
-
-fn policy(step: StepId, by_task: &ByTask) -> RetryPolicy {
-    by_task.get(&step.task()).map(|stored| stored.policy(step)).unwrap_or_default()
 }
 
 /// Writes a decision and calls workers for the steps that became ready by it.
@@ -176,7 +149,8 @@ pub(super) async fn write(
     let queue_of = |step: StepId| queue_of(step, by_task);
     let batch = tx.apply(&decisions, &queue_of, over).await?;
     let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
-    let queues: BTreeSet<_> = enqueued.map(|change| queue_of(change.after.id)).collect();
+    let queues = enqueued.filter_map(|change| decisions.queue(change.after.id, queue_of));
+    let queues: BTreeSet<_> = queues.collect();
     tx.call_workers(&queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(Written { decisions, batch })
 }
@@ -187,24 +161,20 @@ pub(super) fn task_ids(steps: impl Iterator<Item = StepId>) -> Vec<TaskId> {
 }
 
 /// A step as the decider sees it.
-pub(super) fn step(row: &StepRow, policy: RetryPolicy) -> Step {
+pub(super) fn step(row: &StepRow, (policy, join): (RetryPolicy, Join)) -> Step {
     Step {
         id: row.id,
         state: row.state,
         open_parents: row.open_parents,
+        failed_parents: row.failed_parents,
+        skipped_parents: row.skipped_parents,
         attempts: row.attempts,
         failures: row.failures,
         crashes: row.crashes,
         worker: row.worker,
         policy,
+        join,
     }
-}
-
-pub(super) fn transition_of(
-    rows: &[TaskRow],
-) -> impl Fn(crate::state::InvalidTransition) -> Error + use<> {
-    let task = rows.first().map_or(TaskId(0), |row| row.task.id);
-    move |source| Error::Transition { task, source }
 }
 
 /// The templates by task. A template that this version cannot read is left out: its steps follow the
@@ -233,18 +203,18 @@ fn readable(template: Result<Arc<Stored>, Error>) -> Result<Option<Arc<Stored>>,
     }
 }
 
-fn queue_of(step: StepId, by_task: &ByTask) -> String {
+pub(super) fn queue_of(step: StepId, by_task: &ByTask) -> String {
     let template = by_task.get(&step.task()).and_then(|stored| stored.step(step));
     template.map_or_else(|| "default".to_owned(), |step| step.queue.clone())
 }
 
-fn view(tasks: &[TaskRow], steps: &[ChildRow], by_task: &ByTask) -> View {
+fn view(tasks: &[TaskRow], steps: &[ChildRow], sight: Sight<'_>) -> View {
     let mut view = View {
         tasks: tasks.iter().map(|row| (row.task.id, row.task)).collect(),
         ..View::default()
     };
     for row in steps {
-        view.steps.insert(row.step.id, step(&row.step, policy(row.step.id, by_task)));
+        view.steps.insert(row.step.id, step(&row.step, sight.policies(row.step.id)));
         if let Some(parent) = row.parent {
             view.children.entry(parent).or_default().push(row.step.id);
         }

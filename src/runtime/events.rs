@@ -270,19 +270,19 @@ const _: () = assert!(StepEvent::ALL.len() + TaskEvent::ALL.len() <= u32::BITS a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Step, Task};
+    use crate::decision::{Join, Step, Task};
     use crate::retry_policy::RetryPolicy;
 
     const ALL: EventSet = EventSet(u32::MAX);
 
     fn step(state: StepState, attempts: u32, worker: Option<i64>) -> Step {
         let worker = worker.map(WorkerId);
-        let (id, policy) = (TaskId(1).step(0), RetryPolicy::default());
-        Step { id, state, open_parents: 0, attempts, failures: 0, crashes: 0, worker, policy }
+        let new = Step::new(TaskId(1).step(0), state, RetryPolicy::default(), Join::default());
+        Step { attempts, worker, ..new }
     }
 
     fn task(id: i64, state: TaskState) -> Task {
-        Task { id: TaskId(id), state, runnable: 0, waiting: 0, blocked: 0, failed: 0 }
+        Task { id: TaskId(id), state, runnable: 0, waiting: 0, blocked: 0, failures: 0 }
     }
 
     fn task_change(

@@ -11,6 +11,7 @@ use super::reports::{TaskStatus, milliseconds, optional_time, raw, time};
 use super::worker::no_such_step;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
+use crate::join_policy::JoinPolicy;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{
     AttemptRow, StepListRow, StepTransitionRow, Store, TaskTransitionRow, WorkerRow,
@@ -214,36 +215,54 @@ impl Facts<'_> {
             }
             StepState::Complete => completed(row, last),
             StepState::Error => self.error(at, row, last, change),
-            StepState::Skipped => "its branch was not taken".to_owned(),
+            StepState::Skipped => skipped(change),
             StepState::Cancelled => cancelled(row, change),
-            StepState::ResolvedManually => "a person gave its results".to_owned(),
+            StepState::ResolvedManually => {
+                format!("{} gave its results", asked_by(change.and_then(|c| c.detail.as_deref())))
+            }
         }
     }
 
     fn pending(&self, at: usize) -> String {
         let parents = self.template.graph().parents(u32::try_from(at).unwrap_or(u32::MAX));
-        let open: Vec<_> = parents
-            .iter()
-            .map(|parent| *parent as usize)
-            .filter(|parent| self.steps[*parent].state != StepState::Complete)
-            .collect();
-        let dead = open.iter().find(|parent| self.steps[**parent].state == StepState::Error);
-        if let Some(parent) = dead {
+        let (all, parents) = (parents.len(), parents.iter().map(|parent| *parent as usize));
+        let join = self.template.steps().get(at).map_or_else(JoinPolicy::default, |step| step.join);
+        let of_state = |wanted: fn(StepState) -> bool| -> Vec<usize> {
+            parents.clone().filter(|parent| wanted(self.steps[*parent].state)).collect()
+        };
+        let failed = of_state(|state| state == StepState::Error);
+        if let (JoinPolicy::AllComplete | JoinPolicy::NoneFailed, Some(parent)) =
+            (join, failed.first())
+        {
             return format!("cannot start: its parent {} is in error", self.name(*parent));
         }
-        let shown: Vec<_> = open
-            .iter()
-            .take(MOST_PARENTS)
-            .map(|parent| format!("{} ({})", self.name(*parent), words(self.steps[*parent].state)))
-            .collect();
-        let more = open.len().saturating_sub(shown.len());
+        let open = of_state(|state| !state.is_terminal());
+        if open.is_empty() {
+            let failed = self.names(&failed);
+            return format!("cannot start: it starts {}, and in error are: {failed}", wanted(join));
+        }
+        let (left, names) = (open.len(), self.names(&open));
+        let when = if join == JoinPolicy::default() {
+            String::new()
+        } else {
+            format!("; it starts {}", wanted(join))
+        };
+        format!("waits for {left} of {all} parents: {names}{when}")
+    }
+
+    /// The steps' names and states, the first of them.
+    fn names(&self, steps: &[usize]) -> String {
+        let name = |at: &usize| format!("{} ({})", self.name(*at), words(self.steps[*at].state));
+        let shown: Vec<_> = steps.iter().take(MOST_PARENTS).map(name).collect();
+        let more = steps.len() - shown.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (left, all) = (open.len(), parents.len());
-        format!("waits for {left} of {all} parents: {}{more}", shown.join(", "))
+        shown.join(", ") + &more
     }
 
     fn enqueued(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
-        let queue = row.queue.as_deref().unwrap_or("default");
+        let Some(queue) = row.queue.as_deref() else {
+            return "ready, and its task is paused".to_owned();
+        };
         let since = change.map_or(row.available_at, |change| Some(change.created_at));
         let since = since.map(|at| format!(" since {}", self.ago(at))).unwrap_or_default();
         let why = change.map(|change| came_back(change.event)).unwrap_or_default();
@@ -319,7 +338,7 @@ impl Facts<'_> {
     fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
         let total = status.steps_total;
         let count = |state| self.steps.iter().filter(|step| step.state == state).count();
-        let done = count(StepState::Complete);
+        let done = count(StepState::Complete) + count(StepState::ResolvedManually);
         let since = history.last().map_or(status.requested_at, |change| change.created_at);
         let since = self.ago(since);
         match status.state {
@@ -337,8 +356,24 @@ impl Facts<'_> {
                 "{done} of {total} steps are complete; {} need a person, nothing else can run",
                 count(StepState::Blocked)
             ),
-            TaskState::Paused => format!("an operator paused it {since}"),
-            TaskState::Complete => format!("all {total} steps are complete since {since}"),
+            TaskState::Paused => {
+                let by = asked_by(history.last().and_then(|change| change.detail.as_deref()));
+                format!(
+                    "paused by {by}, {since}: {done} of {total} steps are complete, {} run; tasker resume {} lets it \
+                     go on",
+                    count(StepState::InProgress),
+                    status.task_id
+                )
+            }
+            TaskState::Complete if done == self.steps.len() => {
+                format!("all {total} steps are complete since {since}")
+            }
+            TaskState::Complete => format!(
+                "done since {since}: {done} of {total} steps are complete, {} were skipped, {} are in error and \
+                 nothing needed them",
+                count(StepState::Skipped),
+                count(StepState::Error)
+            ),
             TaskState::Error => format!(
                 "{} of {total} steps failed for good, and {} cannot start because of that; ended {since}",
                 count(StepState::Error),
@@ -411,7 +446,9 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::NotRetryable
         | StepEvent::NeedsIntervention
         | StepEvent::CrashesExhausted
-        | StepEvent::Cancelled => "",
+        | StepEvent::Cancelled
+        | StepEvent::Skipped
+        | StepEvent::ResolvedManually => "",
     }
 }
 
@@ -467,15 +504,40 @@ fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
     }
 }
 
+fn skipped(change: Option<&StepTransitionRow>) -> String {
+    let detail = change.and_then(|change| change.detail.as_deref());
+    if parsed(detail)["because"] == "parents_skipped" {
+        "skipped, because too many of its parents were skipped".to_owned()
+    } else {
+        format!("skipped by {}", asked_by(detail))
+    }
+}
+
 fn cancelled_by(history: &[TaskTransitionRow]) -> String {
-    let detail: Value = history
-        .last()
-        .and_then(|change| change.detail.as_deref())
-        .and_then(|json| serde_json::from_str(json).ok())
-        .unwrap_or_default();
+    format!("cancelled by {}", asked_by(history.last().and_then(|change| change.detail.as_deref())))
+}
+
+/// Who asked for a change, and why.
+fn asked_by(detail: Option<&str>) -> String {
+    let detail = parsed(detail);
     let actor = detail["actor"].as_str().unwrap_or("an operator");
     let reason = detail["reason"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
-    format!("cancelled by {actor}{reason}")
+    format!("{actor}{reason}")
+}
+
+fn parsed(detail: Option<&str>) -> Value {
+    detail.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
+
+/// When a step with this join policy starts.
+fn wanted(join: JoinPolicy) -> String {
+    match join {
+        JoinPolicy::AllComplete => "when all its parents are complete".to_owned(),
+        JoinPolicy::AllDone => "when all its parents are done".to_owned(),
+        JoinPolicy::AnyComplete => "when one of its parents is complete".to_owned(),
+        JoinPolicy::NoneFailed => "when none of its parents failed and one is complete".to_owned(),
+        JoinPolicy::Quorum(count) => format!("when {count} of its parents are complete"),
+    }
 }
 
 impl From<&AttemptRow> for Attempt {

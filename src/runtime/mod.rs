@@ -1,8 +1,8 @@
 //! Tokio: reads rows, asks the decider, writes what it decided, and hands claimed steps to threads.
 
 mod arguments;
-mod cancellation;
 mod client;
+mod deciding;
 mod delivery;
 mod ending;
 mod engine;
@@ -18,13 +18,13 @@ mod pace;
 mod parked;
 mod patience;
 mod pruner;
-mod redrive;
 mod reports;
 mod rescuer;
 mod rhythm;
 mod round;
 mod search;
 mod shared;
+mod steering;
 mod submission;
 mod templates;
 mod turns;
@@ -37,15 +37,15 @@ pub use explain::{Attempt, Change, Explanation, StepExplanation};
 pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
 pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+pub use steering::Steering;
 pub use submission::Submission;
 /// What the simulator runs.
 #[cfg(feature = "simulation")]
 pub(crate) mod simulated {
-    pub(crate) use super::cancellation::cancel;
     pub(crate) use super::engine::Engine;
-    pub(crate) use super::redrive::retry;
+    pub(crate) use super::steering::steer;
     pub(crate) use super::templates::Templates;
-    pub(crate) use super::{Delivery, Interrupt, Submission};
+    pub(crate) use super::{Delivery, Interrupt, Steering, Submission};
 }
 
 pub use worker::{Stopped, Worker, WorkerStats};

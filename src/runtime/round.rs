@@ -9,20 +9,19 @@ use tokio::time::Instant;
 
 use tracing::{instrument, warn};
 
+use super::deciding::{Sight, decide_seeing};
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
 use super::events::Events;
 use super::ledger::{Described, Grant, Tried};
 use super::search::Search;
 use super::shared::Shared;
-use crate::decide::{Jitter, decide};
 use crate::decision::{
     Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
 };
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::TaskId;
-use crate::retry_policy::RetryPolicy;
 use crate::store::{Database, Picked, Place, StoreError, Transaction};
 
 /// What a round came to.
@@ -214,13 +213,14 @@ async fn write_claims<D: Database>(
     if picked.is_empty() {
         return Ok(None);
     }
-    let (view, now) = lock_changed_tasks(&mut tx, shared, &picked).await?;
+    let (mut view, now) = lock_changed_tasks(&mut tx, shared, &picked).await?;
     let steps: Vec<_> = view.steps.keys().copied().collect();
     let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
-    let decisions = decide(&view, observation, now, Jitter::at(now))
-        .map_err(|source| Error::Transition { task: picked[0].step.id.task(), source })?;
-    let written = ending::write(&mut tx, decisions, &ending::ByTask::new(), &[]).await?;
+    let by_task = ending::ByTask::new();
+    let sight = Sight { by_task: &by_task, served: None };
+    let decisions = decide_seeing(&mut tx, &mut view, &observation, now, sight).await?;
+    let written = ending::write(&mut tx, decisions, &by_task, &[]).await?;
     commit(tx, &shared.events, &written.decisions).await?;
     *search = match passed {
         Some(last) => search.pass(last, Instant::now()),
@@ -248,7 +248,7 @@ async fn lock_changed_tasks<D: Database>(
     }
     for one in picked {
         if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
-            view.steps.insert(one.step.id, ending::step(&one.step, RetryPolicy::default()));
+            view.steps.insert(one.step.id, ending::step(&one.step, Default::default()));
         }
     }
     Ok((view, picked[0].step.now))

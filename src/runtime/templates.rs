@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::decision::Join;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
@@ -32,6 +33,13 @@ impl Stored {
     /// Positions of the steps that depend on it; none for a step that the template does not have.
     pub(crate) fn children(&self, step: StepId) -> &[u32] {
         if self.step(step).is_some() { self.template.graph().children(step.index()) } else { &[] }
+    }
+
+    pub(crate) fn join(&self, step: StepId) -> Join {
+        self.step(step).map_or_else(Join::default, |template| Join {
+            policy: template.join,
+            parents: self.template.graph().in_degree(step.index()),
+        })
     }
 
     pub(crate) fn policy(&self, step: StepId) -> RetryPolicy {

@@ -16,9 +16,11 @@ use super::pruner;
 use super::shared::{Counts, Shared};
 use crate::config::WorkerOptions;
 use crate::decision::Outcome;
+use crate::encryption::Text;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId, WorkerId};
 use crate::json;
+use crate::state::StepState;
 use crate::store::{Database, Planning, SCHEMA_VERSION, Store};
 use crate::suggest::nearest;
 
@@ -155,14 +157,26 @@ impl Worker {
     /// [`Error::UnknownTask`], [`Error::Argument`] for a name that its template does not have, and
     /// [`Error::Decryption`].
     pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
+        let (_, text) = self.step(task, name).await?;
+        text.transpose().map_err(|source| Error::results_unreadable(task, name, source))
+    }
+
+    /// The state of a step of a task, for a handler that asks for it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
+    pub async fn state_of(&self, task: TaskId, name: &str) -> Result<StepState, Error> {
+        Ok(self.step(task, name).await?.0)
+    }
+
+    async fn step(&self, task: TaskId, name: &str) -> Result<(StepState, Option<Text>), Error> {
         let shared = self.shared();
         let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
         let index =
             stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
         let step = task.step(index);
-        let mut results = shared.answer(shared.database.step_results(&[step])).await??;
-        let text = results.remove(&step).flatten();
-        text.transpose().map_err(|source| Error::results_unreadable(task, name, source))
+        let mut found = shared.answer(shared.database.step_results(&[step])).await??;
+        found.remove(&step).ok_or(Error::UnknownTask { task })
     }
 
     /// What this worker commits, for subscribers.

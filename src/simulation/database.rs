@@ -88,7 +88,8 @@ impl Database for SimulatedDatabase {
         self.ask(|state, _| {
             let rows = steps
                 .iter()
-                .filter_map(|id| Some((*id, state.tables.steps.get(id)?.results.clone().map(Ok))));
+                .filter_map(|id| Some((*id, state.tables.steps.get(id)?)))
+                .map(|(id, step)| (id, (step.state, step.results.clone().map(Ok))));
             done(rows.collect())
         })
         .await
@@ -253,6 +254,37 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
+    async fn lock_steps(&mut self, steps: &[StepId]) -> Result<Vec<StepRow>, StoreError> {
+        self.run(|state, work| {
+            for step in steps {
+                if state.tables.ready.contains_key(step) {
+                    held!(state.hold(work.id, Row::Ready(*step)));
+                }
+            }
+            let now = state.now();
+            let found = steps.iter().filter_map(|id| Some((id, state.tables.steps.get(id)?)));
+            done(found.map(|(id, step)| step.row(*id, now)).collect())
+        })
+        .await
+    }
+
+    async fn hold_ready_steps(&mut self, task: TaskId) -> Result<(), StoreError> {
+        self.run(|state, work| put_ready(state, work, task, &|_| None)).await
+    }
+
+    async fn release_ready_steps(&mut self, task: TaskId) -> Result<Vec<String>, StoreError> {
+        let queues = self.run(|state, work| {
+            let released = state.tables.tasks.get(&task).and_then(|task| {
+                let template = state.tables.template(task.template)?;
+                Some(template.queues.clone())
+            });
+            let released = released.unwrap_or_default();
+            put_ready(state, work, task, &|step| released.get(step.index() as usize).cloned())
+        });
+        queues.await?;
+        Ok(super::plan::QUEUES.map(str::to_owned).to_vec())
+    }
+
     async fn read_failed_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
         self.run(|state, _| {
             let now = state.now();
@@ -375,13 +407,16 @@ impl Transaction for SimulatedTransaction {
 fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp) -> TaskId {
     let id = TaskId(state.next_id());
     let runnable = u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX);
-    let task = Task { id, state: TaskState::Pending, runnable, waiting: 0, blocked: 0, failed: 0 };
+    let task =
+        Task { id, state: TaskState::Pending, runnable, waiting: 0, blocked: 0, failures: 0 };
     work.written.tasks.insert(id, TaskRecord { task, template: TemplateId(new.template) });
     for ((index, state), parents) in new.step_indexes.iter().zip(&new.states).zip(&new.open_parents)
     {
         let step = StepRecord {
             state: *state,
             open_parents: parents.unsigned_abs(),
+            failed_parents: 0,
+            skipped_parents: 0,
             attempts: 0,
             failures: 0,
             crashes: 0,
@@ -392,7 +427,7 @@ fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp
         work.written.steps.insert(id.step(index.unsigned_abs()), step);
     }
     for (index, queue) in new.ready_indexes.iter().zip(&new.ready_queues) {
-        let ready = ReadyRecord { queue: queue.clone(), available_at: now };
+        let ready = ReadyRecord { queue: Some(queue.clone()), available_at: now };
         work.written.ready.insert(id.step(index.unsigned_abs()), Some(ready));
     }
     id
@@ -424,7 +459,8 @@ fn apply(
     let now = state.now();
     let mut written = 0;
     for change in &decisions.steps {
-        written += usize::from(apply_step(state, work, change, queue_of, now));
+        let queue_of = |step| decisions.queue(step, queue_of);
+        written += usize::from(apply_step(state, work, change, &queue_of, now));
     }
     for change in &decisions.tasks {
         written += usize::from(apply_task(state, work, change));
@@ -447,11 +483,28 @@ fn apply(
     done(Ok(batch))
 }
 
+/// Puts the claimable steps of a task into queues.
+fn put_ready(
+    state: &mut State,
+    work: &mut Work,
+    task: TaskId,
+    queue_of: &dyn Fn(StepId) -> Option<String>,
+) -> Answer<()> {
+    let ready: Vec<_> = state.tables.ready.range(steps_of(task)).map(|(step, _)| *step).collect();
+    for step in ready {
+        held!(state.hold(work.id, Row::Ready(step)));
+        let Some(record) = state.tables.ready.get(&step) else { continue };
+        let record = ReadyRecord { queue: queue_of(step), available_at: record.available_at };
+        work.written.ready.insert(step, Some(record));
+    }
+    done(())
+}
+
 fn apply_step(
     state: &mut State,
     work: &mut Work,
     change: &crate::StepChange,
-    queue_of: QueueOf<'_>,
+    queue_of: &dyn Fn(StepId) -> Option<String>,
     now: Timestamp,
 ) -> bool {
     let (before, after) = (&change.before, &change.after);
@@ -470,6 +523,8 @@ fn apply_step(
     let step = StepRecord {
         state: after.state,
         open_parents: after.open_parents,
+        failed_parents: after.failed_parents,
+        skipped_parents: after.skipped_parents,
         attempts: after.attempts,
         failures: after.failures,
         crashes: after.crashes,
@@ -562,7 +617,12 @@ fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
     }
     work.written.batches.extend(over.into_iter().map(|batch| (batch, None)));
     let first_of = |queue: &&str| {
-        tables.ready.values().filter(|ready| ready.queue == **queue).map(|r| r.available_at).min()
+        tables
+            .ready
+            .values()
+            .filter(|ready| ready.queue.as_deref() == Some(*queue))
+            .map(|r| r.available_at)
+            .min()
     };
     let firsts: Vec<_> =
         super::plan::QUEUES.iter().filter_map(|queue| Some((*queue, first_of(queue)?))).collect();

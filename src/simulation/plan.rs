@@ -25,6 +25,8 @@ pub(super) struct Plan {
 #[serde(deny_unknown_fields)]
 pub(super) struct StepPlan {
     pub(super) parents: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Join::is_default")]
+    pub(super) join: Join,
     pub(super) queue: usize,
     pub(super) retry_limit: u32,
     pub(super) retryable: bool,
@@ -37,6 +39,18 @@ pub(super) struct StepPlan {
     pub(super) timeout: Option<Duration>,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
+}
+
+/// Which ends of its parents a step waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) enum Join {
+    #[default]
+    AllComplete,
+    AllDone,
+    AnyComplete,
+    NoneFailed,
+    /// More than there are parents are all of them.
+    Quorum(usize),
 }
 
 /// What a handler does in an attempt.
@@ -107,8 +121,16 @@ pub(super) enum FaultKind {
     },
     /// An operator cancels a task.
     Cancel { task: usize },
+    /// An operator pauses a task.
+    Suspend { task: usize },
+    /// An operator lets a task go on.
+    Resume { task: usize },
     /// An operator has the steps of a task tried again that failed.
     Retry { task: usize },
+    /// An operator leaves a step of a task out.
+    Skip { task: usize, step: usize },
+    /// An operator gives the results of a step of a task.
+    Resolve { task: usize, step: usize },
     /// Somebody else holds a task's row.
     Hold {
         task: usize,
@@ -230,6 +252,7 @@ impl Plan {
             }
             for step in 0..steps.len() {
                 without(&|plan| plan.templates[template][step].conduct = vec![Conduct::Succeed]);
+                without(&|plan| plan.templates[template][step].join = Join::default());
             }
         }
         for field in [
@@ -250,10 +273,13 @@ impl Plan {
             let parents: Vec<_> = step.parents.iter().map(|parent| format!("s{parent}")).collect();
             let mut json = json!({
                 "name": format!("s{number}"), "handler_class": "Simulated",
-                "depends_on_steps": parents, "queue": QUEUES[step.queue],
+                "depends_on_steps": parents, "queue": QUEUES[step.queue], "skippable": true,
                 "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
                 "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
             });
+            if let Some(join) = step.join_key() {
+                json["join"] = join;
+            }
             if let Some(timeout) = step.timeout {
                 json["timeout_seconds"] = timeout.as_secs_f64().into();
             }
@@ -263,10 +289,32 @@ impl Plan {
     }
 }
 
+impl Join {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl StepPlan {
     /// How often it may be tried.
     pub(super) fn attempts(&self) -> u32 {
         if self.retryable { self.retry_limit.max(1) } else { 1 }
+    }
+
+    /// How many of its parents have to be complete for a quorum.
+    pub(super) fn quorum(&self, asked: usize) -> usize {
+        asked.clamp(1, self.parents.len().max(1))
+    }
+
+    fn join_key(&self) -> Option<Value> {
+        let key = match self.join {
+            Join::AllComplete => return None,
+            Join::AllDone => json!("all_done"),
+            Join::AnyComplete => json!("any_complete"),
+            Join::NoneFailed => json!("none_failed"),
+            Join::Quorum(asked) => json!({ "quorum": self.quorum(asked) }),
+        };
+        (!self.parents.is_empty()).then_some(key)
     }
 }
 
@@ -280,7 +328,11 @@ impl FaultKind {
             | Self::Stop { .. }
             | Self::Cut { .. }
             | Self::Cancel { .. }
+            | Self::Suspend { .. }
+            | Self::Resume { .. }
             | Self::Retry { .. }
+            | Self::Skip { .. }
+            | Self::Resolve { .. }
             | Self::Keep { .. }
             | Self::CallInVain
             | Self::Clock { .. } => Duration::ZERO,
@@ -305,6 +357,7 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
     (0..rng.usize(1..=6))
         .map(|number| StepPlan {
             parents: (0..number).filter(|_| rng.u8(..4) < dense).collect(),
+            join: join(rng),
             queue: usize::from(rng.u8(..6) == 0),
             retry_limit: rng.u32(0..=4),
             retryable: rng.u8(..8) != 0,
@@ -312,6 +365,16 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             conduct: (0..rng.usize(1..=3)).map(|_| conduct(rng)).collect(),
         })
         .collect()
+}
+
+fn join(rng: &mut Rng) -> Join {
+    match rng.u8(..10) {
+        0 => Join::AllDone,
+        1 => Join::AnyComplete,
+        2 => Join::NoneFailed,
+        3 => Join::Quorum(rng.usize(1..=3)),
+        _ => Join::AllComplete,
+    }
 }
 
 fn conduct(rng: &mut Rng) -> Conduct {
@@ -338,7 +401,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
     let ms = rng.u64(10..12_000);
     let lasts = Duration::from_millis(ms);
-    match rng.u8(..21) {
+    match rng.u8(..28) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
         7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
@@ -349,6 +412,10 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         15 => FaultKind::CallInVain,
         16..=17 => FaultKind::Retry { task },
         18..=19 => FaultKind::Keep { task },
+        20..=21 => FaultKind::Skip { task, step: rng.usize(..6) },
+        24..=25 => FaultKind::Suspend { task },
+        26 => FaultKind::Resume { task },
+        22..=23 => FaultKind::Resolve { task, step: rng.usize(..6) },
         // What falls due is late by what the clock is put back, and runs take as much longer.
         _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
         _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },

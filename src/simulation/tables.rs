@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::plan::Join;
 use crate::decision::{Claim, Task, Timestamp};
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
@@ -14,6 +15,8 @@ pub(super) struct TemplateRecord {
     pub(super) configuration: String,
     /// The parents of each step.
     pub(super) parents: Vec<Vec<u32>>,
+    pub(super) joins: Vec<Join>,
+    pub(super) queues: Vec<String>,
     pub(super) retry_limits: Vec<u32>,
 }
 
@@ -27,6 +30,8 @@ pub(super) struct TaskRecord {
 pub(super) struct StepRecord {
     pub(super) state: StepState,
     pub(super) open_parents: u32,
+    pub(super) failed_parents: u32,
+    pub(super) skipped_parents: u32,
     pub(super) attempts: u32,
     pub(super) failures: u32,
     pub(super) crashes: u32,
@@ -41,6 +46,8 @@ impl StepRecord {
             id,
             state: self.state,
             open_parents: self.open_parents,
+            failed_parents: self.failed_parents,
+            skipped_parents: self.skipped_parents,
             attempts: self.attempts,
             failures: self.failures,
             crashes: self.crashes,
@@ -52,7 +59,8 @@ impl StepRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadyRecord {
-    pub(super) queue: String,
+    /// None while the task is paused.
+    pub(super) queue: Option<String>,
     pub(super) available_at: Timestamp,
 }
 
@@ -150,6 +158,19 @@ impl Tables {
         parents.into_iter().flatten().map(move |parent| step.task().step(*parent))
     }
 
+    /// The join policy of a step.
+    pub(super) fn join(&self, step: StepId) -> Join {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let join = template.and_then(|template| template.joins.get(step.index() as usize));
+        join.copied().unwrap_or_default()
+    }
+
+    /// How many parents of a step are in each of these states.
+    pub(super) fn count_parents(&self, step: StepId, states: &[StepState]) -> usize {
+        let state = |parent: &StepId| self.steps.get(parent).map(|parent| parent.state);
+        self.parents(step).filter(|id| state(id).is_some_and(|s| states.contains(&s))).count()
+    }
+
     /// The steps that depend on a step.
     pub(super) fn children(&self, step: StepId) -> impl Iterator<Item = StepId> {
         let steps = self.steps.range(steps_of(step.task())).map(|(id, _)| *id);
@@ -159,7 +180,7 @@ impl Tables {
     /// Due steps of a queue after a place, in their order.
     pub(super) fn due(&self, queue: &str, after: Place, now: Timestamp) -> Vec<Place> {
         let due = self.ready.iter().filter(|(_, ready)| ready.available_at <= now);
-        let served = due.filter(|(_, ready)| ready.queue == queue);
+        let served = due.filter(|(_, ready)| ready.queue.as_deref() == Some(queue));
         let places =
             served.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
         places.filter(|place| *place > after).collect::<BTreeSet<_>>().into_iter().collect()

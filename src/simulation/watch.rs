@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::plan::Join;
 use super::server::Host;
 use super::tables::{
     StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
@@ -29,6 +32,28 @@ pub(super) struct Watch {
     /// can tell.
     unheard: BTreeSet<WorkerId>,
     pub(super) transitions: u64,
+}
+
+/// The states of a step that is complete for its children.
+const COMPLETE: &[StepState] = &[StepState::Complete, StepState::ResolvedManually];
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Whether the parents of a step are as its join policy asks for.
+fn satisfied(tables: &Tables, step: StepId) -> bool {
+    let all = tables.parents(step).count();
+    let complete = tables.count_parents(step, COMPLETE);
+    let skipped = tables.count_parents(step, &[StepState::Skipped]);
+    let failed = tables.count_parents(step, &[StepState::Error]);
+    match tables.join(step) {
+        Join::AllComplete => complete == all,
+        Join::AllDone => complete + skipped + failed == all,
+        Join::AnyComplete => complete > 0 || all == 0,
+        Join::NoneFailed => complete + skipped == all && (complete > 0 || all == 0),
+        Join::Quorum(wanted) => complete >= wanted || all == 0,
+    }
 }
 
 impl Watch {
@@ -61,7 +86,10 @@ impl Watch {
                 "attempt {attempt} of step {step} began twice on worker {worker}"
             ));
         }
-        self.parents_are_complete(tables, step, "began");
+        // Others may see their parents tried again after they have started.
+        if tables.join(step) == Join::AllComplete {
+            self.parents_allow(tables, step, "began");
+        }
     }
 
     /// A handler reports how it ended.
@@ -76,23 +104,37 @@ impl Watch {
 
     /// What a handler is given of the steps before its own.
     pub(super) fn inputs(&mut self, tables: &Tables, step: StepId, given: Option<&str>) {
-        let parents = tables.parents(step).map(|parent| {
-            let results = tables.steps.get(&parent).and_then(|parent| parent.results.as_deref());
-            format!("\"s{}\":{}", parent.index(), results.unwrap_or("null"))
-        });
-        let parents: Vec<_> = parents.collect();
-        let expected = (!parents.is_empty()).then(|| format!("{{{}}}", parents.join(",")));
-        if expected.as_deref() != given {
-            self.violated(format!("step {step} was given {given:?}, not {expected:?}"));
+        let results =
+            |parent: &StepId| tables.steps.get(parent).and_then(|parent| parent.results.as_deref());
+        let parents: Vec<_> = tables.parents(step).collect();
+        let expected = parents
+            .iter()
+            .map(|parent| format!("\"s{}\":{}", parent.index(), results(parent).unwrap_or("null")));
+        let expected = format!("{{{}}}", expected.collect::<Vec<_>>().join(","));
+        if given == (!parents.is_empty()).then_some(expected.as_str()) {
+            return;
+        }
+        let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        let found: BTreeMap<String, Value> =
+            given.and_then(|given| serde_json::from_str(given).ok()).unwrap_or_default();
+        // A step that does not wait for all may have been given its inputs before a parent completed.
+        let may_miss = tables.join(step) != Join::AllComplete;
+        let is_given = |parent: &StepId| {
+            found.get(&format!("s{}", parent.index())).is_some_and(|given| {
+                may_miss && given.is_null()
+                    || *given == results(parent).map(parse).unwrap_or_default()
+            })
+        };
+        if found.len() != parents.len() || !parents.iter().all(is_given) {
+            self.violated(format!("step {step} was given {given:?}"));
         }
     }
 
-    fn parents_are_complete(&mut self, tables: &Tables, step: StepId, what: &str) {
-        let is_open = |parent: &StepId| {
-            tables.steps.get(parent).is_none_or(|parent| parent.state != StepState::Complete)
-        };
-        if let Some(open) = tables.parents(step).find(is_open) {
-            self.violated(format!("step {step} {what} before its parent {open} was complete"));
+    /// The join policy of a step that starts is satisfied.
+    fn parents_allow(&mut self, tables: &Tables, step: StepId, what: &str) {
+        if !satisfied(tables, step) {
+            let join = tables.join(step);
+            self.violated(format!("step {step} {what} before its parents allowed it: {join:?}"));
         }
     }
 
@@ -112,9 +154,16 @@ impl Watch {
 
     /// Looks at what a transaction has made visible.
     pub(super) fn after(&mut self, after: &Tables, written: &Written) {
-        for (id, step) in &written.steps {
-            if step.state == StepState::InProgress {
-                self.parents_are_complete(after, *id, "was claimed");
+        for change in &written.step_transitions {
+            let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
+            if change.from == StepState::Pending && starts {
+                self.parents_allow(after, change.step, "started");
+            }
+            let task = after.tasks.get(&change.step.task());
+            if change.event == StepEvent::Claimed
+                && task.is_some_and(|task| task.task.state == TaskState::Paused)
+            {
+                self.violated(format!("step {} was claimed, and its task is paused", change.step));
             }
         }
         let tasks: BTreeSet<_> =
@@ -146,7 +195,10 @@ impl Watch {
             ));
         }
         if from == StepState::InProgress
-            && event != StepEvent::Cancelled
+            && !matches!(
+                event,
+                StepEvent::Cancelled | StepEvent::Skipped | StepEvent::ResolvedManually
+            )
             && worker.is_some()
             && found.worker != worker
         {
@@ -184,7 +236,9 @@ impl Watch {
             | StepEvent::WorkerDied
             | StepEvent::CrashesExhausted
             | StepEvent::Cancelled
-            | StepEvent::Retried => true,
+            | StepEvent::Retried
+            | StepEvent::Skipped
+            | StepEvent::ResolvedManually => true,
         };
         if !fits {
             self.violated(format!(
@@ -264,14 +318,15 @@ impl Watch {
         };
         let task = record.task;
         let mut counted = [0_u32; 4];
+        let mut pending = 0;
         for (step, found) in tables.steps.range(steps_of(id)) {
             let counter = match found.state {
                 StepState::Enqueued | StepState::InProgress => Some(0),
                 StepState::WaitingForRetry | StepState::Waiting => Some(1),
                 StepState::Blocked => Some(2),
-                StepState::Error => Some(3),
                 StepState::Pending
                 | StepState::Complete
+                | StepState::Error
                 | StepState::Skipped
                 | StepState::Cancelled
                 | StepState::ResolvedManually => None,
@@ -279,11 +334,20 @@ impl Watch {
             if let Some(counter) = counter {
                 counted[counter] += 1;
             }
+            if found.state == StepState::Pending {
+                pending += 1;
+                counted[3] += count(tables.count_parents(*step, &[StepState::Error]));
+            } else if found.state == StepState::Error && tables.children(*step).next().is_none() {
+                counted[3] += 1;
+            }
             self.recount_step(tables, *step, task.state);
         }
-        let kept = [task.runnable, task.waiting, task.blocked, task.failed];
-        if kept != counted && task.state != TaskState::Cancelled {
+        let kept = [task.runnable, task.waiting, task.blocked, task.failures];
+        if kept != counted {
             self.violated(format!("task {id} counts {kept:?}, and its steps are {counted:?}"));
+        }
+        if task.state == TaskState::Complete && pending > 0 {
+            self.violated(format!("task {id} is complete with {pending} steps pending"));
         }
         self.state_follows(id, task.state, counted);
     }
@@ -310,12 +374,27 @@ impl Watch {
 
     fn recount_step(&mut self, tables: &Tables, id: StepId, task: TaskState) {
         let Some(step) = tables.steps.get(&id) else { return };
-        let open = tables.parents(id).filter(|parent| {
-            tables.steps.get(parent).is_none_or(|parent| parent.state != StepState::Complete)
-        });
-        let open = u32::try_from(open.count()).unwrap_or(u32::MAX);
-        if step.state == StepState::Pending && (step.open_parents != open || open == 0) {
-            self.violated(format!("step {id} counts {} open parents of {open}", step.open_parents));
+        let of = |states: &[StepState]| count(tables.count_parents(id, states));
+        let (failed, skipped) = (of(&[StepState::Error]), of(&[StepState::Skipped]));
+        let open = count(tables.parents(id).count()) - failed - skipped - of(COMPLETE);
+        let counted = [step.open_parents, step.failed_parents, step.skipped_parents];
+        let expected =
+            if step.state == StepState::Pending { [open, failed, skipped] } else { [0; 3] };
+        if counted != expected {
+            let state = step.state;
+            self.violated(format!(
+                "{state} step {id} counts {counted:?} parents, not {expected:?}"
+            ));
+        }
+        if step.state == StepState::Pending && (open + failed == 0 || satisfied(tables, id)) {
+            self.violated(format!("step {id} is pending with {counted:?} parents"));
+        }
+        let in_queue = tables.ready.get(&id).is_some_and(|ready| ready.queue.is_some());
+        if in_queue && task == TaskState::Paused {
+            self.violated(format!("step {id} can be claimed, and its task is paused"));
+        }
+        if step.state.is_claimable() && !in_queue && task != TaskState::Paused {
+            self.violated(format!("step {id} is {} and in no queue", step.state));
         }
         if step.state.is_claimable() != tables.ready.contains_key(&id) {
             self.violated(format!(
@@ -353,7 +432,7 @@ impl Watch {
         if step.failures + step.crashes > step.attempts {
             self.refused(id, "failures and crashes are more than attempts");
         }
-        if step.results.is_some() && step.state != StepState::Complete {
+        if step.results.is_some() && !COMPLETE.contains(&step.state) {
             self.refused(id, "results of a step that is not complete");
         }
         if step.crashes > CRASH_LIMIT {

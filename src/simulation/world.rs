@@ -10,16 +10,16 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::SimulatedDatabase;
-use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan};
+use super::plan::{Conduct, FaultKind, Join, Plan, StepPlan, TaskPlan, Weather, WorkerPlan};
 use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord};
 use super::watch::Watch;
 use crate::config::WorkerOptions;
-use crate::decision::{Claim, Failure, FailureKind, Outcome};
+use crate::decision::{Claim, Failure, FailureKind, Outcome, Request};
 use crate::ids::{TaskId, TemplateId};
 use crate::process::within;
 use crate::runtime::simulated::{
-    Delivery, Engine, Interrupt, Submission, Templates, cancel, retry,
+    Delivery, Engine, Interrupt, Steering, Submission, Templates, steer,
 };
 use crate::state::TaskState;
 use crate::store::{Database, StoreError, Transaction};
@@ -188,15 +188,18 @@ impl World {
             }
             FaultKind::Cut { worker } => process(worker).host.cut(),
             FaultKind::Restart { lasts } => self.server.restart(lasts),
-            FaultKind::Cancel { task } => {
-                if let Some(task) = self.task(task) {
-                    tokio::spawn(cancel_task(client.clone(), task));
-                }
-            }
+            FaultKind::Cancel { task } => self.somebody_asks(client, task, Steering::Cancel),
+            FaultKind::Suspend { task } => self.somebody_asks(client, task, Steering::Pause),
+            FaultKind::Resume { task } => self.somebody_asks(client, task, Steering::Resume),
             FaultKind::Retry { task } => {
-                if let Some(task) = self.task(task) {
-                    tokio::spawn(retry_task(client.clone(), task));
-                }
+                self.somebody_asks(client, task, Steering::Retry { step: None });
+            }
+            FaultKind::Skip { task, step } => {
+                self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
+            }
+            FaultKind::Resolve { task, step } => {
+                let (step, results) = (format!("s{step}"), "\"by hand\"".into());
+                self.somebody_asks(client, task, Steering::Resolve { step, results });
             }
             FaultKind::Hold { task, lasts } => {
                 if let Some(task) = self.task(task) {
@@ -214,6 +217,12 @@ impl World {
             FaultKind::Clock { by_ms } => {
                 self.server.lock().put_clock(TimeDelta::milliseconds(by_ms));
             }
+        }
+    }
+
+    fn somebody_asks(&self, client: &SimulatedDatabase, task: usize, steering: Steering) {
+        if let Some(task) = self.task(task) {
+            tokio::spawn(steer_task(client.clone(), task, steering));
         }
     }
 
@@ -246,10 +255,23 @@ impl World {
             if open.is_empty() {
                 return None;
             }
+            self.resume_paused();
             if Instant::now() >= until {
                 return Some(format!("after {patience:?} without a fault: {}", open.join("; ")));
             }
             sleep(LOOK).await;
+        }
+    }
+
+    /// Operators let every task go on that they have paused.
+    fn resume_paused(&self) {
+        let paused: Vec<_> = {
+            let state = self.server.lock();
+            let tasks = state.tables.tasks.values().map(|record| record.task);
+            tasks.filter(|task| task.state == TaskState::Paused).map(|task| task.id).collect()
+        };
+        for task in paused {
+            tokio::spawn(steer_task(self.somebody(), task, Steering::Resume));
         }
     }
 
@@ -295,8 +317,14 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
     TemplateRecord {
         configuration: plan.declaration(number).to_string(),
         parents: steps.iter().map(|step| step.parents.iter().map(index).collect()).collect(),
+        joins: steps.iter().map(joined).collect(),
+        queues: steps.iter().map(|step| super::plan::QUEUES[step.queue].to_owned()).collect(),
         retry_limits: steps.iter().map(StepPlan::attempts).collect(),
     }
+}
+
+fn joined(step: &StepPlan) -> Join {
+    if let Join::Quorum(asked) = step.join { Join::Quorum(step.quorum(asked)) } else { step.join }
 }
 
 async fn make(
@@ -334,23 +362,16 @@ async fn make(
     }
 }
 
-async fn cancel_task(client: SimulatedDatabase, task: TaskId) {
-    let cancelled = async {
-        let mut tx = client.begin().await?;
-        cancel(&mut tx, task, "somebody", None).await?;
-        Ok::<_, crate::Error>(tx.commit().await?)
-    };
-    let _ = cancelled.await;
-}
-
-async fn retry_task(client: SimulatedDatabase, task: TaskId) {
+/// Whether it is refused, or its answer is lost, does not matter to anybody.
+async fn steer_task(client: SimulatedDatabase, task: TaskId, steering: Steering) {
     let templates = Templates::default();
-    let retried = async {
+    let request = Request { actor: "somebody".to_owned(), reason: None };
+    let steered = async {
         let mut tx = client.begin().await?;
-        retry(&mut tx, &templates, task, None, "somebody", None).await?;
+        steer(&mut tx, &templates, task, &steering, &request).await?;
         Ok::<_, crate::Error>(tx.commit().await?)
     };
-    let _ = retried.await;
+    let _ = steered.await;
 }
 
 /// Holds a task's row for as long as something takes.

@@ -12,12 +12,18 @@ const CHECKS: &[(&str, &str)] = &[
     ("claims_without_batch", "each claim is listed in a batch of its worker"),
     ("claims_without_worker", "each claim belongs to a worker that is alive"),
     ("edges_without_steps", "each edge joins two steps of its task"),
-    ("open_parents", "each pending step counts its open parents"),
-    ("ready_steps", "the claimable steps, and no others, are in the hot table"),
-    ("started_before_parents", "no step started before its parents completed"),
+    ("open_parents", "each pending step counts its parents by what they did"),
+    (
+        "ready_steps",
+        "the claimable steps, and no others, are in the hot table, those of paused tasks in no queue",
+    ),
+    (
+        "started_before_parents",
+        "no step that waits for all its parents started before they completed",
+    ),
     ("step_history", "each step's transitions form a chain that ends in its state"),
     ("steps_without_task", "each step belongs to a task"),
-    ("task_counters", "each task counts its steps by what they do"),
+    ("task_counters", "each task counts its steps by what they do, and its failures"),
     ("task_history", "each task's transitions form a chain that ends in its state"),
     ("task_states", "each task's state follows from its steps"),
 ];

@@ -15,9 +15,10 @@ use super::{
 use crate::decision::Decisions;
 use crate::encryption::Text;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::StepState;
 
 /// The results of steps, by step; `None` where there are none.
-pub(crate) type ResultsByStep = HashMap<StepId, Option<Text>>;
+pub(crate) type ResultsByStep = HashMap<StepId, (StepState, Option<Text>)>;
 
 /// A database. A statement of its own is a transaction of its own.
 pub(crate) trait Database: Debug + Send + Sync + 'static {
@@ -107,6 +108,24 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<StepRow>, StoreError>> + Send;
+
+    /// Steps by their ids; none of them can be claimed before the transaction ends.
+    fn lock_steps(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<Vec<StepRow>, StoreError>> + Send;
+
+    /// Takes the claimable steps of a task out of their queues.
+    fn hold_ready_steps(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Puts the claimable steps of a task back into their queues, and says which these are.
+    fn release_ready_steps(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
     /// The steps of a task that failed for good or are blocked.
     fn read_failed_steps(

@@ -92,6 +92,18 @@ impl Transaction for Tx {
         steps::read_open(self, task).await
     }
 
+    async fn lock_steps(&mut self, ids: &[StepId]) -> Result<Vec<StepRow>, StoreError> {
+        steps::lock(self, ids).await
+    }
+
+    async fn hold_ready_steps(&mut self, task: TaskId) -> Result<(), StoreError> {
+        steps::hold_ready(self, task).await
+    }
+
+    async fn release_ready_steps(&mut self, task: TaskId) -> Result<Vec<String>, StoreError> {
+        steps::release_ready(self, task).await
+    }
+
     async fn read_failed_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
         steps::read_failed(self, task).await
     }

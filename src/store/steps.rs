@@ -19,6 +19,8 @@ pub(crate) struct StepRow {
     pub(crate) id: StepId,
     pub(crate) state: StepState,
     pub(crate) open_parents: u32,
+    pub(crate) failed_parents: u32,
+    pub(crate) skipped_parents: u32,
     pub(crate) attempts: u32,
     pub(crate) failures: u32,
     pub(crate) crashes: u32,
@@ -64,6 +66,8 @@ macro_rules! step_row {
             id: StepId($row.workflow_step_id),
             state: $row.state,
             open_parents: count($row.open_parents),
+            failed_parents: count($row.failed_parents),
+            skipped_parents: count($row.skipped_parents),
             attempts: count($row.attempts),
             failures: count($row.failures),
             crashes: count($row.crashes),
@@ -104,6 +108,30 @@ pub(super) async fn read_open(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>,
     Ok(rows.into_iter().map(|row| step_row!(row)).collect())
 }
 
+/// Steps by their ids; none of them can be claimed before the transaction ends.
+pub(super) async fn lock(tx: &mut Tx, steps: &[StepId]) -> Result<Vec<StepRow>, StoreError> {
+    sqlx::query_file!("src/store/sql/lock_ready_steps.sql", steps as &[StepId])
+        .fetch_all(&mut **tx)
+        .await?;
+    let read = read_ended(tx, steps, &[]).await?;
+    Ok(read.into_iter().map(|row| row.step).collect())
+}
+
+/// Takes the claimable steps of a task out of their queues.
+pub(super) async fn hold_ready(tx: &mut Tx, task: TaskId) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/lock_ready_of_task.sql", task.0).fetch_all(&mut **tx).await?;
+    sqlx::query_file!("src/store/sql/hold_ready_steps.sql", task.0).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Puts the claimable steps of a task back into their queues, and says which these are.
+pub(super) async fn release_ready(tx: &mut Tx, task: TaskId) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/release_ready_steps.sql", task.0)
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.queue).collect())
+}
+
 /// The steps of a task that failed for good or are blocked.
 pub(super) async fn read_failed(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
     let rows = sqlx::query_file!("src/store/sql/read_failed_steps.sql", task.0)
@@ -124,7 +152,7 @@ pub(super) async fn apply(
     queue_of: QueueOf<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Option<ClaimBatchId>, StoreError> {
-    let (steps, kinds) = StepColumns::new(&decisions.steps, queue_of, &tx.keys)?;
+    let (steps, kinds) = StepColumns::new(decisions, queue_of, &tx.keys)?;
     let tasks = TaskColumns::new(decisions);
     let written = sqlx::query_file!(
         "src/store/sql/apply_decisions.sql",
@@ -153,10 +181,12 @@ pub(super) async fn apply(
         &tasks.runnable,
         &tasks.waiting,
         &tasks.blocked,
-        &tasks.failed,
+        &tasks.failures,
         &tasks.events as &[Option<TaskEvent>],
         &tasks.details as &[Option<&str>],
         over as &[ClaimBatchId],
+        &kinds.failed_parents,
+        &kinds.skipped_parents,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -178,6 +208,8 @@ struct Kind {
     to: (StepState, u32, Option<WorkerId>),
     failures: u32,
     crashes: u32,
+    failed_parents: u32,
+    skipped_parents: u32,
     event: Option<StepEvent>,
     outcome: Option<AttemptOutcome>,
 }
@@ -190,6 +222,8 @@ impl Kind {
             to: (after.state, after.attempts, after.worker),
             failures: after.failures,
             crashes: after.crashes,
+            failed_parents: after.failed_parents,
+            skipped_parents: after.skipped_parents,
             event: change.event,
             outcome: change.ended.as_ref().map(|ended| ended.outcome),
         }
@@ -206,6 +240,8 @@ struct KindColumns {
     attempts: Vec<i32>,
     failures: Vec<i32>,
     crashes: Vec<i32>,
+    failed_parents: Vec<i32>,
+    skipped_parents: Vec<i32>,
     workers: Vec<Option<WorkerId>>,
     events: Vec<Option<StepEvent>>,
     outcomes: Vec<Option<AttemptOutcome>>,
@@ -225,6 +261,8 @@ impl KindColumns {
         self.workers.push(kind.to.2);
         self.failures.push(int(kind.failures));
         self.crashes.push(int(kind.crashes));
+        self.failed_parents.push(int(kind.failed_parents));
+        self.skipped_parents.push(int(kind.skipped_parents));
         self.events.push(kind.event);
         self.outcomes.push(kind.outcome);
         let position = i32::try_from(self.from_states.len()).unwrap_or(i32::MAX);
@@ -249,14 +287,14 @@ struct StepColumns<'a> {
 
 impl<'a> StepColumns<'a> {
     fn new(
-        changes: &'a [StepChange],
+        decisions: &'a Decisions,
         queue_of: QueueOf<'_>,
         keys: &Keyring,
     ) -> Result<(Self, KindColumns), StoreError> {
         let (mut columns, mut kinds) = (Self::default(), KindColumns::default());
-        for change in changes {
+        for change in &decisions.steps {
             columns.kinds.push(kinds.position(Kind::of(change)));
-            columns.push(change, queue_of);
+            columns.push(change, &|step| decisions.queue(step, queue_of));
             let error = change.ended.as_ref().and_then(|ended| ended.error.as_deref());
             columns.results.push(seal(keys, Content::Results, change.results.as_deref())?);
             columns.errors.push(seal(keys, Content::Failure, error)?);
@@ -280,7 +318,7 @@ impl<'a> StepColumns<'a> {
         clear(&mut self.errors);
     }
 
-    fn push(&mut self, change: &'a StepChange, queue_of: QueueOf<'_>) {
+    fn push(&mut self, change: &'a StepChange, queue: &dyn Fn(StepId) -> Option<String>) {
         let (before, after) = (&change.before, &change.after);
         let enters_ready = after.state.is_claimable();
         self.left_ready += usize::from(before.state.is_claimable() && !enters_ready);
@@ -288,7 +326,7 @@ impl<'a> StepColumns<'a> {
         self.open_parents.push(int(after.open_parents));
         self.available_at.push(change.available_at);
         self.details.push(change.detail.as_deref());
-        self.queues.push(enters_ready.then(|| queue_of(after.id)));
+        self.queues.push(queue(after.id).filter(|_| enters_ready));
         let ended = change.ended.as_ref();
         let micros = ended.and_then(|ended| ended.execution).map(|t| i64::try_from(t.as_micros()));
         self.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));
@@ -311,7 +349,7 @@ struct TaskColumns<'a> {
     runnable: Vec<i32>,
     waiting: Vec<i32>,
     blocked: Vec<i32>,
-    failed: Vec<i32>,
+    failures: Vec<i32>,
     events: Vec<Option<TaskEvent>>,
     details: Vec<Option<&'a str>>,
 }
@@ -326,7 +364,7 @@ impl<'a> TaskColumns<'a> {
             columns.runnable.push(int(change.after.runnable));
             columns.waiting.push(int(change.after.waiting));
             columns.blocked.push(int(change.after.blocked));
-            columns.failed.push(int(change.after.failed));
+            columns.failures.push(int(change.after.failures));
             columns.events.push(change.event);
             columns.details.push(change.detail.as_deref());
         }
@@ -346,7 +384,7 @@ pub(super) async fn results(
     let opened = |results| keys.open(Content::Results, results);
     Ok(rows
         .into_iter()
-        .map(|row| (StepId(row.workflow_step_id), row.results.map(opened)))
+        .map(|row| (StepId(row.workflow_step_id), (row.state, row.results.map(opened))))
         .collect())
 }
 

@@ -88,7 +88,7 @@ macro_rules! task_row {
                 runnable: count($row.runnable_steps),
                 waiting: count($row.waiting_steps),
                 blocked: count($row.blocked_steps),
-                failed: count($row.failed_steps),
+                failures: count($row.open_failures),
             },
         }
     };

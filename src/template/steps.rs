@@ -10,17 +10,19 @@ use super::error::TemplateError;
 use super::parse::{LONGEST_CLASS, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM};
 use super::section::{self, Section};
 use crate::graph::{Graph, GraphError};
+use crate::join_policy::JoinPolicy;
 use crate::retry_policy::{Backoff, RetryPolicy};
 use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "handler_class",
     "description",
     "depends_on_step",
     "depends_on_steps",
+    "join",
     "queue",
     "default_retryable",
     "default_retry_limit",
@@ -82,6 +84,7 @@ impl Steps {
         let name = name(&mut section, common)?;
         let handler_class = handler_class(&mut section, common)?;
         let (depends_on_steps, has_single_parent) = parents(&mut section)?;
+        let join = join(&mut section, depends_on_steps.len())?;
         let queue = section.word("queue", LONGEST_QUEUE)?;
         let dependent_system = section.word("dependent_system", LONGEST_SYSTEM)?;
         section.list("custom_events")?;
@@ -91,6 +94,7 @@ impl Steps {
             handler_class,
             description: section.text("description", 0..=LONGEST_DESCRIPTION)?,
             depends_on_steps,
+            join,
             queue: queue.unwrap_or_else(|| common.queue.clone()),
             retry_policy: retry_policy(&mut section)?,
             skippable: section.flag("skippable", false)?,
@@ -210,6 +214,33 @@ fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
         .refuse_null("depends_on_steps", "a list of names of steps; leave the key out for none")?;
     parents.extend(section.texts("depends_on_steps", 1..=LONGEST_STEP_NAME)?.unwrap_or_default());
     Ok((parents, has_single))
+}
+
+fn join(section: &mut Section, parents: usize) -> Result<JoinPolicy> {
+    let Some(value) = section.take("join") else {
+        return Ok(JoinPolicy::default());
+    };
+    let key = section.key("join");
+    let policy = join_policy(&key, &value, parents)?;
+    if parents == 0 && policy != JoinPolicy::default() {
+        let allowed = "leave it out where a step depends on no other";
+        return Err(TemplateError::value(key, &value, allowed));
+    }
+    Ok(policy)
+}
+
+fn join_policy(key: &str, value: &Value, parents: usize) -> Result<JoinPolicy> {
+    if value.get("quorum").is_some() {
+        let mut quorum = Section::open(key.to_owned(), value.clone(), &["quorum"])?;
+        let most = u32::try_from(parents.max(1)).unwrap_or(u32::MAX);
+        return Ok(JoinPolicy::Quorum(quorum.integer("quorum", 1..=most, 1)?));
+    }
+    value.as_str().and_then(JoinPolicy::from_word).ok_or_else(|| {
+        let words = JoinPolicy::WORDS.map(JoinPolicy::as_str);
+        let meant = value.as_str().and_then(|word| suggest::nearest(word, words));
+        let allowed = format!("{}, or {{\"quorum\": 2}}", words.join(", "));
+        TemplateError::value(key, value, allowed).suggest(meant)
+    })
 }
 
 fn retry_policy(section: &mut Section) -> Result<RetryPolicy> {

@@ -8,8 +8,8 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 use tasker_core::{
-    Batch, Client, ClientOptions, Delivery, Interrupt, Submission, TaskId, TaskState, TaskStatus,
-    Worker, WorkerOptions,
+    Batch, Client, ClientOptions, Delivery, Error, Interrupt, Request, Steering, Submission,
+    TaskId, TaskState, TaskStatus, Worker, WorkerOptions,
 };
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
@@ -119,11 +119,24 @@ impl Database {
         panic!("{sql} counts {last}, not {wanted}");
     }
 
+    pub(crate) async fn steer(
+        &self,
+        task: TaskId,
+        steering: Steering,
+    ) -> Result<TaskStatus, Error> {
+        self.client.steer(task, &steering, &request(), None).await
+    }
+
     /// Every counter and state must agree with a recount.
     pub(crate) async fn assert_sound(&self) {
         let audit = self.client.doctor().await.unwrap();
         assert!(audit.ok, "{:#?}", audit.checks.iter().filter(|c| !c.ok).collect::<Vec<_>>());
     }
+}
+
+/// Who asks for things in tests, and why.
+pub(crate) fn request() -> Request {
+    Request { actor: "mara".into(), reason: Some("order withdrawn".into()) }
 }
 
 fn until(limit: Duration) -> impl Iterator<Item = ()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Database, diamond, fail, fan, hands, single, stop, succeed, take};
 use serde_json::json;
-use tasker_core::{Error, StepState, TaskState};
+use tasker_core::{Error, Steering, StepState, TaskState};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diamond_runs_parents_first_and_hands_their_results_down() {
@@ -169,7 +169,9 @@ async fn steps_that_failed_are_tried_again_when_somebody_asks_for_it() {
     fail(&worker, &take(&worker), "blocked");
     db.wait_for(task, TaskState::Blocked).await;
 
-    let retry = async |step| db.client.retry(task, step, "mara", Some("no strike"), None).await;
+    let retry = async |step: Option<&str>| {
+        db.steer(task, Steering::Retry { step: step.map(str::to_owned) }).await
+    };
     assert!(matches!(retry(Some("nope")).await, Err(Error::Argument { argument: "step", .. })));
     let error = retry(Some("d")).await.unwrap_err().to_string();
     assert!(error.contains("a step that is pending cannot take the event retried"), "{error}");
@@ -205,10 +207,10 @@ async fn cancelling_refuses_what_runs_and_what_is_ready() {
     let worker = db.worker(1).await;
     succeed(&worker, &take(&worker), "1");
     let running = take(&worker);
-    let status = db.client.cancel(task, "mara", Some("order withdrawn"), None).await.unwrap();
+    let status = db.steer(task, Steering::Cancel).await.unwrap();
     assert_eq!(status.state, TaskState::Cancelled);
     succeed(&worker, &running, "1");
-    let again = db.client.cancel(task, "mara", None, None).await.unwrap_err();
+    let again = db.steer(task, Steering::Cancel).await.unwrap_err();
     assert!(matches!(again, Error::Transition { .. }), "{again}");
     stop(worker, vec![]).await;
     assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps").await, 0);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Database, diamond, fail, fan, hands, single, stop, succeed, take};
 use serde_json::json;
-use tasker_core::{ErrorKind, Pruning, TaskId, TaskState};
+use tasker_core::{ErrorKind, Pruning, Steering, TaskId, TaskState};
 
 const ROWS: &str = "SELECT (SELECT count(*) FROM tasker_workflow_steps) + (SELECT count(*) FROM tasker_ready_steps) \
                     + (SELECT count(*) FROM tasker_workflow_step_edges) + (SELECT count(*) FROM tasker_pruned_tasks) \
@@ -62,7 +62,7 @@ async fn only_tasks_that_ended_long_enough_ago_are_deleted_and_wholly() {
     }
     db.assert_sound().await;
     assert_eq!(db.client.prune(&everything()).await.unwrap().tasks, 2);
-    db.client.cancel(open, "test", None, None).await.unwrap();
+    db.steer(open, Steering::Cancel).await.unwrap();
     assert_eq!(db.client.prune(&everything()).await.unwrap().tasks, 1);
     assert_eq!(db.count(ROWS).await, 0);
 }
@@ -111,7 +111,7 @@ async fn a_late_report_about_a_task_that_is_gone_is_stale() {
     let task = db.submit("single", 1).await[0];
     let worker = db.worker(2).await;
     let late = take(&worker);
-    db.client.cancel(task, "test", None, None).await.unwrap();
+    db.steer(task, Steering::Cancel).await.unwrap();
     assert_eq!(db.client.prune(&everything()).await.unwrap().tasks, 1);
     let other = db.submit("single", 1).await[0];
     let delivery = take(&worker);

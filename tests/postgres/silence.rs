@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
-use tasker_core::{TaskId, TaskState, Worker};
+use tasker_core::{Steering, TaskId, TaskState, Worker};
 
-use super::common::{Database, single, stop, succeed, take};
+use super::common::{Database, request, single, stop, succeed, take};
 
 /// A way to the server on which connections can fall silent: nothing comes through any more, and neither
 /// end is told so.
@@ -98,7 +98,7 @@ async fn a_cancellation_whose_answer_is_lost_is_acknowledged() {
     let way = Way::to(&db);
     let client = db.client_with(json!({ "url": way.url })).await;
     let cancelling =
-        tokio::spawn(async move { client.cancel(task, "ada", Some("withdrawn"), None).await });
+        tokio::spawn(async move { client.steer(task, &Steering::Cancel, &request(), None).await });
     db.wait_for_count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1)
         .await;
     way.fall_silent();
@@ -106,7 +106,7 @@ async fn a_cancellation_whose_answer_is_lost_is_acknowledged() {
     way.hang_up();
     assert_eq!(cancelling.await.unwrap().unwrap().state, TaskState::Cancelled);
     // Another cancellation is refused, as ever.
-    assert!(db.client.cancel(task, "ada", None, None).await.is_err());
+    assert!(db.steer(task, Steering::Cancel).await.is_err());
 }
 
 /// A worker whose connections fell silent while the end of a step waited for the row of its task. The server

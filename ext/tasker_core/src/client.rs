@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
-use tasker_core::{ClientOptions, ListFilter, Pruning, Submission, TaskId};
+use tasker_core::{ClientOptions, ListFilter, Pruning, Request, Steering, Submission, TaskId};
 
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
@@ -89,15 +89,27 @@ impl Client {
         actor: RString,
         reason: Option<RString>,
     ) -> Result<String, Error> {
-        guard(ruby, || {
-            let actor = text(ruby, actor)?;
-            let reason = optional_text(ruby, reason)?;
-            let events = events_here();
-            let cancel = async |c: &tasker_core::Client| {
-                c.cancel(TaskId(task), &actor, reason.as_deref(), events.as_deref()).await
-            };
-            answer(ruby, &this.ask(ruby, cancel)?)
-        })
+        guard(ruby, || this.steer(ruby, task, &Steering::Cancel, actor, reason))
+    }
+
+    pub(crate) fn pause(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || this.steer(ruby, task, &Steering::Pause, actor, reason))
+    }
+
+    pub(crate) fn resume(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || this.steer(ruby, task, &Steering::Resume, actor, reason))
     }
 
     pub(crate) fn retry(
@@ -110,15 +122,53 @@ impl Client {
     ) -> Result<String, Error> {
         guard(ruby, || {
             let step = optional_text(ruby, step)?;
-            let actor = text(ruby, actor)?;
-            let reason = optional_text(ruby, reason)?;
-            let events = events_here();
-            let retry = async |c: &tasker_core::Client| {
-                let (step, reason) = (step.as_deref(), reason.as_deref());
-                c.retry(TaskId(task), step, &actor, reason, events.as_deref()).await
-            };
-            answer(ruby, &this.ask(ruby, retry)?)
+            this.steer(ruby, task, &Steering::Retry { step }, actor, reason)
         })
+    }
+
+    pub(crate) fn skip(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = text(ruby, step)?;
+            this.steer(ruby, task, &Steering::Skip { step }, actor, reason)
+        })
+    }
+
+    pub(crate) fn resolve(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+        results: RString,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
+            this.steer(ruby, task, &Steering::Resolve { step, results }, actor, reason)
+        })
+    }
+
+    fn steer(
+        &self,
+        ruby: &Ruby,
+        task: i64,
+        steering: &Steering,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        let request = Request { actor: text(ruby, actor)?, reason: optional_text(ruby, reason)? };
+        let events = events_here();
+        let steer = async |c: &tasker_core::Client| {
+            c.steer(TaskId(task), steering, &request, events.as_deref()).await
+        };
+        answer(ruby, &self.ask(ruby, steer)?)
     }
 
     pub(crate) fn explain(

@@ -96,7 +96,11 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("status", method!(Client::status, 1))?;
     client.define_method("result", method!(Client::result, 1))?;
     client.define_method("cancel", method!(Client::cancel, 3))?;
+    client.define_method("pause", method!(Client::pause, 3))?;
+    client.define_method("resume", method!(Client::resume, 3))?;
     client.define_method("retry", method!(Client::retry, 4))?;
+    client.define_method("skip", method!(Client::skip, 4))?;
+    client.define_method("resolve", method!(Client::resolve, 5))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("list", method!(Client::list, 1))?;
     client.define_method("workers", method!(Client::workers, 0))?;
@@ -117,6 +121,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("template", method!(Worker::template, 1))?;
     worker.define_method("results_of", method!(Worker::results_of, 2))?;
+    worker.define_method("state_of", method!(Worker::state_of, 2))?;
     worker.define_method("drain", method!(Worker::drain, 0))?;
     worker.define_method("stop", method!(Worker::stop, 1))?;
     worker.define_method("hurry", method!(Worker::hurry, 1))?;

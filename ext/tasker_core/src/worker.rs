@@ -177,6 +177,19 @@ impl Worker {
         })
     }
 
+    pub(crate) fn state_of(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+    ) -> Result<&'static str, Error> {
+        guard(ruby, || {
+            let step = text(ruby, step)?;
+            let state = block_on(ruby, this.here(ruby)?.state_of(TaskId(task), &step))?;
+            Ok(state.as_str())
+        })
+    }
+
     pub(crate) fn drain(ruby: &Ruby, this: &Self) -> Result<(), Error> {
         guard(ruby, || {
             this.here(ruby)?.drain();

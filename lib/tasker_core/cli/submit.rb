@@ -2,6 +2,7 @@
 
 require "json"
 require_relative "command"
+require_relative "json_argument"
 require_relative "loader"
 require_relative "progress"
 require_relative "task_report"
@@ -23,9 +24,6 @@ module TaskerCore
         "tasker submit order_fulfilment --context @order.json --wait --timeout 60",
         "jq .order today.json | tasker submit order_fulfilment --context - --json"
       ].freeze
-
-      # Deepest nesting of arrays and objects in a context.
-      MAX_DEPTH = Internal::JsonText::MAX_DEPTH
 
       # Submits a task of the template.
       #
@@ -59,23 +57,10 @@ module TaskerCore
       end
 
       def context_from(argument)
-        text = text_from(argument).dup.force_encoding(Encoding::UTF_8)
-        refuse("--context is not valid UTF-8") unless text.valid_encoding?
-        context = JSON.parse(text, max_nesting: MAX_DEPTH)
-        context.is_a?(Hash) ? context : refuse("--context must be a JSON object, got #{Format.cut(text.strip, 60)}")
-      rescue JSON::NestingError
-        refuse("--context is nested deeper than the #{MAX_DEPTH} levels allowed")
-      rescue JSON::ParserError => e
-        refuse("--context is not JSON: #{Format.cut(e.message.lines.first.to_s.strip.sub(/\A\d+: /, ""), 120)}")
-      end
+        context = JsonArgument.new("--context", argument).read(input)
+        return context if context.is_a?(Hash)
 
-      def text_from(argument)
-        return input.read if argument == "-"
-        return argument unless argument.start_with?("@")
-
-        File.binread(argument[1..])
-      rescue SystemCallError => e
-        refuse("--context #{argument}: #{e.message[/\A[^@]+/].strip}")
+        refuse("--context must be a JSON object, got #{Format.cut(JSON.generate(context), 60)}")
       end
 
       def submit(client, name, context)

@@ -3,11 +3,13 @@
 -- caller compares the counts and rolls back when one differs. BETWEEN stands for equality: see
 -- docs/decisions/0004-plans.md. $1 to $9: the changes; their kind is a position in $10 to $19, which hold what
 -- many changes have in common (before: state, attempts, holder; after: state, attempts, failures, crashes,
--- holder; event, outcome).
+-- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped).
 WITH changed_step AS (
   UPDATE tasker_workflow_steps s
   SET state = ($13::tasker_step_state[])[c.kind],
       open_parents = c.open_parents,
+      failed_parents = ($30::int[])[c.kind],
+      skipped_parents = ($31::int[])[c.kind],
       attempts = ($14::int[])[c.kind],
       failures = ($15::int[])[c.kind],
       crashes = ($16::int[])[c.kind],
@@ -62,13 +64,14 @@ WITH changed_step AS (
       runnable_steps = c.runnable,
       waiting_steps = c.waiting,
       blocked_steps = c.blocked,
-      failed_steps = c.failed,
-      started_at = CASE WHEN c.event = 'started' THEN statement_timestamp() ELSE t.started_at END,
-      finished_at = CASE WHEN c.event IN ('completed', 'failed', 'cancelled') THEN statement_timestamp() END
+      open_failures = c.failures,
+      started_at = CASE WHEN c.to_state NOT IN ('pending', 'paused', 'cancelled') THEN coalesce(t.started_at, statement_timestamp()) ELSE t.started_at END,
+      finished_at = CASE WHEN c.event IN ('completed', 'failed', 'cancelled') THEN statement_timestamp()
+                         WHEN c.event IS NULL THEN t.finished_at END
   FROM unnest(
     $20::bigint[], $21::tasker_task_state[], $22::tasker_task_state[],
     $23::int[], $24::int[], $25::int[], $26::int[], $27::tasker_task_event[], $28::text[]
-  ) AS c (id, from_state, to_state, runnable, waiting, blocked, failed, event, detail)
+  ) AS c (id, from_state, to_state, runnable, waiting, blocked, failures, event, detail)
   WHERE t.task_id BETWEEN c.id AND c.id
     AND t.state = c.from_state
   RETURNING c.id, c.from_state, c.to_state, c.event, c.detail

@@ -8,23 +8,34 @@ WITH step AS (
 ), edge AS (
   SELECT * FROM tasker_workflow_step_edges e
   WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = e.from_step_id >> 20)
-), recount AS (
-  SELECT task_id,
-         count(*) AS total,
-         count(*) FILTER (WHERE state IN ('enqueued', 'in_progress')) AS runnable,
-         count(*) FILTER (WHERE state IN ('waiting_for_retry', 'waiting')) AS waiting,
-         count(*) FILTER (WHERE state = 'blocked') AS blocked,
-         count(*) FILTER (WHERE state = 'error') AS failed,
-         count(*) FILTER (WHERE state NOT IN ('complete', 'resolved_manually', 'skipped')) AS unfinished,
-         bool_or(attempts > 0) AS begun
-  FROM step
-  GROUP BY task_id
 ), parents AS (
   SELECT e.to_step_id,
-         count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')) AS open
+         count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')) AS incomplete,
+         count(*) FILTER (WHERE p.state IS NULL
+                             OR p.state NOT IN ('complete', 'resolved_manually', 'skipped', 'error')) AS open,
+         count(*) FILTER (WHERE p.state = 'error') AS failed,
+         count(*) FILTER (WHERE p.state = 'skipped') AS skipped
   FROM edge e
   LEFT JOIN tasker_workflow_steps p ON p.workflow_step_id = e.from_step_id
   GROUP BY e.to_step_id
+), recount AS (
+  SELECT s.task_id,
+         count(*) AS total,
+         count(*) FILTER (WHERE s.state IN ('enqueued', 'in_progress')) AS runnable,
+         count(*) FILTER (WHERE s.state IN ('waiting_for_retry', 'waiting')) AS waiting,
+         count(*) FILTER (WHERE s.state = 'blocked') AS blocked,
+         coalesce(sum(p.failed) FILTER (WHERE s.state = 'pending'), 0)
+           + count(*) FILTER (WHERE s.state = 'error' AND NOT EXISTS (
+               SELECT FROM tasker_workflow_step_edges e WHERE e.from_step_id = s.workflow_step_id)) AS failures,
+         count(*) FILTER (WHERE s.state NOT IN ('complete', 'resolved_manually', 'skipped', 'error')) AS unfinished,
+         bool_or(s.attempts > 0) AS begun
+  FROM step s LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id
+  GROUP BY s.task_id
+), tolerant AS (
+  SELECT t.named_task_id, s.position - 1 AS step_index
+  FROM tasker_named_tasks t
+  CROSS JOIN LATERAL json_array_elements(t.configuration -> 'step_templates') WITH ORDINALITY AS s (step, position)
+  WHERE s.step ->> 'join' <> 'all_complete'
 ), step_chain AS (
   SELECT workflow_step_id, from_state, to_state,
          lag(to_state) OVER chain AS previous,
@@ -51,8 +62,8 @@ WITH step AS (
 ), finding AS (
   SELECT 'task_counters' AS name, t.task_id AS id
   FROM tasker_tasks t LEFT JOIN recount r USING (task_id)
-  WHERE (t.total_steps, t.runnable_steps, t.waiting_steps, t.blocked_steps, t.failed_steps)
-        IS DISTINCT FROM (r.total::int, r.runnable::int, r.waiting::int, r.blocked::int, r.failed::int)
+  WHERE (t.total_steps, t.runnable_steps, t.waiting_steps, t.blocked_steps, t.open_failures)
+        IS DISTINCT FROM (r.total::int, r.runnable::int, r.waiting::int, r.blocked::int, r.failures::int)
   UNION ALL
   SELECT 'task_states', t.task_id
   FROM tasker_tasks t JOIN recount r USING (task_id)
@@ -61,19 +72,24 @@ WITH step AS (
     WHEN 'in_progress' THEN r.runnable > 0
     WHEN 'waiting' THEN r.runnable = 0 AND r.waiting > 0
     WHEN 'blocked' THEN r.runnable + r.waiting = 0 AND r.blocked > 0
-    WHEN 'error' THEN r.runnable + r.waiting + r.blocked = 0 AND r.failed > 0
-    WHEN 'complete' THEN r.unfinished = 0
+    WHEN 'error' THEN r.runnable + r.waiting + r.blocked = 0 AND r.failures > 0
+    WHEN 'complete' THEN r.unfinished = 0 AND r.failures = 0
     WHEN 'cancelled' THEN r.runnable + r.waiting + r.blocked = 0
     ELSE true
   END
   UNION ALL
   SELECT 'open_parents', s.workflow_step_id
   FROM step s LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id
-  WHERE s.state = 'pending' AND s.open_parents IS DISTINCT FROM coalesce(p.open, 0)::int
+  WHERE s.state = 'pending'
+    AND (s.open_parents, s.failed_parents, s.skipped_parents)
+        IS DISTINCT FROM (coalesce(p.open, 0)::int, coalesce(p.failed, 0)::int, coalesce(p.skipped, 0)::int)
   UNION ALL
   SELECT 'started_before_parents', s.workflow_step_id
   FROM step s JOIN parents p ON p.to_step_id = s.workflow_step_id
-  WHERE p.open > 0 AND s.state NOT IN ('pending', 'cancelled', 'skipped')
+  WHERE p.incomplete > 0 AND s.state NOT IN ('pending', 'cancelled', 'skipped', 'resolved_manually')
+    AND NOT EXISTS (
+      SELECT FROM tasker_tasks t JOIN tolerant USING (named_task_id)
+      WHERE t.task_id = s.task_id AND tolerant.step_index = s.workflow_step_id & 1048575)
   UNION ALL
   SELECT 'ready_steps', s.workflow_step_id
   FROM step s
@@ -82,6 +98,10 @@ WITH step AS (
   SELECT 'ready_steps', r.workflow_step_id
   FROM tasker_ready_steps r LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)
   WHERE s.workflow_step_id IS NULL
+  UNION ALL
+  SELECT 'ready_steps', r.workflow_step_id
+  FROM tasker_ready_steps r JOIN tasker_tasks t ON t.task_id = r.workflow_step_id >> 20
+  WHERE (r.queue IS NULL) <> (t.state = 'paused')
   UNION ALL
   SELECT 'claims_without_worker', s.workflow_step_id
   FROM step s LEFT JOIN tasker_workers w USING (worker_id)

@@ -19,7 +19,7 @@ WITH RECURSIVE fleet AS (
 ), ended_batch AS (
   DELETE FROM tasker_claim_batches WHERE worker_id = $1 AND claim_batch_id = ANY ($5::bigint[])
 ), ready AS (
-  (SELECT queue, available_at FROM tasker_ready_steps ORDER BY queue, available_at LIMIT 1)
+  (SELECT queue, available_at FROM tasker_ready_steps WHERE queue IS NOT NULL ORDER BY queue, available_at LIMIT 1)
   UNION ALL
   SELECT next.queue, next.available_at
   FROM ready

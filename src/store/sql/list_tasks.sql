@@ -10,7 +10,7 @@ FROM (
   SELECT * FROM tasker_tasks
   WHERE $2 IN ('pending', 'in_progress', 'waiting', 'blocked', 'paused') AND state = $2 AND finished_at IS NULL
   UNION ALL
-  SELECT * FROM tasker_tasks WHERE $2 = 'error' AND state = $2 AND failed_steps > 0
+  SELECT * FROM tasker_tasks WHERE $2 = 'error' AND state = $2 AND open_failures > 0
   UNION ALL
   SELECT * FROM tasker_tasks WHERE $2 IN ('complete', 'cancelled', 'resolved_manually') AND state = $2
 ) AS t

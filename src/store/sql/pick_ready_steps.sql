@@ -4,7 +4,8 @@
 -- $5: tasks whose steps are left where they are.
 -- BETWEEN stands for equality: see docs/decisions/0004-plans.md.
 SELECT picked.workflow_step_id AS "workflow_step_id!", s.state AS "state!: StepState",
-       s.open_parents AS "open_parents!", s.attempts AS "attempts!", s.failures AS "failures!",
+       s.open_parents AS "open_parents!", s.failed_parents AS "failed_parents!",
+       s.skipped_parents AS "skipped_parents!", s.attempts AS "attempts!", s.failures AS "failures!",
        s.crashes AS "crashes!", s.worker_id, statement_timestamp() AS "now!",
        t.state AS "task_state!: TaskState", picked.available_at AS "available_at!"
 FROM unnest($1::text[]) AS served (queue)

@@ -1,5 +1,5 @@
 -- Caller: retry, under the lock of the task. Index: primary key (a task's steps lie side by side).
-SELECT workflow_step_id, state AS "state: StepState", open_parents, attempts, failures, crashes,
+SELECT workflow_step_id, state AS "state: StepState", open_parents, failed_parents, skipped_parents, attempts, failures, crashes,
        worker_id, statement_timestamp() AS "now!"
 FROM tasker_workflow_steps
 WHERE workflow_step_id >= ($1::bigint << 20) AND workflow_step_id < (($1::bigint + 1) << 20)

@@ -4,7 +4,7 @@ use super::*;
 fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
     let expected = concat!(
         r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","#,
-        r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"queue":"default","#,
+        r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"join":"all_complete","queue":"default","#,
         r#""default_retryable":true,"default_retry_limit":3,"skippable":false,"timeout_seconds":null,"#,
         r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1},"#,
         r#""handler_config":{},"dependent_system":null}]}"#,
@@ -19,7 +19,7 @@ fn every_value_given_is_written_again() {
         "description": "Matches payments.", "schema": {"type": "object"},
     });
     let step = json!({
-        "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "queue": "ledger",
+        "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "join": "all_complete", "queue": "ledger",
         "default_retryable": false, "default_retry_limit": 7, "skippable": true, "timeout_seconds": 2.5,
         "retry": {"backoff": "linear", "base_seconds": 0.5, "max_seconds": 60.0, "jitter": 0.0},
         "handler_config": {"url": "u", "n": [1, 2.5]}, "dependent_system": "ledger",

@@ -194,6 +194,43 @@ fn switches_are_true_or_false() {
     assert!(!first_step(&json!({"default_retryable": false})).retry_policy.retryable);
 }
 
+/// Two steps, and a third that depends on both.
+fn joined(join: &Value) -> Result<TaskTemplate, TemplateError> {
+    let step = |name: &str| json!({"name": name, "handler_class": "A"});
+    let mut last = step("c");
+    last["depends_on_steps"] = json!(["a", "b"]);
+    last["join"] = join.clone();
+    steps(&json!([step("a"), step("b"), last]))
+}
+
+#[test]
+fn a_join_policy_is_a_word_or_a_quorum() {
+    let policy = |join: &Value| joined(join).expect("valid").steps()[2].join;
+    for known in JoinPolicy::WORDS {
+        assert_eq!(policy(&json!(known.as_str())), known);
+    }
+    assert_eq!(policy(&json!(null)), JoinPolicy::AllComplete);
+    assert_eq!(policy(&json!({"quorum": 2})), JoinPolicy::Quorum(2));
+    let json = joined(&json!({"quorum": 2})).expect("valid").to_json();
+    assert!(json.contains(r#""join":{"quorum":2}"#), "{json}");
+    let key = "step_templates[2].join";
+    assert_refused(joined(&json!("all_compete")), key, "did you mean \"all_complete\"?");
+    assert_refused(joined(&json!(2)), key, "none_failed, or {\"quorum\": 2}");
+    assert_refused(joined(&json!({})), key, "none_failed, or {\"quorum\": 2}");
+    for quorum in [0, 3] {
+        assert_refused(
+            joined(&json!({"quorum": quorum})),
+            "step_templates[2].join.quorum",
+            "1 to 2",
+        );
+    }
+    let strange = json!({"quorum": 1, "of": 2});
+    assert_refused(joined(&strange), "step_templates[2].join.of", "is not a known key");
+    let result = step(&json!({"join": "any_complete"}));
+    assert_refused(result, "step_templates[0].join", "where a step depends on no other");
+    assert!(step(&json!({"join": "all_complete"})).is_ok());
+}
+
 #[test]
 fn a_timeout_is_above_zero_and_at_most_30_days() {
     for value in [json!(0), json!(-1), json!(2_592_000.5), json!("10"), json!(1e-12)] {

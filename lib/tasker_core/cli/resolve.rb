@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+require_relative "command"
+require_relative "json_argument"
+require_relative "task_report"
+
+module TaskerCore
+  class CLI
+    # `tasker resolve`: gives the results of a step.
+    class Resolve < Command
+      NAME = "resolve"
+      SUMMARY = "give the results of a step of a task"
+      ARGUMENTS = %w[ID STEP].freeze
+      DETAILS = <<~TEXT
+        The step counts as complete for the steps that depend on it, with these results. An attempt that is running comes
+        to nothing. A task that ended in error goes on. Who asked for it and why is kept in the history.
+      TEXT
+      EXAMPLES = [
+        "tasker resolve 42 charge_card --results '{\"payment_id\": \"p-7\"}' --reason 'paid at the counter'",
+        "tasker resolve 42 charge_card --results @payment.json"
+      ].freeze
+
+      # Resolves the step.
+      #
+      # @param id [String] task id
+      # @param step [String] name of a step
+      # @return [Integer] exit status
+      def call(id, step)
+        task_id = id_from(id)
+        results = JsonArgument.new("--results", options.fetch(:results, "null")).read(input)
+        status = connected do |client|
+          client.resolve(task_id, step, results: results, actor: actor, reason: options[:reason])
+        end
+        json? ? output.json(status.to_h) : TaskReport.new(output).show(status)
+        OK
+      end
+
+      private
+
+      def define_options(parser)
+        parser.on("--results JSON|@FILE|-", "the step's results: JSON, a file, or standard input", "(default: null)")
+        reason_option(parser)
+        json_option(parser)
+      end
+    end
+  end
+end

@@ -1,0 +1,135 @@
+# frozen_string_literal: true
+
+require "etc"
+
+module TaskerCore
+  class Client
+    # What operators ask of a task. Who asked and why is kept in its history.
+    module Steering
+      # Ends a task: no further step of it starts; attempts that are running come to nothing.
+      #
+      # @param task_id [Integer]
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is over already
+      # @raise [InvalidArgument]
+      # @example
+      #   client.cancel(1, actor: "support", reason: "customer withdrew")
+      def cancel(task_id, actor: nil, reason: nil)
+        steer(task_id, actor, reason) { |id, *request| native.cancel(id, *request) }
+      end
+
+      # Keeps the steps of a task from being started; those that run go on to their end. A task that is paused already
+      # stays so.
+      #
+      # @param task_id [Integer]
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is over
+      # @raise [InvalidArgument]
+      # @example
+      #   client.pause(1, actor: "support", reason: "the bank is down")
+      def pause(task_id, actor: nil, reason: nil)
+        steer(task_id, actor, reason) { |id, *request| native.pause(id, *request) }
+      end
+
+      # Lets a task go on that was paused. One that was not stays as it is.
+      #
+      # @param task_id [Integer]
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is over
+      # @raise [InvalidArgument]
+      # @example
+      #   client.resume(1, actor: "support", reason: "the bank is back")
+      def resume(task_id, actor: nil, reason: nil)
+        steer(task_id, actor, reason) { |id, *request| native.resume(id, *request) }
+      end
+
+      # Has the steps of a task tried again that are in error or blocked, each with all the attempts before it that its
+      # policy allows; those that it had are kept. A task that ended in error goes on. Steps that are on their way
+      # already stay as they are, so that a second call changes nothing.
+      #
+      # @param task_id [Integer]
+      # @param step [String, Symbol, nil] name of the one to try again. Default nil: all of them.
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is complete or cancelled, or the step is neither in error nor blocked
+      # @raise [InvalidArgument] the task has no such step
+      # @example
+      #   client.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
+      def retry(task_id, step: nil, actor: nil, reason: nil)
+        step = Internal::Check.optional_text(step, "step")
+        steer(task_id, actor, reason) { |id, *request| native.retry(id, step, *request) }
+      end
+
+      # Leaves a skippable step out that has not completed: it counts as done for the steps that depend on it, which are
+      # skipped as well where their join policies need it to be complete. An attempt that is running comes to nothing. A
+      # task that ended in error goes on. A step that is skipped already stays so.
+      #
+      # @param task_id [Integer]
+      # @param step [String, Symbol] its name
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the step is complete, or the task is complete or cancelled
+      # @raise [InvalidArgument] the task has no such step, or its template does not declare it `skippable`
+      # @example
+      #   client.skip(1, "send_coupon", actor: "support", reason: "the campaign is over")
+      def skip(task_id, step, actor: nil, reason: nil)
+        step = Internal::Check.text(step, "step")
+        steer(task_id, actor, reason) { |id, *request| native.skip(id, step, *request) }
+      end
+
+      # Gives the results of a step that has not completed: it counts as complete for the steps that depend on it. An
+      # attempt that is running comes to nothing. A task that ended in error goes on. A step that was resolved already
+      # keeps its results.
+      #
+      # @param task_id [Integer]
+      # @param step [String, Symbol] its name
+      # @param results [Object] what JSON can say, at most 1 MiB of it. Default nil.
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the step is complete, or the task is complete or cancelled
+      # @raise [InvalidArgument] the task has no such step, or the results are not JSON or too large
+      # @example
+      #   client.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
+      def resolve(task_id, step, results: nil, actor: nil, reason: nil)
+        step = Internal::Check.text(step, "step")
+        json = json_of(results)
+        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, json, *request) }
+      end
+
+      private
+
+      # Yields the task's id, who asks, and why.
+      def steer(task_id, actor, reason)
+        id = Internal::Check.id(task_id)
+        actor = Internal::Check.optional_text(actor, "actor") || this_process
+        reason = Internal::Check.optional_text(reason, "reason")
+        TaskStatus.new(parse(yield(id, actor, reason)))
+      end
+
+      def this_process
+        "process #{Process.pid} on #{Etc.uname.fetch(:nodename)}"
+      end
+
+      def json_of(results)
+        Internal::JsonText.new(symbols: true).generate(results, what: "results")
+      rescue InvalidContext => e
+        raise InvalidArgument.new(e.message, details: e.details)
+      end
+    end
+  end
+end

@@ -1,0 +1,102 @@
+//! What an operator does with single steps: has them tried again, leaves them out, gives their results.
+
+use std::sync::Arc;
+
+use super::cancel::taken_away;
+use super::draft::{Draft, Place};
+use super::readiness::{self, Done};
+use crate::decision::{Request, StepChange};
+use crate::ids::StepId;
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent};
+
+/// Every one of the steps is enqueued again, with all its attempts before it; one that is on its way already stays
+/// as it is.
+pub(super) fn retry(
+    draft: &mut Draft<'_>,
+    steps: &[StepId],
+    request: &Request,
+) -> Result<(), InvalidTransition> {
+    may_go_on(draft)?;
+    for place in places(draft, steps) {
+        let on_its_way = matches!(
+            draft.step(place).state,
+            StepState::Enqueued | StepState::InProgress | StepState::WaitingForRetry
+        );
+        if !on_its_way {
+            let now = draft.now;
+            let change = steer(draft, place, StepEvent::Retried, request)?;
+            change.after.failures = 0;
+            change.after.crashes = 0;
+            change.available_at = Some(now);
+        }
+    }
+    Ok(())
+}
+
+/// The step counts as done for its children, without results. One that was skipped stays so.
+pub(super) fn skip(
+    draft: &mut Draft<'_>,
+    step: StepId,
+    request: &Request,
+) -> Result<(), InvalidTransition> {
+    end(draft, step, (StepEvent::Skipped, StepState::Skipped), Done::Skipped, None, request)
+}
+
+/// The step counts as complete for its children, with these results. One that was resolved keeps its results.
+pub(super) fn resolve(
+    draft: &mut Draft<'_>,
+    step: StepId,
+    results: &Arc<str>,
+    request: &Request,
+) -> Result<(), InvalidTransition> {
+    let resolved = (StepEvent::ResolvedManually, StepState::ResolvedManually);
+    end(draft, step, resolved, Done::Complete, Some(results), request)
+}
+
+fn end(
+    draft: &mut Draft<'_>,
+    step: StepId,
+    (event, state): (StepEvent, StepState),
+    how: Done,
+    results: Option<&Arc<str>>,
+    request: &Request,
+) -> Result<(), InvalidTransition> {
+    let Some(place) = draft.place(step).filter(|place| draft.step(*place).state != state) else {
+        return Ok(());
+    };
+    may_go_on(draft)?;
+    let ended = taken_away(draft.step(place).state);
+    let change = steer(draft, place, event, request)?;
+    change.results = results.map(Arc::clone);
+    change.ended = ended;
+    let ready = readiness::close_parents(draft, vec![(step, how)])?;
+    readiness::hand_out(draft, &ready, None)
+}
+
+/// A task that has ended goes on where it ended in error.
+fn may_go_on(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
+    for task in draft.view.tasks.values().filter(|task| task.state.is_terminal()) {
+        task.state.after(TaskEvent::Resumed)?;
+    }
+    Ok(())
+}
+
+fn places(draft: &mut Draft<'_>, steps: &[StepId]) -> Vec<Place> {
+    steps.iter().filter_map(|step| draft.place(*step)).collect()
+}
+
+fn steer<'d>(
+    draft: &'d mut Draft<'_>,
+    place: Place,
+    event: StepEvent,
+    request: &Request,
+) -> Result<&'d mut StepChange, InvalidTransition> {
+    let (step, failed) = (draft.step(place).id, draft.step(place).state == StepState::Error);
+    draft.transition(place, event)?;
+    if failed {
+        readiness::reopen_parent(draft, step);
+    }
+    let change = draft.change(place);
+    change.detail = Some(request.detail());
+    Ok(change)
+}

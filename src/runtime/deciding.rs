@@ -1,0 +1,110 @@
+//! Asks the decider, and shows it the children that its answer turns out to matter to.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::ending::{ByTask, queue_of, step};
+use crate::decide::{Jitter, Undecided, decide};
+use crate::decision::{Decisions, Join, Observation, Timestamp, View};
+use crate::error::Error;
+use crate::ids::{StepId, TaskId};
+use crate::retry_policy::RetryPolicy;
+use crate::store::Transaction;
+
+/// What is known of steps without their rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight<'a> {
+    pub(super) by_task: &'a ByTask,
+    /// The queues of the one who takes steps at once; `None` for all.
+    pub(super) served: Option<&'a [String]>,
+}
+
+impl Sight<'_> {
+    /// The policies that a step follows; the default ones for a step that no template tells.
+    pub(super) fn policies(&self, step: StepId) -> (RetryPolicy, Join) {
+        let stored = self.by_task.get(&step.task());
+        stored.map(|stored| (stored.policy(step), stored.join(step))).unwrap_or_default()
+    }
+
+    /// The children of a step; `None` when no template tells them.
+    pub(super) fn children(&self, parent: StepId) -> Option<Vec<StepId>> {
+        let stored = self.by_task.get(&parent.task())?;
+        stored.step(parent)?;
+        Some(stored.children(parent).iter().map(|index| parent.task().step(*index)).collect())
+    }
+
+    /// Those of the steps that are served by others.
+    pub(super) fn elsewhere(&self, steps: impl Iterator<Item = StepId>) -> BTreeSet<StepId> {
+        let Some(served) = self.served else { return BTreeSet::new() };
+        steps.filter(|step| !served.contains(&queue_of(*step, self.by_task))).collect()
+    }
+}
+
+/// Decides what follows from `observation`, and reads the children that have to be seen for it.
+///
+/// # Errors
+/// [`Error::Transition`], and what reading comes to.
+pub(super) async fn decide_seeing(
+    tx: &mut impl Transaction,
+    view: &mut View,
+    observation: &Observation,
+    now: Timestamp,
+    sight: Sight<'_>,
+) -> Result<Decisions, Error> {
+    let mut ahead = 0;
+    loop {
+        match decide(view, observation, now, Jitter::at(now)) {
+            Ok(decisions) => return Ok(decisions),
+            Err(Undecided::Transition(source)) => {
+                let task = view.tasks.keys().next().copied().unwrap_or(TaskId(0));
+                return Err(Error::Transition { task, source });
+            }
+            Err(Undecided::UnseenChildren(parents)) => {
+                see_children(tx, view, parents, ahead, sight).await?;
+                // Skips may go on for long: as many rows again as were needed so far are read at once.
+                ahead = view.steps.len();
+            }
+        }
+    }
+}
+
+/// Adds the children of `parents` to the view, and about `ahead` rows of those that come after them.
+async fn see_children(
+    tx: &mut impl Transaction,
+    view: &mut View,
+    parents: Vec<StepId>,
+    ahead: usize,
+    sight: Sight<'_>,
+) -> Result<(), Error> {
+    let mut unread = BTreeSet::new();
+    let mut strange = Vec::new();
+    let wanted = parents.len();
+    let mut family = parents;
+    let mut next = 0;
+    while next < family.len() && (next < wanted || unread.len() < ahead) {
+        let parent = family[next];
+        next += 1;
+        if view.children.contains_key(&parent) {
+            continue;
+        }
+        let children = sight.children(parent);
+        if children.is_none() {
+            strange.push(parent);
+        }
+        let children = children.unwrap_or_default();
+        unread.extend(children.iter().filter(|child| !view.steps.contains_key(child)));
+        family.extend_from_slice(&children);
+        view.children.insert(parent, children);
+    }
+    let unread: Vec<_> = unread.into_iter().collect();
+    let mut told: HashMap<StepId, Vec<StepId>> = HashMap::new();
+    for row in tx.read_ended_steps(&unread, &strange).await? {
+        let id = row.step.id;
+        view.steps.entry(id).or_insert_with(|| step(&row.step, sight.policies(id)));
+        if let Some(parent) = row.parent {
+            told.entry(parent).or_default().push(id);
+        }
+    }
+    view.children.extend(told);
+    view.elsewhere.extend(sight.elsewhere(view.steps.keys().copied()));
+    Ok(())
+}

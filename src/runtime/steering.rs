@@ -1,0 +1,157 @@
+//! What an operator asks of a task, from reading the rows to writing the decision.
+
+use std::sync::Arc;
+
+use super::arguments::refused;
+use super::deciding::{Sight, decide_seeing};
+use super::ending::{self, ByTask};
+use super::templates::{Stored, Templates};
+use super::worker::no_such_step;
+use crate::decision::{Decisions, Observation, Request, View};
+use crate::error::Error;
+use crate::ids::{StepId, TaskId};
+use crate::json::{self, JsonLimits};
+use crate::store::{StepRow, TaskRow, Transaction};
+
+/// What an operator asks of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// To end: what has not ended is cancelled, and handlers that run report in vain.
+    Cancel,
+    /// To have no further step claimed; those that run go on to their end.
+    Pause,
+    /// To go on after a pause.
+    Resume,
+    /// To have steps tried again that failed for good or are blocked, with all the attempts before them that their
+    /// policies allow. Steps that are on their way already stay as they are.
+    Retry {
+        /// The step's name; all of them when absent.
+        step: Option<String>,
+    },
+    /// To leave a step out that is `skippable`: its children are skipped as well, where their join policies need it.
+    Skip {
+        /// The step's name.
+        step: String,
+    },
+    /// To count a step as complete.
+    Resolve {
+        /// The step's name.
+        step: String,
+        /// Its results, JSON text of at most [`JsonLimits::RESULTS`].
+        results: Arc<str>,
+    },
+}
+
+impl Steering {
+    /// # Errors
+    /// [`Error::Json`] for results that are not JSON, or too large.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Resolve { step, results } => {
+                json::check(results, JsonLimits::RESULTS).map_err(|source| Error::Json {
+                    what: format!("results of step {step:?}"),
+                    source,
+                })
+            }
+            Self::Cancel | Self::Pause | Self::Resume | Self::Retry { .. } | Self::Skip { .. } => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Decides and writes what follows; the caller commits.
+///
+/// # Errors
+/// [`Error::UnknownTask`], [`Error::Argument`] for a step that there is not or that must not be skipped, [`Error::Transition`] where the state of
+/// the task or the step does not allow it.
+pub(crate) async fn steer(
+    tx: &mut impl Transaction,
+    templates: &Templates,
+    task: TaskId,
+    steering: &Steering,
+    request: &Request,
+) -> Result<Decisions, Error> {
+    let rows = tx.lock_tasks(&[task]).await?;
+    let row = *rows.first().ok_or(Error::UnknownTask { task })?;
+    let request = request.clone();
+    match steering {
+        Steering::Cancel => {
+            let open = tx.read_open_steps(task).await?;
+            let observation = Observation::CancelRequested(request);
+            decide_and_write(tx, row, &open, &observation, &ByTask::new()).await
+        }
+        Steering::Pause => {
+            let observation = Observation::PauseRequested(request);
+            let decisions = decide_and_write(tx, row, &[], &observation, &ByTask::new()).await?;
+            tx.hold_ready_steps(task).await?;
+            Ok(decisions)
+        }
+        Steering::Resume => {
+            let observation = Observation::ResumeRequested(request);
+            let decisions = decide_and_write(tx, row, &[], &observation, &ByTask::new()).await?;
+            let queues = tx.release_ready_steps(task).await?;
+            tx.call_workers(&queues).await?;
+            Ok(decisions)
+        }
+        Steering::Retry { step: None } => {
+            let failed = tx.read_failed_steps(task).await?;
+            let steps = failed.iter().map(|row| row.id).collect();
+            let stored = templates.get_within(tx, row.template).await?;
+            let observation = Observation::RetryRequested { steps, request };
+            decide_and_write(tx, row, &failed, &observation, &ByTask::from([(task, stored)])).await
+        }
+        Steering::Retry { step: Some(name) }
+        | Steering::Skip { step: name }
+        | Steering::Resolve { step: name, .. } => {
+            let stored = templates.get_within(tx, row.template).await?;
+            let step = step_id(task, &stored, name)?;
+            let observation = match steering {
+                Steering::Skip { .. } => {
+                    check_skippable(&stored, step, name)?;
+                    Observation::SkipRequested { step, request }
+                }
+                Steering::Resolve { results, .. } => {
+                    let results = Arc::clone(results);
+                    Observation::ResolveRequested { step, results, request }
+                }
+                Steering::Retry { .. } | Steering::Cancel | Steering::Pause | Steering::Resume => {
+                    Observation::RetryRequested { steps: vec![step], request }
+                }
+            };
+            let steps = tx.lock_steps(&[step]).await?;
+            decide_and_write(tx, row, &steps, &observation, &ByTask::from([(task, stored)])).await
+        }
+    }
+}
+
+fn check_skippable(stored: &Stored, step: StepId, name: &str) -> Result<(), Error> {
+    if stored.step(step).is_some_and(|step| step.skippable) {
+        return Ok(());
+    }
+    let allowed = "a step that its template declares skippable; or resolve it with results";
+    Err(refused("step", &format!("{name:?}"), allowed))
+}
+
+async fn decide_and_write(
+    tx: &mut impl Transaction,
+    row: TaskRow,
+    steps: &[StepRow],
+    observation: &Observation,
+    by_task: &ByTask,
+) -> Result<Decisions, Error> {
+    let sight = Sight { by_task, served: None };
+    let mut view = View::default();
+    view.tasks.insert(row.task.id, row.task);
+    let step = |row: &StepRow| (row.id, ending::step(row, sight.policies(row.id)));
+    view.steps.extend(steps.iter().map(step));
+    let now = steps.first().map_or(row.now, |step| step.now);
+    let decisions = decide_seeing(tx, &mut view, observation, now, sight).await?;
+    Ok(ending::write(tx, decisions, by_task, &[]).await?.decisions)
+}
+
+fn step_id(task: TaskId, stored: &Stored, name: &str) -> Result<StepId, Error> {
+    let template = &stored.template;
+    let index = template.step_index(name).ok_or_else(|| no_such_step(template, name))?;
+    Ok(task.step(index))
+}
