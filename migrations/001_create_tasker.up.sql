@@ -248,6 +248,18 @@ CREATE TABLE tasker_pruned_tasks (
   task_id bigint PRIMARY KEY
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+-- By what a task is found that is submitted again: digests, one for each encryption key (docs/idempotency.md). Tasks that were
+-- submitted without an identity have no row.
+CREATE TABLE tasker_task_identities (
+  identity   bytea PRIMARY KEY CHECK (octet_length(identity) = 32),
+  task_id    bigint NOT NULL,
+  expires_at timestamptz
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: the deletion of tasks.
+CREATE INDEX tasker_task_identities_task ON tasker_task_identities (task_id);
+
 -- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
 -- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -257,6 +269,7 @@ BEGIN
   DELETE FROM tasker_workflow_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_step_transitions WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_task_identities WHERE task_id = OLD.task_id;
   RETURN OLD;
 END
 $$;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SecureRandom as _;
-use ring::{aead, hkdf, rand};
+use ring::{aead, hkdf, hmac, rand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -164,6 +164,15 @@ impl Keyring {
         Ok(Cow::Owned(format!(r#"{PREFIX}"{}:{}"}}"#, key.name, STANDARD.encode(data))))
     }
 
+    /// What stands for a fingerprint in the database: a digest for each key, of which none can be told from a guess
+    /// without that key; without keys, the fingerprint itself.
+    pub(crate) fn digests(&self, fingerprint: &[u8]) -> Vec<Vec<u8>> {
+        if self.0.is_empty() {
+            return vec![fingerprint.to_vec()];
+        }
+        self.0.iter().map(|key| key.digest(fingerprint)).collect()
+    }
+
     /// The text that was sealed; text that is not sealed is returned as it is.
     pub(crate) fn open(&self, content: Content, text: String) -> Text {
         if !text.starts_with(PREFIX) {
@@ -219,6 +228,12 @@ impl Key {
         let (key, nonce) = derived.split_at(KEY_BYTES);
         let key = aead::UnboundKey::new(&aead::AES_256_GCM, key).ok()?;
         Some((aead::LessSafeKey::new(key), aead::Nonce::try_assume_unique_for_key(nonce).ok()?))
+    }
+
+    fn digest(&self, fingerprint: &[u8]) -> Vec<u8> {
+        let derived = self.secret.expand(&[b"tasker_core identity 1"], hmac::HMAC_SHA256);
+        let key = derived.map(hmac::Key::from).expect("a key is as long as a digest");
+        hmac::sign(&key, fingerprint).as_ref().to_vec()
     }
 
     fn open(&self, content: Content, data: &str) -> Option<String> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::encryption::Unreadable;
 use crate::ids::TaskId;
 use crate::json::JsonError;
-use crate::state::InvalidTransition;
+use crate::state::{InvalidTransition, TaskState};
 use crate::store::{SCHEMA_VERSION, StoreError};
 use crate::template::{ContextError, TemplateError};
 
@@ -75,6 +75,16 @@ pub enum Error {
         /// The id.
         task: TaskId,
     },
+    /// There is a task already that was submitted with the same identity.
+    #[error("{}", duplicate(.key.as_deref(), *.task, *.state))]
+    DuplicateTask {
+        /// The key that the caller chose; `None` where the context is the identity.
+        key: Option<String>,
+        /// The task that there is.
+        task: TaskId,
+        /// Its state.
+        state: TaskState,
+    },
     /// The state does not allow it.
     #[error("task {task}: {source}")]
     Transition {
@@ -122,6 +132,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// There is no such thing.
     NotFound,
+    /// There is such a task already.
+    DuplicateTask,
     /// The state does not allow it.
     InvalidTransition,
     /// The database cannot be reached.
@@ -148,6 +160,7 @@ impl ErrorKind {
             Self::InvalidContext => "invalid_context",
             Self::InvalidArgument => "invalid_argument",
             Self::NotFound => "not_found",
+            Self::DuplicateTask => "duplicate_task",
             Self::InvalidTransition => "invalid_transition",
             Self::DatabaseUnavailable => "database_unavailable",
             Self::SchemaMismatch => "schema_mismatch",
@@ -170,6 +183,7 @@ impl Error {
             Self::UnknownTemplate { .. } => ErrorKind::UnknownTemplate,
             Self::Context { .. } | Self::Json { .. } => ErrorKind::InvalidContext,
             Self::UnknownTask { .. } => ErrorKind::NotFound,
+            Self::DuplicateTask { .. } => ErrorKind::DuplicateTask,
             Self::Transition { .. } => ErrorKind::InvalidTransition,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::Decryption { .. } => ErrorKind::Decryption,
@@ -209,6 +223,7 @@ impl Error {
             | Self::Context { .. }
             | Self::Json { .. }
             | Self::UnknownTask { .. }
+            | Self::DuplicateTask { .. }
             | Self::SchemaMismatch { .. }
             | Self::Decryption { .. }
             | Self::Closed(_) => false,
@@ -240,6 +255,9 @@ impl Error {
             }
             Self::Argument { argument, value, allowed } => {
                 json!({ "argument": argument, "value": value, "allowed": allowed })
+            }
+            Self::DuplicateTask { key, task, state } => {
+                json!({ "idempotency_key": key, "task_id": task, "state": state })
             }
             Self::UnknownTask { task } => json!({ "task_id": task }),
             Self::Transition { task, source } => {
@@ -275,6 +293,11 @@ fn schema_mismatch(found: u32) -> String {
              update the tasker_core gem, or run: tasker migrate --to {wanted} with the newer one"
         )
     }
+}
+
+fn duplicate(key: Option<&str>, task: TaskId, state: TaskState) -> String {
+    let what = key.map_or("this context".to_owned(), |key| format!("the idempotency key {key:?}"));
+    format!("there is a task with {what} already: task {task}, which is {state}")
 }
 
 fn known(suggestions: &[String]) -> String {

@@ -46,12 +46,14 @@ pub enum Guard {
     ConflictRereads,
     /// Ends of tasks that somebody holds stand apart, and no steps of theirs are claimed.
     HeldAreParked,
+    /// A task is made only if no other one has its identity.
+    UniqueIdentity,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -72,6 +74,7 @@ impl Guard {
         Self::HeartbeatAsks,
         Self::ConflictRereads,
         Self::HeldAreParked,
+        Self::UniqueIdentity,
     ];
 }
 

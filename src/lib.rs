@@ -7,6 +7,7 @@
 //! * [`ids`], [`state`], [`decision`], [`graph`], [`join_policy`], [`retry_policy`], [`template`], [`json`]: plain
 //!   data
 //! * [`decide()`]: the pure decider, rows and an observation in, changes out
+//! * `identity`: what a task is known by that is submitted again
 //! * `encryption`: what applications and handlers say, sealed before it is written
 //! * `store`: Postgres, one statement a file
 //! * `runtime`: Tokio; [`Client`] for applications and operators, [`Worker`] for executing steps
@@ -23,6 +24,7 @@ mod encryption;
 pub mod error;
 pub mod graph;
 mod guard;
+mod identity;
 pub mod ids;
 pub mod join_policy;
 pub mod json;
@@ -49,8 +51,8 @@ pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
     Attempt, Batch, Change, Client, Delivery, Event, EventSet, Events, Explanation, Interrupt,
-    ListFilter, Pruned, Pruning, Steering, StepExplanation, StepResult, Stopped, Submission,
-    TaskResult, TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo, WorkerStats,
+    ListFilter, OnDuplicate, Pruned, Pruning, Steering, StepExplanation, StepResult, Stopped, Submission,
+    Submitted, TaskResult, TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo, WorkerStats,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

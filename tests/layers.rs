@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 
 /// A layer, and the modules of the crate that it may use.
-const LAYERS: [(&str, &[&str]); 4] = [
+const LAYERS: [(&str, &[&str]); 5] = [
     ("decide", &["decision", "guard", "ids", "join_policy", "retry_policy", "state"]),
     ("encryption", &["json"]),
-    ("store", &["decision", "encryption", "ids", "state"]),
+    ("identity", &[]),
+    ("store", &["decision", "encryption", "identity", "ids", "state"]),
     ("template", &["graph", "join_policy", "json", "retry_policy", "suggest", "template"]),
 ];
 

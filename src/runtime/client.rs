@@ -11,7 +11,7 @@ use super::explain::{self, Explanation};
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::steering::{Steering, steer};
-use super::submission::Submission;
+use super::submission::{Submission, Submitted};
 use super::templates::Templates;
 use crate::config::ClientOptions;
 use crate::decision::{Decisions, Request};
@@ -181,35 +181,63 @@ impl Client {
         Ok(self.store.list_templates().await?.into_iter().map(TemplateInfo::from).collect())
     }
 
-    /// Creates tasks, all or none. Returns their ids in the order of the contexts.
+    /// Creates tasks, all or none; the one of a request with an idempotency key, or by a unique context, unless it is
+    /// there already. Such a request is tried again when its answer is lost.
     ///
     /// # Errors
-    /// [`Error::UnknownTemplate`], [`Error::Context`].
+    /// [`Error::UnknownTemplate`], [`Error::Context`], [`Error::DuplicateTask`].
     ///
     /// # Examples
     /// ```no_run
     /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
     /// use tasker_core::Submission;
-    /// let json = r#"{"name": "order_fulfilment", "contexts": [{"order_id": 7}]}"#;
-    /// let ids = client.submit(&Submission::from_json(json)?).await?;
-    /// assert_eq!(ids.len(), 1);
+    /// let json = r#"{"name": "order_fulfilment", "idempotency_key": "order-7", "contexts": [{"order_id": 7}]}"#;
+    /// let submission = Submission::from_json(json)?;
+    /// let first = client.submit(&submission).await?;
+    /// let again = client.submit(&submission).await?;
+    /// assert_eq!((first.existing, again.existing), (false, true));
+    /// assert_eq!(first.task_ids, again.task_ids);
     /// # Ok(()) }
     /// ```
-    pub async fn submit(&self, submission: &Submission) -> Result<Vec<TaskId>, Error> {
+    pub async fn submit(&self, submission: &Submission) -> Result<Submitted, Error> {
         self.check_schema().await?;
+        let mut made = Vec::new();
+        let mut tries = 1;
         loop {
-            let mut tx = self.store.begin().await?;
-            let Some(id) = find_version(&mut tx, submission).await? else { break };
-            if rows::hold(&mut tx, id).await? {
-                let stored = self.templates.get_within(&mut tx, id).await?;
-                submission.validate(&stored, self.context_limits)?;
-                let ids = submission.write(&mut tx, &stored).await?;
-                tx.commit().await?;
-                return Ok(ids);
+            let tx = self.store.begin().await?;
+            match self.try_submit(tx, submission, &mut made).await {
+                Ok(Some(submitted)) => return Ok(submitted),
+                // The template was replaced meanwhile.
+                Ok(None) => {}
+                Err(error)
+                    if submission.is_identified() && error.is_retryable() && tries < TRIES =>
+                {
+                    tries += 1;
+                }
+                Err(error) => return Err(error),
             }
-            self.templates.forget(id);
         }
-        Err(self.unknown_template(submission).await?)
+    }
+
+    async fn try_submit(
+        &self,
+        mut tx: Tx,
+        submission: &Submission,
+        made: &mut Vec<TaskId>,
+    ) -> Result<Option<Submitted>, Error> {
+        let Some(id) = find_version(&mut tx, submission).await? else {
+            drop(tx);
+            return Err(self.unknown_template(submission).await?);
+        };
+        if !rows::hold(&mut tx, id).await? {
+            self.templates.forget(id);
+            return Ok(None);
+        }
+        let stored = self.templates.get_within(&mut tx, id).await?;
+        submission.validate(&stored, self.context_limits)?;
+        let submitted = submission.write(&mut tx, &stored, made).await?;
+        tx.commit().await?;
+        Ok(Some(submitted))
     }
 
     async fn unknown_template(&self, submission: &Submission) -> Result<Error, Error> {

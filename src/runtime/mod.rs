@@ -38,7 +38,7 @@ pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
 pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 pub use steering::Steering;
-pub use submission::Submission;
+pub use submission::{OnDuplicate, Submission, Submitted};
 /// What the simulator runs.
 #[cfg(feature = "simulation")]
 pub(crate) mod simulated {

@@ -1,16 +1,18 @@
 //! From a request to rows: the whole request is accepted or refused before anything is written.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::arguments::{at_most, at_most_so_many, parse, refused};
 use super::templates::Stored;
 use crate::decide::initial_state;
 use crate::error::Error;
+use crate::guard::{Guard, removed};
+use crate::identity::Identity;
 use crate::ids::TaskId;
 use crate::json::JsonLimits;
-use crate::state::StepState;
-use crate::store::{NewTasks, Transaction};
+use crate::state::{StepState, TaskState};
+use crate::store::{NewTasks, StoreError, Transaction};
 use crate::template::{LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION};
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
@@ -25,6 +27,35 @@ const MOST_CONTEXTS: usize = 100_000;
 
 /// Most tags of a task.
 const MOST_TAGS: usize = 64;
+
+/// Longest idempotency key, in bytes.
+const LONGEST_KEY: usize = 256;
+
+/// Longest time for which an identity counts, in seconds: 100 years.
+const LONGEST_UNIQUE: f64 = 100.0 * 365.0 * 86_400.0;
+
+/// What is allowed where there is no identity to which an option could belong.
+const WITH_IDENTITY: &str = "only with idempotency_key or unique";
+
+/// What becomes of a request whose task there is already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDuplicate {
+    /// It is answered with that task.
+    #[default]
+    Return,
+    /// It is refused with [`Error::DuplicateTask`].
+    Raise,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Submitted {
+    /// The tasks, in the order of the contexts.
+    pub task_ids: Vec<TaskId>,
+    /// The task was there already; this request has written nothing.
+    pub existing: bool,
+}
 
 /// A request for one task, or many, of one template.
 ///
@@ -59,6 +90,20 @@ pub struct Submission {
     /// Words to find the tasks by, at most 64 of at most 128 bytes.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// A key by which the task is found when it is submitted again, 1 to 256 bytes: there is one task for it among those of
+    /// all versions of the template.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
+    /// The same by the context: there is one task for it among those of this version of the template.
+    #[serde(default)]
+    pub unique: bool,
+    /// For how long after the first submit another one counts as the same, in seconds, up to 100 years. Default: for as
+    /// long as there is the task.
+    #[serde(default)]
+    pub unique_for_s: Option<f64>,
+    /// What becomes of another submit. Default: it returns the task.
+    #[serde(default)]
+    pub on_duplicate: Option<OnDuplicate>,
     /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
 }
@@ -94,7 +139,53 @@ impl Submission {
         if self.contexts.is_empty() {
             return Err(refused("contexts", "[]", "one object for each task"));
         }
-        Ok(())
+        self.check_identity()
+    }
+
+    fn check_identity(&self) -> Result<(), Error> {
+        at_most("idempotency_key", self.idempotency_key.as_deref(), LONGEST_KEY)?;
+        if self.idempotency_key.as_deref() == Some("") {
+            return Err(refused("idempotency_key", "\"\"", "1 to 256 bytes"));
+        }
+        if self.idempotency_key.is_some() && self.unique {
+            return Err(refused("unique", "true", "only without idempotency_key"));
+        }
+        if let Some(seconds) = self.unique_for_s
+            && !(seconds > 0.0 && seconds <= LONGEST_UNIQUE)
+        {
+            let allowed = format!("more than 0 and at most {LONGEST_UNIQUE} seconds");
+            return Err(refused("unique_for_s", &seconds.to_string(), &allowed));
+        }
+        match (self.is_identified(), self.unique_for_s, self.on_duplicate) {
+            (true, ..) if self.contexts.len() > 1 => {
+                let contexts = format!("a list of {}", self.contexts.len());
+                let allowed = "one, with idempotency_key or unique; submit each task by itself";
+                Err(refused("contexts", &contexts, allowed))
+            }
+            (false, Some(seconds), _) => {
+                Err(refused("unique_for_s", &seconds.to_string(), WITH_IDENTITY))
+            }
+            (false, None, Some(given)) => {
+                let given = format!("{given:?}").to_lowercase();
+                Err(refused("on_duplicate", &given, WITH_IDENTITY))
+            }
+            (true, ..) | (false, None, None) => Ok(()),
+        }
+    }
+
+    /// Whether it asks for a task that may be there already.
+    pub(super) fn is_identified(&self) -> bool {
+        self.idempotency_key.is_some() || self.unique
+    }
+
+    fn identity(&self, stored: &Stored) -> Option<Identity> {
+        let template = &stored.template;
+        let (namespace, name) = (template.namespace(), template.name());
+        if let Some(key) = &self.idempotency_key {
+            return Some(Identity::of_key(namespace, name, key));
+        }
+        let context = self.contexts.first().filter(|_| self.unique)?;
+        Some(Identity::of_context(namespace, name, template.version(), context))
     }
 
     /// The template as the caller named it.
@@ -115,8 +206,39 @@ impl Submission {
         Ok(())
     }
 
-    /// Writes the tasks; the caller commits.
+    /// Writes the tasks, unless the one that is asked for is there; the caller commits. `made` are tasks of earlier tries
+    /// whose commits were not answered, and gets this one's.
     pub(crate) async fn write(
+        &self,
+        tx: &mut impl Transaction,
+        stored: &Stored,
+        made: &mut Vec<TaskId>,
+    ) -> Result<Submitted, Error> {
+        let Some(identity) = self.identity(stored) else {
+            return Ok(Submitted { task_ids: self.create(tx, stored).await?, existing: false });
+        };
+        if let Some((task, state)) = tx.find_identity(&identity).await? {
+            return self.found(task, state, made.contains(&task));
+        }
+        let task_ids = self.create(tx, stored).await?;
+        for task in &task_ids {
+            let recorded = tx.record_identity(&identity, *task, self.unique_for_s).await?;
+            if !recorded && !removed(Guard::UniqueIdentity) {
+                return Err(StoreError::Conflict { expected: 1, written: 0 }.into());
+            }
+        }
+        made.extend(&task_ids);
+        Ok(Submitted { task_ids, existing: false })
+    }
+
+    fn found(&self, task: TaskId, state: TaskState, is_own: bool) -> Result<Submitted, Error> {
+        if !is_own && self.on_duplicate == Some(OnDuplicate::Raise) {
+            return Err(Error::DuplicateTask { key: self.idempotency_key.clone(), task, state });
+        }
+        Ok(Submitted { task_ids: vec![task], existing: !is_own })
+    }
+
+    async fn create(
         &self,
         tx: &mut impl Transaction,
         stored: &Stored,

@@ -14,6 +14,7 @@ use super::tables::{
 use crate::decision::{Decisions, Task, Timestamp};
 use crate::encryption::Text;
 use crate::guard::{Guard, removed};
+use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
@@ -395,6 +396,35 @@ impl Transaction for SimulatedTransaction {
         self.run(|state, work| {
             let now = state.now();
             done(contexts.iter().map(|_| create(state, work, new, now)).collect())
+        })
+        .await
+    }
+
+    async fn find_identity(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
+        self.run(|state, _| {
+            let task = state.tables.identities.get(identity);
+            let record = task.and_then(|task| state.tables.tasks.get(task));
+            done(record.map(|record| (record.task.id, record.task.state)))
+        })
+        .await
+    }
+
+    async fn record_identity(
+        &mut self,
+        identity: &Identity,
+        task: TaskId,
+        _: Option<f64>,
+    ) -> Result<bool, StoreError> {
+        self.run(|state, work| {
+            held!(state.hold(work.id, Row::Identity(*identity)));
+            let is_free = !state.tables.identities.contains_key(identity);
+            if is_free {
+                work.written.identities.insert(*identity, task);
+            }
+            done(is_free)
         })
         .await
     }

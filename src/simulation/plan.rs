@@ -74,6 +74,14 @@ pub(super) struct TaskPlan {
     pub(super) at: Duration,
     pub(super) template: usize,
     pub(super) count: usize,
+    /// So many clients submit one task with the same key at once, each for itself. None: there is no key, and one client.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) clients: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A worker process, which comes back some time after it has ended.
@@ -179,6 +187,7 @@ impl Plan {
                 at: time(&mut rng, LASTS / 2),
                 template: rng.usize(..templates.len()),
                 count: if rng.u8(..4) == 0 { rng.usize(1..=6) } else { 1 },
+                clients: 0,
             })
             .collect();
         let workers: Vec<_> =
@@ -192,7 +201,9 @@ impl Plan {
             .collect();
         faults.sort_by_key(|fault| fault.at);
         let weather = weather(&mut rng);
-        Self { seed: rng.u64(..), templates, tasks, workers, faults, weather }
+        let seed = rng.u64(..);
+        let tasks = tasks.into_iter().map(|task| with_clients(&mut rng, task)).collect();
+        Self { seed, templates, tasks, workers, faults, weather }
     }
 
     /// When the last fault is over.
@@ -245,6 +256,8 @@ impl Plan {
         }
         for (index, _) in self.tasks.iter().enumerate() {
             without(&|plan| plan.tasks[index].count = 1);
+            without(&|plan| plan.tasks[index].clients = 0);
+            without(&|plan| plan.tasks[index].clients = plan.tasks[index].clients.min(2));
         }
         for (template, steps) in self.templates.iter().enumerate() {
             for step in (0..steps.len()).rev().filter(|_| steps.len() > 1) {
@@ -388,6 +401,13 @@ fn conduct(rng: &mut Rng) -> Conduct {
     }
 }
 
+fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {
+    if task.count > 1 || rng.u8(..3) > 0 {
+        return task;
+    }
+    TaskPlan { clients: rng.usize(1..=4), ..task }
+}
+
 fn worker(rng: &mut Rng, number: usize) -> WorkerPlan {
     WorkerPlan {
         concurrency: rng.u32(1..=3),
@@ -482,7 +502,11 @@ impl fmt::Display for Plan {
             }
         }
         for task in &self.tasks {
-            writeln!(f, "{:?}: {} of template t{}", task.at, task.count, task.template)?;
+            write!(f, "{:?}: {} of template t{}", task.at, task.count, task.template)?;
+            if task.clients > 0 {
+                write!(f, ", with a key, by {} clients", task.clients)?;
+            }
+            writeln!(f)?;
         }
         for (number, worker) in self.workers.iter().enumerate() {
             writeln!(f, "worker {number}: {worker:?}")?;

@@ -13,6 +13,7 @@ use super::plan::Weather;
 use super::tables::{Tables, Written};
 use super::watch::Watch;
 use crate::decision::Timestamp;
+use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::process::Process;
 use crate::store::StoreError;
@@ -37,6 +38,7 @@ pub(super) enum Row {
     Ready(StepId),
     Batch(ClaimBatchId),
     Worker(WorkerId),
+    Identity(Identity),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

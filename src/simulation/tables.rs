@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::plan::Join;
 use crate::decision::{Claim, Task, Timestamp};
+use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 use crate::store::{ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
@@ -111,6 +112,7 @@ pub(super) struct Tables {
     pub(super) ready: BTreeMap<StepId, ReadyRecord>,
     pub(super) batches: BTreeMap<ClaimBatchId, BatchRecord>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
+    pub(super) identities: BTreeMap<Identity, TaskId>,
 }
 
 /// What a transaction has written.
@@ -122,6 +124,7 @@ pub(super) struct Written {
     pub(super) ready: BTreeMap<StepId, Option<ReadyRecord>>,
     pub(super) batches: BTreeMap<ClaimBatchId, Option<BatchRecord>>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
+    pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     /// Queues whose workers are called.
@@ -243,6 +246,7 @@ impl Tables {
         self.tasks.extend(written.tasks.iter().map(|(id, task)| (*id, *task)));
         self.steps.extend(written.steps.iter().map(|(id, step)| (*id, step.clone())));
         self.workers.extend(written.workers.iter().map(|(id, worker)| (*id, *worker)));
+        self.identities.extend(&written.identities);
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
     }

@@ -31,6 +31,10 @@ pub(super) struct Watch {
     /// Workers that have not beaten since the server's clock was put forward or back: how long ago they did, nobody
     /// can tell.
     unheard: BTreeSet<WorkerId>,
+    /// What clients were told of the tasks that they submitted with a key.
+    submitted: BTreeMap<usize, TaskId>,
+    /// The keys of which a client was told that it has made the task.
+    made: BTreeSet<usize>,
     pub(super) transitions: u64,
 }
 
@@ -77,6 +81,33 @@ impl Watch {
     /// The server's clock was put forward or back.
     pub(super) fn clock_was_put(&mut self, tables: &Tables) {
         self.unheard.extend(tables.workers.keys());
+    }
+
+    /// A client is told which task it is that it has submitted with a key, and whether another one has made it.
+    pub(super) fn submitted(&mut self, key: usize, task: TaskId, existing: bool) {
+        let first = *self.submitted.entry(key).or_insert(task);
+        if first != task {
+            self.violated(format!("key {key} is that of task {first} and of task {task}"));
+        }
+        if !existing && !self.made.insert(key) {
+            self.violated(format!("two clients have made task {task} of key {key}"));
+        }
+    }
+
+    /// Every key that was submitted has its task, and one client has made it.
+    pub(super) fn all_made(&mut self) {
+        if let Some(key) = self.submitted.keys().find(|key| !self.made.contains(*key)).copied() {
+            self.violated(format!("nobody has made the task of key {key}"));
+        }
+    }
+
+    /// An identity stays with its task.
+    fn identities_stay(&mut self, before: &Tables, written: &Written) {
+        for (identity, task) in &written.identities {
+            if let Some(other) = before.identities.get(identity).filter(|other| *other != task) {
+                self.violated(format!("the identity of task {other} was given to task {task}"));
+            }
+        }
     }
 
     /// A handler begins.
@@ -141,6 +172,7 @@ impl Watch {
     /// Looks at what a transaction is about to change.
     pub(super) fn before(&mut self, before: &Tables, written: &Written, by: &Host) {
         self.batches_are_over(before, written);
+        self.identities_stay(before, written);
         self.changes_are_told(before, written);
         for transition in &written.step_transitions {
             self.step_changes(before, transition);

@@ -151,13 +151,14 @@ impl World {
         let began = Instant::now();
         let client = self.somebody();
         let templates = Arc::new(Templates::default());
-        let make = |task| make(client.clone(), Arc::clone(&templates), task, began);
-        let makers: Vec<_> = self
-            .plan
-            .tasks
-            .iter()
-            .map(|task| AbortOnDropHandle::new(tokio::spawn(make(*task))))
-            .collect();
+        let mut makers = Vec::new();
+        for (key, task) in self.plan.tasks.iter().enumerate() {
+            for number in 0..task.clients.max(1) {
+                let client = if number == 0 { client.clone() } else { self.somebody() };
+                let made = make(client, Arc::clone(&templates), *task, key, began);
+                makers.push(AbortOnDropHandle::new(tokio::spawn(made)));
+            }
+        }
         for fault in &self.plan.faults {
             sleep_until(began + fault.at).await;
             self.server.lock().tell(|| format!("{:?}", fault.kind));
@@ -297,6 +298,7 @@ impl World {
             }
         }
         let mut state = self.server.lock();
+        state.watch.all_made();
         let tables = std::mem::take(&mut state.tables);
         for task in tables.tasks.keys() {
             state.watch.recount(&tables, *task);
@@ -327,38 +329,50 @@ fn joined(step: &StepPlan) -> Join {
     if let Join::Quorum(asked) = step.join { Join::Quorum(step.quorum(asked)) } else { step.join }
 }
 
+/// Makes the tasks of a plan, as one client, which tries until it is told that they are made.
 async fn make(
     client: SimulatedDatabase,
     templates: Arc<Templates>,
     plan: TaskPlan,
+    key: usize,
     began: Instant,
 ) {
     sleep_until(began + plan.at).await;
     let contexts = vec![serde_json::json!({}); plan.count];
-    let json = serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
+    let mut json =
+        serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
+    if plan.clients > 0 {
+        json["idempotency_key"] = format!("key {key}").into();
+    }
     let submission = Submission::from_json(&json.to_string());
     let submission = submission.expect("a plan submits what is allowed");
     let id = TemplateId(i32::try_from(plan.template).unwrap_or(0));
+    let mut made = Vec::new();
     loop {
-        let made = async {
+        let submitted = async {
             let mut tx = client.begin().await?;
             let stored = templates.get_within(&mut tx, id).await?;
-            submission.write(&mut tx, &stored).await?;
-            Ok::<_, crate::Error>(tx.commit().await?)
+            let submitted = submission.write(&mut tx, &stored, &mut made).await?;
+            tx.commit().await?;
+            Ok::<_, crate::Error>(submitted)
         };
-        match made.await {
-            Ok(()) => return,
-            Err(error) if error.is_retryable() => sleep(Duration::from_millis(200)).await,
+        let submitted = submitted.await;
+        let mut state = client.server.lock();
+        match submitted {
+            Ok(submitted) => {
+                if plan.clients > 0 {
+                    state.watch.submitted(key, submitted.task_ids[0], submitted.existing);
+                }
+                return;
+            }
+            Err(error) if error.is_retryable() => {}
             Err(error) => {
-                client
-                    .server
-                    .lock()
-                    .watch
-                    .violation
-                    .get_or_insert(format!("a submit failed: {error}"));
+                state.watch.violation.get_or_insert(format!("a submit failed: {error}"));
                 return;
             }
         }
+        drop(state);
+        sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -12,6 +12,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("claims_without_batch", "each claim is listed in a batch of its worker"),
     ("claims_without_worker", "each claim belongs to a worker that is alive"),
     ("edges_without_steps", "each edge joins two steps of its task"),
+    ("identities_without_task", "each identity leads to a task"),
     ("open_parents", "each pending step counts its parents by what they did"),
     (
         "ready_steps",

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::decision::Decisions;
 use crate::encryption::Text;
+use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::StepState;
+use crate::state::{StepState, TaskState};
 
 /// The results of steps, by step; `None` where there are none.
 pub(crate) type ResultsByStep = HashMap<StepId, (StepState, Option<Text>)>;
@@ -191,6 +192,21 @@ pub(crate) trait Transaction: Send + 'static {
         new: &NewTasks<'_>,
         contexts: &[String],
     ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
+    /// The task of an identity, if there is one.
+    fn find_identity(
+        &mut self,
+        identity: &Identity,
+    ) -> impl Future<Output = Result<Option<(TaskId, TaskState)>, StoreError>> + Send;
+
+    /// Gives an identity to a task, for so many seconds or for as long as there is the task. Waits for others who do.
+    /// False when it is another task's already; the transaction must be rolled back then.
+    fn record_identity(
+        &mut self,
+        identity: &Identity,
+        task: TaskId,
+        seconds: Option<f64>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// # Errors
     /// An error does not say that nothing was written: the answer may be what was lost.

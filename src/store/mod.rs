@@ -5,6 +5,7 @@ mod audit;
 mod claims;
 mod database;
 mod history;
+mod identities;
 mod migrate;
 mod notify;
 mod pool;

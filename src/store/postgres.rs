@@ -8,12 +8,13 @@ use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
     Beat, ChildRow, Heartline, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
-    Store, StoreError, TaskRow, Tx, claims, notify, steps, tasks, templates, workers,
+    Store, StoreError, TaskRow, Tx, claims, identities, notify, steps, tasks, templates, workers,
 };
 use crate::decision::Decisions;
 use crate::encryption::Text;
+use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::WorkerState;
+use crate::state::{TaskState, WorkerState};
 
 impl Database for Store {
     type Tx = Tx;
@@ -156,6 +157,22 @@ impl Transaction for Tx {
         contexts: &[String],
     ) -> Result<Vec<TaskId>, StoreError> {
         tasks::create(self, new, contexts).await
+    }
+
+    async fn find_identity(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
+        identities::find(self, identity).await
+    }
+
+    async fn record_identity(
+        &mut self,
+        identity: &Identity,
+        task: TaskId,
+        seconds: Option<f64>,
+    ) -> Result<bool, StoreError> {
+        identities::record(self, identity, task, seconds).await
     }
 
     async fn commit(self) -> Result<(), StoreError> {

@@ -81,7 +81,7 @@ impl Database {
     pub(crate) async fn submit(&self, name: &str, tasks: usize) -> Vec<TaskId> {
         let contexts = vec![serde_json::json!({ "order": 7 }); tasks];
         let json = serde_json::json!({ "name": name, "contexts": contexts }).to_string();
-        self.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap()
+        self.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap().task_ids
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {

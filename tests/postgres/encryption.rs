@@ -37,7 +37,7 @@ async fn worker(db: &Database, names: &[&str]) -> Arc<Worker> {
 
 async fn submit(client: &Client, name: &str) -> TaskId {
     let json = json!({ "name": name, "contexts": [{ "card": SECRET }] }).to_string();
-    client.submit(&Submission::from_json(&json).unwrap()).await.unwrap()[0]
+    client.submit(&Submission::from_json(&json).unwrap()).await.unwrap().task_ids[0]
 }
 
 /// Every row of every table of the engine, as text.

@@ -166,7 +166,7 @@ async fn the_highest_version_is_taken_unless_one_is_named() {
     let task = db.submit("single", 1).await[0];
     assert_eq!(db.client.status(task).await.unwrap().version, "0.10.0");
     let named = json!({ "name": "single", "version": "0.9.0", "contexts": [{}] }).to_string();
-    let task = db.client.submit(&Submission::from_json(&named).unwrap()).await.unwrap()[0];
+    let task = db.client.submit(&Submission::from_json(&named).unwrap()).await.unwrap().task_ids[0];
     assert_eq!(db.client.status(task).await.unwrap().version, "0.9.0");
 }
 
@@ -198,7 +198,7 @@ async fn many_tasks_keep_the_order_of_their_contexts() {
     db.template(&diamond()).await;
     let contexts: Vec<_> = (0..6_000).map(|n| json!({ "n": n })).collect();
     let json = json!({ "name": "diamond", "contexts": contexts, "tags": ["bulk"] }).to_string();
-    let ids = db.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap();
+    let ids = db.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap().task_ids;
     assert_eq!(ids.len(), 6_000);
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     let misplaced = format!(

@@ -69,8 +69,7 @@ impl Client {
         guard(ruby, || {
             let submission =
                 Submission::from_json(&text(ruby, json)?).map_err(|e| raise(ruby, &e))?;
-            let ids = this.ask(ruby, async |c| c.submit(&submission).await)?;
-            answer(ruby, &serde_json::json!({ "task_ids": ids }))
+            answer(ruby, &this.ask(ruby, async |c| c.submit(&submission).await)?)
         })
     }
 

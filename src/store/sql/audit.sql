@@ -112,6 +112,10 @@ WITH step AS (
   WHERE s.worker_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM listed l WHERE (l.worker_id, l.id) = (s.worker_id, s.workflow_step_id))
   UNION ALL
+  SELECT 'identities_without_task', i.task_id
+  FROM tasker_task_identities i LEFT JOIN tasker_tasks t USING (task_id)
+  WHERE t.task_id IS NULL
+  UNION ALL
   SELECT 'steps_without_task', s.workflow_step_id
   FROM step s LEFT JOIN tasker_tasks t USING (task_id)
   WHERE t.task_id IS NULL

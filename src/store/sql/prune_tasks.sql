@@ -1,6 +1,6 @@
--- Caller: the pruner. Index: primary key. Locks: the tasks that it deletes, unless somebody holds them; their
--- other rows follow later. Reads $2 tasks from $1 on: none that was requested after the youngest that may
--- be deleted could be deleted itself.
+-- Caller: the pruner. Index: primary key; of identities, that of their tasks. Locks: the tasks that it deletes, unless somebody
+-- holds them. Their identities go with them, so that none leads to a task that is gone; their other rows follow later.
+-- Reads $2 tasks from $1 on: none that was requested after the youngest that may be deleted could be deleted itself.
 WITH cutoff AS (
   SELECT statement_timestamp() - make_interval(secs => $3) AS finished,
          statement_timestamp() - make_interval(secs => $4) AS failed
@@ -22,6 +22,10 @@ WITH cutoff AS (
   USING due
   WHERE t.task_id = due.task_id
   RETURNING t.task_id, t.total_steps
+), forgotten AS (
+  DELETE FROM tasker_task_identities i
+  USING gone
+  WHERE i.task_id = gone.task_id
 ), noted AS (
   INSERT INTO tasker_pruned_tasks (task_id) SELECT task_id FROM gone
 )
