@@ -162,11 +162,12 @@ module TaskerCore
 
     # Makes a task. See {Client#submit}.
     #
+    # @yieldparam task_id [Integer] called when the task was there already
     # @return [Integer] the task's id
     # @example
-    #   TaskerCore.submit("order_fulfilment", context: { order_id: 42 }, tags: ["web"]) # => 1
-    def submit(name, context: {}, **options)
-      client.submit(name, context: context, **options)
+    #   TaskerCore.submit("order_fulfilment", context: { order_id: 42 }, idempotency_key: "order-42") # => 1
+    def submit(name, context: {}, **options, &existing)
+      client.submit(name, context: context, **options, &existing)
     end
 
     # Makes many tasks, all or none. See {Client#submit_all}.

@@ -276,6 +276,52 @@ fn lists_of_a_submission_are_taken_up_to_their_limit() {
 }
 
 #[test]
+fn an_identity_is_a_key_of_256_bytes_or_the_context_and_for_one_task() {
+    let request = |keys: &Value| {
+        let mut json = json!({"name": "a", "contexts": [{}]});
+        json.as_object_mut().expect("an object").extend(keys.as_object().expect("keys").clone());
+        Submission::from_json(&json.to_string())
+    };
+    let most = 100.0 * 365.0 * 86_400.0;
+    for taken in [
+        json!({"idempotency_key": text(256)}),
+        json!({"idempotency_key": "a", "unique_for_s": 0.001, "on_duplicate": "raise"}),
+        json!({"unique": true, "unique_for_s": most, "on_duplicate": "return"}),
+        json!({"unique": false}),
+    ] {
+        assert!(request(&taken).is_ok(), "{taken}");
+    }
+    for (refused, message) in [
+        (json!({"idempotency_key": ""}), r#"idempotency_key is ""; allowed: 1 to 256 bytes"#),
+        (
+            json!({"idempotency_key": "nul \0"}),
+            "idempotency_key is \"nul \\0\"; allowed: at most 256",
+        ),
+        (json!({"idempotency_key": text(257)}), "idempotency_key is"),
+        (json!({"idempotency_key": 5}), "submission is"),
+        (json!({"idempotency_key": "a", "unique": true}), "unique is true; allowed: only without"),
+        (json!({"unique": "yes"}), "submission is"),
+        (json!({"unique": true, "unique_for_s": 0}), "unique_for_s is 0; allowed: more than 0"),
+        (json!({"unique": true, "unique_for_s": -1.5}), "unique_for_s is -1.5; allowed"),
+        (
+            json!({"unique": true, "unique_for_s": most * 2.0}),
+            "unique_for_s is 6307200000; allowed",
+        ),
+        (json!({"unique": true, "on_duplicate": "ignore"}), "submission is"),
+        (
+            json!({"unique_for_s": 5}),
+            "unique_for_s is 5; allowed: only with idempotency_key or unique",
+        ),
+        (json!({"on_duplicate": "raise"}), "on_duplicate is raise; allowed: only with"),
+        (json!({"unique": true, "contexts": [{}, {}]}), "contexts is a list of 2; allowed: one,"),
+    ] {
+        let error = request(&refused).expect_err(&refused.to_string()).to_string();
+        assert!(error.starts_with(message), "{error}");
+        assert_short(&[error]);
+    }
+}
+
+#[test]
 fn names_to_list_by_are_taken_up_to_their_limit() {
     for (key, bytes) in [("namespace", 64), ("name", 128)] {
         assert!(ListFilter::from_json(&json!({key: text(bytes)}).to_string()).is_ok());

@@ -64,17 +64,34 @@ module TaskerCore
 
     # Makes a task. The template is one that this process has loaded, else one that the database knows.
     #
+    # With `idempotency_key` or `unique` there is one task however often it is submitted, and by how many processes: see
+    # docs/idempotency.md.
+    #
     # @param name [String] of the template
     # @param context [Hash] what the handlers read as `task.context`; text or symbol keys. Default {}.
-    # @param options [Hash{Symbol => Object}] as for {#submit_all}
+    # @param options [Hash{Symbol => Object}] as for {#submit_all}, and
+    #   idempotency_key [String] 1 to 256 bytes: the task is known by it, among those of all versions of the template;
+    #   unique [Boolean] the task is known by its context, among those of this version. Default false;
+    #   unique_for [Numeric] seconds after the first submit in which another one counts as the same, at most 100 years.
+    #   Default nil: as long as the task is kept;
+    #   on_duplicate [Symbol] :return (default) the task that is there, or :raise
+    # @yieldparam task_id [Integer] called when the task was there already, with `on_duplicate: :return`
     # @return [Integer] the task's id
+    # @raise [DuplicateTask] the task is there already, with `on_duplicate: :raise`
     # @raise [UnknownTemplate]
     # @raise [InvalidContext] not JSON, too large or deep, or against the template's schema; names the key path
     # @raise [InvalidArgument]
     # @example
     #   client.submit("order_fulfilment", context: { order_id: 42 }, initiator: "checkout") # => 1
-    def submit(name, context: {}, **options)
-      submit_all(name, contexts: [context], **options).first
+    # @example the same order, however often the request comes
+    #   client.submit("order_fulfilment", context: { order_id: 42 }, idempotency_key: "order-42") do |task_id|
+    #     logger.info("order 42 is task #{task_id} already")
+    #   end
+    def submit(name, context: {}, **options, &existing)
+      submitted = request(Internal::Submission.new(name, [context], **options))
+      task_id = submitted.fetch("task_ids").first
+      existing&.call(task_id) if submitted.fetch("existing")
+      task_id
     end
 
     # Makes many tasks of one template, all or none.
@@ -87,14 +104,13 @@ module TaskerCore
     #   initiator, source_system, reason [String], for the record;
     #   tags [Array<String>]
     # @return [Array<Integer>] the tasks' ids, in the order of the contexts
+    # @raise [InvalidArgument] also for what identifies a task, beside several contexts: {#submit} each by itself
     # @raise [Error] as {#submit}
     # @example
     #   client.submit_all("reindex", contexts: ids.map { |id| { id: id } }, tags: ["nightly"])
     def submit_all(name, contexts:, **options)
       submission = Internal::Submission.new(name, contexts, **options)
-      return [] if submission.empty?
-
-      parse(submit_registered(submission)).fetch("task_ids")
+      submission.empty? ? [] : request(submission).fetch("task_ids")
     end
 
     # @param task_id [Integer]
@@ -198,6 +214,10 @@ module TaskerCore
 
     def parse(json)
       JSON.parse(json, freeze: true, max_nesting: false)
+    end
+
+    def request(submission)
+      parse(submit_registered(submission))
     end
 
     # The database may have been emptied since the template was recorded: then it is recorded again, once.

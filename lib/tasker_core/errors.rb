@@ -107,6 +107,12 @@ module TaskerCore
     CODE = :not_found
   end
 
+  # A task with this idempotency key or unique context is there already; details name the "idempotency_key" (nil for a
+  # context), the task's "task_id" and its "state".
+  class DuplicateTask < Error
+    CODE = :duplicate_task
+  end
+
   # The state of a task or step does not allow what was asked.
   class InvalidTransition < Error
     CODE = :invalid_transition
@@ -147,7 +153,7 @@ module TaskerCore
   class Error
     # @api private
     NATIVE_CLASSES = [ConfigurationError, InvalidTemplate, TemplateConflict, UnknownTemplate, InvalidContext,
-                      InvalidArgument, NotFound, InvalidTransition, DatabaseUnavailable, SchemaMismatch,
+                      InvalidArgument, NotFound, DuplicateTask, InvalidTransition, DatabaseUnavailable, SchemaMismatch,
                       DecryptionError, DatabaseError, InternalError].to_h { |error| [error::CODE.to_s, error] }.freeze
     private_constant :NATIVE_CLASSES
   end

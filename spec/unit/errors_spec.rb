@@ -5,7 +5,8 @@ RSpec.describe TaskerCore::Error do
     "configuration" => TaskerCore::ConfigurationError, "invalid_template" => TaskerCore::InvalidTemplate,
     "template_conflict" => TaskerCore::TemplateConflict, "unknown_template" => TaskerCore::UnknownTemplate,
     "invalid_context" => TaskerCore::InvalidContext, "invalid_argument" => TaskerCore::InvalidArgument,
-    "not_found" => TaskerCore::NotFound, "invalid_transition" => TaskerCore::InvalidTransition,
+    "not_found" => TaskerCore::NotFound, "duplicate_task" => TaskerCore::DuplicateTask,
+    "invalid_transition" => TaskerCore::InvalidTransition,
     "database_unavailable" => TaskerCore::DatabaseUnavailable, "schema_mismatch" => TaskerCore::SchemaMismatch,
     "database" => TaskerCore::DatabaseError, "internal" => TaskerCore::InternalError
   }.each do |kind, error|

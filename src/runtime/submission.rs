@@ -67,7 +67,7 @@ pub struct Submitted {
 /// assert_eq!((submission.namespace.as_str(), submission.contexts.len()), ("default", 2));
 /// assert!(Submission::from_json(r#"{"name": "ship", "contexts": []}"#).is_err());
 /// ```
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
     /// The template's namespace. Default `default`.

@@ -225,3 +225,67 @@ async fn a_value_that_looks_encrypted_is_refused() {
     db.wait_for(task, TaskState::Error).await;
     stop(worker, vec![]).await;
 }
+
+/// Whether the task that this client submits is there already.
+async fn is_there(client: &Client, keys: &Value) -> bool {
+    let mut json = json!({ "name": "single", "contexts": [{ "card": SECRET }] });
+    json.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    let submission = Submission::from_json(&json.to_string()).unwrap();
+    client.submit(&submission).await.unwrap().existing
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_tells_nothing_to_who_guesses_it_and_is_found_while_keys_are_rotated() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let digests = async || {
+        let mut rows = raw(&db).await;
+        rows.retain(|c| !c.is_whitespace());
+        rows
+    };
+    for identity in [json!({ "unique": true }), json!({ "idempotency_key": SECRET })] {
+        let plain = client(&db, &[]).await;
+        assert!(!is_there(&plain, &identity).await);
+        let sql = "SELECT encode(identity, 'hex') FROM tasker_task_identities";
+        let guess: String = sqlx::query_scalar(sql).fetch_one(&db.pool).await.unwrap();
+        assert!(digests().await.contains(&guess));
+        // What was submitted before there were keys is found with them.
+        assert!(is_there(&client(&db, &["2025"]).await, &identity).await);
+        db.run("DELETE FROM tasker_tasks").await;
+
+        assert!(!is_there(&client(&db, &["2025"]).await, &identity).await);
+        assert!(!digests().await.contains(&guess));
+        assert!(!digests().await.contains(SECRET));
+        for names in [&["2025"][..], &["2025", "2026"], &["2026", "2025"]] {
+            assert!(is_there(&client(&db, names).await, &identity).await, "{names:?}");
+        }
+        db.run("DELETE FROM tasker_tasks").await;
+
+        // Submitted while a key was added, and found with either of them alone.
+        assert!(!is_there(&client(&db, &["2025", "2026"]).await, &identity).await);
+        for names in [&["2025"][..], &["2026"], &["2026", "2025"]] {
+            assert!(is_there(&client(&db, names).await, &identity).await, "{names:?}");
+        }
+        db.run("DELETE FROM tasker_tasks").await;
+    }
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_keys_are_rotated_who_submits_the_same_at_once_makes_one_task() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    for number in 1..=10 {
+        let mut submits = Vec::new();
+        for names in [["2025", "2026"], ["2026", "2025"]].iter().cycle().take(6) {
+            let (client, key) = (client(&db, names).await, format!("order-{number}"));
+            submits.push(tokio::spawn(async move {
+                is_there(&client, &json!({ "idempotency_key": key })).await
+            }));
+        }
+        for submit in submits {
+            submit.await.unwrap();
+        }
+        assert_eq!(db.count("SELECT count(*) FROM tasker_tasks").await, number);
+    }
+}

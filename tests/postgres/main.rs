@@ -6,6 +6,7 @@ mod encryption;
 mod engine;
 mod heartbeat;
 mod held;
+mod identity;
 mod joins;
 mod plans;
 mod prune;

@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
-use tasker_core::{Steering, TaskId, TaskState, Worker};
+use tasker_core::{ErrorKind, Steering, Submission, TaskId, TaskState, Worker};
 
 use super::common::{Database, request, single, stop, succeed, take};
+
+/// Sessions of the database of a test that sleep.
+const LINGERING: &str = "SELECT count(*) FROM pg_stat_activity \
+     WHERE wait_event = 'PgSleep' AND datname = current_database()";
 
 /// A way to the server on which connections can fall silent: nothing comes through any more, and neither
 /// end is told so.
@@ -83,24 +87,82 @@ fn pass(mut from: impl Read, mut to: impl Write, silent: &AtomicBool) {
     }
 }
 
+/// Commits of what does this to a table take a second.
+async fn linger(db: &Database, does: &str) {
+    db.run(&format!(
+        "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'; \
+         CREATE CONSTRAINT TRIGGER linger AFTER {does} \
+         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()"
+    ))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submit_with_a_key_whose_answer_is_lost_is_told_its_task() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    linger(&db, "INSERT ON tasker_tasks").await;
+    let way = Way::to(&db);
+    let client = db.client_with(json!({ "url": way.url })).await;
+    let submission = json!({
+        "name": "single", "idempotency_key": "order-7", "on_duplicate": "raise", "contexts": [{}],
+    });
+    let submission = Submission::from_json(&submission.to_string()).unwrap();
+    let same = submission.clone();
+    let submitting = tokio::spawn(async move { client.submit(&same).await });
+    db.wait_for_count(LINGERING, 1).await;
+    way.fall_silent();
+    db.wait_for_count("SELECT count(*) FROM tasker_tasks", 1).await;
+    way.hang_up();
+    let submitted = submitting.await.unwrap().unwrap();
+    assert_eq!((submitted.task_ids.len(), submitted.existing), (1, false));
+    assert_eq!(db.count("SELECT count(*) FROM tasker_tasks").await, 1);
+    // Another one is refused, as ever.
+    let error = db.client.submit(&submission).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DuplicateTask);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_cut_off_while_it_submits_keeps_nobody_from_the_same_task_for_long() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    db.run(
+        "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'; \
+         CREATE TRIGGER linger AFTER INSERT ON tasker_task_identities EXECUTE FUNCTION linger()",
+    )
+    .await;
+    let way = Way::to(&db);
+    let client = db.client_with(json!({ "url": way.url })).await;
+    let submission = r#"{"name": "single", "idempotency_key": "order-7", "contexts": [{}]}"#;
+    let submission = Submission::from_json(submission).unwrap();
+    let same = submission.clone();
+    let cut_off = tokio::spawn(async move { client.submit(&same).await });
+    db.wait_for_count(LINGERING, 1).await;
+    way.fall_silent();
+    let began = Instant::now();
+    let submitted = db.client.submit(&submission).await.unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(!submitted.existing);
+    way.hang_up();
+    let told = cut_off.await.unwrap().unwrap();
+    assert_eq!((told.task_ids, told.existing), (submitted.task_ids, true));
+    assert_eq!(db.count("SELECT count(*) FROM tasker_tasks").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancellation_whose_answer_is_lost_is_acknowledged() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;
     let task = db.submit("single", 1).await[0];
-    db.run(
-        "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
-         'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'; \
-         CREATE CONSTRAINT TRIGGER linger AFTER UPDATE ON tasker_tasks \
-         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()",
-    )
-    .await;
+    linger(&db, "UPDATE ON tasker_tasks").await;
     let way = Way::to(&db);
     let client = db.client_with(json!({ "url": way.url })).await;
     let cancelling =
         tokio::spawn(async move { client.steer(task, &Steering::Cancel, &request(), None).await });
-    db.wait_for_count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1)
-        .await;
+    db.wait_for_count(LINGERING, 1).await;
     way.fall_silent();
     db.wait_for(task, TaskState::Cancelled).await;
     way.hang_up();

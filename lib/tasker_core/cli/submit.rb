@@ -17,11 +17,13 @@ module TaskerCore
       DETAILS = <<~TEXT
         NAME is a template that a worker has registered or that -r loads. The context is checked against the
         template's schema first: what does not fit is refused and nothing is written.
+        With --idempotency-key or --unique there is one task however often it is submitted: see docs/idempotency.md.
         With --wait the exit status is 0 only when the task completed in time.
       TEXT
       EXAMPLES = [
         "tasker submit order_fulfilment --context '{\"order_id\": 42}'",
         "tasker submit order_fulfilment --context @order.json --wait --timeout 60",
+        "tasker submit order_fulfilment --context @order.json --idempotency-key order-42",
         "jq .order today.json | tasker submit order_fulfilment --context - --json"
       ].freeze
 
@@ -44,10 +46,20 @@ module TaskerCore
         parser.on("--namespace NAME", "namespace of the template (default: default)")
         parser.on("--version VERSION", "version of the template (default: the latest)")
         reason_option(parser)
+        define_identity(parser)
         parser.on("--wait", "wait until the task is over or blocked (default: return at once)")
         parser.on("--timeout S", Float, "with --wait: seconds to wait (default: for ever)")
         require_option(parser)
         json_option(parser)
+      end
+
+      def define_identity(parser)
+        parser.on("--idempotency-key KEY", "what the task is known by: it is made once for this key")
+        parser.on("--unique", "the task is known by its context")
+        parser.on("--unique-for S", Float, "with one of these: seconds in which another submit counts as the same",
+                  "(default: as long as the task is kept)")
+        parser.on("--on-duplicate return|raise", Internal::Identity::ON_DUPLICATE,
+                  "with one of these: when the task is there already (default: return it)")
       end
 
       def check_timeout
@@ -64,24 +76,44 @@ module TaskerCore
       end
 
       def submit(client, name, context)
+        existing = false
         task_id = client.submit(name, context: context, initiator: actor, source_system: "tasker submit",
-                                      **options.slice(:namespace, :version, :reason))
-        options[:wait] ? wait_for(client, task_id) : tell(task_id)
+                                      **template_options, **identity_options) { existing = true }
+        options[:wait] ? wait_for(client, task_id, existing) : tell(task_id, existing)
       end
 
-      def tell(task_id)
-        json? ? output.json("task_id" => task_id) : output.line("task #{task_id} submitted")
+      def template_options
+        options.slice(:namespace, :version, :reason)
+      end
+
+      def identity_options
+        options.slice(:"idempotency-key", :unique, :"unique-for", :"on-duplicate")
+               .transform_keys { |name| name.to_s.tr("-", "_").to_sym }
+      end
+
+      def tell(task_id, existing)
+        return show_json(existing, "task_id" => task_id) if json?
+
+        output.line(existing ? "task #{task_id} was submitted before" : "task #{task_id} submitted")
         OK
       end
 
-      def wait_for(client, task_id)
+      def show_json(existing, fields)
+        output.json(fields.merge("existing" => existing))
+        OK
+      end
+
+      def wait_for(client, task_id, existing)
+        output.note("tasker: task #{task_id} was submitted before") if existing && !json?
         progress = Progress.new(output, title: "task #{task_id}", quiet: json?)
         status = progress.follow(timeout: options[:timeout]) { client.status(task_id) }
-        json? ? output.json(status.to_h) : TaskReport.new(output).show(status)
-        return TaskReport.exit_status(status.state) if status.settled?
+        json? ? show_json(existing, status.to_h) : TaskReport.new(output).show(status)
+        status.settled? ? TaskReport.exit_status(status.state) : timed_out(status)
+      end
 
+      def timed_out(status)
         waited = Format.duration(options[:timeout])
-        output.note("tasker: task #{task_id} is #{status.state} after #{waited}; it goes on")
+        output.note("tasker: task #{status.task_id} is #{status.state} after #{waited}; it goes on")
         FAILED
       end
     end

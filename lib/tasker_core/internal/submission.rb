@@ -3,6 +3,7 @@
 require "json"
 require_relative "../errors"
 require_relative "check"
+require_relative "identity"
 require_relative "json_text"
 require_relative "suggestion"
 
@@ -12,7 +13,7 @@ module TaskerCore
     class Submission
       # Option => default.
       DEFAULTS = { namespace: "default", version: nil, initiator: nil, source_system: nil, reason: nil,
-                   tags: [].freeze }.freeze
+                   tags: [].freeze, idempotency_key: nil, unique: false, unique_for: nil, on_duplicate: nil }.freeze
       # Options that are text or nil.
       TEXTS = %i[version initiator source_system reason].freeze
 
@@ -35,6 +36,7 @@ module TaskerCore
         @version = @texts.delete(:version)
         @tags = Check.texts(options[:tags], "tags")
         @contexts = contexts_json(contexts)
+        @identity = identity(options)
       end
 
       # @return [Boolean] whether it asks for no task at all
@@ -48,7 +50,7 @@ module TaskerCore
       #   submission.json(version: "1.0.0")
       def json(version: nil)
         head = JSON.generate({ "namespace" => namespace, "name" => name, "version" => self.version || version,
-                               **@texts, "tags" => @tags })
+                               **@texts, "tags" => @tags, **@identity })
         "#{head.chop},\"contexts\":[#{@contexts.join(",")}]}"
       end
 
@@ -60,6 +62,14 @@ module TaskerCore
 
         raise InvalidArgument.new("unknown option #{unknown}#{Suggestion.sentence(unknown, DEFAULTS.keys)}",
                                   details: { "key" => unknown.to_s, "allowed" => DEFAULTS.keys.join(", ") })
+      end
+
+      def identity(options)
+        identity = Identity.of(**options.slice(*Identity::OPTIONS))
+        return identity if identity.empty? || @contexts.size == 1
+
+        Check.refuse("contexts.size", @contexts.size,
+                     "1, with idempotency_key or unique; submit each task by itself")
       end
 
       def contexts_json(contexts)

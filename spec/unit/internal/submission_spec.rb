@@ -32,6 +32,15 @@ RSpec.describe TaskerCore::Internal::Submission do
       .to eq(%w[1.0.0 2.0.0])
   end
 
+  it "passes on what the task is known by, and nothing where it is known by nothing" do
+    given = { idempotency_key: :"order-17", unique_for: 60, on_duplicate: :raise }
+
+    expect(parsed(submission(**given)).slice("idempotency_key", "unique_for_s", "on_duplicate", "unique"))
+      .to eq("idempotency_key" => "order-17", "unique_for_s" => 60.0, "on_duplicate" => "raise")
+    expect(parsed(submission(unique: true))["unique"]).to be(true)
+    expect(parsed(submission(unique: false, idempotency_key: nil)).keys).not_to include("unique", "idempotency_key")
+  end
+
   it "is empty without contexts" do
     expect([submission("order", []), submission].map(&:empty?)).to eq([true, false])
   end
@@ -41,6 +50,21 @@ RSpec.describe TaskerCore::Internal::Submission do
     { namespace: nil } => /\Anamespace is nil/, { version: 1 } => /\Aversion is 1/, { tags: "a" } => /\Atags is "a"/,
     { tags: [1] } => /\Atags\[0\] is 1/, { reason: 5 } => /\Areason is 5/, { initiator: "" } => /\Ainitiator is ""/,
     { contexts: {} } => /\Acontexts is \{\}/,
+    { idempotency_key: "" } => /\Aidempotency_key is ""/, { idempotency_key: 5 } => /\Aidempotency_key is 5/,
+    { idempotency_key: "é" * 129 } => /\Aidempotency_key is .* allowed: 1 to 256 bytes/,
+    { idempotency_key: "a\0" } => /\Aidempotency_key is .*without U\+0000/,
+    { idempotency_key: "a", unique: true } => /\Aunique is true, allowed: only without idempotency_key/,
+    { unique: "yes" } => /\Aunique is "yes", allowed: true or false/, { unique: nil } => /\Aunique is nil/,
+    { unique: true, unique_for: 0 } => /\Aunique_for is 0, allowed: nil or a number of seconds above 0/,
+    { unique: true, unique_for: -1 } => /\Aunique_for is -1/,
+    { unique: true, unique_for: "5" } => /\Aunique_for is "5"/,
+    { unique: true, unique_for: Float::INFINITY } => /\Aunique_for is Infinity/,
+    { unique: true, unique_for: Float::NAN } => /\Aunique_for is NaN/,
+    { unique: true, on_duplicate: :ignore } => /\Aon_duplicate is :ignore, allowed: :return or :raise/,
+    { unique_for: 5 } => /\Aunique_for is 5, allowed: only with idempotency_key or unique/,
+    { on_duplicate: :return } => /\Aon_duplicate is :return, allowed: only with idempotency_key or unique/,
+    { unique: true, contexts: [{}, {}] } => /\Acontexts\.size is 2, allowed: 1, with/,
+    { idempotency_key: "a", contexts: [] } => /\Acontexts\.size is 0, allowed: 1, with/,
     { reson: "x" } => /\Aunknown option reson; did you mean "reason"\?/
   }.each do |given, message|
     it "refuses #{given}" do
