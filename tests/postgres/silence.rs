@@ -87,22 +87,28 @@ fn pass(mut from: impl Read, mut to: impl Write, silent: &AtomicBool) {
     }
 }
 
-/// Commits of what does this to a table take a second.
-async fn linger(db: &Database, does: &str) {
+/// What fires this trigger takes a second.
+async fn linger(db: &Database, trigger: &str) {
     db.run(&format!(
         "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
          'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'; \
-         CREATE CONSTRAINT TRIGGER linger AFTER {does} \
-         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION linger()"
+         CREATE {trigger} EXECUTE FUNCTION linger()"
     ))
     .await;
+}
+
+/// A trigger that fires when what does this to a task is committed.
+fn at_commit(does: &str) -> String {
+    format!(
+        "CONSTRAINT TRIGGER linger AFTER {does} ON tasker_tasks DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submit_with_a_key_whose_answer_is_lost_is_told_its_task() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;
-    linger(&db, "INSERT ON tasker_tasks").await;
+    linger(&db, &at_commit("INSERT")).await;
     let way = Way::to(&db);
     let client = db.client_with(json!({ "url": way.url })).await;
     let submission = json!({
@@ -127,12 +133,7 @@ async fn a_submit_with_a_key_whose_answer_is_lost_is_told_its_task() {
 async fn a_client_that_is_cut_off_while_it_submits_keeps_nobody_from_the_same_task_for_long() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;
-    db.run(
-        "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS \
-         'BEGIN PERFORM pg_sleep(1); RETURN NULL; END'; \
-         CREATE TRIGGER linger AFTER INSERT ON tasker_task_identities EXECUTE FUNCTION linger()",
-    )
-    .await;
+    linger(&db, "TRIGGER linger AFTER INSERT ON tasker_task_identities").await;
     let way = Way::to(&db);
     let client = db.client_with(json!({ "url": way.url })).await;
     let submission = r#"{"name": "single", "idempotency_key": "order-7", "contexts": [{}]}"#;
@@ -157,7 +158,7 @@ async fn a_cancellation_whose_answer_is_lost_is_acknowledged() {
     let db = Database::migrated().await;
     db.template(&single(&json!({}))).await;
     let task = db.submit("single", 1).await[0];
-    linger(&db, "UPDATE ON tasker_tasks").await;
+    linger(&db, &at_commit("UPDATE")).await;
     let way = Way::to(&db);
     let client = db.client_with(json!({ "url": way.url })).await;
     let cancelling =
