@@ -51,8 +51,9 @@ pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
     Attempt, Batch, Change, Client, Delivery, Event, EventSet, Events, Explanation, Interrupt,
-    ListFilter, OnDuplicate, Pruned, Pruning, Steering, StepExplanation, StepResult, Stopped, Submission,
-    Submitted, TaskResult, TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo, WorkerStats,
+    ListFilter, OnDuplicate, Pruned, Pruning, Steering, StepExplanation, StepResult, Stopped,
+    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo,
+    WorkerStats,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

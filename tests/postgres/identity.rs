@@ -1,7 +1,9 @@
 //! Submitting the same task again, on a real Postgres.
 
 use serde_json::{Value, json};
-use tasker_core::{Client, Error, ErrorKind, Pruning, Submission, Submitted, TaskId, TaskState};
+use tasker_core::{
+    Client, Error, ErrorKind, Pruning, Steering, Submission, Submitted, TaskId, TaskState,
+};
 
 use crate::common::{Database, hands, session, single, stop};
 
@@ -125,7 +127,7 @@ async fn a_duplicate_is_refused_where_that_is_asked_for() {
     let key = json!({ "idempotency_key": "order-7", "on_duplicate": "raise" });
     let (task, existing) = submit(&db.client, &key).await;
     assert!(!existing);
-    db.client.cancel(task, "test", None, None).await.unwrap();
+    db.steer(task, Steering::Cancel).await.unwrap();
     let error = db.client.submit(&request(&key)).await.unwrap_err();
     assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::DuplicateTask, false));
     assert_eq!(
