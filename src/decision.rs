@@ -34,9 +34,9 @@ pub struct Task {
     pub failures: u32,
 }
 
-/// A step's row, as far as decisions need it, with its template's policies. Parents are counted while it is pending
-/// only.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A step's row, as far as decisions need it, and what its template says of its parents. They are counted while it is
+/// pending only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The step.
     pub id: StepId,
@@ -56,8 +56,6 @@ pub struct Step {
     pub crashes: u32,
     /// Who holds the claim.
     pub worker: Option<WorkerId>,
-    /// The template's retry policy for this step.
-    pub policy: RetryPolicy,
     /// The template's join policy for this step.
     pub join: Join,
 }
@@ -86,6 +84,9 @@ pub struct View {
     pub elsewhere: BTreeSet<StepId>,
     /// The children of observed steps: at least of those that succeeded.
     pub children: ByStep<Vec<StepId>>,
+    /// The policies of steps whose claims ended otherwise than with results; [`RetryPolicy::DEFAULT`] goes for
+    /// one that is not here.
+    pub policies: ByStep<RetryPolicy>,
 }
 
 /// Identifies a claim: a completion is accepted only when all three are current.
@@ -103,8 +104,11 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// How the handler classifies it.
+    /// What it means: another attempt may help, or not.
     pub kind: FailureKind,
+    /// The table of exception classes that says so; `None` when the failure says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classified_by: Option<String>,
     /// The exception's class.
     pub class: String,
     /// The exception's message.
@@ -132,6 +136,7 @@ impl Failure {
     pub fn new(kind: FailureKind, class: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             kind,
+            classified_by: None,
             class: class.into(),
             message: message.into(),
             code: None,
@@ -355,7 +360,7 @@ impl StepChange {
 impl Step {
     /// A step that was never tried, whose parents are all open.
     #[must_use]
-    pub fn new(id: StepId, state: StepState, policy: RetryPolicy, join: Join) -> Self {
+    pub fn new(id: StepId, state: StepState, join: Join) -> Self {
         Self {
             id,
             state,
@@ -366,7 +371,6 @@ impl Step {
             failures: 0,
             crashes: 0,
             worker: None,
-            policy,
             join,
         }
     }

@@ -39,7 +39,7 @@ mod suggest;
 pub mod template;
 
 pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
-pub use decide::{CRASH_LIMIT, Jitter, MAX_RETRY_AFTER, Undecided, decide};
+pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
     ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Join, Observation,
     Outcome, Request, Room, Step, StepChange, Task, TaskChange, Timestamp, View,

@@ -1,13 +1,11 @@
 //! How often and how long after a failure a step is tried again: plain data. Delays are computed
 //! from it elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 /// How the delay grows from one attempt to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Backoff {
     /// The delay doubles with every attempt.
     #[default]
@@ -16,11 +14,15 @@ pub enum Backoff {
     Linear,
     /// The delay is always the base.
     Fixed,
+    /// The delay is the sum of the two before it: 1, 1, 2, 3, 5 times the base.
+    Fibonacci,
+    /// The delays one after another, of which the last repeats. At least one.
+    List(Arc<[Duration]>),
 }
 
 impl Backoff {
-    /// Every kind, in the order in which messages list them.
-    pub const ALL: [Backoff; 3] = [Backoff::Exponential, Backoff::Linear, Backoff::Fixed];
+    /// The words of all kinds, in the order in which messages list them.
+    pub const WORDS: [&str; 5] = ["exponential", "linear", "fixed", "fibonacci", "list"];
 
     /// The word used in templates and in the database.
     ///
@@ -30,25 +32,14 @@ impl Backoff {
     /// assert_eq!(Backoff::Linear.as_str(), "linear");
     /// ```
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Backoff::Exponential => "exponential",
             Backoff::Linear => "linear",
             Backoff::Fixed => "fixed",
+            Backoff::Fibonacci => "fibonacci",
+            Backoff::List(_) => "list",
         }
-    }
-
-    /// The kind that `word` names, if any.
-    ///
-    /// # Examples
-    /// ```
-    /// use tasker_core::retry_policy::Backoff;
-    /// assert_eq!(Backoff::from_word("fixed"), Some(Backoff::Fixed));
-    /// assert_eq!(Backoff::from_word("Fixed"), None);
-    /// ```
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Backoff> {
-        Backoff::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -63,15 +54,17 @@ impl Backoff {
 /// assert_eq!(policy.max_attempts(), 5);
 /// assert_eq!(policy.base, Duration::from_secs(1));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Whether a failed attempt may be followed by another. Default true.
     pub retryable: bool,
     /// Attempts in all, the first included; 0 counts as 1. Default 3.
     pub limit: u32,
+    /// Workers that may die while they execute the step, before it counts as the cause. Default 3.
+    pub crash_limit: u32,
     /// How the delay grows. Default exponential.
     pub backoff: Backoff,
-    /// Delay after the first failed attempt. Default 1 s.
+    /// Delay after the first failed attempt, unless the backoff is a list. Default 1 s.
     pub base: Duration,
     /// The delay never grows beyond this. Default 300 s.
     pub cap: Duration,
@@ -80,6 +73,17 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// What goes for a step of which nothing else is known.
+    pub const DEFAULT: RetryPolicy = RetryPolicy {
+        retryable: true,
+        limit: 3,
+        crash_limit: 3,
+        backoff: Backoff::Exponential,
+        base: Duration::from_secs(1),
+        cap: Duration::from_secs(300),
+        jitter: 0.1,
+    };
+
     /// How many attempts there may be in all; at least 1.
     ///
     /// # Examples
@@ -88,7 +92,7 @@ impl RetryPolicy {
     ///
     /// let policy = RetryPolicy::default();
     /// assert_eq!(policy.max_attempts(), 3);
-    /// assert_eq!(RetryPolicy { limit: 0, ..policy }.max_attempts(), 1);
+    /// assert_eq!(RetryPolicy { limit: 0, ..policy.clone() }.max_attempts(), 1);
     /// assert_eq!(RetryPolicy { retryable: false, ..policy }.max_attempts(), 1);
     /// ```
     #[must_use]
@@ -99,43 +103,32 @@ impl RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        RetryPolicy {
-            retryable: true,
-            limit: 3,
-            backoff: Backoff::Exponential,
-            base: Duration::from_secs(1),
-            cap: Duration::from_secs(300),
-            jitter: 0.1,
-        }
+        RetryPolicy::DEFAULT
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Backoff, RetryPolicy};
+    use super::*;
 
     #[test]
-    fn every_backoff_is_found_by_its_word() {
-        for kind in Backoff::ALL {
-            assert_eq!(Backoff::from_word(kind.as_str()), Some(kind));
-        }
-    }
-
-    #[test]
-    fn the_word_is_the_serialized_form() {
-        for kind in Backoff::ALL {
-            let text = serde_json::to_string(&kind).expect("a word");
-            assert_eq!(text, format!("\"{}\"", kind.as_str()));
-        }
+    fn every_kind_has_its_word() {
+        let kinds = [
+            Backoff::Exponential,
+            Backoff::Linear,
+            Backoff::Fixed,
+            Backoff::Fibonacci,
+            Backoff::List([Duration::ZERO].into()),
+        ];
+        assert_eq!(kinds.each_ref().map(Backoff::as_str), Backoff::WORDS);
     }
 
     #[test]
     fn a_step_gets_at_least_one_attempt() {
-        let policy = RetryPolicy::default();
         for (retryable, limit, attempts) in
             [(true, 0, 1), (true, 1, 1), (true, 7, 7), (false, 7, 1)]
         {
-            let policy = RetryPolicy { retryable, limit, ..policy };
+            let policy = RetryPolicy { retryable, limit, ..RetryPolicy::default() };
             assert_eq!(policy.max_attempts(), attempts, "{policy:?}");
         }
     }

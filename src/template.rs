@@ -13,6 +13,7 @@
 //! | `description` | none | at most 4096 bytes |
 //! | `schema` | none: any object | a JSON Schema for contexts of at most 1 MiB, without references to the outside; at most 1000 schemas about one value, 2000 within one another |
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
+//! | `error_classes` | `{}` | what failures by exceptions of certain classes mean: at most 1000 names of classes or modules, none of `TaskerCore`'s own, each with `retryable`, `permanent` or `blocked` |
 //! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
 //! | `module_namespace` | none | Ruby module put before each `handler_class` |
 //! | `default_dependent_system` | none | `dependent_system` of steps that name none |
@@ -29,16 +30,20 @@
 //! | `queue` | the template's | 1 to 64 bytes, no control characters |
 //! | `default_retryable` | true | true or false |
 //! | `default_retry_limit` | 3 | attempts in all, 0 to 1000; 0 counts as 1 |
+//! | `crash_limit` | 3 | workers that may die while they execute it, 1 to 100 |
 //! | `skippable` | false | true or false: whether an operator may leave it out |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
-//! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed` |
-//! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000 |
-//! | `retry.max_seconds` | 300.0, or the base if larger | at least the base, at most 2592000 |
+//! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed`, `fibonacci`, `list` |
+//! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000; not with `list` |
+//! | `retry.max_seconds` | 300.0, or the base or longest delay if larger | at least these, at most 2592000 |
 //! | `retry.jitter` | 0.1 | 0.0 to 1.0 |
+//! | `retry.delays_seconds` | needed with `list` | 1 to 100 numbers from 0 to 86400, of which the last repeats; with `list` only |
+//! | `error_classes` | `{}` | as the template's, and asked before it |
 //! | `handler_config` | `{}` | an object |
 //! | `dependent_system` | the template's | 1 to 64 bytes, no control characters |
 //! | `custom_events` | | accepted for older templates and dropped |
 
+mod classes;
 mod error;
 mod parse;
 mod schema;
@@ -51,6 +56,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+pub use classes::{ErrorClass, ErrorClasses};
 pub use error::TemplateError;
 pub(crate) use parse::{LONGEST_NAMESPACE, LONGEST_QUEUE, LONGEST_TASK_NAME, LONGEST_VERSION};
 use schema::Schema;
@@ -82,6 +88,8 @@ pub struct StepTemplate {
     pub skippable: bool,
     /// How long one attempt may take; nothing for as long as it likes.
     pub timeout: Option<Duration>,
+    /// What failures by exceptions of certain classes mean, by name; asked before the template's own.
+    pub error_classes: ErrorClasses,
     /// Handed to the handler as it is.
     pub handler_config: Map<String, Value>,
     /// The outside system that it talks to.
@@ -105,19 +113,22 @@ struct StepJson<'a> {
     queue: &'a str,
     default_retryable: bool,
     default_retry_limit: u32,
+    crash_limit: u32,
     skippable: bool,
     timeout_seconds: Option<f64>,
     retry: RetryJson,
+    error_classes: &'a ErrorClasses,
     handler_config: &'a Map<String, Value>,
     dependent_system: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct RetryJson {
-    backoff: Backoff,
-    base_seconds: f64,
+    backoff: &'static str,
+    base_seconds: Option<f64>,
     max_seconds: f64,
     jitter: f64,
+    delays_seconds: Option<Vec<f64>>,
 }
 
 impl<'a> From<&'a StepTemplate> for StepJson<'a> {
@@ -131,9 +142,11 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             queue: &step.queue,
             default_retryable: step.retry_policy.retryable,
             default_retry_limit: step.retry_policy.limit,
+            crash_limit: step.retry_policy.crash_limit,
             skippable: step.skippable,
             timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),
             retry: RetryJson::from(&step.retry_policy),
+            error_classes: &step.error_classes,
             handler_config: &step.handler_config,
             dependent_system: step.dependent_system.as_deref(),
         }
@@ -142,11 +155,20 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
 
 impl From<&RetryPolicy> for RetryJson {
     fn from(policy: &RetryPolicy) -> Self {
+        let (base, delays) = match &policy.backoff {
+            Backoff::List(delays) => {
+                (None, Some(delays.iter().map(Duration::as_secs_f64).collect()))
+            }
+            Backoff::Exponential | Backoff::Linear | Backoff::Fixed | Backoff::Fibonacci => {
+                (Some(policy.base.as_secs_f64()), None)
+            }
+        };
         RetryJson {
-            backoff: policy.backoff,
-            base_seconds: policy.base.as_secs_f64(),
+            backoff: policy.backoff.as_str(),
+            base_seconds: base,
             max_seconds: policy.cap.as_secs_f64(),
             jitter: policy.jitter,
+            delays_seconds: delays,
         }
     }
 }
@@ -160,6 +182,7 @@ struct Content {
     description: Option<String>,
     schema: Option<Value>,
     queue: String,
+    error_classes: ErrorClasses,
     step_templates: Vec<StepTemplate>,
 }
 
@@ -259,6 +282,12 @@ impl TaskTemplate {
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.content.queue
+    }
+
+    /// What failures by exceptions of certain classes mean, by name, where a step's own table does not know them.
+    #[must_use]
+    pub const fn error_classes(&self) -> &ErrorClasses {
+        &self.content.error_classes
     }
 
     /// The steps in the order given; a step's position is its number in [`TaskTemplate::graph`].

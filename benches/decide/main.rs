@@ -61,7 +61,7 @@ fn retries(criterion: &mut Criterion, worlds: &[World]) {
     for world in worlds {
         group.throughput(Throughput::Elements(world.steps()));
         measure(&mut group, "decide", world, |layer| {
-            let (view, seen) = (world.running(layer), world.failures(layer));
+            let (view, seen) = (world.failing(layer), world.failures(layer));
             timed(|| answer(&view, &seen))
         });
     }

@@ -64,6 +64,12 @@ impl World {
         self.view(layer, StepState::InProgress)
     }
 
+    /// The layer's steps are claimed, and their attempts fail.
+    pub(crate) fn failing(&self, layer: u32) -> View {
+        let policies = self.places(layer).map(|id| (id, RetryPolicy::default()));
+        View { policies: policies.collect(), ..self.running(layer) }
+    }
+
     /// The layer's steps are claimed, and their children wait for them.
     pub(crate) fn completing(&self, layer: u32) -> View {
         let mut view = self.running(layer);
@@ -127,6 +133,6 @@ fn step(id: StepId, state: StepState) -> Step {
         open_parents: if state == StepState::Pending { PARENTS } else { 0 },
         attempts: u32::from(claimed),
         worker: claimed.then_some(WORKER),
-        ..Step::new(id, state, RetryPolicy::default(), join)
+        ..Step::new(id, state, join)
     }
 }

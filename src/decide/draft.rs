@@ -10,7 +10,10 @@ use crate::decision::{
 };
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
+use crate::retry_policy::RetryPolicy;
 use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
+
+static DEFAULT_POLICY: RetryPolicy = RetryPolicy::DEFAULT;
 
 /// Where a draft keeps the change of a step.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,11 @@ impl<'v> Draft<'v> {
     /// The step as decided so far.
     pub(super) fn step(&self, place: Place) -> &Step {
         &self.steps[place.0].after
+    }
+
+    /// The policy of a step whose claim ended otherwise than with results.
+    pub(super) fn policy(&self, place: Place) -> &'v RetryPolicy {
+        self.view.policies.get(&self.step(place).id).unwrap_or(&DEFAULT_POLICY)
     }
 
     /// The change of a step.

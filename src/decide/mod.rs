@@ -13,7 +13,6 @@ mod step;
 mod task;
 
 pub(crate) use readiness::initial_state;
-pub use rescue::CRASH_LIMIT;
 pub use retry::{Jitter, MAX_RETRY_AFTER};
 
 use crate::decision::{Decisions, Observation, Timestamp, View};
@@ -46,13 +45,13 @@ pub enum Undecided {
 /// # Examples
 /// ```
 /// use chrono::DateTime;
-/// use tasker_core::{decide, Jitter, Join, Observation, RetryPolicy, Step, StepId, StepState};
+/// use tasker_core::{decide, Jitter, Join, Observation, Step, StepId, StepState};
 /// use tasker_core::{Task, TaskId, TaskState, View, WorkerId};
 ///
 /// let (task, step) = (TaskId(1), TaskId(1).step(0));
 /// let mut view = View::default();
 /// view.tasks.insert(task, Task { id: task, state: TaskState::Pending, runnable: 1, waiting: 0, blocked: 0, failures: 0 });
-/// let enqueued = Step::new(step, StepState::Enqueued, RetryPolicy::default(), Join::default());
+/// let enqueued = Step::new(step, StepState::Enqueued, Join::default());
 /// view.steps.insert(step, enqueued);
 /// let seen = Observation::StepsClaimed { worker: WorkerId(7), steps: vec![step] };
 /// let decisions = decide(&view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap();

@@ -6,12 +6,9 @@ use super::draft::{Draft, Place};
 use crate::guard::{Guard, removed};
 use crate::state::{InvalidTransition, StepEvent};
 
-/// How many workers may die while they hold the same step before it counts as the cause.
-pub const CRASH_LIMIT: u32 = 3;
-
 /// The worker stopped in order while the handler ran: another worker may begin anew.
 pub(super) fn interrupt(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
-    if draft.step(place).policy.retryable {
+    if draft.policy(place).retryable {
         enqueue(draft, place, StepEvent::Interrupted, None)
     } else {
         give_up(draft, place, StepEvent::NotRetryable, "interrupted")
@@ -20,12 +17,14 @@ pub(super) fn interrupt(draft: &mut Draft<'_>, place: Place) -> Result<(), Inval
 
 /// The worker died: another worker may begin anew, unless the step seems to kill its workers.
 pub(super) fn bury(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
+    let policy = draft.policy(place);
     let crashes = draft.step(place).crashes + 1;
     draft.change(place).after.crashes = crashes;
-    let detail = json!({ "crashes": crashes, "crash_limit": CRASH_LIMIT }).to_string();
-    if !draft.step(place).policy.retryable {
+    let limit = policy.crash_limit;
+    let detail = json!({ "crashes": crashes, "crash_limit": limit }).to_string();
+    if !policy.retryable {
         give_up(draft, place, StepEvent::NotRetryable, "worker_died")
-    } else if crashes >= CRASH_LIMIT && !removed(Guard::CrashLimit) {
+    } else if crashes >= limit && !removed(Guard::CrashLimit) {
         draft.transition(place, StepEvent::CrashesExhausted)?.detail = Some(detail);
         Ok(())
     } else {

@@ -85,13 +85,13 @@ fn recorded(kind: FailureKind) -> AttemptOutcome {
 }
 
 fn fail(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), InvalidTransition> {
-    let step = *draft.step(place);
-    let failures = step.failures + 1;
-    let limit = step.policy.max_attempts();
+    let policy = draft.policy(place);
+    let failures = draft.step(place).failures + 1;
+    let limit = policy.max_attempts();
     let event = match failure.kind {
         FailureKind::Permanent => StepEvent::FailedPermanently,
         FailureKind::Blocked => StepEvent::NeedsIntervention,
-        FailureKind::Retryable | FailureKind::Timeout if !step.policy.retryable => {
+        FailureKind::Retryable | FailureKind::Timeout if !policy.retryable => {
             StepEvent::NotRetryable
         }
         FailureKind::Retryable | FailureKind::Timeout
@@ -108,21 +108,22 @@ fn fail(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), In
 }
 
 fn retry(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), InvalidTransition> {
-    let step = *draft.step(place);
+    let policy = draft.policy(place);
+    let step = draft.step(place);
     let failures = step.failures + 1;
     let asked = failure.retry_after_s;
     let unit = draft.jitter.unit(step.id, step.attempts);
-    let delay = retry::delay(&step.policy, failures, asked, unit);
+    let delay = retry::delay(policy, failures, asked, unit);
     let at = draft.now + delay;
     let change = draft.transition(place, StepEvent::RetryScheduled)?;
     change.after.failures = failures;
     change.available_at = Some(at);
     change.detail = RetryDetail {
         failures,
-        retry_limit: step.policy.max_attempts(),
+        retry_limit: policy.max_attempts(),
         delay_ms: delay.as_millis(),
         retry_at: at,
-        delay_by: if asked.is_some() { "handler" } else { step.policy.backoff.as_str() },
+        delay_by: if asked.is_some() { "handler" } else { policy.backoff.as_str() },
     }
     .text();
     Ok(())

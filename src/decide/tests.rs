@@ -34,14 +34,14 @@ struct World {
 
 impl World {
     /// A task whose step `i` has the parents `parents[i]`, all of them smaller than `i`.
-    fn new(parents: &[Vec<u32>], policy: RetryPolicy) -> Self {
+    fn new(parents: &[Vec<u32>], policy: &RetryPolicy) -> Self {
         Self::joined(parents, policy, |_| JoinPolicy::AllComplete)
     }
 
     /// The same, whose steps follow these join policies.
     fn joined(
         parents: &[Vec<u32>],
-        policy: RetryPolicy,
+        policy: &RetryPolicy,
         join: impl Fn(usize) -> JoinPolicy,
     ) -> Self {
         let mut view = View::default();
@@ -51,9 +51,10 @@ impl World {
             let open = u32::try_from(above.len()).unwrap();
             let state = if open == 0 { StepState::Enqueued } else { StepState::Pending };
             let join = Join { policy: join(index as usize), parents: open };
-            let step = Step::new(id, state, policy, join);
+            let step = Step::new(id, state, join);
             view.children.entry(id).or_default();
             view.steps.insert(id, step);
+            view.policies.insert(id, policy.clone());
             for parent in above {
                 view.children.entry(TASK.step(*parent)).or_default().push(id);
             }
@@ -227,7 +228,7 @@ fn cancel() -> Observation {
 }
 
 fn diamond() -> World {
-    World::new(&[vec![], vec![0], vec![0], vec![1, 2]], RetryPolicy::default())
+    World::new(&[vec![], vec![0], vec![0], vec![1, 2]], &RetryPolicy::default())
 }
 
 fn ok() -> Outcome {
@@ -269,7 +270,7 @@ fn two_parents_that_end_in_one_batch_count_off_twice() {
 
 #[test]
 fn changes_stand_in_the_order_of_the_ends_and_children_after_their_parents() {
-    let mut world = World::new(&[vec![], vec![], vec![0, 1], vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![], vec![], vec![0, 1], vec![]], &RetryPolicy::default());
     let ends = [3, 1, 0].map(|index| ClaimEnd {
         claim: world.claim(index),
         outcome: ok(),
@@ -282,7 +283,7 @@ fn changes_stand_in_the_order_of_the_ends_and_children_after_their_parents() {
 
 #[test]
 fn the_task_starts_with_its_first_claim_and_completes_with_its_last_step() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
     assert_eq!(world.task().state, TaskState::Pending);
     let claim = world.claim(0);
     assert_eq!(world.task().state, TaskState::InProgress);
@@ -324,16 +325,16 @@ fn the_same_end_twice_in_one_batch_counts_once() {
 fn failures_follow_their_kind_and_the_policy() {
     use FailureKind as K;
     let policy = RetryPolicy { limit: 2, ..RetryPolicy::default() };
-    let once = RetryPolicy { limit: 0, ..policy };
-    let never = RetryPolicy { retryable: false, ..policy };
+    let once = RetryPolicy { limit: 0, ..policy.clone() };
+    let never = RetryPolicy { retryable: false, ..policy.clone() };
     for (policy, kind, state, event) in [
-        (policy, K::Retryable, StepState::WaitingForRetry, StepEvent::RetryScheduled),
-        (policy, K::Timeout, StepState::WaitingForRetry, StepEvent::RetryScheduled),
-        (policy, K::Permanent, StepState::Error, StepEvent::FailedPermanently),
-        (policy, K::Blocked, StepState::Blocked, StepEvent::NeedsIntervention),
-        (once, K::Retryable, StepState::Error, StepEvent::RetriesExhausted),
-        (never, K::Retryable, StepState::Error, StepEvent::NotRetryable),
-        (never, K::Blocked, StepState::Blocked, StepEvent::NeedsIntervention),
+        (&policy, K::Retryable, StepState::WaitingForRetry, StepEvent::RetryScheduled),
+        (&policy, K::Timeout, StepState::WaitingForRetry, StepEvent::RetryScheduled),
+        (&policy, K::Permanent, StepState::Error, StepEvent::FailedPermanently),
+        (&policy, K::Blocked, StepState::Blocked, StepEvent::NeedsIntervention),
+        (&once, K::Retryable, StepState::Error, StepEvent::RetriesExhausted),
+        (&never, K::Retryable, StepState::Error, StepEvent::NotRetryable),
+        (&never, K::Blocked, StepState::Blocked, StepEvent::NeedsIntervention),
     ] {
         let mut world = World::new(&[vec![]], policy);
         let claim = world.claim(0);
@@ -355,7 +356,7 @@ fn failures_follow_their_kind_and_the_policy() {
 
 #[test]
 fn a_task_waits_for_a_retry_and_goes_on_with_it() {
-    let mut world = World::new(&[vec![]], RetryPolicy { jitter: 0.0, ..RetryPolicy::default() });
+    let mut world = World::new(&[vec![]], &RetryPolicy { jitter: 0.0, ..RetryPolicy::default() });
     let claim = world.claim(0);
     world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
     assert_eq!(world.task().state, TaskState::Waiting);
@@ -368,7 +369,7 @@ fn a_task_waits_for_a_retry_and_goes_on_with_it() {
 
 #[test]
 fn other_branches_go_on_after_a_failure_and_then_the_task_is_in_error() {
-    let mut world = World::new(&[vec![], vec![], vec![0]], RetryPolicy::default());
+    let mut world = World::new(&[vec![], vec![], vec![0]], &RetryPolicy::default());
     let (a, b) = (world.claim(0), world.claim(1));
     world.end(b, Outcome::Failed(failure(FailureKind::Permanent)));
     assert_eq!(world.task().state, TaskState::InProgress);
@@ -380,7 +381,7 @@ fn other_branches_go_on_after_a_failure_and_then_the_task_is_in_error() {
 
 #[test]
 fn a_task_with_a_blocked_step_is_blocked_once_nothing_else_can_move() {
-    let mut world = World::new(&[vec![], vec![0]], RetryPolicy::default());
+    let mut world = World::new(&[vec![], vec![0]], &RetryPolicy::default());
     let claim = world.claim(0);
     let decisions = world.end(claim, Outcome::Failed(failure(FailureKind::Blocked)));
     assert_eq!(world.task().state, TaskState::Blocked);
@@ -388,23 +389,77 @@ fn a_task_with_a_blocked_step_is_blocked_once_nothing_else_can_move() {
 }
 
 #[test]
-fn a_step_that_kills_its_workers_ends_in_error() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
-    for crash in 1..=CRASH_LIMIT {
-        let claim = world.claim(0);
-        world.end(claim, Outcome::WorkerDied);
-        assert_eq!(world.step(0).crashes, crash);
+fn a_step_that_kills_its_workers_ends_in_error_with_the_last_that_its_policy_allows() {
+    for limit in [1, 2, 3, 100] {
+        let policy = RetryPolicy { crash_limit: limit, ..RetryPolicy::default() };
+        let mut world = World::new(&[vec![]], &policy);
+        for crash in 1..=limit {
+            assert_eq!(world.step(0).state, StepState::Enqueued);
+            let claim = world.claim(0);
+            world.end(claim, Outcome::WorkerDied);
+            assert_eq!(world.step(0).crashes, crash);
+        }
+        assert_eq!(world.step(0).state, StepState::Error);
+        assert!(world.attempts.iter().all(|(_, outcome)| *outcome == AttemptOutcome::WorkerDied));
+        assert_eq!(world.attempts.len(), limit as usize);
     }
-    assert_eq!(world.step(0).state, StepState::Error);
-    assert!(world.attempts.iter().all(|(_, outcome)| *outcome == AttemptOutcome::WorkerDied));
-    assert_eq!(world.attempts.len(), 3);
+}
+
+#[test]
+fn failures_and_crashes_have_budgets_of_their_own() {
+    let policy = RetryPolicy { limit: 3, crash_limit: 2, ..RetryPolicy::default() };
+    let mut world = World::new(&[vec![]], &policy);
+    let fail = || Outcome::Failed(failure(FailureKind::Retryable));
+    for outcome in [fail(), Outcome::WorkerDied, fail()] {
+        let claim = world.claim(0);
+        world.end(claim, outcome);
+        assert!(world.step(0).state.is_claimable());
+    }
+    let mut other = world.clone();
+    let claim = world.claim(0);
+    let decisions = world.end(claim, fail());
+    assert_eq!(decisions.steps[0].event, Some(StepEvent::RetriesExhausted));
+    let claim = other.claim(0);
+    let decisions = other.end(claim, Outcome::WorkerDied);
+    assert_eq!(decisions.steps[0].event, Some(StepEvent::CrashesExhausted));
+    let detail = decisions.steps[0].detail.as_deref();
+    assert_eq!(detail, Some(r#"{"crash_limit":2,"crashes":2}"#));
+}
+
+#[test]
+fn a_step_without_a_policy_in_view_follows_the_default() {
+    let mut world = World::new(&[vec![]], &RetryPolicy { limit: 9, ..RetryPolicy::default() });
+    world.view.policies.clear();
+    for _ in 0..2 {
+        let claim = world.claim(0);
+        world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    }
+    let claim = world.claim(0);
+    let decisions = world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    assert_eq!(decisions.steps[0].event, Some(StepEvent::RetriesExhausted));
+}
+
+#[test]
+fn the_delay_is_said_to_come_from_the_policy_or_the_handler() {
+    let delays = [2, 0].map(std::time::Duration::from_secs);
+    let backoff = crate::retry_policy::Backoff::List(delays.into());
+    let policy = RetryPolicy { backoff, jitter: 0.0, ..RetryPolicy::default() };
+    for (asked, by, ms) in [(None, "list", 2_000), (Some(0.5), "handler", 500)] {
+        let mut world = World::new(&[vec![]], &policy);
+        let claim = world.claim(0);
+        let failure = Failure { retry_after_s: asked, ..failure(FailureKind::Retryable) };
+        let decisions = world.end(claim, Outcome::Failed(failure));
+        let detail: serde_json::Value =
+            serde_json::from_str(decisions.steps[0].detail.as_deref().unwrap()).unwrap();
+        assert_eq!((&detail["delay_by"], &detail["delay_ms"]), (&by.into(), &ms.into()));
+    }
 }
 
 #[test]
 fn a_step_that_must_not_be_retried_is_not_run_again_after_its_worker_ended() {
     for outcome in [Outcome::WorkerDied, Outcome::Interrupted] {
         let policy = RetryPolicy { retryable: false, ..RetryPolicy::default() };
-        let mut world = World::new(&[vec![]], policy);
+        let mut world = World::new(&[vec![]], &policy);
         let claim = world.claim(0);
         let decisions = world.end(claim, outcome);
         assert_eq!(decisions.steps[0].event, Some(StepEvent::NotRetryable));
@@ -414,7 +469,7 @@ fn a_step_that_must_not_be_retried_is_not_run_again_after_its_worker_ended() {
 
 #[test]
 fn a_claim_given_back_leaves_no_attempt() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, Outcome::GivenBack);
     assert_eq!((world.step(0).state, world.step(0).attempts), (StepState::Enqueued, 0));
@@ -423,7 +478,7 @@ fn a_claim_given_back_leaves_no_attempt() {
 
 #[test]
 fn an_interrupted_attempt_is_recorded_and_costs_no_failure() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, Outcome::Interrupted);
     let step = world.step(0);
@@ -447,7 +502,7 @@ fn cancelling_ends_what_has_not_ended_and_takes_the_claims() {
 
 #[test]
 fn a_task_that_has_ended_cannot_be_cancelled() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, ok());
     assert_eq!(world.try_to_see(&cancel()).unwrap_err().from, "complete");
@@ -456,7 +511,7 @@ fn a_task_that_has_ended_cannot_be_cancelled() {
 #[test]
 fn a_step_that_is_tried_again_has_all_its_attempts_before_it() {
     let policy = RetryPolicy { limit: 2, ..RetryPolicy::default() };
-    let mut world = World::new(&[vec![], vec![0]], policy);
+    let mut world = World::new(&[vec![], vec![0]], &policy);
     for _ in 0..2 {
         let claim = world.claim(0);
         world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
@@ -480,7 +535,7 @@ fn a_step_that_is_tried_again_has_all_its_attempts_before_it() {
 
 #[test]
 fn what_is_on_its_way_is_not_tried_again_and_what_is_over_is_refused() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let again = |world: &mut World| {
         let steps = vec![TASK.step(0)];
         world.try_to_see(&Observation::RetryRequested { steps, request: request() })
@@ -499,7 +554,7 @@ fn what_is_on_its_way_is_not_tried_again_and_what_is_over_is_refused() {
 
 #[test]
 fn a_step_of_a_cancelled_task_is_not_tried_again() {
-    let mut world = World::new(&[vec![], vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![], vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, Outcome::Failed(failure(FailureKind::Permanent)));
     world.see(&cancel());
@@ -510,7 +565,7 @@ fn a_step_of_a_cancelled_task_is_not_tried_again() {
 /// Two roots and a step that joins them by `join`, with a last step below it.
 fn joined(join: JoinPolicy) -> World {
     let policy = |step| if step == 2 { join } else { JoinPolicy::AllComplete };
-    World::joined(&[vec![], vec![], vec![0, 1], vec![2]], RetryPolicy::default(), policy)
+    World::joined(&[vec![], vec![], vec![0, 1], vec![2]], &RetryPolicy::default(), policy)
 }
 
 #[test]
@@ -585,7 +640,7 @@ fn a_task_goes_on_from_error_when_its_failed_step_is_resolved() {
 
 #[test]
 fn a_last_step_that_failed_and_is_skipped_completes_the_task() {
-    let mut world = World::new(&[vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, Outcome::Failed(failure(FailureKind::Permanent)));
     assert_eq!((world.task().state, world.task().failures), (TaskState::Error, 1));
@@ -596,7 +651,7 @@ fn a_last_step_that_failed_and_is_skipped_completes_the_task() {
 
 #[test]
 fn a_step_that_is_complete_or_of_a_cancelled_task_is_not_steered() {
-    let mut world = World::new(&[vec![], vec![]], RetryPolicy::default());
+    let mut world = World::new(&[vec![], vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
     world.end(claim, ok());
     assert_eq!(world.skip(0).unwrap_err().from, "complete");
@@ -664,7 +719,7 @@ fn joined_by(parents: &[Vec<u32>], joins: &[u8]) -> World {
             1 + u32::from(chosen) % u32::try_from(parents[step].len().max(1)).unwrap(),
         ),
     };
-    World::joined(parents, RetryPolicy::default(), join)
+    World::joined(parents, &RetryPolicy::default(), join)
 }
 
 /// One turn of a random run: which of the possible moves, and how a handler ends.
@@ -731,7 +786,7 @@ fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome, most: usize)
 proptest! {
     #[test]
     fn any_graph_completes_when_all_handlers_succeed(parents in graphs(), turns in turns()) {
-        let mut world = World::new(&parents, RetryPolicy::default());
+        let mut world = World::new(&parents, &RetryPolicy::default());
         play(&mut world, &turns, |_| ok(), LONG);
         prop_assert_eq!(world.task().state, TaskState::Complete);
         prop_assert_eq!(world.attempts.len(), parents.len());
@@ -780,7 +835,7 @@ proptest! {
 
     #[test]
     fn whatever_failed_can_be_tried_again_until_the_task_is_complete(parents in graphs(), turns in turns()) {
-        let mut world = World::new(&parents, RetryPolicy::default());
+        let mut world = World::new(&parents, &RetryPolicy::default());
         play(&mut world, &turns, an_end, LONG);
         if world.task().state != TaskState::Complete {
             world.retry().unwrap();
@@ -793,7 +848,7 @@ proptest! {
     #[test]
     fn each_attempt_is_recorded_once(parents in graphs(), mut turns in turns()) {
         turns.push(Turn { pick: 0, ends: 200, batch: 5, room: 0 });
-        let mut world = World::new(&parents, RetryPolicy::default());
+        let mut world = World::new(&parents, &RetryPolicy::default());
         play(&mut world, &turns, an_end, LONG);
         let mut seen: Vec<_> = world.attempts.iter().map(|(claim, _)| (claim.step, claim.attempt)).collect();
         let all = seen.len();
@@ -806,7 +861,7 @@ proptest! {
 
     #[test]
     fn cancelling_at_any_point_leaves_nothing_claimable(parents in graphs(), turns in turns(), stop in 0usize..60) {
-        let mut world = World::new(&parents, RetryPolicy::default());
+        let mut world = World::new(&parents, &RetryPolicy::default());
         for turn in turns.iter().take(stop) {
             let ready: Vec<StepId> = world.available.keys().copied().collect();
             let running: Vec<Claim> = world.view.steps.values().filter_map(Step::claim).collect();

@@ -7,7 +7,6 @@ use crate::decide::{Jitter, Undecided, decide};
 use crate::decision::{Decisions, Join, Observation, Timestamp, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
-use crate::retry_policy::RetryPolicy;
 use crate::store::Transaction;
 
 /// What is known of steps without their rows.
@@ -19,10 +18,9 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    /// The policies that a step follows; the default ones for a step that no template tells.
-    pub(super) fn policies(&self, step: StepId) -> (RetryPolicy, Join) {
-        let stored = self.by_task.get(&step.task());
-        stored.map(|stored| (stored.policy(step), stored.join(step))).unwrap_or_default()
+    /// When a step may start; as by default for a step that no template tells.
+    pub(super) fn join(&self, step: StepId) -> Join {
+        self.by_task.get(&step.task()).map(|stored| stored.join(step)).unwrap_or_default()
     }
 
     /// The children of a step; `None` when no template tells them.
@@ -99,7 +97,7 @@ async fn see_children(
     let mut told: HashMap<StepId, Vec<StepId>> = HashMap::new();
     for row in tx.read_ended_steps(&unread, &strange).await? {
         let id = row.step.id;
-        view.steps.entry(id).or_insert_with(|| step(&row.step, sight.policies(id)));
+        view.steps.entry(id).or_insert_with(|| step(&row.step, sight.join(id)));
         if let Some(parent) = row.parent {
             told.entry(parent).or_default().push(id);
         }

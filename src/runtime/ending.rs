@@ -67,6 +67,7 @@ pub(super) async fn end_claims(
     let unread: Vec<_> = children.unread.into_iter().collect();
     let steps = tx.read_ended_steps(&unread, &strange).await?;
     let mut view = view(&rows, &steps, sight);
+    view.policies = policies(&ends, &by_task);
     view.steps.extend(held);
     view.steps.extend(children.untouched);
     view.children.extend(children.by_parent);
@@ -93,20 +94,20 @@ fn held_steps(
     let claims = ends.iter().map(|end| end.claim).filter(|claim| trusted(claim.step.task()));
     let held = |claim: Claim| {
         let tried = *known.get(&claim.step)?;
-        Some((claim.step, held_step(claim, tried, sight.policies(claim.step))))
+        Some((claim.step, held_step(claim, tried, sight.join(claim.step))))
     };
     claims.filter_map(held).collect()
 }
 
 /// A step as the claim left it.
-fn held_step(claim: Claim, tried: Tried, (policy, join): (RetryPolicy, Join)) -> Step {
+fn held_step(claim: Claim, tried: Tried, join: Join) -> Step {
     Step {
         open_parents: 0,
         attempts: claim.attempt,
         failures: tried.failures,
         crashes: tried.crashes,
         worker: Some(claim.worker),
-        ..Step::new(claim.step, StepState::InProgress, policy, join)
+        ..Step::new(claim.step, StepState::InProgress, join)
     }
 }
 
@@ -126,9 +127,9 @@ impl Children {
     fn follow(&mut self, parent: StepId, current: bool, sight: Sight<'_>) -> bool {
         let Some(children) = sight.children(parent) else { return false };
         for id in &children {
-            let (policy, join) = sight.policies(*id);
+            let join = sight.join(*id);
             if current && join.parents == 1 {
-                let child = Step::new(*id, StepState::Pending, policy, join);
+                let child = Step::new(*id, StepState::Pending, join);
                 self.untouched.insert(*id, child);
             } else {
                 self.unread.insert(*id);
@@ -137,6 +138,13 @@ impl Children {
         self.by_parent.insert(parent, children);
         true
     }
+}
+
+/// The policies that decide about the ends without results; templates that cannot be read have none.
+fn policies(ends: &[ClaimEnd], by_task: &ByTask) -> ByStep<RetryPolicy> {
+    let failed = ends.iter().filter(|end| !matches!(end.outcome, Outcome::Succeeded(_)));
+    let policy = |step: StepId| by_task.get(&step.task())?.policy(step).cloned();
+    failed.filter_map(|end| Some((end.claim.step, policy(end.claim.step)?))).collect()
 }
 
 /// Writes a decision and calls workers for the steps that became ready by it.
@@ -161,7 +169,7 @@ pub(super) fn task_ids(steps: impl Iterator<Item = StepId>) -> Vec<TaskId> {
 }
 
 /// A step as the decider sees it.
-pub(super) fn step(row: &StepRow, (policy, join): (RetryPolicy, Join)) -> Step {
+pub(super) fn step(row: &StepRow, join: Join) -> Step {
     Step {
         id: row.id,
         state: row.state,
@@ -172,7 +180,6 @@ pub(super) fn step(row: &StepRow, (policy, join): (RetryPolicy, Join)) -> Step {
         failures: row.failures,
         crashes: row.crashes,
         worker: row.worker,
-        policy,
         join,
     }
 }
@@ -214,7 +221,7 @@ fn view(tasks: &[TaskRow], steps: &[ChildRow], sight: Sight<'_>) -> View {
         ..View::default()
     };
     for row in steps {
-        view.steps.insert(row.step.id, step(&row.step, sight.policies(row.step.id)));
+        view.steps.insert(row.step.id, step(&row.step, sight.join(row.step.id)));
         if let Some(parent) = row.parent {
             view.children.entry(parent).or_default().push(row.step.id);
         }

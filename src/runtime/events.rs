@@ -271,13 +271,12 @@ const _: () = assert!(StepEvent::ALL.len() + TaskEvent::ALL.len() <= u32::BITS a
 mod tests {
     use super::*;
     use crate::decision::{Join, Step, Task};
-    use crate::retry_policy::RetryPolicy;
 
     const ALL: EventSet = EventSet(u32::MAX);
 
     fn step(state: StepState, attempts: u32, worker: Option<i64>) -> Step {
         let worker = worker.map(WorkerId);
-        let new = Step::new(TaskId(1).step(0), state, RetryPolicy::default(), Join::default());
+        let new = Step::new(TaskId(1).step(0), state, Join::default());
         Step { attempts, worker, ..new }
     }
 

@@ -460,8 +460,10 @@ fn failure(last: Option<&AttemptRow>) -> String {
         last.error.as_deref().and_then(|json| serde_json::from_str(json).ok());
     match error {
         Some(error) => {
-            let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-            format!("{}: {}", text("class"), text("message"))
+            let text = |key: &str| error[key].as_str().unwrap_or_default();
+            let by = error["classified_by"].as_str();
+            let by = by.map(|by| format!(" ({} by {by})", text("kind"))).unwrap_or_default();
+            format!("{}: {}{by}", text("class"), text("message"))
         }
         None => words_of(last.outcome).to_owned(),
     }

@@ -27,6 +27,7 @@ pub(super) fn bounded(failure: Failure) -> Failure {
     let causes = failure.causes.iter().take(MOST_CAUSES);
     Failure {
         kind: failure.kind,
+        classified_by: failure.classified_by.as_deref().map(|by| cut(by, LONGEST_LINE)),
         class: cut(&failure.class, LONGEST_LINE),
         message: cut(&failure.message, LONGEST_MESSAGE),
         code: failure.code.as_deref().map(|code| cut(code, LONGEST_LINE)),

@@ -248,7 +248,7 @@ async fn lock_changed_tasks<D: Database>(
     }
     for one in picked {
         if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
-            view.steps.insert(one.step.id, ending::step(&one.step, Default::default()));
+            view.steps.insert(one.step.id, ending::step(&one.step, Join::default()));
         }
     }
     Ok((view, picked[0].step.now))

@@ -143,7 +143,7 @@ async fn decide_and_write(
     let sight = Sight { by_task, served: None };
     let mut view = View::default();
     view.tasks.insert(row.task.id, row.task);
-    let step = |row: &StepRow| (row.id, ending::step(row, sight.policies(row.id)));
+    let step = |row: &StepRow| (row.id, ending::step(row, sight.join(row.id)));
     view.steps.extend(steps.iter().map(step));
     let now = steps.first().map_or(row.now, |step| step.now);
     let decisions = decide_seeing(tx, &mut view, observation, now, sight).await?;

@@ -42,8 +42,8 @@ impl Stored {
         })
     }
 
-    pub(crate) fn policy(&self, step: StepId) -> RetryPolicy {
-        self.step(step).map(|step| step.retry_policy).unwrap_or_default()
+    pub(crate) fn policy(&self, step: StepId) -> Option<&RetryPolicy> {
+        self.step(step).map(|step| &step.retry_policy)
     }
 }
 

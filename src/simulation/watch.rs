@@ -11,8 +11,8 @@ use super::server::Host;
 use super::tables::{
     StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
-use crate::decide::CRASH_LIMIT;
 use crate::ids::{StepId, TaskId, WorkerId};
+use crate::retry_policy::RetryPolicy;
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 
 /// How long a worker that nothing disturbs may be without a heartbeat through delays on its way.
@@ -467,7 +467,7 @@ impl Watch {
         if step.results.is_some() && !COMPLETE.contains(&step.state) {
             self.refused(id, "results of a step that is not complete");
         }
-        if step.crashes > CRASH_LIMIT {
+        if step.crashes > RetryPolicy::DEFAULT.crash_limit {
             self.violated(format!("step {id} has taken {} workers along", step.crashes));
         }
     }

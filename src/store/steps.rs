@@ -13,7 +13,7 @@ use crate::encryption::{Content, Keyring};
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 
-/// A step's row without its template's policy.
+/// A step's row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepRow {
     pub(crate) id: StepId,

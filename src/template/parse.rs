@@ -8,18 +8,19 @@ use serde_json::Value;
 use super::error::TemplateError;
 use super::section::Section;
 use super::steps::{Common, LONGEST_STEP_NAME, Steps};
-use super::{Content, TaskTemplate, schema};
+use super::{Content, TaskTemplate, classes, schema};
 use crate::json::{self, JsonLimits};
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "name",
     "namespace_name",
     "version",
     "description",
     "schema",
     "queue",
+    "error_classes",
     "step_templates",
     "module_namespace",
     "task_handler_class",
@@ -63,6 +64,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     let compiled = schema.as_ref().map(schema::compile).transpose()?;
     check_unused(&mut section)?;
     let common = common(&mut section)?;
+    let error_classes = classes::read(&mut section)?;
     let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
     let content = Content {
         namespace_name: namespace_name.unwrap_or_else(|| "default".to_owned()),
@@ -71,6 +73,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
         description,
         schema,
         queue: common.queue,
+        error_classes,
         step_templates,
     };
     check_size(&content, limits.max_bytes)?;

@@ -14,8 +14,8 @@ type Result<T> = std::result::Result<T, TemplateError>;
 /// Longest time that a template may name: 30 days.
 const LONGEST_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
 
-/// Longest part of an unknown key that a message repeats, in characters.
-const LONGEST_KEY: usize = 80;
+/// Longest part of a key of the user's that a message repeats, in characters.
+pub(super) const LONGEST_KEY: usize = 80;
 
 const WORD_ALLOWED: &str = "text without control characters and without space around it";
 

@@ -1,14 +1,15 @@
 //! The steps of a template: their keys, and the graph they form.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::StepTemplate;
 use super::error::TemplateError;
 use super::parse::{LONGEST_CLASS, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM};
 use super::section::{self, Section};
+use super::{StepTemplate, classes};
 use crate::graph::{Graph, GraphError};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::{Backoff, RetryPolicy};
@@ -16,7 +17,7 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "name",
     "handler_class",
     "description",
@@ -26,20 +27,33 @@ const KEYS: [&str; 15] = [
     "queue",
     "default_retryable",
     "default_retry_limit",
+    "crash_limit",
     "skippable",
     "timeout_seconds",
     "retry",
+    "error_classes",
     "handler_config",
     "dependent_system",
     "custom_events",
 ];
 
-const RETRY_KEYS: [&str; 4] = ["backoff", "base_seconds", "max_seconds", "jitter"];
+const RETRY_KEYS: [&str; 5] =
+    ["backoff", "base_seconds", "max_seconds", "jitter", "delays_seconds"];
 
 /// Longest name of a step, in bytes.
 pub(super) const LONGEST_STEP_NAME: usize = 512;
 
 const MOST_ATTEMPTS: u32 = 1000;
+
+const MOST_CRASHES: u32 = 100;
+
+/// Most delays of a list.
+const MOST_DELAYS: usize = 100;
+
+/// The longest delay of a list: a day.
+const LONGEST_DELAY: f64 = 86_400.0;
+
+const DELAYS_ALLOWED: &str = "a list of 1 to 100 numbers of seconds, with backoff: list";
 
 const NO_STEPS: &str = "a list of at least one step";
 
@@ -99,6 +113,7 @@ impl Steps {
             retry_policy: retry_policy(&mut section)?,
             skippable: section.flag("skippable", false)?,
             timeout: section.seconds("timeout_seconds")?,
+            error_classes: classes::read(&mut section)?,
             handler_config: section.object("handler_config")?,
             dependent_system: dependent_system.or_else(|| common.dependent_system.clone()),
         });
@@ -244,38 +259,92 @@ fn join_policy(key: &str, value: &Value, parents: usize) -> Result<JoinPolicy> {
 }
 
 fn retry_policy(section: &mut Section) -> Result<RetryPolicy> {
-    let defaults = RetryPolicy::default();
+    let defaults = RetryPolicy::DEFAULT;
     let retry = Value::Object(section.object("retry")?);
     let mut retry = Section::open(section.key("retry"), retry, &RETRY_KEYS)?;
-    let base = retry.seconds("base_seconds")?.unwrap_or(defaults.base);
+    let backoff = backoff(&mut retry)?;
+    let base = base(&mut retry, &backoff)?;
     Ok(RetryPolicy {
         retryable: section.flag("default_retryable", defaults.retryable)?,
         limit: section.integer("default_retry_limit", 0..=MOST_ATTEMPTS, defaults.limit)?,
-        backoff: backoff(&mut retry)?,
-        base,
-        cap: cap(&mut retry, base)?,
+        crash_limit: section.integer("crash_limit", 1..=MOST_CRASHES, defaults.crash_limit)?,
+        cap: cap(&mut retry, &backoff, base)?,
         jitter: retry.fraction("jitter", defaults.jitter)?,
+        backoff,
+        base,
     })
 }
 
 fn backoff(retry: &mut Section) -> Result<Backoff> {
-    let Some(value) = retry.take("backoff") else {
-        return Ok(Backoff::default());
+    let word = retry.take("backoff").unwrap_or_else(|| Backoff::default().as_str().into());
+    let backoff = match word.as_str() {
+        Some("exponential") => Backoff::Exponential,
+        Some("linear") => Backoff::Linear,
+        Some("fixed") => Backoff::Fixed,
+        Some("fibonacci") => Backoff::Fibonacci,
+        Some("list") => Backoff::List(delays(retry)?),
+        _ => {
+            let words = Backoff::WORDS;
+            let meant = word.as_str().and_then(|word| suggest::nearest(word, words));
+            let key = retry.key("backoff");
+            return Err(TemplateError::value(key, &word, words.join(", ")).suggest(meant));
+        }
     };
-    value.as_str().and_then(Backoff::from_word).ok_or_else(|| {
-        let words = Backoff::ALL.map(Backoff::as_str);
-        let meant = value.as_str().and_then(|word| suggest::nearest(word, words));
-        TemplateError::value(retry.key("backoff"), &value, words.join(", ")).suggest(meant)
-    })
+    match retry.take("delays_seconds") {
+        Some(delays) => {
+            let allowed = format!("no such list with backoff: {}", backoff.as_str());
+            Err(TemplateError::value(retry.key("delays_seconds"), &delays, allowed))
+        }
+        None => Ok(backoff),
+    }
 }
 
-/// A cap that is not given is never below the base.
-fn cap(retry: &mut Section, base: Duration) -> Result<Duration> {
+fn delays(retry: &mut Section) -> Result<Arc<[Duration]>> {
+    let key = retry.key("delays_seconds");
+    let Some(list) = retry.list("delays_seconds")? else {
+        return Err(TemplateError::missing(key, DELAYS_ALLOWED));
+    };
+    if !(1..=MOST_DELAYS).contains(&list.len()) {
+        let problem = format!("has {} delays", list.len());
+        return Err(TemplateError::problem(key, problem, DELAYS_ALLOWED));
+    }
+    let delay = |(index, value): (usize, &Value)| {
+        let seconds = value.as_f64().filter(|seconds| (0.0..=LONGEST_DELAY).contains(seconds));
+        seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+            let key = format!("{key}[{index}]");
+            TemplateError::value(key, value, "seconds from 0 to 86400 (a day)")
+        })
+    };
+    list.iter().enumerate().map(delay).collect()
+}
+
+fn base(retry: &mut Section, backoff: &Backoff) -> Result<Duration> {
+    let base = retry.seconds("base_seconds")?;
+    match (base, backoff) {
+        (Some(base), Backoff::List(_)) => {
+            let base = Value::from(base.as_secs_f64());
+            let allowed = "no base with backoff: list, whose delays stand in delays_seconds";
+            Err(TemplateError::value(retry.key("base_seconds"), &base, allowed))
+        }
+        (base, _) => Ok(base.unwrap_or(RetryPolicy::DEFAULT.base)),
+    }
+}
+
+/// A cap that is not given is never below the base or the longest delay of a list.
+fn cap(retry: &mut Section, backoff: &Backoff, base: Duration) -> Result<Duration> {
+    let (least, what) = match backoff {
+        Backoff::List(delays) => {
+            (delays.iter().max().copied().unwrap_or_default(), "the longest of delays_seconds")
+        }
+        Backoff::Exponential | Backoff::Linear | Backoff::Fixed | Backoff::Fibonacci => {
+            (base, "base_seconds")
+        }
+    };
     match retry.seconds("max_seconds")? {
-        None => Ok(RetryPolicy::default().cap.max(base)),
-        Some(cap) if cap >= base => Ok(cap),
+        None => Ok(RetryPolicy::DEFAULT.cap.max(least)),
+        Some(cap) if cap >= least => Ok(cap),
         Some(cap) => {
-            let allowed = format!("at least base_seconds, which is {}", base.as_secs_f64());
+            let allowed = format!("at least {what}, which is {}", least.as_secs_f64());
             let cap = Value::from(cap.as_secs_f64());
             Err(TemplateError::value(retry.key("max_seconds"), &cap, allowed))
         }

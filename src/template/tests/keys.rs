@@ -3,11 +3,11 @@ use super::*;
 #[test]
 fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
     let expected = concat!(
-        r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","#,
+        r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","error_classes":{},"#,
         r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"join":"all_complete","queue":"default","#,
-        r#""default_retryable":true,"default_retry_limit":3,"skippable":false,"timeout_seconds":null,"#,
-        r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1},"#,
-        r#""handler_config":{},"dependent_system":null}]}"#,
+        r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"skippable":false,"timeout_seconds":null,"#,
+        r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1,"delays_seconds":null},"#,
+        r#""error_classes":{},"handler_config":{},"dependent_system":null}]}"#,
     );
     assert_eq!(top(&json!({})).expect("valid").to_json(), expected);
 }
@@ -17,11 +17,13 @@ fn every_value_given_is_written_again() {
     let keys = json!({
         "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow",
         "description": "Matches payments.", "schema": {"type": "object"},
+        "error_classes": {"IOError": "retryable", "Stripe::CardError": "permanent"},
     });
     let step = json!({
         "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "join": "all_complete", "queue": "ledger",
-        "default_retryable": false, "default_retry_limit": 7, "skippable": true, "timeout_seconds": 2.5,
-        "retry": {"backoff": "linear", "base_seconds": 0.5, "max_seconds": 60.0, "jitter": 0.0},
+        "default_retryable": false, "default_retry_limit": 7, "crash_limit": 5, "skippable": true,
+        "timeout_seconds": 2.5, "error_classes": {"Flipper::Off": "blocked"},
+        "retry": {"backoff": "list", "base_seconds": null, "max_seconds": 60.0, "jitter": 0.0, "delays_seconds": [0.0, 5.5]},
         "handler_config": {"url": "u", "n": [1, 2.5]}, "dependent_system": "ledger",
     });
     let given = with(&keys, &step);
@@ -120,7 +122,7 @@ fn refuses_unknown_keys_at_every_level_and_suggests_the_right_one() {
 #[test]
 fn lists_the_known_keys_when_none_is_near() {
     let message = refused(step(&json!({"retry": {"zzz": 1}}))).1;
-    assert!(message.ends_with("allowed: backoff, base_seconds, max_seconds, jitter"), "{message}");
+    assert!(message.ends_with("base_seconds, max_seconds, jitter, delays_seconds"), "{message}");
     assert_refused(
         top(&json!({"environments": {}})),
         "environments",

@@ -22,6 +22,9 @@ fn key() -> impl Strategy<Value = String> {
         "max_seconds",
         "jitter",
         "backoff",
+        "delays_seconds",
+        "crash_limit",
+        "error_classes",
         "timeout_seconds",
         "handler_config",
         "named_steps",
@@ -59,11 +62,22 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn any_step() -> impl Strategy<Value = Value> {
     let parents = prop::collection::vec("[a-e]", 0..3);
     let fine = ("[a-e]", parents, 0_u32..1001, 0.001..100_000.0_f64, 0.0..=1.0_f64, any::<f64>());
-    let fine = fine.prop_map(|(name, parents, limit, seconds, jitter, number)| {
+    let classes = prop::collection::btree_map(
+        "[A-Z]{1,3}(::[A-Z][a-z_0-9]{0,3})?",
+        prop::sample::select(vec!["retryable", "permanent", "blocked"]),
+        0..3,
+    );
+    let delays = prop::option::of(prop::collection::vec(0.0..=86_400.0_f64, 1..5));
+    let fine = (fine, classes, delays, 1_u32..=100);
+    let fine = fine.prop_map(|((name, parents, limit, seconds, jitter, number), classes, delays, crashes)| {
+        let retry = match delays {
+            Some(delays) => json!({"backoff": "list", "delays_seconds": delays, "jitter": jitter}),
+            None => json!({"base_seconds": seconds, "max_seconds": seconds * 1.5, "jitter": jitter}),
+        };
         json!({
             "name": name, "handler_class": "A", "depends_on_steps": parents, "default_retry_limit": limit,
-            "timeout_seconds": seconds, "handler_config": {"number": number},
-            "retry": {"base_seconds": seconds, "max_seconds": seconds * 1.5, "jitter": jitter},
+            "timeout_seconds": seconds, "handler_config": {"number": number}, "retry": retry,
+            "crash_limit": crashes, "error_classes": classes,
         })
     });
     (fine, prop::option::weighted(0.1, (key(), any_json()))).prop_map(|(mut step, extra)| {

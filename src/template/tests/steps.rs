@@ -253,13 +253,17 @@ fn a_timeout_is_above_zero_and_at_most_30_days() {
 }
 
 #[test]
-fn the_kinds_of_backoff_are_three() {
-    for (word, kind) in [
-        ("exponential", Backoff::Exponential),
-        ("linear", Backoff::Linear),
-        ("fixed", Backoff::Fixed),
+fn the_kinds_of_backoff_are_five() {
+    let list = || Backoff::List([Duration::ZERO, Duration::from_millis(1_500)].into());
+    for (retry, kind) in [
+        (json!({"backoff": "exponential"}), Backoff::Exponential),
+        (json!({"backoff": "linear"}), Backoff::Linear),
+        (json!({"backoff": "fixed"}), Backoff::Fixed),
+        (json!({"backoff": "fibonacci"}), Backoff::Fibonacci),
+        (json!({"backoff": "list", "delays_seconds": [0, 1.5]}), list()),
+        (json!({"backoff": null, "delays_seconds": null}), Backoff::Exponential),
     ] {
-        assert_eq!(first_step(&json!({"retry": {"backoff": word}})).retry_policy.backoff, kind);
+        assert_eq!(first_step(&json!({"retry": retry})).retry_policy.backoff, kind);
     }
     let key = "step_templates[0].retry.backoff";
     assert_refused(
@@ -270,8 +274,119 @@ fn the_kinds_of_backoff_are_three() {
     assert_refused(
         step(&json!({"retry": {"backoff": 2}})),
         key,
-        "allowed: exponential, linear, fixed",
+        "allowed: exponential, linear, fixed, fibonacci, list",
     );
+}
+
+#[test]
+fn a_list_of_delays_goes_with_its_kind_only() {
+    let key = "step_templates[0].retry.delays_seconds";
+    let list =
+        |delays: Value| step(&json!({"retry": {"backoff": "list", "delays_seconds": delays}}));
+    assert_refused(list(json!(null)), key, "is missing; allowed: a list of 1 to 100 numbers");
+    assert_refused(list(json!(5)), key, "is 5; allowed: a list");
+    assert_refused(list(json!([])), key, "has 0 delays; allowed: a list of 1 to 100 numbers");
+    assert_refused(list(json!(vec![1; 101])), key, "has 101 delays");
+    assert!(list(json!(vec![86_400; 100])).is_ok());
+    for (delay, seen) in
+        [(json!(-0.5), "-0.5"), (json!(86_400.5), "86400.5"), (json!("1"), "\"1\"")]
+    {
+        let part = format!("is {seen}; allowed: seconds from 0 to 86400 (a day)");
+        assert_refused(list(json!([1, delay])), &format!("{key}[1]"), &part);
+    }
+    for kind in [json!("fixed"), json!("fibonacci")] {
+        let retry = json!({"backoff": kind, "delays_seconds": [1]});
+        let part =
+            format!("is [1]; allowed: no such list with backoff: {}", kind.as_str().unwrap());
+        assert_refused(step(&json!({"retry": retry})), key, &part);
+    }
+    assert_refused(step(&json!({"retry": {"delays_seconds": [1]}})), key, "backoff: exponential");
+}
+
+#[test]
+fn a_list_has_no_base_and_a_cap_not_below_its_longest_delay() {
+    let list = |more: Value| {
+        let mut retry = json!({"backoff": "list", "delays_seconds": [5, 900, 30]});
+        put(&mut retry, &more);
+        step(&json!({"retry": retry}))
+    };
+    let cap = |more| list(more).expect("valid").steps()[0].retry_policy.cap;
+    assert_eq!(cap(json!({})), Duration::from_secs(900));
+    assert_eq!(cap(json!({"delays_seconds": [5]})), Duration::from_secs(300));
+    assert_eq!(cap(json!({"max_seconds": 900})), Duration::from_secs(900));
+    let key = "step_templates[0].retry.max_seconds";
+    let part = "is 899.0; allowed: at least the longest of delays_seconds, which is 900";
+    assert_refused(list(json!({"max_seconds": 899})), key, part);
+    let key = "step_templates[0].retry.base_seconds";
+    assert_refused(list(json!({"base_seconds": 2})), key, "is 2.0; allowed: no base with");
+}
+
+#[test]
+fn workers_that_may_die_are_an_integer_from_1_to_100() {
+    for value in [json!(0), json!(101), json!(-1), json!(1.5), json!("3")] {
+        let result = step(&json!({"crash_limit": value}));
+        assert_refused(
+            result,
+            "step_templates[0].crash_limit",
+            "allowed: an integer from 1 to 100",
+        );
+    }
+    let limit = |value| first_step(&json!({"crash_limit": value})).retry_policy.crash_limit;
+    assert_eq!((limit(json!(1)), limit(json!(100)), limit(json!(null))), (1, 100, 3));
+}
+
+#[test]
+fn tables_of_exception_classes_name_classes_and_what_they_mean() {
+    let table = json!({"Net::ReadTimeout": "retryable", "Ärger": "permanent", "A_1": "blocked"});
+    let expected: ErrorClasses = [
+        ("Net::ReadTimeout", ErrorClass::Retryable),
+        ("Ärger", ErrorClass::Permanent),
+        ("A_1", ErrorClass::Blocked),
+    ]
+    .map(|(name, kind)| (name.to_owned(), kind))
+    .into();
+    assert_eq!(first_step(&json!({"error_classes": table})).error_classes, expected);
+    assert_eq!(*top(&json!({"error_classes": table})).expect("valid").error_classes(), expected);
+    assert!(first_step(&json!({"error_classes": null})).error_classes.is_empty());
+}
+
+#[test]
+fn tables_of_exception_classes_are_checked() {
+    for (read, path) in
+        [(top as fn(&Value) -> _, "error_classes"), (step, "step_templates[0].error_classes")]
+    {
+        let table = |table: Value| read(&json!({"error_classes": table}));
+        assert_refused(table(json!(["A"])), path, "is [\"A\"]; allowed: an object");
+        let long = "C".repeat(256);
+        for name in ["net::Read", "Net:ReadTimeout", "::IOError", "Net::", "Io Error", "", &long] {
+            let key = format!("{path}.{}", crate::json::shorten(name, 80));
+            assert_refused(
+                table(json!({name: "permanent"})),
+                &key,
+                "is no name of a class; allowed:",
+            );
+        }
+        for name in ["TaskerCore::RetryableError", "TaskerCore::Error", "TaskerCore"] {
+            let key = format!("{path}.{name}");
+            assert_refused(table(json!({name: "permanent"})), &key, "it means what it says");
+        }
+        assert!(
+            table(json!({"TaskerCorePlus::Error": "permanent", "C".repeat(255): "blocked"}))
+                .is_ok()
+        );
+        let key = format!("{path}.IOError");
+        assert_refused(table(json!({"IOError": "permanant"})), &key, "did you mean \"permanent\"?");
+        for word in [json!("timeout"), json!(1), json!(null), json!("Blocked!!!")] {
+            let part = "allowed: retryable, permanent, blocked";
+            assert_refused(table(json!({"IOError": word})), &key, part);
+        }
+        let many = |count| {
+            let names = (0..count).map(|number| (format!("C{number}"), json!("blocked")));
+            table(Value::Object(names.collect()))
+        };
+        assert!(many(1_000).is_ok());
+        assert_refused(many(1_001), path, "has 1001 names; allowed: at most 1000");
+    }
 }
 
 #[test]
