@@ -210,7 +210,7 @@ impl Error {
         matches!(self, Self::Store(error) if error.is_unavailable())
     }
 
-    /// What is to be written is at fault, and will be the next time.
+    /// What is to be written or read is at fault, and will be the next time.
     pub(crate) fn is_about_data(&self) -> bool {
         match self {
             Self::Store(error) => error.is_about_data(),

@@ -143,13 +143,17 @@ impl Lane {
         if size > 1 {
             self.singly = size;
         } else {
-            self.singly = self.singly.saturating_sub(1);
-            self.ends.rotate_left(1);
+            self.let_others_pass();
         }
     }
 
-    /// A batch that cannot be written is written end by end, and an end that cannot be written because
-    /// of what it holds fails its step.
+    fn let_others_pass(&mut self) {
+        self.singly = self.singly.saturating_sub(1);
+        self.ends.rotate_left(1);
+    }
+
+    /// A batch that cannot be written is written end by end. An end that cannot be written because of what it
+    /// holds fails its step; one that cannot for another reason stays, and lets the others pass.
     fn refused(&mut self, error: &Error, size: usize) {
         if error.is_retryable() {
             return;
@@ -158,9 +162,11 @@ impl Lane {
             self.singly = size;
             return;
         }
+        if !error.is_about_data() {
+            return self.let_others_pass();
+        }
         self.refusals += 1;
         if self.refusals > 1
-            && error.is_about_data()
             && let Some(due) = self.ends.front_mut()
         {
             let message = format!("the end of the attempt could not be written: {error}");
@@ -260,6 +266,36 @@ mod tests {
 
     fn steps(lane: &mut Lane) -> Vec<u32> {
         lane.take_off(Instant::now()).0.iter().map(|end| end.claim.step.index()).collect()
+    }
+
+    #[test]
+    fn an_end_that_is_refused_for_what_it_does_not_hold_lets_the_others_pass() {
+        let refused: Error = Error::SchemaMismatch { found: 7 };
+        let mut lane = lane(&[1, 1]);
+        lane.take_off(Instant::now());
+        lane.take_back(vec![due(0, 1), due(1, 1)], Some(&refused), Instant::now());
+        for expected in [0, 1] {
+            let (taken, _) = lane.take_off(Instant::now());
+            assert_eq!(taken.len(), 1);
+            assert_eq!(
+                (taken[0].claim.step.index(), &taken[0].outcome),
+                (expected, &Outcome::GivenBack)
+            );
+            lane.take_back(vec![due(expected, 1)], Some(&refused), Instant::now());
+        }
+    }
+
+    #[test]
+    fn an_end_that_is_refused_for_what_it_holds_twice_fails_its_step() {
+        let constraint = String::new();
+        let refused: Error = StoreError::Constraint { code: "23514".to_owned(), constraint }.into();
+        let mut lane = lane(&[1]);
+        for _ in 0..2 {
+            assert_eq!(lane.take_off(Instant::now()).0[0].outcome, Outcome::GivenBack);
+            lane.take_back(vec![due(0, 1)], Some(&refused), Instant::now());
+        }
+        let (taken, _) = lane.take_off(Instant::now());
+        assert!(matches!(taken[0].outcome, Outcome::Failed(_)), "{:?}", taken[0]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod steering;
 mod submission;
 mod templates;
 mod turns;
+mod undelivered;
 mod worker;
 
 pub use client::{Client, ListFilter};

@@ -20,6 +20,7 @@ use super::round::{self, HeldTasks, Landed};
 use super::search::Search;
 use super::shared::{Phase, Shared};
 use super::turns::{DueRounds, LANES, PARKED, Turn, Turns};
+use super::undelivered::{Group, Undelivered};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
 use crate::guard::{Guard, removed};
@@ -67,7 +68,7 @@ pub(super) struct Orchestrator<D> {
     claiming: usize,
     search: Search,
     /// Claims of this worker whose delivery failed.
-    undelivered: Vec<Claim>,
+    undelivered: Undelivered,
     pace: Pace,
     /// There may be steps to claim.
     hungry: bool,
@@ -90,9 +91,19 @@ pub(super) struct Orchestrator<D> {
 /// What a round in flight was started for.
 #[derive(Debug)]
 enum Round {
-    End { lane: usize, ends: Vec<ClaimEnd>, began: Instant },
-    Claim { search: Search },
-    Deliver,
+    End {
+        lane: usize,
+        ends: Vec<ClaimEnd>,
+        began: Instant,
+    },
+    Claim {
+        search: Search,
+    },
+    /// `answers`: the database does, whatever came of the delivery.
+    Deliver {
+        group: Group,
+        answers: bool,
+    },
 }
 
 impl<D: Database> Orchestrator<D> {
@@ -107,7 +118,7 @@ impl<D: Database> Orchestrator<D> {
             rounds: JoinSet::new(),
             claiming: 0,
             search: Search::new(),
-            undelivered: Vec::new(),
+            undelivered: Undelivered::default(),
             pace,
             hungry: true,
             plenty: false,
@@ -215,7 +226,7 @@ impl<D: Database> Orchestrator<D> {
             |lane: &Lane| lane.is_due(linger, self.looked_at) && lane.changes() >= worthwhile;
         let [even, odd] = self.lanes.each_ref().map(is_due);
         DueRounds {
-            delivery: !self.undelivered.is_empty(),
+            delivery: self.undelivered.is_due(self.looked_at),
             claim: self.claiming < (most - 1).max(1) && self.may_claim(),
             ends: [even, odd, self.parked.is_due(self.looked_at)],
         }
@@ -266,10 +277,13 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn start_delivery(&mut self) {
-        let claims = std::mem::take(&mut self.undelivered);
+        let Some(group) = self.undelivered.take_off(self.looked_at) else { return };
         let shared = Arc::clone(&self.shared);
         self.rounds.spawn(within(async move {
-            (Round::Deliver, round::deliver(&shared, claims, &Results::default()).await)
+            let claims = group.claims().to_vec();
+            let landed = round::deliver(&shared, claims, &Results::default()).await;
+            let answers = landed.error.is_none() || round::answers(&shared).await;
+            (Round::Deliver { group, answers }, landed)
         }));
     }
 
@@ -282,6 +296,7 @@ impl<D: Database> Orchestrator<D> {
             self.rest_until,
             self.lanes.iter().filter_map(|lane| lane.due_at(LINGER)).min(),
             self.parked.due_at(),
+            self.undelivered.due_at(self.looked_at),
         ];
         let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
@@ -308,18 +323,45 @@ impl<D: Database> Orchestrator<D> {
                 self.plenty = landed.hungry;
                 self.search = search;
             }
-            Round::Deliver => {}
+            Round::Deliver { group, answers } => {
+                return self.land_delivery(group, answers, landed);
+            }
         }
+        self.take_in(landed);
+    }
+
+    /// What a round leaves to be done.
+    fn take_in(&mut self, landed: Landed) {
         self.hungry |= landed.hungry;
         self.unsure |= landed.unsure;
-        self.undelivered.extend(landed.undelivered);
+        self.undelivered.push(landed.undelivered);
         for (claim, why) in landed.refused {
-            self.end(claim, Outcome::Failed(failure(FailureKind::Blocked, "Database", why)));
+            self.block(claim, why);
         }
         match landed.error {
             Some(error) => self.failed(&error),
             None => self.pause = Duration::ZERO,
         }
+    }
+
+    /// A delivery that fails while the database answers is no reason for the worker to pause: it is about the
+    /// steps of the group, of which one may be given up.
+    fn land_delivery(&mut self, group: Group, answers: bool, landed: Landed) {
+        let mut landed = Landed { undelivered: Vec::new(), ..landed };
+        if let Some(error) = &landed.error {
+            warn!(%error, steps = group.claims().len(), "what handlers need cannot be read");
+            let hopeless = self.undelivered.take_back(group, error, answers, Instant::now());
+            if let Some((claim, why)) = hopeless {
+                self.block(claim, why);
+            }
+        }
+        landed.error = landed.error.filter(|_| !answers);
+        self.take_in(landed);
+    }
+
+    /// The step cannot be executed here, and nobody knows whether it can be elsewhere.
+    fn block(&mut self, claim: Claim, why: String) {
+        self.end(claim, Outcome::Failed(failure(FailureKind::Blocked, "Database", why)));
     }
 
     fn land_ends(&mut self, lane: usize, ends: Vec<ClaimEnd>, began: Instant, landed: &Landed) {
@@ -449,6 +491,7 @@ impl<D: Database> Orchestrator<D> {
         let shared = &self.shared;
         let listed = shared.answer(shared.database.claims_of(shared.worker())).await??;
         let ledger = &self.shared.ledger;
+        let mut found = Vec::new();
         // The newest batch first: an older one may list a step that was claimed again since.
         for one in listed.iter().rev() {
             if let Some(claim) = one.claim.filter(|claim| !ledger.knows(*claim)) {
@@ -456,10 +499,11 @@ impl<D: Database> Orchestrator<D> {
                     one.batch,
                     &[(claim, Tried { failures: one.failures, crashes: one.crashes })],
                 );
-                self.undelivered.push(claim);
+                found.push(claim);
             }
         }
         ledger.compare(listed.iter().map(|one| one.batch));
+        self.undelivered.push(found);
         self.unsure = false;
         Ok(())
     }
@@ -500,7 +544,7 @@ impl<D: Database> Orchestrator<D> {
         for delivery in self.shared.inbox.drain() {
             self.give_back(delivery.claim);
         }
-        for claim in std::mem::take(&mut self.undelivered) {
+        for claim in self.undelivered.drain() {
             self.give_back(claim);
         }
         let shared = &self.shared;

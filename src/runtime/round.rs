@@ -309,6 +309,12 @@ pub(super) async fn deliver<D: Database>(
     }
 }
 
+/// Whether the database answers at all.
+pub(super) async fn answers<D: Database>(shared: &Shared<D>) -> bool {
+    let asked = shared.answer(shared.database.claims_of(shared.worker())).await;
+    matches!(asked, Ok(Ok(_)))
+}
+
 fn described(prepared: &Prepared) -> Described {
     let step = prepared.delivery.claim.step;
     let template = &prepared.template;

@@ -94,11 +94,18 @@ impl StoreError {
         }
     }
 
-    /// A row that is to be written is at fault, and will be the next time.
+    /// What is to be written or read is at fault, and will be the next time: it is no value of its type, too
+    /// large, or damaged.
     pub(crate) fn is_about_data(&self) -> bool {
         match self {
             Self::Constraint { .. } => true,
-            Self::Other { code, .. } => code.as_ref().is_some_and(|code| code.starts_with("22")),
+            Self::Other { code: Some(code), .. } => {
+                ["22", "54", "XX001", "XX002"].iter().any(|class| code.starts_with(class))
+            }
+            Self::Other { source, .. } => matches!(
+                **source,
+                sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }
+            ),
             Self::Unavailable(_)
             | Self::Serialization { .. }
             | Self::Timeout { .. }

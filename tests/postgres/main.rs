@@ -1,6 +1,7 @@
 //! The engine on a real Postgres: `TASKER_TEST_DATABASE_URL` names the server, `bin/test rust` starts one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod budgets;
 mod common;
 mod encryption;
 mod engine;
