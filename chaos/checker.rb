@@ -12,7 +12,7 @@ module Chaos
     ACCEPTED = %w[succeeded retryable permanent].freeze
     # Outcomes of attempts whose handler may have ended, or begun, or not.
     CUT_OFF = %w[worker_died interrupted cancelled].freeze
-    # Workers that die before a step is given up (`CRASH_LIMIT` of the core).
+    # Workers that die before a step is given up (the default of `crash_limit`).
     CRASH_LIMIT = 3
     # States that a step begins in.
     FIRST_STATES = %w[pending enqueued].freeze

@@ -3,6 +3,7 @@
 require "logger"
 require_relative "errors"
 require_relative "internal/encryption_keys"
+require_relative "internal/error_classes"
 require_relative "internal/masked_url"
 
 module TaskerCore
@@ -42,6 +43,10 @@ module TaskerCore
     #   first encrypts, all of them decrypt; nothing is encrypted where there is none. Default: TASKER_ENCRYPTION_KEYS,
     #   NAME:KEY,NAME:KEY.
     attr_reader :encryption_keys
+    # @return [Hash{String => String}] name of an exception class or module => "retryable", "permanent" or "blocked":
+    #   what failures by such exceptions mean where neither the step's nor the template's `error_classes` knows them.
+    #   Default {}.
+    attr_reader :error_classes
 
     # @param env [Hash{String => String}] where the defaults come from. Default: ENV, read once, here.
     def initialize(env: ENV)
@@ -52,6 +57,7 @@ module TaskerCore
       @connect_timeout = 3.0
       @max_context_bytes = 1_048_576
       self.encryption_keys = Internal::EncryptionKeys.from(env)
+      self.error_classes = {}
     end
 
     # Copies the keys.
@@ -61,6 +67,15 @@ module TaskerCore
     #   TaskerCore.configure { |c| c.encryption_keys = { "2026-11" => ENV.fetch("TASKER_KEY") } }
     def encryption_keys=(keys)
       @encryption_keys = Internal::EncryptionKeys.copy(keys)
+    end
+
+    # Copies the table.
+    #
+    # @param table [Hash{String, Symbol, Module => String, Symbol}] see {#error_classes}
+    # @example
+    #   TaskerCore.configure { |c| c.error_classes = { "Stripe::CardError" => "permanent" } }
+    def error_classes=(table)
+      @error_classes = Internal::ErrorClasses.copy(table)
     end
 
     # A changed copy, checked and frozen.
@@ -88,7 +103,8 @@ module TaskerCore
       check_number(:pool_size, pool_size, Integer, 1..MAX_POOL_SIZE)
       check_number(:connect_timeout, connect_timeout, Numeric, 0.001..MAX_CONNECT_TIMEOUT)
       check_number(:max_context_bytes, max_context_bytes, Integer, CONTEXT_BYTES)
-      check_encryption_keys
+      check_table(:encryption_keys, Internal::EncryptionKeys)
+      check_table(:error_classes, Internal::ErrorClasses)
     end
 
     # Hides the password that a URL may hold, and the keys.
@@ -123,9 +139,9 @@ module TaskerCore
       refuse(:logger, logger.class, "an object with debug, info, warn and error; Logger.new(File::NULL) says nothing")
     end
 
-    def check_encryption_keys
-      seen = Internal::EncryptionKeys.problem(encryption_keys)
-      refuse_words(:encryption_keys, seen, Internal::EncryptionKeys::ALLOWED) if seen
+    def check_table(key, rules)
+      seen = rules.problem(public_send(key))
+      refuse_words(key, seen, rules::ALLOWED) if seen
     end
 
     def check_number(key, value, type, range)

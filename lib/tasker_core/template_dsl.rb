@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "errors"
+require_relative "internal/error_classes"
 require_relative "internal/suggestion"
 require_relative "task_template"
 
@@ -16,13 +17,14 @@ module TaskerCore
   class TemplateDSL
     # Options of the template => key in the definition.
     TEMPLATE_KEYS = { namespace: "namespace_name", version: "version", description: "description",
-                      schema: "schema", queue: "queue" }.freeze
+                      schema: "schema", queue: "queue", error_classes: "error_classes" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {
       handler: "handler_class", depends_on: "depends_on_steps", join: "join",
       description: "description", queue: "queue",
       retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
-      timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system"
+      timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system",
+      crash_limit: "crash_limit", error_classes: "error_classes"
     }.freeze
 
     # Runs the block of a definition.
@@ -65,7 +67,10 @@ module TaskerCore
     #   handler (a class or its name), depends_on (a name or an array of names), join ("all_complete", the default,
     #   "all_done", "any_complete", "none_failed" or { quorum: 2 }), description,
     #   retryable (default true), retry_limit (executions in all, default 3),
-    #   retry (backoff: "exponential", "linear" or "fixed", base_seconds:, max_seconds:, jitter:),
+    #   retry (backoff: "exponential", "linear", "fixed", "fibonacci" or "list", base_seconds:, max_seconds:, jitter:,
+    #   and for "list" delays_seconds: [1, 5, 30]),
+    #   crash_limit (workers that may die while they execute it, default 3),
+    #   error_classes (exception classes or their names => "retryable", "permanent" or "blocked"),
     #   timeout (seconds, default none), queue, config (what the handler reads as `step.config`),
     #   skippable, dependent_system
     # @return [void]
@@ -89,7 +94,7 @@ module TaskerCore
           refuse("#{path}: unknown option #{option}#{Internal::Suggestion.sentence(option, keys.keys)}",
                  "key" => option.to_s, "allowed" => keys.keys.join(", "))
         end
-        [key, value]
+        [key, option == :error_classes ? Internal::ErrorClasses.copy(value) : value]
       end
     end
 

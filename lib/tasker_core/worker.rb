@@ -172,7 +172,7 @@ module TaskerCore
     end
 
     def hire
-      runner = Internal::StepRunner.new(@native, @configuration.logger)
+      runner = Internal::StepRunner.new(@native, @configuration.logger, error_classes: @configuration.error_classes)
       Internal::Crew.new(size: @options.concurrency, inbox: Internal::Inbox.new(@native), runner: runner) do |error|
         fail_with(error) if error
         @wakeup.ring

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "securerandom"
+require "time"
 
 RSpec.describe "A handler that fails", :database do
   include Workflows
@@ -84,15 +85,54 @@ RSpec.describe "A handler that fails", :database do
       expect(attempts.map { |attempt, outcome, _| [attempt, outcome] }).to eq([[1, "timeout"], [2, "succeeded"]])
     end
 
-    it "waits as long as the handler asks for" do
-      define_one(retry_limit: 2) { raise TaskerCore::RetryableError.new("busy", retry_after: 3_600) }
-      task_id = TaskerCore.submit("one")
-      working do
-        wait_until("the task waits", within: 30) { TaskerCore.status(task_id).state == "waiting" }
+    {
+      "seconds" => -> { 3_600 }, "the text of seconds" => -> { "3600" }, "a Time" => -> { Time.now + 3_600 },
+      "an HTTP date" => -> { (Time.now + 3_600).httpdate }
+    }.each do |what, retry_after|
+      it "waits as long as the handler asks for with #{what}" do
+        define_one(retry_limit: 2) { raise TaskerCore::RetryableError.new("busy", retry_after: retry_after.call) }
+        task_id = TaskerCore.submit("one")
+        working do
+          wait_until("the task waits", within: 30) { TaskerCore.status(task_id).state == "waiting" }
+        end
+        seconds = sql("SELECT extract(epoch FROM available_at - now()) AS s FROM tasker_ready_steps").first["s"].to_f
+
+        expect(seconds).to be_between(3_500, 3_600)
       end
+    end
+
+    it "waits a day at most" do
+      define_one { raise TaskerCore::RetryableError.new("busy", retry_after: "9" * 30) }
+      TaskerCore.submit("one")
+      working { wait_until("it failed", within: 30) { attempts.any? } }
       seconds = sql("SELECT extract(epoch FROM available_at - now()) AS s FROM tasker_ready_steps").first["s"].to_f
 
-      expect(seconds).to be_between(3_500, 3_600)
+      expect(seconds).to be_between(86_000, 86_400)
+    end
+
+    it "is tried again at once where the handler names a moment that has passed" do
+      slow = { backoff: "fixed", base_seconds: 3_600, max_seconds: 3_600 }
+      result = fail_once_with(retry: slow) do
+        raise TaskerCore::RetryableError.new("busy", retry_after: "Sat, 31 Jan 2015 12:02:00 GMT")
+      end
+
+      expect(result).to be_complete
+    end
+
+    [:soon, "in a while", -5, Float::NAN, [30]].each do |retry_after|
+      it "is tried again by its policy, and is recorded whole, where the handler asks for #{retry_after.inspect}" do
+        result = fail_once_with do
+          raise IOError, "cut"
+        rescue IOError
+          raise TaskerCore::RetryableError.new("busy", retry_after: retry_after, error_code: "CUT")
+        end
+
+        expect(result).to be_complete
+        expect(attempts.first.last)
+          .to include("kind" => "retryable", "class" => "TaskerCore::RetryableError", "code" => "CUT",
+                      "message" => start_with("busy (retry_after is "), "causes" => [include("class" => "IOError")],
+                      "backtrace" => include(a_string_including("handler_errors_spec.rb")))
+      end
     end
   end
 

@@ -90,6 +90,34 @@ RSpec.describe TaskerCore::Configuration do
     end
   end
 
+  describe "error_classes" do
+    it "are none by default, and copied, with names and kinds as text" do
+      mine = { IOError => :retryable, "Stripe::CardError": +"permanent" }
+      configuration = with(error_classes: mine)
+      mine.clear
+      expect(described_class.new(env: {}).with.error_classes).to eq({})
+      expect(configuration.error_classes)
+        .to eq("IOError" => "retryable", "Stripe::CardError" => "permanent").and be_frozen
+    end
+
+    {
+      nil => "a NilClass", ["IOError"] => "a Array", { "IOError" => "fatal" } => '"fatal" for IOError',
+      { "IOError" => nil } => "nil for IOError", { "IOError" => 1 } => "1 for IOError",
+      { "io_error" => "blocked" } => 'a table with the name "io_error"',
+      { Class.new(IOError) => "blocked" } => 'a table with the name ""',
+      { "\xFF" => "blocked" } => 'a table with the name "\xFF"',
+      { TaskerCore::RetryableError => "permanent" } => 'a table with the name "TaskerCore::RetryableError"'
+    }.each do |table, seen|
+      it "refuse #{seen}" do
+        expect { with(error_classes: table) }
+          .to raise_error(TaskerCore::ConfigurationError) { |error|
+            expect(error.message).to start_with("error_classes is #{seen}, allowed is at most 1000 names of exception")
+            expect(error.details["key"]).to eq("error_classes")
+          }
+      end
+    end
+  end
+
   it "is frozen, and leaves the settings it was made from as they are" do
     base = described_class.new(env: {})
     changed = base.with { |c| c.pool_size = 9 }

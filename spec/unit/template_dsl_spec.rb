@@ -35,6 +35,26 @@ RSpec.describe TaskerCore::TemplateDSL do
     expect(definition { 3.times { |i| step "s#{i}", handler: DslHandler } }["step_templates"].size).to eq(3)
   end
 
+  it "takes what steps cost before they are given up, and what exceptions mean" do
+    given = definition(error_classes: { IOError => :blocked }) do
+      step "a", handler: DslHandler, crash_limit: 1, retry: { backoff: :list, delays_seconds: [1, 5] },
+                error_classes: { "Net::ReadTimeout" => "retryable", ArgumentError => :permanent }
+    end
+
+    expect(given["error_classes"]).to eq("IOError" => "blocked")
+    expect(given["step_templates"].first).to include(
+      "crash_limit" => 1, "error_classes" => { "ArgumentError" => "permanent", "Net::ReadTimeout" => "retryable" },
+      "retry" => include("backoff" => "list", "delays_seconds" => [1.0, 5.0], "base_seconds" => nil)
+    )
+  end
+
+  [Class.new(IOError), "TaskerCore::PermanentError", "net/http"].each do |name|
+    it "refuses #{name.inspect[0, 10]} in a table of exception classes" do
+      expect { definition { step "a", handler: DslHandler, error_classes: { name => "blocked" } } }
+        .to raise_error(TaskerCore::InvalidTemplate, /app\.rb:1: step_templates\[0\]\.error_classes/)
+    end
+  end
+
   it "refuses an option that does not exist and says what is near" do
     expect { definition { step "a", handler: DslHandler, depend_on: "b" } }
       .to raise_error(TaskerCore::InvalidTemplate,

@@ -14,6 +14,8 @@ module TaskerCore
     # * blocked: BlockedError; also HandlerNotFound, because somebody has to deploy the class
     # * retryable: everything else; also SystemExit, Interrupt, SignalException and NoMemoryError, because the
     #   surroundings may be different next time
+    #
+    # A rule of a user's table ({ErrorClasses}) comes before these.
     module FailureReport
       # First match wins.
       KINDS = {
@@ -21,8 +23,6 @@ module TaskerCore
         ScriptError => "permanent", SystemStackError => "permanent", SecurityError => "permanent",
         Exception => "retryable"
       }.freeze
-      # The errors with a context of the handler's.
-      SIGNALS = [RetryableError, PermanentError, BlockedError].freeze
       # Longest context, in bytes of JSON; a longer one is kept as text, cut off.
       MAX_CONTEXT = 16_384
       # Longest message, in bytes.
@@ -37,26 +37,25 @@ module TaskerCore
       module_function
 
       # @param error [Exception]
-      # @return [String] JSON: kind, class, message, backtrace, code, retry_after_s, context, causes
+      # @param rule [ErrorClasses::Rule, nil] what a table says of it. Default nil: none does.
+      # @return [String] JSON: kind, classified_by, class, message, backtrace, code, retry_after_s, context, causes
       # @example
       #   FailureReport.json(RuntimeError.new("no route"))
-      def json(error)
+      def json(error, rule = nil)
         JSON.generate({
-                        "kind" => kind(error), **identity(error),
-                        "backtrace" => backtrace(error),
-                        "code" => (text(error.error_code, MAX_LINE) if error.is_a?(PermanentError) && error.error_code),
-                        "retry_after_s" => (error.retry_after_seconds if error.is_a?(RetryableError)),
-                        "context" => (context(error) if SIGNALS.any? { |signal| error.is_a?(signal) }),
+                        "kind" => kind(error, rule), "classified_by" => rule&.source, **identity(error),
+                        **signal(error), "backtrace" => backtrace(error),
                         "causes" => causes(error).map { |cause| identity(cause) }
                       })
       end
 
       # @param error [Exception]
+      # @param rule [ErrorClasses::Rule, nil] what a table says of it. Default nil: none does.
       # @return [String] "retryable", "permanent" or "blocked"
       # @example
       #   FailureReport.kind(RuntimeError.new) # => "retryable"
-      def kind(error)
-        KINDS.find { |type, _kind| error.is_a?(type) }.last
+      def kind(error, rule = nil)
+        rule ? rule.kind : KINDS.find { |type, _kind| error.is_a?(type) }.last
       end
 
       # @param error [Exception]
@@ -75,6 +74,26 @@ module TaskerCore
       # @api private
       def class_name(error)
         error.class.ancestors.grep(Class).filter_map(&:name).first
+      end
+
+      # What only the handler's own errors say.
+      #
+      # @api private
+      def signal(error)
+        return {} unless error.is_a?(HandlerError)
+
+        { "code" => (text(error.error_code, MAX_LINE) if error.error_code), "context" => context(error),
+          "retry_after_s" => (retry_after(error) if error.is_a?(RetryableError)) }
+      end
+
+      # The method may be a subclass's, and fail.
+      #
+      # @api private
+      def retry_after(error)
+        seconds = error.retry_after_seconds&.to_f
+        seconds if seconds&.finite?
+      rescue StandardError
+        nil
       end
 
       # @api private

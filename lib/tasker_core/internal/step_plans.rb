@@ -80,6 +80,7 @@ module TaskerCore
         definition = JSON.parse(json, freeze: true, max_nesting: false)
         @namespace, @name, @version = definition.values_at("namespace_name", "name", "version")
         @steps = definition.fetch("step_templates")
+        @error_classes = definition.fetch("error_classes", {})
         @indexes = @steps.each_with_index.to_h { |step, index| [step.fetch("name"), index] }
         @plans = Array.new(@steps.size)
       end
@@ -97,6 +98,13 @@ module TaskerCore
       # @return [String] name of the step
       def step_name(index)
         @steps.fetch(index).fetch("name")
+      end
+
+      # @param index [Integer]
+      # @return [Hash{String => Hash{String => String}}] tables of exception classes, for {ErrorClasses}: the step's
+      #   own and the template's
+      def error_classes(index)
+        { "step" => @steps.fetch(index).fetch("error_classes", {}), "template" => @error_classes }
       end
 
       # @param name [String]

@@ -4,6 +4,7 @@ require_relative "../sequence"
 require_relative "../step"
 require_relative "../step_handler/base"
 require_relative "../task"
+require_relative "error_classes"
 require_relative "failure_report"
 require_relative "json_text"
 require_relative "step_plans"
@@ -33,10 +34,12 @@ module TaskerCore
 
       # @param native [Bridge::Worker] takes the reports
       # @param logger [Logger]
-      def initialize(native, logger)
+      # @param error_classes [Hash{String => String}] the configuration's table, see {ErrorClasses}. Default {}.
+      def initialize(native, logger, error_classes: {})
         @native = native
         @logger = logger
         @plans = StepPlans.new(native)
+        @error_classes = error_classes
         @json_text = JsonText.new(symbols: true)
       end
 
@@ -101,12 +104,21 @@ module TaskerCore
       end
 
       def report_failure(item, execution_us, failure)
-        @native.fail(item[0], item[2], execution_us, FailureReport.json(failure))
-        log(item, failure)
+        rule = rule(item, failure)
+        @native.fail(item[0], item[2], execution_us, FailureReport.json(failure, rule))
+        log(item, failure, FailureReport.kind(failure, rule))
       end
 
-      def log(item, failure)
-        kind = FailureReport.kind(failure)
+      # What the tables of the step, its template and the configuration say of a failure, the nearest first. Nothing
+      # where that cannot be found out: an attempt that failed is reported in any case.
+      def rule(item, failure)
+        tables = @plans.template(item[3]).error_classes(item[4])
+        ErrorClasses.new({ **tables, "configuration" => @error_classes }).rule(failure)
+      rescue StandardError
+        nil
+      end
+
+      def log(item, failure, kind)
         @logger.public_send(kind == "retryable" ? :info : :warn) do
           "step #{step_name(item)} of task #{item[1]}, attempt #{item[2]}: #{kind} failure: " +
             FailureReport.line(failure)

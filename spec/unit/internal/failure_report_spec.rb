@@ -30,8 +30,16 @@ RSpec.describe TaskerCore::Internal::FailureReport do
 
   it "records class, message and where it was raised" do
     expect(report(ArgumentError.new("no route")))
-      .to include("class" => "ArgumentError", "message" => "no route", "code" => nil, "retry_after_s" => nil,
-                  "causes" => [], "backtrace" => start_with(a_string_including("failure_report_spec.rb:")))
+      .to match("kind" => "retryable", "classified_by" => nil, "class" => "ArgumentError", "message" => "no route",
+                "causes" => [], "backtrace" => start_with(a_string_including("failure_report_spec.rb:")))
+  end
+
+  it "follows the rule of a table, and says which" do
+    rule = TaskerCore::Internal::ErrorClasses::Rule.new(kind: "blocked", source: "error_classes of the step: IOError")
+
+    expect(JSON.parse(described_class.json(raised(EOFError.new("x")), rule)))
+      .to include("kind" => "blocked", "classified_by" => "error_classes of the step: IOError", "class" => "EOFError")
+    expect(described_class.kind(EOFError.new, rule)).to eq("blocked")
   end
 
   {
@@ -47,7 +55,20 @@ RSpec.describe TaskerCore::Internal::FailureReport do
 
   it "records when to retry, and the application's code" do
     expect(report(TaskerCore::RetryableError.new("busy", retry_after: "30"))["retry_after_s"]).to eq(30.0)
-    expect(report(TaskerCore::PermanentError.new("stolen", error_code: :CARD))["code"]).to eq("CARD")
+    [TaskerCore::RetryableError, TaskerCore::PermanentError, TaskerCore::BlockedError].each do |type|
+      expect(report(type.new("stolen", error_code: :CARD))["code"]).to eq("CARD")
+      expect(report(type.new("stolen"))["code"]).to be_nil
+    end
+  end
+
+  {
+    "raises" => -> { raise "no" }, "is no number" => -> { "soon?" }, "is not finite" => -> { Float::NAN }
+  }.each do |what, method|
+    it "is made although a subclass's retry_after_seconds #{what}" do
+      odd = Class.new(TaskerCore::RetryableError) { define_method(:retry_after_seconds) { |**| method.call } }
+
+      expect(report(odd.new("busy"))).to include("kind" => "retryable", "message" => "busy")
+    end
   end
 
   it "records what was behind it, innermost last" do

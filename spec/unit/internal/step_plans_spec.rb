@@ -54,6 +54,13 @@ RSpec.describe TaskerCore::Internal::StepPlan do
       .to eq(["b", 7, true, false, true, false])
   end
 
+  it "has the tables of exception classes without its handler" do
+    tables = steps({ "error_classes" => { "IOError" => "blocked" } }, { "name" => "b" })
+
+    expect([tables.error_classes(0), tables.error_classes(1)])
+      .to eq([{ "step" => { "IOError" => "blocked" }, "template" => {} }, { "step" => {}, "template" => {} }])
+  end
+
   it "is made once for a step, but looks for a missing class each time" do
     template = steps
     expect { template.plan(0) }.to raise_error(TaskerCore::HandlerNotFound, /PlannedHandler/)
