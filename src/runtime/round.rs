@@ -17,7 +17,7 @@ use super::ledger::{Described, Grant, Tried};
 use super::search::Search;
 use super::shared::Shared;
 use crate::decision::{
-    Claim, ClaimEnd, Decisions, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
+    Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step, StepChange, Timestamp, View,
 };
 use crate::error::Error;
 use crate::guard::{Guard, removed};

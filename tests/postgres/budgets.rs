@@ -2,7 +2,7 @@
 //! the engine cannot make.
 
 use serde_json::{Value, json};
-use tasker_core::{Client, TaskId, TaskState};
+use tasker_core::{Client, Steering, TaskId, TaskState};
 
 use crate::common::{Database, fail, fan, hands, single, stop, succeed, take};
 
@@ -50,7 +50,7 @@ async fn a_step_whose_parents_results_are_damaged_is_blocked_and_the_others_run(
         assert!(summary.contains(why), "{summary}");
     }
 
-    db.client.retry(damaged, None, "mara", None, None).await.unwrap();
+    db.steer(damaged, Steering::Retry { step: None }).await.unwrap();
     let third = db.worker(2).await;
     let threads = hands(&third, 2);
     db.wait_for(damaged, TaskState::Complete).await;
