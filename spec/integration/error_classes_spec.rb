@@ -6,7 +6,12 @@ RSpec.describe "A table of exception classes", :database do
   include Workflows
 
   before { stub_const("CardStolen", Class.new(RuntimeError)) }
-  after { TaskerCore.configure { |c| c.error_classes = {} } }
+  after do
+    TaskerCore.configure do |c|
+      c.error_classes = {}
+      c.environment = TaskerCore::Configuration.new.environment
+    end
+  end
 
   def configure(**table)
     TaskerCore.configure { |c| c.error_classes = table }
