@@ -1,13 +1,12 @@
 # frozen_string_literal: true
 
-require_relative "command"
 require_relative "json_argument"
-require_relative "task_report"
+require_relative "steering_command"
 
 module TaskerCore
   class CLI
     # `tasker resolve`: gives the results of a step.
-    class Resolve < Command
+    class Resolve < SteeringCommand
       NAME = "resolve"
       SUMMARY = "give the results of a step of a task"
       ARGUMENTS = %w[ID STEP].freeze
@@ -26,21 +25,15 @@ module TaskerCore
       # @param step [String] name of a step
       # @return [Integer] exit status
       def call(id, step)
-        task_id = id_from(id)
         results = JsonArgument.new("--results", options.fetch(:results, "null")).read(input)
-        status = connected do |client|
-          client.resolve(task_id, step, results: results, actor: actor, reason: options[:reason])
-        end
-        json? ? output.json(status.to_h) : TaskReport.new(output).show(status)
-        OK
+        steer(id) { |client, task_id, request| client.resolve(task_id, step, results: results, **request) }
       end
 
       private
 
       def define_options(parser)
         parser.on("--results JSON|@FILE|-", "the step's results: JSON, a file, or standard input", "(default: null)")
-        reason_option(parser)
-        json_option(parser)
+        super
       end
     end
   end

@@ -1,12 +1,11 @@
 # frozen_string_literal: true
 
-require_relative "command"
-require_relative "task_report"
+require_relative "steering_command"
 
 module TaskerCore
   class CLI
     # `tasker resume`: lets a paused task go on.
-    class Resume < Command
+    class Resume < SteeringCommand
       NAME = "resume"
       SUMMARY = "let a paused task go on"
       ARGUMENTS = %w[ID].freeze
@@ -18,17 +17,7 @@ module TaskerCore
       # @param id [String] task id
       # @return [Integer] exit status
       def call(id)
-        task_id = id_from(id)
-        status = connected { |client| client.resume(task_id, actor: actor, reason: options[:reason]) }
-        json? ? output.json(status.to_h) : TaskReport.new(output).show(status)
-        OK
-      end
-
-      private
-
-      def define_options(parser)
-        reason_option(parser)
-        json_option(parser)
+        steer(id) { |client, task_id, request| client.resume(task_id, **request) }
       end
     end
   end

@@ -1,12 +1,11 @@
 # frozen_string_literal: true
 
-require_relative "command"
-require_relative "task_report"
+require_relative "steering_command"
 
 module TaskerCore
   class CLI
     # `tasker retry`: has steps tried again that failed for good or are blocked.
-    class Retry < Command
+    class Retry < SteeringCommand
       NAME = "retry"
       SUMMARY = "have the failed and blocked steps of a task tried again"
       ARGUMENTS = %w[ID [STEP]].freeze
@@ -23,17 +22,7 @@ module TaskerCore
       # @param step [String, nil] name of a step
       # @return [Integer] exit status
       def call(id, step = nil)
-        task_id = id_from(id)
-        status = connected { |client| client.retry(task_id, step: step, actor: actor, reason: options[:reason]) }
-        json? ? output.json(status.to_h) : TaskReport.new(output).show(status)
-        OK
-      end
-
-      private
-
-      def define_options(parser)
-        reason_option(parser)
-        json_option(parser)
+        steer(id) { |client, task_id, request| client.retry(task_id, step: step, **request) }
       end
     end
   end

@@ -1,12 +1,11 @@
 # frozen_string_literal: true
 
-require_relative "command"
-require_relative "task_report"
+require_relative "steering_command"
 
 module TaskerCore
   class CLI
     # `tasker skip`: leaves a step out.
-    class Skip < Command
+    class Skip < SteeringCommand
       NAME = "skip"
       SUMMARY = "leave a step of a task out"
       ARGUMENTS = %w[ID STEP].freeze
@@ -23,17 +22,7 @@ module TaskerCore
       # @param step [String] name of a step
       # @return [Integer] exit status
       def call(id, step)
-        task_id = id_from(id)
-        status = connected { |client| client.skip(task_id, step, actor: actor, reason: options[:reason]) }
-        json? ? output.json(status.to_h) : TaskReport.new(output).show(status)
-        OK
-      end
-
-      private
-
-      def define_options(parser)
-        reason_option(parser)
-        json_option(parser)
+        steer(id) { |client, task_id, request| client.skip(task_id, step, **request) }
       end
     end
   end
