@@ -1,13 +1,16 @@
 //! When a step may start that depends on others: plain data. What follows from it is decided elsewhere.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Which ends of its parents a step waits for.
 ///
 /// A parent counts as *done* when it is complete, resolved manually, skipped or in error; as *complete* when it is
 /// complete or resolved manually. A step whose policy can be satisfied no more is skipped where none of its parents
 /// failed; else it stays pending, because a parent in error can be tried again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// As templates spell it, serialized it is a word, or `{"quorum": 2}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JoinPolicy {
     /// All are complete.
     #[default]
@@ -59,18 +62,6 @@ impl JoinPolicy {
     }
 }
 
-/// As templates spell it: a word, or `{"quorum": 2}`.
-impl Serialize for JoinPolicy {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Quorum(count) => serializer.collect_map([(self.as_str(), count)]),
-            Self::AllComplete | Self::AllDone | Self::AnyComplete | Self::NoneFailed => {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::JoinPolicy;
@@ -81,6 +72,8 @@ mod tests {
             assert_eq!(JoinPolicy::from_word(policy.as_str()), Some(policy));
             assert_eq!(serde_json::to_string(&policy).unwrap(), format!("\"{}\"", policy.as_str()));
         }
-        assert_eq!(serde_json::to_string(&JoinPolicy::Quorum(2)).unwrap(), r#"{"quorum":2}"#);
+        let quorum = JoinPolicy::Quorum(2);
+        assert_eq!(serde_json::to_string(&quorum).unwrap(), r#"{"quorum":2}"#);
+        assert_eq!(serde_json::from_str::<JoinPolicy>(r#"{"quorum":2}"#).unwrap(), quorum);
     }
 }

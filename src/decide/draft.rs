@@ -135,11 +135,6 @@ impl<'v> Draft<'v> {
         })
     }
 
-    /// The task as decided so far.
-    pub(super) fn after<'t>(&'t self, task: &'t Task) -> &'t Task {
-        self.tasks.get(&task.id).map_or(task, |change| &change.after)
-    }
-
     pub(super) fn refuse(&mut self, claim: Claim) {
         self.stale.push(claim);
     }
@@ -153,7 +148,8 @@ impl<'v> Draft<'v> {
             task::settle(change)?;
         }
         self.steps.retain(|change| change.before != change.after);
-        let paused = |task: &&Task| self.after(task).state == TaskState::Paused;
+        // No decision pauses a task, or lets it go on, and enqueues steps of it as well.
+        let paused = |task: &&Task| task.state == TaskState::Paused;
         let paused = self.view.tasks.values().filter(paused).map(|task| task.id).collect();
         Ok(Decisions {
             paused,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::claim;
 use super::draft::{Draft, Place};
-use crate::decision::{Room, Step, Task};
+use crate::decision::{Room, Step, Task, View};
 use crate::guard::{Guard, removed};
 use crate::ids::StepId;
 use crate::join_policy::JoinPolicy;
@@ -131,6 +131,12 @@ fn verdict(step: &Step) -> Verdict {
     }
 }
 
+/// Whether the worker that has room serves the step, whose task is not paused.
+fn may_be_taken(view: &View, step: StepId) -> bool {
+    let goes_on = |task: &Task| task.state != TaskState::Paused || removed(Guard::PausedWait);
+    !view.elsewhere.contains(&step) && view.tasks.get(&step.task()).is_some_and(goes_on)
+}
+
 /// Claims ready steps for the worker that has room, in their order, and enqueues the rest.
 pub(super) fn hand_out(
     draft: &mut Draft<'_>,
@@ -141,10 +147,7 @@ pub(super) fn hand_out(
     let mut taken = 0;
     for place in ready {
         let id = draft.step(*place).id;
-        let goes_on = |task: &Task| task.state != TaskState::Paused || removed(Guard::PausedWait);
-        let here = !draft.view.elsewhere.contains(&id)
-            && draft.view.tasks.get(&id.task()).is_some_and(goes_on);
-        match room.filter(|room| here && taken < room.steps) {
+        match room.filter(|room| taken < room.steps && may_be_taken(draft.view, id)) {
             Some(room) => {
                 claim::claim_step(draft, *place, room.worker)?;
                 taken += 1;

@@ -36,9 +36,10 @@ impl Jitter {
 
 /// Delay after the `failures`-th failed attempt (from 1), in whole microseconds.
 ///
-/// `exponential`: `base * 2^(failures - 1)`; `linear`: `base * failures`; `fixed`: `base`; `fibonacci`:
-/// `base` times 1, 1, 2, 3, 5 and so on; `list`: the one of that number, else the last one; then spread evenly over `1 - jitter ..= 1 + jitter` by `unit` in `0.0..1.0`, and capped. A delay that
-/// the handler asks for, in seconds, wins over the policy, up to [`MAX_RETRY_AFTER`], unspread.
+/// `exponential`: `base * 2^(failures - 1)`; `linear`: `base * failures`; `fixed`: `base`; `fibonacci`: `base` times
+/// 1, 1, 2, 3, 5 and so on; `list`: the one of that number, else the last one; then spread evenly over
+/// `1 - jitter ..= 1 + jitter` by `unit` in `0.0..1.0`, and capped. A delay that the handler asks for, in seconds, wins
+/// over the policy, up to [`MAX_RETRY_AFTER`], unspread.
 /// Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 pub(crate) fn delay(
     policy: &RetryPolicy,

@@ -17,7 +17,8 @@ pub(super) fn retry(
     request: &Request,
 ) -> Result<(), InvalidTransition> {
     may_go_on(draft)?;
-    for place in places(draft, steps) {
+    for step in steps {
+        let Some(place) = draft.place(*step) else { continue };
         let on_its_way = matches!(
             draft.step(place).state,
             StepState::Enqueued | StepState::InProgress | StepState::WaitingForRetry
@@ -79,10 +80,6 @@ fn may_go_on(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
         task.state.after(TaskEvent::Resumed)?;
     }
     Ok(())
-}
-
-fn places(draft: &mut Draft<'_>, steps: &[StepId]) -> Vec<Place> {
-    steps.iter().filter_map(|step| draft.place(*step)).collect()
 }
 
 fn steer<'d>(

@@ -357,7 +357,7 @@ impl Facts<'_> {
                 count(StepState::Blocked)
             ),
             TaskState::Paused => {
-                let by = asked_by(history.last().and_then(|change| change.detail.as_deref()));
+                let by = asked_last(history);
                 format!(
                     "paused by {by}, {since}: {done} of {total} steps are complete, {} run; tasker resume {} lets it \
                      go on",
@@ -379,7 +379,7 @@ impl Facts<'_> {
                 count(StepState::Error),
                 count(StepState::Pending)
             ),
-            TaskState::Cancelled => format!("{}, {since}", cancelled_by(history)),
+            TaskState::Cancelled => format!("cancelled by {}, {since}", asked_last(history)),
             TaskState::ResolvedManually => format!("an operator declared it done {since}"),
         }
     }
@@ -515,8 +515,9 @@ fn skipped(change: Option<&StepTransitionRow>) -> String {
     }
 }
 
-fn cancelled_by(history: &[TaskTransitionRow]) -> String {
-    format!("cancelled by {}", asked_by(history.last().and_then(|change| change.detail.as_deref())))
+/// Who asked for the last change of a task, and why.
+fn asked_last(history: &[TaskTransitionRow]) -> String {
+    asked_by(history.last().and_then(|change| change.detail.as_deref()))
 }
 
 /// Who asked for a change, and why.

@@ -101,28 +101,49 @@ pub(crate) async fn steer(
             let observation = Observation::RetryRequested { steps, request };
             decide_and_write(tx, row, &failed, &observation, &ByTask::from([(task, stored)])).await
         }
-        Steering::Retry { step: Some(name) }
-        | Steering::Skip { step: name }
-        | Steering::Resolve { step: name, .. } => {
-            let stored = templates.get_within(tx, row.template).await?;
-            let step = step_id(task, &stored, name)?;
-            let observation = match steering {
-                Steering::Skip { .. } => {
-                    check_skippable(&stored, step, name)?;
-                    Observation::SkipRequested { step, request }
-                }
-                Steering::Resolve { results, .. } => {
-                    let results = Arc::clone(results);
-                    Observation::ResolveRequested { step, results, request }
-                }
-                Steering::Retry { .. } | Steering::Cancel | Steering::Pause | Steering::Resume => {
-                    Observation::RetryRequested { steps: vec![step], request }
-                }
-            };
-            let steps = tx.lock_steps(&[step]).await?;
-            decide_and_write(tx, row, &steps, &observation, &ByTask::from([(task, stored)])).await
+        Steering::Retry { step: Some(name) } => {
+            let (stored, step) = find(tx, templates, row, name).await?;
+            let observation = Observation::RetryRequested { steps: vec![step], request };
+            steer_step(tx, row, stored, step, &observation).await
+        }
+        Steering::Skip { step: name } => {
+            let (stored, step) = find(tx, templates, row, name).await?;
+            check_skippable(&stored, step, name)?;
+            let observation = Observation::SkipRequested { step, request };
+            steer_step(tx, row, stored, step, &observation).await
+        }
+        Steering::Resolve { step: name, results } => {
+            let (stored, step) = find(tx, templates, row, name).await?;
+            let results = Arc::clone(results);
+            let observation = Observation::ResolveRequested { step, results, request };
+            steer_step(tx, row, stored, step, &observation).await
         }
     }
+}
+
+/// The step of that name, and the template of its task.
+async fn find(
+    tx: &mut impl Transaction,
+    templates: &Templates,
+    row: TaskRow,
+    name: &str,
+) -> Result<(Arc<Stored>, StepId), Error> {
+    let stored = templates.get_within(tx, row.template).await?;
+    let index = stored.template.step_index(name);
+    let index = index.ok_or_else(|| no_such_step(&stored.template, name))?;
+    Ok((stored, row.task.id.step(index)))
+}
+
+async fn steer_step(
+    tx: &mut impl Transaction,
+    row: TaskRow,
+    stored: Arc<Stored>,
+    step: StepId,
+    observation: &Observation,
+) -> Result<Decisions, Error> {
+    let steps = tx.lock_steps(&[step]).await?;
+    let by_task = ByTask::from([(row.task.id, stored)]);
+    decide_and_write(tx, row, &steps, observation, &by_task).await
 }
 
 fn check_skippable(stored: &Stored, step: StepId, name: &str) -> Result<(), Error> {
@@ -148,10 +169,4 @@ async fn decide_and_write(
     let now = steps.first().map_or(row.now, |step| step.now);
     let decisions = decide_seeing(tx, &mut view, observation, now, sight).await?;
     Ok(ending::write(tx, decisions, by_task, &[]).await?.decisions)
-}
-
-fn step_id(task: TaskId, stored: &Stored, name: &str) -> Result<StepId, Error> {
-    let template = &stored.template;
-    let index = template.step_index(name).ok_or_else(|| no_such_step(template, name))?;
-    Ok(task.step(index))
 }

@@ -7,6 +7,8 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::join_policy::JoinPolicy;
+
 /// Everything about a run that is chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,8 +27,9 @@ pub(super) struct Plan {
 #[serde(deny_unknown_fields)]
 pub(super) struct StepPlan {
     pub(super) parents: Vec<usize>,
-    #[serde(default, skip_serializing_if = "Join::is_default")]
-    pub(super) join: Join,
+    /// A quorum of more than there are parents is all of them.
+    #[serde(default)]
+    pub(super) join: JoinPolicy,
     pub(super) queue: usize,
     pub(super) retry_limit: u32,
     pub(super) retryable: bool,
@@ -39,18 +42,6 @@ pub(super) struct StepPlan {
     pub(super) timeout: Option<Duration>,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
-}
-
-/// Which ends of its parents a step waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) enum Join {
-    #[default]
-    AllComplete,
-    AllDone,
-    AnyComplete,
-    NoneFailed,
-    /// More than there are parents are all of them.
-    Quorum(usize),
 }
 
 /// What a handler does in an attempt.
@@ -265,7 +256,7 @@ impl Plan {
             }
             for step in 0..steps.len() {
                 without(&|plan| plan.templates[template][step].conduct = vec![Conduct::Succeed]);
-                without(&|plan| plan.templates[template][step].join = Join::default());
+                without(&|plan| plan.templates[template][step].join = JoinPolicy::default());
             }
         }
         for field in [
@@ -287,12 +278,10 @@ impl Plan {
             let mut json = json!({
                 "name": format!("s{number}"), "handler_class": "Simulated",
                 "depends_on_steps": parents, "queue": QUEUES[step.queue], "skippable": true,
+                "join": step.join(),
                 "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
                 "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
             });
-            if let Some(join) = step.join_key() {
-                json["join"] = join;
-            }
             if let Some(timeout) = step.timeout {
                 json["timeout_seconds"] = timeout.as_secs_f64().into();
             }
@@ -302,32 +291,22 @@ impl Plan {
     }
 }
 
-impl Join {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl StepPlan {
     /// How often it may be tried.
     pub(super) fn attempts(&self) -> u32 {
         if self.retryable { self.retry_limit.max(1) } else { 1 }
     }
 
-    /// How many of its parents have to be complete for a quorum.
-    pub(super) fn quorum(&self, asked: usize) -> usize {
-        asked.clamp(1, self.parents.len().max(1))
-    }
-
-    fn join_key(&self) -> Option<Value> {
-        let key = match self.join {
-            Join::AllComplete => return None,
-            Join::AllDone => json!("all_done"),
-            Join::AnyComplete => json!("any_complete"),
-            Join::NoneFailed => json!("none_failed"),
-            Join::Quorum(asked) => json!({ "quorum": self.quorum(asked) }),
-        };
-        (!self.parents.is_empty()).then_some(key)
+    /// Its join policy, as far as its parents allow one.
+    pub(super) fn join(&self) -> JoinPolicy {
+        let parents = u32::try_from(self.parents.len()).unwrap_or(u32::MAX);
+        if parents == 0 {
+            JoinPolicy::default()
+        } else if let JoinPolicy::Quorum(wanted) = self.join {
+            JoinPolicy::Quorum(wanted.clamp(1, parents))
+        } else {
+            self.join
+        }
     }
 }
 
@@ -380,13 +359,13 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
         .collect()
 }
 
-fn join(rng: &mut Rng) -> Join {
+fn join(rng: &mut Rng) -> JoinPolicy {
     match rng.u8(..10) {
-        0 => Join::AllDone,
-        1 => Join::AnyComplete,
-        2 => Join::NoneFailed,
-        3 => Join::Quorum(rng.usize(1..=3)),
-        _ => Join::AllComplete,
+        0 => JoinPolicy::AllDone,
+        1 => JoinPolicy::AnyComplete,
+        2 => JoinPolicy::NoneFailed,
+        3 => JoinPolicy::Quorum(rng.u32(1..=3)),
+        _ => JoinPolicy::AllComplete,
     }
 }
 

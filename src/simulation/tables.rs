@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::Join;
 use crate::decision::{Claim, Task, Timestamp};
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::join_policy::JoinPolicy;
 use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 use crate::store::{ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
 
@@ -16,7 +16,7 @@ pub(super) struct TemplateRecord {
     pub(super) configuration: String,
     /// The parents of each step.
     pub(super) parents: Vec<Vec<u32>>,
-    pub(super) joins: Vec<Join>,
+    pub(super) joins: Vec<JoinPolicy>,
     pub(super) queues: Vec<String>,
     pub(super) retry_limits: Vec<u32>,
 }
@@ -162,7 +162,7 @@ impl Tables {
     }
 
     /// The join policy of a step.
-    pub(super) fn join(&self, step: StepId) -> Join {
+    pub(super) fn join(&self, step: StepId) -> JoinPolicy {
         let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
         let join = template.and_then(|template| template.joins.get(step.index() as usize));
         join.copied().unwrap_or_default()

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::plan::Join;
 use super::server::Host;
 use super::tables::{
     StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
 use crate::ids::{StepId, TaskId, WorkerId};
+use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 
@@ -52,11 +52,11 @@ fn satisfied(tables: &Tables, step: StepId) -> bool {
     let skipped = tables.count_parents(step, &[StepState::Skipped]);
     let failed = tables.count_parents(step, &[StepState::Error]);
     match tables.join(step) {
-        Join::AllComplete => complete == all,
-        Join::AllDone => complete + skipped + failed == all,
-        Join::AnyComplete => complete > 0 || all == 0,
-        Join::NoneFailed => complete + skipped == all && (complete > 0 || all == 0),
-        Join::Quorum(wanted) => complete >= wanted || all == 0,
+        JoinPolicy::AllComplete => complete == all,
+        JoinPolicy::AllDone => complete + skipped + failed == all,
+        JoinPolicy::AnyComplete => complete > 0,
+        JoinPolicy::NoneFailed => complete + skipped == all && complete > 0,
+        JoinPolicy::Quorum(wanted) => complete >= wanted as usize,
     }
 }
 
@@ -118,7 +118,7 @@ impl Watch {
             ));
         }
         // Others may see their parents tried again after they have started.
-        if tables.join(step) == Join::AllComplete {
+        if tables.join(step) == JoinPolicy::AllComplete {
             self.parents_allow(tables, step, "began");
         }
     }
@@ -149,7 +149,7 @@ impl Watch {
         let found: BTreeMap<String, Value> =
             given.and_then(|given| serde_json::from_str(given).ok()).unwrap_or_default();
         // A step that does not wait for all may have been given its inputs before a parent completed.
-        let may_miss = tables.join(step) != Join::AllComplete;
+        let may_miss = tables.join(step) != JoinPolicy::AllComplete;
         let is_given = |parent: &StepId| {
             found.get(&format!("s{}", parent.index())).is_some_and(|given| {
                 may_miss && given.is_null()

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::SimulatedDatabase;
-use super::plan::{Conduct, FaultKind, Join, Plan, StepPlan, TaskPlan, Weather, WorkerPlan};
+use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan};
 use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord};
 use super::watch::Watch;
@@ -319,14 +319,10 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
     TemplateRecord {
         configuration: plan.declaration(number).to_string(),
         parents: steps.iter().map(|step| step.parents.iter().map(index).collect()).collect(),
-        joins: steps.iter().map(joined).collect(),
+        joins: steps.iter().map(StepPlan::join).collect(),
         queues: steps.iter().map(|step| super::plan::QUEUES[step.queue].to_owned()).collect(),
         retry_limits: steps.iter().map(StepPlan::attempts).collect(),
     }
-}
-
-fn joined(step: &StepPlan) -> Join {
-    if let Join::Quorum(asked) = step.join { Join::Quorum(step.quorum(asked)) } else { step.join }
 }
 
 /// Makes the tasks of a plan, as one client, which tries until it is told that they are made.

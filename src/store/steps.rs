@@ -326,7 +326,7 @@ impl<'a> StepColumns<'a> {
         self.open_parents.push(int(after.open_parents));
         self.available_at.push(change.available_at);
         self.details.push(change.detail.as_deref());
-        self.queues.push(queue(after.id).filter(|_| enters_ready));
+        self.queues.push(if enters_ready { queue(after.id) } else { None });
         let ended = change.ended.as_ref();
         let micros = ended.and_then(|ended| ended.execution).map(|t| i64::try_from(t.as_micros()));
         self.execution_us.push(micros.map(|us| us.unwrap_or(i64::MAX)));

@@ -27,6 +27,21 @@ impl Drop for Client {
     }
 }
 
+/// Methods that ask something of a task as a whole.
+macro_rules! steers_a_whole_task {
+    ($($name:ident: $asked:ident),+) => { $(
+        pub(crate) fn $name(
+            ruby: &Ruby,
+            this: &Self,
+            task: i64,
+            actor: RString,
+            reason: Option<RString>,
+        ) -> Result<String, Error> {
+            guard(ruby, || this.steer(ruby, task, &Steering::$asked, actor, reason))
+        }
+    )+ };
+}
+
 impl Client {
     pub(crate) fn connect(ruby: &Ruby, options: RString) -> Result<Self, Error> {
         guard(ruby, || {
@@ -81,35 +96,7 @@ impl Client {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.result(TaskId(task)).await)?))
     }
 
-    pub(crate) fn cancel(
-        ruby: &Ruby,
-        this: &Self,
-        task: i64,
-        actor: RString,
-        reason: Option<RString>,
-    ) -> Result<String, Error> {
-        guard(ruby, || this.steer(ruby, task, &Steering::Cancel, actor, reason))
-    }
-
-    pub(crate) fn pause(
-        ruby: &Ruby,
-        this: &Self,
-        task: i64,
-        actor: RString,
-        reason: Option<RString>,
-    ) -> Result<String, Error> {
-        guard(ruby, || this.steer(ruby, task, &Steering::Pause, actor, reason))
-    }
-
-    pub(crate) fn resume(
-        ruby: &Ruby,
-        this: &Self,
-        task: i64,
-        actor: RString,
-        reason: Option<RString>,
-    ) -> Result<String, Error> {
-        guard(ruby, || this.steer(ruby, task, &Steering::Resume, actor, reason))
-    }
+    steers_a_whole_task!(cancel: Cancel, pause: Pause, resume: Resume);
 
     pub(crate) fn retry(
         ruby: &Ruby,
