@@ -10,6 +10,11 @@ module Chaos
     # one version.
     VERSIONS = { 1 => File.expand_path("../lib", __dir__) }.freeze
 
+    # Seconds after which a worker that was asked to end never will.
+    ENDLESS = 120
+    # Seconds between two looks at whether all have ended.
+    PAUSE = 0.05
+
     # @return [Array<String>] what went wrong with processes
     attr_reader :complaints
     # @return [Hash{Symbol => Integer}] sums over those that ended in order: :stale, late ends that were refused;
@@ -70,11 +75,17 @@ module Chaos
       @environments[place] = env
     end
 
-    # Asks all of them to end in order, and waits for it.
+    # Asks all of them to end in order, and waits for it; not longer than they may take.
     #
     # @return [void]
     def stop
       @places.each { |member| member.signal("TERM") }
+      deadline = TaskerCore::Internal::Clock.seconds + ENDLESS
+      sleep(PAUSE) until @places.all?(&:ended?) || TaskerCore::Internal::Clock.seconds > deadline
+      @places.reject(&:ended?).each do |member|
+        complaints << "worker process #{member.pid} has not ended after #{ENDLESS} s: #{member.last_words}"
+        member.signal("KILL")
+      end
       @places.each(&:status)
       @places.each { |member| dismiss(member) }
       @places = []

@@ -67,6 +67,11 @@ module Chaos
       JSON.parse(lines.last || "{}")
     end
 
+    # @return [String] the last lines of its log
+    def last_words
+      File.readlines(log).last(3).map(&:strip).join(" / ")
+    end
+
     # Ends it at once, if it still runs.
     #
     # @return [void]
@@ -81,10 +86,6 @@ module Chaos
     # None where it was still loading, when TERM ends it at once.
     def lines
       @lines ||= @report.readlines
-    end
-
-    def last_words
-      File.readlines(log).last(3).map(&:strip).join(" / ")
     end
   end
 end

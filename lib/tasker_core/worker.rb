@@ -34,7 +34,8 @@ module TaskerCore
     # @param options [Hash{Symbol => Object}] may all be left out.
     #   concurrency [Integer], threads, default 5;
     #   queues [Array<String>, nil], default nil: every queue;
-    #   shutdown_timeout [Numeric], seconds that running attempts get after {#stop}, default 25.0;
+    #   shutdown_timeout [Numeric], seconds that running attempts get after {#stop}, and their ends to be written,
+    #   default 25.0; writing gets five at least;
     #   heartbeat_interval [Numeric], seconds, default 2.0; longer for workers that have nothing to do;
     #   dead_after [Numeric], seconds without a heartbeat after which other workers take the steps over, default 6.0;
     #   retention [Numeric, nil], seconds after which complete, cancelled and resolved tasks are deleted with their
@@ -149,8 +150,13 @@ module TaskerCore
     # without a reason is ignored.
     def ask_to_stop(how)
       @stop = how unless @stop == :at_once
-      @native&.drain if @pid == Process.pid
+      tell_native if @pid == Process.pid
       @wakeup&.ring
+    end
+
+    def tell_native
+      @native&.drain
+      @native&.hurry(0) if @stop == :at_once
     end
 
     def connect
@@ -191,7 +197,7 @@ module TaskerCore
       deadline = Internal::Clock.seconds + @options.shutdown_timeout
       @native.drain
       await_crew(deadline)
-      end_work
+      end_work(@crew.done? ? deadline : 0.0)
     rescue Error => e
       @failure ||= e
     ensure
@@ -215,8 +221,10 @@ module TaskerCore
     end
 
     # Before the threads are killed: what they report afterwards is late, and the attempt is recorded as interrupted.
-    def end_work
-      counts = JSON.parse(@native.stop(0), symbolize_names: true)
+    # What they reported is written by the deadline, over connections that may have to be made first.
+    def end_work(deadline)
+      left = (deadline - Internal::Clock.seconds).clamp(0.0, Float::INFINITY)
+      counts = JSON.parse(@native.stop((left * 1_000).ceil), symbolize_names: true)
       @summary = Summary.new(**counts.slice(*Summary.members)).freeze
       @configuration.logger.public_send(@summary.in_order ? :info : :warn) { "worker #{id} stopped: #{@summary.to_h}" }
     end

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../../chaos/proxy"
+
 RSpec.describe "A worker", :database do
   include Workflows
 
@@ -9,6 +11,18 @@ RSpec.describe "A worker", :database do
 
   def state_of(task_id)
     TaskerCore.status(task_id).state
+  end
+
+  # The library's connections go through it.
+  def through_proxy
+    place = PG::Connection.conninfo_parse(database_url).to_h { |option| option.values_at(:keyword, :val) }
+    host, port = place.fetch("host"), place["port"] || 5432
+    straight = host.start_with?("/") ? -> { UNIXSocket.new("#{host}/.s.PGSQL.#{port}") } : -> { TCPSocket.new(host, port) }
+    Chaos::Proxy.open(straight) do |proxy|
+      use_database("postgres://#{place.fetch("user")}@127.0.0.1:#{proxy.port}/#{place.fetch("dbname")}")
+      yield proxy
+      TaskerCore.client.close
+    end
   end
 
   it "executes every step once, none before its parents, with their results" do
@@ -166,6 +180,22 @@ RSpec.describe "A worker", :database do
       expect(worker.wait(timeout: 30)).to have_attributes(interrupted: 1)
       working { expect(TaskerCore.wait(task_id, timeout: 30)).to be_complete }
       expect(TaskerCore.result(task_id).results_of("only")).to eq(2)
+    end
+
+    it "has its time to write also where its connections fell silent", timeout: 120 do
+      define_one { (started << 1) && go.pop }
+      through_proxy do |proxy|
+        task_id = TaskerCore.submit("one")
+        worker = TaskerCore::Worker.new(**Workflows::QUICK, shutdown_timeout: 60).start
+        started.pop
+        proxy.silence
+        worker.stop
+        go << "written"
+
+        expect(worker.wait(timeout: 90)).to have_attributes(in_order: true, finished: 1)
+        expect(sql("SELECT task_id, results FROM tasker_workflow_steps"))
+          .to eq([{ "task_id" => task_id.to_s, "results" => '"written"' }])
+      end
     end
 
     it "ends at once when it is asked to, also in the middle of a graceful stop" do

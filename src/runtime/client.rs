@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::arguments::{at_most, parse, refused};
 use super::events::Events;
 use super::explain::{self, Explanation};
+use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::steering::{Steering, steer};
@@ -42,6 +43,7 @@ pub struct Client {
     /// The schema was seen to be the one that this version knows.
     schema_seen: AtomicBool,
     context_limits: JsonLimits,
+    patience: Patience,
 }
 
 /// Which tasks to list, newest first.
@@ -107,7 +109,14 @@ impl Client {
             templates: Templates::default(),
             schema_seen: AtomicBool::new(false),
             context_limits: options.context_limits(),
+            patience: Patience::default(),
         })
+    }
+
+    /// What the database, asked for something that takes it no longer than a few statements, comes to, unless it is
+    /// silent for too long.
+    async fn answer<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.patience.with(&self.store, asked).await?
     }
 
     /// Closes every connection.
@@ -129,7 +138,7 @@ impl Client {
                 allowed: format!("0 to {SCHEMA_VERSION}"),
             });
         }
-        let found = self.store.schema_version().await?;
+        let found = self.schema_version().await?;
         if found > SCHEMA_VERSION {
             return Err(Error::SchemaMismatch { found });
         }
@@ -142,14 +151,14 @@ impl Client {
     /// # Errors
     /// When the database does not answer.
     pub async fn schema_version(&self) -> Result<u32, Error> {
-        Ok(self.store.schema_version().await?)
+        self.answer(async { Ok(self.store.schema_version().await?) }).await
     }
 
     async fn check_schema(&self) -> Result<(), Error> {
         if self.schema_seen.load(Ordering::Acquire) {
             return Ok(());
         }
-        let found = self.store.schema_version().await?;
+        let found = self.schema_version().await?;
         if found != SCHEMA_VERSION {
             return Err(Error::SchemaMismatch { found });
         }
@@ -166,10 +175,13 @@ impl Client {
     pub async fn register_template(&self, json: &str) -> Result<TemplateId, Error> {
         let template = TaskTemplate::from_json(json)?;
         self.check_schema().await?;
-        let mut tx = self.store.begin().await?;
-        let id = store_template(&mut tx, &template).await?;
-        tx.commit().await?;
-        Ok(id)
+        let stored = async {
+            let mut tx = self.store.begin().await?;
+            let id = store_template(&mut tx, &template).await?;
+            tx.commit().await?;
+            Ok(id)
+        };
+        self.answer(stored).await
     }
 
     /// Every stored version.
@@ -178,7 +190,8 @@ impl Client {
     /// When the database does not answer or has another schema.
     pub async fn templates(&self) -> Result<Vec<TemplateInfo>, Error> {
         self.check_schema().await?;
-        Ok(self.store.list_templates().await?.into_iter().map(TemplateInfo::from).collect())
+        let rows = self.answer(async { Ok(self.store.list_templates().await?) }).await?;
+        Ok(rows.into_iter().map(TemplateInfo::from).collect())
     }
 
     /// Creates tasks, all or none; the one of a request with an idempotency key, or by a unique context, unless it is
@@ -204,8 +217,9 @@ impl Client {
         let mut made = Vec::new();
         let mut tries = 1;
         loop {
-            let tx = self.store.begin().await?;
-            match self.try_submit(tx, submission, &mut made).await {
+            let tried = self.try_submit(submission, &mut made);
+            let tried = self.patience.with_many(&self.store, tried).await;
+            match tried.unwrap_or_else(|silent| Err(silent.into())) {
                 Ok(Some(submitted)) => return Ok(submitted),
                 // The template was replaced meanwhile.
                 Ok(None) => {}
@@ -221,10 +235,10 @@ impl Client {
 
     async fn try_submit(
         &self,
-        mut tx: Tx,
         submission: &Submission,
         made: &mut Vec<TaskId>,
     ) -> Result<Option<Submitted>, Error> {
+        let mut tx = self.store.begin().await?;
         let Some(id) = find_version(&mut tx, submission).await? else {
             drop(tx);
             return Err(self.unknown_template(submission).await?);
@@ -259,7 +273,7 @@ impl Client {
     pub async fn status(&self, task: TaskId) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
         let filter = TaskFilter { task: Some(task), limit: 1, ..TaskFilter::default() };
-        let row = self.store.list_tasks(&filter).await?.pop();
+        let row = self.answer(async { Ok(self.store.list_tasks(&filter).await?.pop()) }).await?;
         row.map(TaskStatus::from).ok_or(Error::UnknownTask { task })
     }
 
@@ -277,7 +291,7 @@ impl Client {
             before: filter.before,
             limit: filter.limit,
         };
-        let rows = self.store.list_tasks(&filter).await?;
+        let rows = self.answer(async { Ok(self.store.list_tasks(&filter).await?) }).await?;
         Ok(rows.into_iter().map(TaskStatus::from).collect())
     }
 
@@ -287,8 +301,11 @@ impl Client {
     /// [`Error::UnknownTask`], [`Error::Decryption`].
     pub async fn result(&self, task: TaskId) -> Result<TaskResult, Error> {
         let status = self.status(task).await?;
-        let stored = self.templates.of_task(&self.store, task).await?;
-        let steps = self.store.list_steps(task).await?;
+        let read = async {
+            let stored = self.templates.of_task(&self.store, task).await?;
+            Ok((stored, self.store.list_steps(task).await?))
+        };
+        let (stored, steps) = self.answer(read).await?;
         let open = |results| self.store.open(Content::Results, results);
         TaskResult::new(task, status.state, &stored.template, steps, open)
     }
@@ -323,7 +340,7 @@ impl Client {
         at_most("reason", request.reason.as_deref(), 1_024)?;
         let mut tries = 1;
         loop {
-            match self.try_to_steer(task, steering, request, events).await {
+            match self.answer(self.try_to_steer(task, steering, request, events)).await {
                 Ok(()) => return self.status(task).await,
                 Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
                 // An earlier try took place, and its answer was lost.
@@ -357,8 +374,11 @@ impl Client {
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
     pub async fn explain(&self, task: TaskId, step: Option<&str>) -> Result<Explanation, Error> {
         let status = self.status(task).await?;
-        let stored = self.templates.of_task(&self.store, task).await?;
-        explain::explain(&self.store, &status, &stored.template, step).await
+        let explained = async {
+            let stored = self.templates.of_task(&self.store, task).await?;
+            explain::explain(&self.store, &status, &stored.template, step).await
+        };
+        self.answer(explained).await
     }
 
     /// The worker processes that are not known to have ended.
@@ -367,7 +387,8 @@ impl Client {
     /// When the database does not answer or has another schema.
     pub async fn workers(&self) -> Result<Vec<WorkerInfo>, Error> {
         self.check_schema().await?;
-        Ok(self.store.workers().await?.into_iter().map(WorkerInfo::from).collect())
+        let rows = self.answer(async { Ok(self.store.workers().await?) }).await?;
+        Ok(rows.into_iter().map(WorkerInfo::from).collect())
     }
 
     /// Deletes tasks that ended long ago, with everything of theirs, in small batches for a limited time. Call it

@@ -1,4 +1,4 @@
-//! How long a worker waits for an answer of the database. A connection that falls silent while an answer
+//! How long a worker or a client waits for an answer of the database. A connection that falls silent while an answer
 //! is awaited, because a host or a router is gone, tells nobody.
 
 use std::pin::pin;
@@ -10,7 +10,7 @@ use tracing::warn;
 
 use crate::store::{Database, StoreError};
 
-/// The first limit: what the database does for a worker takes milliseconds, and a lock is waited for 5 s.
+/// The first limit: what the database does for a worker or a client takes milliseconds, and a lock is waited for 5 s.
 const SHORTEST: Duration = Duration::from_secs(15);
 
 /// The last limit, which each one without an answer doubles up to: the server itself gives a statement up
@@ -32,7 +32,24 @@ impl Patience {
         database: &impl Database,
         asked: impl Future<Output = T>,
     ) -> Result<T, StoreError> {
-        let limit = self.limit();
+        self.within(self.limit(), database, asked).await
+    }
+
+    /// The same for what may take the database long: many tasks, or large ones.
+    pub(super) async fn with_many<T>(
+        &self,
+        database: &impl Database,
+        asked: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
+        self.within(LONGEST, database, asked).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        database: &impl Database,
+        asked: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
         let mut asked = pin!(asked);
         if let Ok(answer) = timeout(limit, &mut asked).await {
             self.unanswered.store(0, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::events::Events;
 use super::failure::bounded;
 use super::inbox::{Batch, Interrupt};
+use super::patience::Patience;
 use super::pruner;
 use super::shared::{Counts, Shared};
 use crate::config::WorkerOptions;
@@ -78,7 +79,7 @@ impl Worker {
         let timeout = options.connect_timeout();
         let (url, keys) = (options.url.as_str(), options.encryption_keys.clone());
         let store = Store::connect(url, CONNECTIONS, timeout, Planning::Fixed, keys).await?;
-        let found = store.schema_version().await?;
+        let found = Patience::default().with(&store, store.schema_version()).await??;
         if found != SCHEMA_VERSION {
             return Err(Error::SchemaMismatch { found });
         }

@@ -105,7 +105,7 @@ impl Planning {
     /// What a session is asked for.
     fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Server => &[],
+            Self::Server => &[ABANDONED],
             Self::Fixed => &[
                 ("plan_cache_mode", "force_generic_plan"),
                 ("enable_seqscan", "off"),
@@ -116,13 +116,15 @@ impl Planning {
                 ("random_page_cost", "1"),
                 ("lock_timeout", "5s"),
                 ("statement_timeout", "60s"),
-                // A worker that stands still or is cut off in a transaction holds its locks no longer.
-                ("idle_in_transaction_session_timeout", "5s"),
                 ("jit", "off"),
+                ABANDONED,
             ],
         }
     }
 }
+
+/// Who stands still or is cut off in a transaction holds its locks no longer.
+const ABANDONED: (&str, &str) = ("idle_in_transaction_session_timeout", "5s");
 
 /// How long connections that come back to the pool are closed after one was given up: the one that does
 /// not answer is among the first, and the pool would wait for it for ever.

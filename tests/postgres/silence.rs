@@ -172,6 +172,24 @@ async fn a_cancellation_whose_answer_is_lost_is_acknowledged() {
     assert!(db.steer(task, Steering::Cancel).await.is_err());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_gives_up_a_connection_that_fell_silent_and_goes_on_with_another() {
+    let db = Database::migrated().await;
+    linger(&db, "TRIGGER linger AFTER INSERT ON tasker_named_tasks").await;
+    let way = Way::to(&db);
+    let client = Arc::new(db.client_with(json!({ "url": way.url })).await);
+    let (registering, template) = (Arc::clone(&client), single(&json!({})).to_string());
+    let same = template.clone();
+    let registering = tokio::spawn(async move { registering.register_template(&same).await });
+    db.wait_for_count(LINGERING, 1).await;
+    way.fall_silent();
+    let error = registering.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DatabaseUnavailable, "{error}");
+    assert!(error.to_string().contains("no answer within 15 s"), "{error}");
+    client.register_template(&template).await.unwrap();
+    assert_eq!(client.templates().await.unwrap().len(), 1);
+}
+
 /// A worker whose connections fell silent while the end of a step waited for the row of its task. The server
 /// goes on with it, and nobody takes the answer.
 async fn silent(db: &Database, mut options: serde_json::Value) -> (Arc<Worker>, TaskId) {

@@ -1,8 +1,6 @@
 -- Caller: submit with an identity, first in its transaction. Index: primary keys. Who submits the same waits for this
--- transaction: not for long, and a client that is cut off in it holds nothing for longer.
-WITH settings AS MATERIALIZED (
-  SELECT set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)
-)
+-- transaction: not for long.
+WITH settings AS MATERIALIZED (SELECT set_config('lock_timeout', '5s', true))
 SELECT found.task_id AS "task_id?: TaskId", found.state AS "state?: TaskState"
 FROM settings
 LEFT JOIN LATERAL (
