@@ -55,10 +55,10 @@ module Chaos
 
     def allowed_states
       own = Graphs.task_state(@record.template, expected)
-      case @record.receipt
-      when nil then [own]
-      else { nil => [own], unsure: [own, "cancelled"], acknowledged: ["cancelled"] }.fetch(@record.receipt.cancelled)
-      end
+      asked = @record.receipt&.cancelled
+      return ["cancelled"] if asked == :acknowledged
+
+      asked == :unsure || @record.receipt&.deadline ? [own, "cancelled"] : [own]
     end
 
     # States of the steps where nobody cancels.

@@ -8,15 +8,19 @@ module Chaos
   # Makes tasks all the time and cancels a few, through the connections that faults happen to, and remembers what was
   # acknowledged.
   class Load
-    # What was acknowledged to the client about a task: that it was made, and :acknowledged or :unsure that it was
-    # cancelled, nil where nobody asked for that.
-    Receipt = Struct.new(:task_id, :seed, :cancelled)
+    # What was acknowledged to the client about a task: that it was made, whether with a deadline, and :acknowledged or
+    # :unsure that it was cancelled, nil where nobody asked for that.
+    Receipt = Struct.new(:task_id, :seed, :deadline, :cancelled)
 
     # Most tasks that are made at once.
     MOST_AT_ONCE = 12
-    # One in so many rounds makes many tasks at once; one in so many tasks is cancelled.
+    # One in so many rounds makes many tasks at once, one in so many makes tasks with a deadline; one in so many tasks is
+    # cancelled.
     BULK = 8
+    HURRIED = 20
     CANCELLED = 30
+    # Seconds from a task's beginning to its deadline.
+    DEADLINE = (0.5..10.0)
     # Seconds from a task's beginning to its cancellation, at most.
     CANCELLED_WITHIN = 1.5
     # Seconds after which the client gives up a call that is not answered: it has no limit of its own.
@@ -74,10 +78,11 @@ module Chaos
     end
 
     def submit(template, seeds)
-      ids = attempt { @client.submit_all(template.name, namespace: template.namespace, contexts: contexts(seeds)) }
-      return unless ids
+      deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
+      options = { namespace: template.namespace, contexts: contexts(seeds), deadline: deadline }
+      ids = attempt { @client.submit_all(template.name, **options) } or return
 
-      ids.zip(seeds) { |id, seed| remember(Receipt.new(id, seed)) }
+      ids.zip(seeds) { |id, seed| remember(Receipt.new(id, seed, !deadline.nil?)) }
     end
 
     def contexts(seeds)

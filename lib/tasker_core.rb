@@ -111,8 +111,9 @@ module TaskerCore
     #
     # @param name [String] of the template
     # @param options [Hash{Symbol => Object}] namespace (default "default"), version (default "0.1.0"), description,
-    #   schema (a JSON Schema for contexts), queue (default "default"), error_classes (exception classes or their
-    #   names => "retryable", "permanent" or "blocked")
+    #   schema (a JSON Schema for contexts), queue (default "default"), deadline (seconds from its submit in which a
+    #   task has to end, default none), error_classes (exception classes or their names => "retryable", "permanent" or
+    #   "blocked")
     # @yield [] calls {TemplateDSL#step}; a block with a parameter gets the {TemplateDSL} instead of becoming part of it
     # @return [TaskTemplate]
     # @raise [InvalidTemplate] the message begins with file and line of the call

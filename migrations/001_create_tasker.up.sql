@@ -14,7 +14,8 @@ CREATE TYPE tasker_step_event AS ENUM (
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually');
 
 CREATE TYPE tasker_task_event AS ENUM (
-  'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused');
+  'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
+  'deadline_passed');
 
 CREATE TYPE tasker_attempt_outcome AS ENUM (
   'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled');
@@ -260,6 +261,17 @@ CREATE TABLE tasker_task_identities (
 -- Serves: the deletion of tasks.
 CREATE INDEX tasker_task_identities_task ON tasker_task_identities (task_id);
 
+-- By when a task has to have ended (docs/deadlines.md). Tasks without a deadline have no row; it is deleted when the deadline
+-- has passed, or with the task.
+CREATE TABLE tasker_task_deadlines (
+  task_id     bigint PRIMARY KEY,
+  deadline_at timestamptz NOT NULL
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: heartbeats, and the workers that end what is late.
+CREATE INDEX tasker_task_deadlines_due ON tasker_task_deadlines (deadline_at);
+
 -- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
 -- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -270,6 +282,7 @@ BEGIN
   DELETE FROM tasker_workflow_step_transitions WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_identities WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_task_deadlines WHERE task_id = OLD.task_id;
   RETURN OLD;
 END
 $$;

@@ -226,6 +226,8 @@ pub enum Observation {
     },
     /// An operator cancels every task of the view.
     CancelRequested(Request),
+    /// Every task of the view had not ended by its deadline.
+    DeadlinePassed(Timestamp),
     /// An operator keeps the steps of every task of the view from being claimed.
     PauseRequested(Request),
     /// An operator lets the steps of every task of the view be claimed again.

@@ -48,12 +48,14 @@ pub enum Guard {
     HeldAreParked,
     /// A task is made only if no other one has its identity.
     UniqueIdentity,
+    /// A task ends when its deadline has passed.
+    DeadlinesEnd,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -75,6 +77,7 @@ impl Guard {
         Self::ConflictRereads,
         Self::HeldAreParked,
         Self::UniqueIdentity,
+        Self::DeadlinesEnd,
     ];
 }
 

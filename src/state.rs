@@ -82,7 +82,7 @@ database_enum!(
         Complete = "complete",
         /// A step failed for good and nothing else can run.
         Error = "error",
-        /// Ended by an operator.
+        /// Ended by an operator, or by its deadline.
         Cancelled = "cancelled",
         /// Declared done by an operator.
         ResolvedManually = "resolved_manually",
@@ -116,7 +116,7 @@ database_enum!(
         WorkerDied = "worker_died",
         /// Workers died too often while they held this step.
         CrashesExhausted = "crashes_exhausted",
-        /// The task was cancelled.
+        /// The task was cancelled, or its deadline passed.
         Cancelled = "cancelled",
         /// An operator has it tried again.
         Retried = "retried",
@@ -146,6 +146,8 @@ database_enum!(
         Cancelled = "cancelled",
         /// An operator paused it.
         Paused = "paused",
+        /// It had not ended by its deadline.
+        DeadlinePassed = "deadline_passed",
     }
 );
 
@@ -166,7 +168,7 @@ database_enum!(
         Interrupted = "interrupted",
         /// The worker died while it held the claim.
         WorkerDied = "worker_died",
-        /// The task was cancelled while the handler ran.
+        /// The task was cancelled, or its deadline passed, while the handler ran.
         Cancelled = "cancelled",
     }
 );
@@ -266,6 +268,11 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::Waiting, E::Cancelled, S::Cancelled),
         (S::Blocked, E::Cancelled, S::Cancelled),
         (S::Paused, E::Cancelled, S::Cancelled),
+        (S::Pending, E::DeadlinePassed, S::Cancelled),
+        (S::InProgress, E::DeadlinePassed, S::Cancelled),
+        (S::Waiting, E::DeadlinePassed, S::Cancelled),
+        (S::Blocked, E::DeadlinePassed, S::Cancelled),
+        (S::Paused, E::DeadlinePassed, S::Cancelled),
     ]
 };
 

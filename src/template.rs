@@ -13,6 +13,7 @@
 //! | `description` | none | at most 4096 bytes |
 //! | `schema` | none: any object | a JSON Schema for contexts of at most 1 MiB, without references to the outside; at most 1000 schemas about one value, 2000 within one another |
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
+//! | `deadline_seconds` | none | more than 0, at most 31622400 (366 days): by when after its submit a task has to have ended |
 //! | `error_classes` | `{}` | what failures by exceptions of certain classes mean: at most 1000 names of classes or modules, none of `TaskerCore`'s own, each with `retryable`, `permanent` or `blocked` |
 //! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
 //! | `module_namespace` | none | Ruby module put before each `handler_class` |
@@ -58,7 +59,9 @@ use serde_json::{Map, Value};
 
 pub use classes::{ErrorClass, ErrorClasses};
 pub use error::TemplateError;
-pub(crate) use parse::{LONGEST_NAMESPACE, LONGEST_QUEUE, LONGEST_TASK_NAME, LONGEST_VERSION};
+pub(crate) use parse::{
+    LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_QUEUE, LONGEST_TASK_NAME, LONGEST_VERSION,
+};
 use schema::Schema;
 pub use schema::{ContextError, Violation};
 
@@ -182,8 +185,15 @@ struct Content {
     description: Option<String>,
     schema: Option<Value>,
     queue: String,
+    #[serde(rename = "deadline_seconds", serialize_with = "seconds")]
+    deadline: Option<Duration>,
     error_classes: ErrorClasses,
     step_templates: Vec<StepTemplate>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands it over like this")]
+fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(serializer)
 }
 
 /// A named, versioned workflow: a graph of steps. Immutable and valid.
@@ -282,6 +292,12 @@ impl TaskTemplate {
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.content.queue
+    }
+
+    /// How long after its submit a task may take; nothing for as long as it likes.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
+        self.content.deadline
     }
 
     /// What failures by exceptions of certain classes mean, by name, where a step's own table does not know them.

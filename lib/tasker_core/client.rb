@@ -102,7 +102,9 @@ module TaskerCore
     #   namespace [String] of the template, default "default";
     #   version [String] of the template, default: the highest this process has loaded, else the database's highest;
     #   initiator, source_system, reason [String], for the record;
-    #   tags [Array<String>]
+    #   tags [Array<String>];
+    #   deadline [Numeric] seconds from now in which the task has to end, else it is cancelled (docs/deadlines.md), at
+    #   most 366 days. Default: the template's
     # @return [Array<Integer>] the tasks' ids, in the order of the contexts
     # @raise [InvalidArgument] also for what identifies a task, beside several contexts: {#submit} each by itself
     # @raise [Error] as {#submit}

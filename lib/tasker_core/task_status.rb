@@ -26,6 +26,8 @@ module TaskerCore
     attr_reader :started_at
     # @return [Time, nil] UTC
     attr_reader :finished_at
+    # @return [Time, nil] UTC; when it is cancelled unless it has ended
+    attr_reader :deadline_at
     # @return [Integer] number of steps
     attr_reader :steps_total
     # @return [Hash{String => Integer}] state of steps => how many; frozen
@@ -42,8 +44,9 @@ module TaskerCore
       @task_id, @namespace, @name, @version, @state, @steps_total, @steps_by_state, @attempts_total, @reason =
         attributes.values_at("task_id", "namespace", "name", "version", "state", "steps_total", "steps_by_state",
                              "attempts_total", "reason")
-      @requested_at, @started_at, @finished_at =
-        attributes.values_at("requested_at", "started_at", "finished_at").map { |text| text && Time.iso8601(text) }
+      @requested_at, @started_at, @finished_at, @deadline_at =
+        attributes.values_at("requested_at", "started_at", "finished_at", "deadline_at")
+                  .map { |text| text && Time.iso8601(text) }
       freeze
     end
 

@@ -17,7 +17,8 @@ module TaskerCore
   class TemplateDSL
     # Options of the template => key in the definition.
     TEMPLATE_KEYS = { namespace: "namespace_name", version: "version", description: "description",
-                      schema: "schema", queue: "queue", error_classes: "error_classes" }.freeze
+                      schema: "schema", queue: "queue", deadline: "deadline_seconds",
+                      error_classes: "error_classes" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {
       handler: "handler_class", depends_on: "depends_on_steps", join: "join",

@@ -5,7 +5,7 @@ RSpec.describe TaskerCore::TaskStatus do
     { "task_id" => 7, "namespace" => "shop", "name" => "order", "version" => "1.0.0", "state" => "in_progress",
       "requested_at" => "2026-01-31T12:00:00.000001Z", "started_at" => "2026-01-31T12:00:01.500000Z",
       "finished_at" => nil, "steps_total" => 5, "steps_by_state" => { "complete" => 3, "enqueued" => 2 }.freeze,
-      "attempts_total" => 4, "reason" => nil }.freeze
+      "attempts_total" => 4, "reason" => nil, "deadline_at" => "2026-02-01T12:00:00.000000Z" }.freeze
   end
 
   def status(**changes)
@@ -16,7 +16,8 @@ RSpec.describe TaskerCore::TaskStatus do
     expect(status).to have_attributes(
       task_id: 7, namespace: "shop", name: "order", version: "1.0.0", state: "in_progress", steps_total: 5,
       steps_by_state: { "complete" => 3, "enqueued" => 2 }, attempts_total: 4, reason: nil,
-      requested_at: Time.utc(2026, 1, 31, 12, 0, 0, 1), started_at: Time.utc(2026, 1, 31, 12, 0, 1.5), finished_at: nil
+      requested_at: Time.utc(2026, 1, 31, 12, 0, 0, 1), started_at: Time.utc(2026, 1, 31, 12, 0, 1.5), finished_at: nil,
+      deadline_at: Time.utc(2026, 2, 1, 12)
     )
   end
 

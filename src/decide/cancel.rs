@@ -1,16 +1,21 @@
-//! An operator ends tasks: what has not ended is cancelled, what runs loses its claim.
+//! An operator, or a deadline, ends tasks: what has not ended is cancelled, what runs loses its claim.
 
 use super::draft::Draft;
-use crate::decision::{EndedAttempt, Request, Step};
+use crate::decision::{EndedAttempt, Step};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent};
 
-pub(super) fn cancel(draft: &mut Draft<'_>, request: &Request) -> Result<(), InvalidTransition> {
+/// Ends the tasks by `event`, for the reason that `detail` gives as JSON text.
+pub(super) fn cancel(
+    draft: &mut Draft<'_>,
+    event: TaskEvent,
+    detail: &str,
+) -> Result<(), InvalidTransition> {
     let view = draft.view;
     for task in view.tasks.values() {
-        task.state.after(TaskEvent::Cancelled)?;
+        task.state.after(event)?;
         let change = draft.task(task.id);
-        change.event = Some(TaskEvent::Cancelled);
-        change.detail = Some(request.detail());
+        change.event = Some(event);
+        change.detail = Some(detail.to_owned());
     }
     for step in view.steps.values().filter(|step| !step.state.is_terminal()) {
         cancel_step(draft, step)?;

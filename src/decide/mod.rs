@@ -17,7 +17,7 @@ pub use retry::{Jitter, MAX_RETRY_AFTER};
 
 use crate::decision::{Decisions, Observation, Timestamp, View};
 use crate::ids::StepId;
-use crate::state::InvalidTransition;
+use crate::state::{InvalidTransition, TaskEvent};
 use draft::Draft;
 
 /// Why nothing was decided.
@@ -68,7 +68,13 @@ pub fn decide(
     match observation {
         Observation::ClaimsEnded { ends, room } => step::end_claims(&mut draft, ends, *room)?,
         Observation::StepsClaimed { worker, steps } => claim::claim(&mut draft, *worker, steps)?,
-        Observation::CancelRequested(request) => cancel::cancel(&mut draft, request)?,
+        Observation::CancelRequested(request) => {
+            cancel::cancel(&mut draft, TaskEvent::Cancelled, &request.detail())?;
+        }
+        Observation::DeadlinePassed(deadline) => {
+            let detail = serde_json::json!({ "deadline_at": deadline }).to_string();
+            cancel::cancel(&mut draft, TaskEvent::DeadlinePassed, &detail)?;
+        }
         Observation::PauseRequested(request) => pause::pause(&mut draft, request),
         Observation::ResumeRequested(request) => pause::resume(&mut draft, request)?,
         Observation::RetryRequested { steps, request } => {

@@ -96,7 +96,8 @@ fn detail(event: TaskEvent, task: &Task) -> Option<String> {
         | TaskEvent::Resumed
         | TaskEvent::Completed
         | TaskEvent::Cancelled
-        | TaskEvent::Paused => None,
+        | TaskEvent::Paused
+        | TaskEvent::DeadlinePassed => None,
     }
     .map(|value| value.to_string())
 }

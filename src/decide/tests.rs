@@ -501,6 +501,19 @@ fn cancelling_ends_what_has_not_ended_and_takes_the_claims() {
 }
 
 #[test]
+fn a_deadline_does_the_same_and_says_which_it_was() {
+    let mut world = diamond();
+    let a = world.claim(0);
+    let decisions = world.see(&Observation::DeadlinePassed(DateTime::UNIX_EPOCH));
+    assert_eq!(world.task().state, TaskState::Cancelled);
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::DeadlinePassed));
+    let detail = decisions.tasks[0].detail.as_deref();
+    assert_eq!(detail, Some(r#"{"deadline_at":"1970-01-01T00:00:00Z"}"#));
+    assert!((0..4).all(|i| world.step(i).state == StepState::Cancelled));
+    assert_eq!(world.end(a, ok()).stale, vec![a]);
+}
+
+#[test]
 fn a_task_that_has_ended_cannot_be_cancelled() {
     let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let claim = world.claim(0);

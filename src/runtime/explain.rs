@@ -336,6 +336,14 @@ impl Facts<'_> {
     }
 
     fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
+        let summary = self.state_summary(status, history);
+        match status.deadline_at.filter(|_| !status.state.is_terminal()) {
+            Some(deadline) => format!("{summary}; it is cancelled {}", self.ahead(deadline)),
+            None => summary,
+        }
+    }
+
+    fn state_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
         let total = status.steps_total;
         let count = |state| self.steps.iter().filter(|step| step.state == state).count();
         let done = count(StepState::Complete) + count(StepState::ResolvedManually);
@@ -379,7 +387,10 @@ impl Facts<'_> {
                 count(StepState::Error),
                 count(StepState::Pending)
             ),
-            TaskState::Cancelled => format!("cancelled by {}, {since}", asked_last(history)),
+            TaskState::Cancelled => format!(
+                "cancelled by {}, {since}: {done} of {total} steps are complete",
+                ended_by(history)
+            ),
             TaskState::ResolvedManually => format!("an operator declared it done {since}"),
         }
     }
@@ -473,7 +484,7 @@ fn words_of(outcome: AttemptOutcome) -> &'static str {
     match outcome {
         AttemptOutcome::WorkerDied => "the death of its worker",
         AttemptOutcome::Interrupted => "the stop of its worker",
-        AttemptOutcome::Cancelled => "the cancellation of the task",
+        AttemptOutcome::Cancelled => "the end of its task",
         AttemptOutcome::Succeeded
         | AttemptOutcome::Retryable
         | AttemptOutcome::Permanent
@@ -500,9 +511,9 @@ fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
 fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
     match change.map(|change| change.from_state) {
         Some(StepState::InProgress) => {
-            format!("the task was cancelled while attempt {} ran", row.attempts)
+            format!("its task ended while attempt {} ran", row.attempts)
         }
-        Some(_) | None => "the task was cancelled before it could run".to_owned(),
+        Some(_) | None => "its task ended before it could run".to_owned(),
     }
 }
 
@@ -512,6 +523,19 @@ fn skipped(change: Option<&StepTransitionRow>) -> String {
         "skipped, because too many of its parents were skipped".to_owned()
     } else {
         format!("skipped by {}", asked_by(detail))
+    }
+}
+
+/// What ended a task before its steps did.
+fn ended_by(history: &[TaskTransitionRow]) -> String {
+    let last = history.last();
+    match last.filter(|change| change.event == TaskEvent::DeadlinePassed) {
+        Some(change) => {
+            let deadline = parsed(change.detail.as_deref());
+            let deadline = deadline["deadline_at"].as_str().and_then(|at| at.parse().ok());
+            format!("its deadline, {}", deadline.map_or_else(String::new, clock))
+        }
+        None => asked_last(history),
     }
 }
 

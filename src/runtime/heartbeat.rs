@@ -10,6 +10,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
+use super::deadlines;
 use super::ledger::EndedBatches;
 use super::rescuer;
 use super::rhythm::{Place, Rhythm, Signs, resting_ms};
@@ -47,13 +48,24 @@ struct Heart<D: Database> {
     rescue: Option<AbortOnDropHandle<()>>,
     /// Rescues that were begun.
     rescues: usize,
+    /// As a rescue.
+    deadlines: Option<AbortOnDropHandle<()>>,
 }
 
 impl<D: Database> Heart<D> {
     fn new(shared: Arc<Shared<D>>) -> Self {
         let interval = shared.options.heartbeat_interval();
         let rhythm = Rhythm::new(interval, signs(&shared), Instant::now());
-        Self { shared, rhythm, line: None, beaten: None, trouble: None, rescue: None, rescues: 0 }
+        Self {
+            shared,
+            rhythm,
+            line: None,
+            beaten: None,
+            trouble: None,
+            rescue: None,
+            rescues: 0,
+            deadlines: None,
+        }
     }
 
     fn look(&mut self) {
@@ -156,6 +168,9 @@ impl<D: Database> Heart<D> {
         if beat.somebody_died && self.is_steady() {
             self.suspect(begun, close);
         }
+        if beat.somebody_late && !removed(Guard::DeadlinesEnd) {
+            self.end_late();
+        }
     }
 
     fn act(&self, worker: WorkerId, beat: &Beat) {
@@ -195,7 +210,7 @@ impl<D: Database> Heart<D> {
     }
 
     fn rescue(&mut self) {
-        if self.rescue.as_ref().is_some_and(|rescue| !rescue.is_finished()) {
+        if goes_on(self.rescue.as_ref()) {
             return;
         }
         self.rescues += 1;
@@ -206,6 +221,22 @@ impl<D: Database> Heart<D> {
             }
         }))));
     }
+
+    fn end_late(&mut self) {
+        if goes_on(self.deadlines.as_ref()) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.deadlines = Some(AbortOnDropHandle::new(tokio::spawn(within(async move {
+            if let Err(error) = deadlines::enforce(&shared).await {
+                warn!(%error, "a task whose deadline has passed is not ended yet");
+            }
+        }))));
+    }
+}
+
+fn goes_on(job: Option<&AbortOnDropHandle<()>>) -> bool {
+    job.is_some_and(|job| !job.is_finished())
 }
 
 /// The server's limit for a heartbeat: after one that was stuck there is time for another.

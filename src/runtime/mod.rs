@@ -2,6 +2,7 @@
 
 mod arguments;
 mod client;
+mod deadlines;
 mod deciding;
 mod delivery;
 mod ending;

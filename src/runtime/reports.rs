@@ -50,6 +50,9 @@ pub struct TaskStatus {
     /// When it ended.
     #[serde(serialize_with = "optional_time")]
     pub finished_at: Option<DateTime<Utc>>,
+    /// By when it has to have ended.
+    #[serde(serialize_with = "optional_time")]
+    pub deadline_at: Option<DateTime<Utc>>,
     /// Who asked for it.
     pub initiator: Option<String>,
     /// From where.
@@ -147,6 +150,7 @@ impl From<TaskListRow> for TaskStatus {
             requested_at: row.requested_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
+            deadline_at: row.deadline_at,
             initiator: row.initiator,
             source_system: row.source_system,
             reason: row.reason,

@@ -154,7 +154,8 @@ fn check_skippable(stored: &Stored, step: StepId, name: &str) -> Result<(), Erro
     Err(refused("step", &format!("{name:?}"), allowed))
 }
 
-async fn decide_and_write(
+/// Decides what follows for one task, whose `steps` are seen, and writes it; the caller commits.
+pub(super) async fn decide_and_write(
     tx: &mut impl Transaction,
     row: TaskRow,
     steps: &[StepRow],

@@ -13,7 +13,7 @@ use crate::ids::TaskId;
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
 use crate::store::{NewTasks, StoreError, Transaction};
-use crate::template::{LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION};
+use crate::template::{LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION};
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
 /// row, and its arrays no smaller.
@@ -104,6 +104,10 @@ pub struct Submission {
     /// What becomes of another submit. Default: it returns the task.
     #[serde(default)]
     pub on_duplicate: Option<OnDuplicate>,
+    /// By when after this submit the tasks have to have ended, in seconds, at most 366 days. Default: the template's
+    /// `deadline_seconds`.
+    #[serde(default)]
+    pub deadline_s: Option<f64>,
     /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
 }
@@ -138,6 +142,12 @@ impl Submission {
         at_most_so_many("contexts", self.contexts.len(), MOST_CONTEXTS)?;
         if self.contexts.is_empty() {
             return Err(refused("contexts", "[]", "one object for each task"));
+        }
+        if let Some(seconds) = self.deadline_s
+            && !(seconds > 0.0 && seconds <= LONGEST_DEADLINE)
+        {
+            let allowed = format!("more than 0 and at most {LONGEST_DEADLINE} seconds (366 days)");
+            return Err(refused("deadline_s", &seconds.to_string(), &allowed));
         }
         self.check_identity()
     }
@@ -248,6 +258,10 @@ impl Submission {
         let mut ids = Vec::with_capacity(self.contexts.len());
         for contexts in self.chunks(stored) {
             ids.extend(tx.create_tasks(&rows, &contexts).await?);
+        }
+        let deadline = stored.template.deadline().map(|deadline| deadline.as_secs_f64());
+        if let Some(seconds) = self.deadline_s.or(deadline) {
+            tx.record_deadlines(&ids, seconds).await?;
         }
         let mut queues = rows.ready_queues;
         queues.sort_unstable();

@@ -400,6 +400,41 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
+    async fn record_deadlines(&mut self, tasks: &[TaskId], seconds: f64) -> Result<(), StoreError> {
+        let given = Duration::from_secs_f64(seconds);
+        self.run(|state, work| {
+            let deadline = state.now() + given;
+            work.written.deadlines.extend(tasks.iter().map(|task| (*task, Some(deadline))));
+            done(())
+        })
+        .await
+    }
+
+    async fn lock_late_task(
+        &mut self,
+        held: &[TaskId],
+    ) -> Result<Option<(TaskId, Timestamp)>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let late = state.tables.late(now).into_iter().find(|(task, _)| {
+                !held.contains(task) && state.is_free(work.id, Row::Deadline(*task))
+            });
+            if let Some((task, _)) = late {
+                let _ = state.hold(work.id, Row::Deadline(task));
+            }
+            done(late)
+        })
+        .await
+    }
+
+    async fn forget_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.deadlines.insert(task, None);
+            done(())
+        })
+        .await
+    }
+
     async fn find_identity(
         &mut self,
         identity: &Identity,
@@ -682,6 +717,7 @@ fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
             tables.batches.values().filter(|batch| batch.worker == pulse.worker).count(),
         ),
         somebody_died: dead,
+        somebody_late: !tables.late(now).is_empty(),
     };
     work.written.calls.extend(due);
     state.tell(|| {

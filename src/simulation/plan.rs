@@ -68,6 +68,14 @@ pub(super) struct TaskPlan {
     /// So many clients submit one task with the same key at once, each for itself. None: there is no key, and one client.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) clients: usize,
+    /// How long after they were made they have to have ended.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_ms",
+        rename = "deadline_ms"
+    )]
+    pub(super) deadline: Option<Duration>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -179,6 +187,7 @@ impl Plan {
                 template: rng.usize(..templates.len()),
                 count: if rng.u8(..4) == 0 { rng.usize(1..=6) } else { 1 },
                 clients: 0,
+                deadline: None,
             })
             .collect();
         let workers: Vec<_> =
@@ -193,7 +202,8 @@ impl Plan {
         faults.sort_by_key(|fault| fault.at);
         let weather = weather(&mut rng);
         let seed = rng.u64(..);
-        let tasks = tasks.into_iter().map(|task| with_clients(&mut rng, task)).collect();
+        let tasks: Vec<_> = tasks.into_iter().map(|task| with_clients(&mut rng, task)).collect();
+        let tasks = tasks.into_iter().map(|task| with_deadline(&mut rng, task)).collect();
         Self { seed, templates, tasks, workers, faults, weather }
     }
 
@@ -247,6 +257,7 @@ impl Plan {
         }
         for (index, _) in self.tasks.iter().enumerate() {
             without(&|plan| plan.tasks[index].count = 1);
+            without(&|plan| plan.tasks[index].deadline = None);
             without(&|plan| plan.tasks[index].clients = 0);
             without(&|plan| plan.tasks[index].clients = plan.tasks[index].clients.min(2));
         }
@@ -387,6 +398,11 @@ fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {
     TaskPlan { clients: rng.usize(1..=4), ..task }
 }
 
+fn with_deadline(rng: &mut Rng, task: TaskPlan) -> TaskPlan {
+    let deadline = (rng.u8(..5) == 0).then(|| Duration::from_millis(rng.u64(1..20_000)));
+    TaskPlan { deadline, ..task }
+}
+
 fn worker(rng: &mut Rng, number: usize) -> WorkerPlan {
     WorkerPlan {
         concurrency: rng.u32(1..=3),
@@ -484,6 +500,9 @@ impl fmt::Display for Plan {
             write!(f, "{:?}: {} of template t{}", task.at, task.count, task.template)?;
             if task.clients > 0 {
                 write!(f, ", with a key, by {} clients", task.clients)?;
+            }
+            if let Some(deadline) = task.deadline {
+                write!(f, ", to end within {deadline:?}")?;
             }
             writeln!(f)?;
         }

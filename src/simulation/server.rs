@@ -39,6 +39,7 @@ pub(super) enum Row {
     Batch(ClaimBatchId),
     Worker(WorkerId),
     Identity(Identity),
+    Deadline(TaskId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -113,6 +113,7 @@ pub(super) struct Tables {
     pub(super) batches: BTreeMap<ClaimBatchId, BatchRecord>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(super) identities: BTreeMap<Identity, TaskId>,
+    pub(super) deadlines: BTreeMap<TaskId, Timestamp>,
 }
 
 /// What a transaction has written.
@@ -125,6 +126,7 @@ pub(super) struct Written {
     pub(super) batches: BTreeMap<ClaimBatchId, Option<BatchRecord>>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(super) identities: BTreeMap<Identity, TaskId>,
+    pub(super) deadlines: BTreeMap<TaskId, Option<Timestamp>>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     /// Queues whose workers are called.
@@ -207,6 +209,14 @@ impl Tables {
             .collect()
     }
 
+    /// Tasks whose deadline has passed, those that are late for the longest first.
+    pub(super) fn late(&self, now: Timestamp) -> Vec<(TaskId, Timestamp)> {
+        let late = self.deadlines.iter().filter(|(_, deadline)| **deadline <= now);
+        let mut late: Vec<_> = late.map(|(task, deadline)| (*task, *deadline)).collect();
+        late.sort_unstable_by_key(|(task, deadline)| (*deadline, *task));
+        late
+    }
+
     /// Workers whose heartbeat ended.
     pub(super) fn silent(&self, now: Timestamp) -> Vec<WorkerId> {
         let silent = |(id, worker): &(&WorkerId, &WorkerRecord)| {
@@ -249,6 +259,7 @@ impl Tables {
         self.identities.extend(&written.identities);
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
+        change(&mut self.deadlines, &written.deadlines);
     }
 }
 

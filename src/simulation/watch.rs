@@ -13,7 +13,7 @@ use super::tables::{
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
-use crate::state::{StepEvent, StepState, TaskState, WorkerState};
+use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 
 /// How long a worker that nothing disturbs may be without a heartbeat through delays on its way.
 const SLACK: Duration = Duration::from_millis(500);
@@ -340,6 +340,9 @@ impl Watch {
         }
         if from.after(event).ok() != Some(to) {
             self.violated(format!("task {task} took {event} from {from} to {to}"));
+        }
+        if event == TaskEvent::DeadlinePassed && !before.deadlines.contains_key(&task) {
+            self.violated(format!("task {task} was late, and has no deadline"));
         }
     }
 

@@ -278,10 +278,11 @@ impl World {
 
     fn open_tasks(&self, kept: &BTreeSet<TaskId>) -> Vec<String> {
         let state = self.server.lock();
+        let has_deadline = |task| state.tables.deadlines.contains_key(&task);
         let open = state.tables.tasks.values().map(|record| record.task);
         let open = open.filter(|task| {
             !task.state.is_terminal()
-                && task.state != TaskState::Blocked
+                && (task.state != TaskState::Blocked || has_deadline(task.id))
                 && !kept.contains(&task.id)
         });
         open.map(|task| format!("task {} is {}", task.id, task.state)).collect()
@@ -339,6 +340,9 @@ async fn make(
         serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
     if plan.clients > 0 {
         json["idempotency_key"] = format!("key {key}").into();
+    }
+    if let Some(deadline) = plan.deadline {
+        json["deadline_s"] = deadline.as_secs_f64().into();
     }
     let submission = Submission::from_json(&json.to_string());
     let submission = submission.expect("a plan submits what is allowed");

@@ -12,7 +12,7 @@ use super::{
     Beat, ChildRow, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow, StoreError,
     TaskRow,
 };
-use crate::decision::Decisions;
+use crate::decision::{Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
@@ -192,6 +192,25 @@ pub(crate) trait Transaction: Send + 'static {
         new: &NewTasks<'_>,
         contexts: &[String],
     ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
+    /// Gives the tasks so many seconds from now to end.
+    fn record_deadlines(
+        &mut self,
+        tasks: &[TaskId],
+        seconds: f64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Locks a deadline that has passed, that no other worker holds and that is of none of the `held` tasks.
+    fn lock_late_task(
+        &mut self,
+        held: &[TaskId],
+    ) -> impl Future<Output = Result<Option<(TaskId, Timestamp)>, StoreError>> + Send;
+
+    /// Deletes the deadline of a task.
+    fn forget_deadline(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The task of an identity, if there is one.
     fn find_identity(

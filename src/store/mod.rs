@@ -4,6 +4,7 @@
 mod audit;
 mod claims;
 mod database;
+mod deadlines;
 mod history;
 mod identities;
 mod migrate;

@@ -8,9 +8,10 @@ use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
     Beat, ChildRow, Heartline, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
-    Store, StoreError, TaskRow, Tx, claims, identities, notify, steps, tasks, templates, workers,
+    Store, StoreError, TaskRow, Tx, claims, deadlines, identities, notify, steps, tasks, templates,
+    workers,
 };
-use crate::decision::Decisions;
+use crate::decision::{Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
@@ -157,6 +158,21 @@ impl Transaction for Tx {
         contexts: &[String],
     ) -> Result<Vec<TaskId>, StoreError> {
         tasks::create(self, new, contexts).await
+    }
+
+    async fn record_deadlines(&mut self, tasks: &[TaskId], seconds: f64) -> Result<(), StoreError> {
+        deadlines::record(self, tasks, seconds).await
+    }
+
+    async fn lock_late_task(
+        &mut self,
+        held: &[TaskId],
+    ) -> Result<Option<(TaskId, Timestamp)>, StoreError> {
+        deadlines::lock_late(self, held).await
+    }
+
+    async fn forget_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
+        deadlines::forget(self, task).await
     }
 
     async fn find_identity(

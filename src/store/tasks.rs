@@ -69,6 +69,7 @@ pub(crate) struct TaskListRow {
     pub(crate) requested_at: DateTime<Utc>,
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) finished_at: Option<DateTime<Utc>>,
+    pub(crate) deadline_at: Option<DateTime<Utc>>,
     pub(crate) initiator: Option<String>,
     pub(crate) source_system: Option<String>,
     pub(crate) reason: Option<String>,

@@ -55,6 +55,8 @@ pub(crate) struct Beat {
     pub(crate) claim_batches: i64,
     /// There is a worker to bury, or one that ended and still holds claims.
     pub(crate) somebody_died: bool,
+    /// There is a task whose deadline has passed.
+    pub(crate) somebody_late: bool,
 }
 
 /// Registers a worker under an id that no other registration ever gets.
@@ -129,6 +131,7 @@ pub(super) async fn beat(
         now: row.now,
         claim_batches: row.claim_batches,
         somebody_died: row.somebody_died,
+        somebody_late: row.somebody_late,
     })
 }
 

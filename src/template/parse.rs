@@ -13,13 +13,14 @@ use crate::json::{self, JsonLimits};
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "name",
     "namespace_name",
     "version",
     "description",
     "schema",
     "queue",
+    "deadline_seconds",
     "error_classes",
     "step_templates",
     "module_namespace",
@@ -48,6 +49,9 @@ pub(super) const LONGEST_SYSTEM: usize = 64;
 /// Longest name of a class or module, in bytes.
 pub(super) const LONGEST_CLASS: usize = 255;
 
+/// Longest time from a task's submit to its deadline, in seconds: 366 days.
+pub(crate) const LONGEST_DEADLINE: f64 = 366.0 * 86_400.0;
+
 /// Longest description, in bytes.
 pub(super) const LONGEST_DESCRIPTION: usize = 4096;
 
@@ -64,6 +68,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     let compiled = schema.as_ref().map(schema::compile).transpose()?;
     check_unused(&mut section)?;
     let common = common(&mut section)?;
+    let deadline = section.seconds("deadline_seconds", LONGEST_DEADLINE)?;
     let error_classes = classes::read(&mut section)?;
     let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
     let content = Content {
@@ -73,6 +78,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
         description,
         schema,
         queue: common.queue,
+        deadline,
         error_classes,
         step_templates,
     };

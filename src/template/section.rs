@@ -11,15 +11,13 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-/// Longest time that a template may name: 30 days.
-const LONGEST_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
+/// Longest time that a step may name: 30 days.
+pub(super) const LONGEST_SECONDS: f64 = 30.0 * 86_400.0;
 
 /// Longest part of a key of the user's that a message repeats, in characters.
 pub(super) const LONGEST_KEY: usize = 80;
 
 const WORD_ALLOWED: &str = "text without control characters and without space around it";
-
-const SECONDS_ALLOWED: &str = "seconds, more than 0 and at most 2592000 (30 days)";
 
 /// Keys as the Ruby DSL and other engines spell them, with the key of a template that is meant.
 const OTHER_SPELLINGS: [(&str, &str); 11] = [
@@ -173,15 +171,19 @@ impl Section {
             .ok_or_else(|| TemplateError::value(self.key(name), &value, "a number from 0.0 to 1.0"))
     }
 
-    /// A time above zero, to the nanosecond.
-    pub(super) fn seconds(&mut self, name: &str) -> Result<Option<Duration>> {
+    /// A time above zero and up to `longest` seconds, to the nanosecond.
+    pub(super) fn seconds(&mut self, name: &str, longest: f64) -> Result<Option<Duration>> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
-        let number = value.as_f64().filter(|number| *number <= LONGEST_SECONDS);
+        let number = value.as_f64().filter(|number| *number <= longest);
         let time = number.and_then(|number| Duration::try_from_secs_f64(number).ok());
         let time = time.filter(|time| !time.is_zero());
-        time.map(Some).ok_or_else(|| TemplateError::value(self.key(name), &value, SECONDS_ALLOWED))
+        time.map(Some).ok_or_else(|| {
+            let days = longest / 86_400.0;
+            let allowed = format!("seconds, more than 0 and at most {longest} ({days} days)");
+            TemplateError::value(self.key(name), &value, allowed)
+        })
     }
 
     pub(super) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {

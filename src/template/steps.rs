@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::error::TemplateError;
 use super::parse::{LONGEST_CLASS, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM};
-use super::section::{self, Section};
+use super::section::{self, LONGEST_SECONDS, Section};
 use super::{StepTemplate, classes};
 use crate::graph::{Graph, GraphError};
 use crate::join_policy::JoinPolicy;
@@ -112,7 +112,7 @@ impl Steps {
             queue: queue.unwrap_or_else(|| common.queue.clone()),
             retry_policy: retry_policy(&mut section)?,
             skippable: section.flag("skippable", false)?,
-            timeout: section.seconds("timeout_seconds")?,
+            timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
             error_classes: classes::read(&mut section)?,
             handler_config: section.object("handler_config")?,
             dependent_system: dependent_system.or_else(|| common.dependent_system.clone()),
@@ -319,7 +319,7 @@ fn delays(retry: &mut Section) -> Result<Arc<[Duration]>> {
 }
 
 fn base(retry: &mut Section, backoff: &Backoff) -> Result<Duration> {
-    let base = retry.seconds("base_seconds")?;
+    let base = retry.seconds("base_seconds", LONGEST_SECONDS)?;
     match (base, backoff) {
         (Some(base), Backoff::List(_)) => {
             let base = Value::from(base.as_secs_f64());
@@ -340,7 +340,7 @@ fn cap(retry: &mut Section, backoff: &Backoff, base: Duration) -> Result<Duratio
             (base, "base_seconds")
         }
     };
-    match retry.seconds("max_seconds")? {
+    match retry.seconds("max_seconds", LONGEST_SECONDS)? {
         None => Ok(RetryPolicy::DEFAULT.cap.max(least)),
         Some(cap) if cap >= least => Ok(cap),
         Some(cap) => {

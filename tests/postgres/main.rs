@@ -3,6 +3,7 @@
 
 mod budgets;
 mod common;
+mod deadlines;
 mod encryption;
 mod engine;
 mod heartbeat;

@@ -23,7 +23,7 @@ module TaskerCore
       EXAMPLES = [
         "tasker submit order_fulfilment --context '{\"order_id\": 42}'",
         "tasker submit order_fulfilment --context @order.json --wait --timeout 60",
-        "tasker submit order_fulfilment --context @order.json --idempotency-key order-42",
+        "tasker submit order_fulfilment --context @order.json --idempotency-key order-42 --deadline 86400",
         "jq .order today.json | tasker submit order_fulfilment --context - --json"
       ].freeze
 
@@ -46,6 +46,8 @@ module TaskerCore
         parser.on("--namespace NAME", "namespace of the template (default: default)")
         parser.on("--version VERSION", "version of the template (default: the latest)")
         reason_option(parser)
+        parser.on("--deadline S", Float, "seconds in which the task has to end, else it is cancelled",
+                  "(default: the template's)")
         define_identity(parser)
         parser.on("--wait", "wait until the task is over or blocked (default: return at once)")
         parser.on("--timeout S", Float, "with --wait: seconds to wait (default: for ever)")
@@ -83,7 +85,7 @@ module TaskerCore
       end
 
       def template_options
-        options.slice(:namespace, :version, :reason)
+        options.slice(:namespace, :version, :reason, :deadline)
       end
 
       def identity_options

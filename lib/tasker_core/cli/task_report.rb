@@ -38,7 +38,8 @@ module TaskerCore
         @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status),
                       "steps" => steps(status), "attempts" => Format.count(status.attempts_total),
                       "requested" => happened(status.requested_at), "started" => happened(status.started_at),
-                      "finished" => happened(status.finished_at), "took" => took(status), **more)
+                      "deadline" => deadline(status), "finished" => happened(status.finished_at),
+                      "took" => took(status), **more)
       end
 
       # Namespace, name and version on one line.
@@ -64,6 +65,13 @@ module TaskerCore
 
       def reason(status)
         status.reason && Format.clean(status.reason)
+      end
+
+      def deadline(status)
+        return if status.terminal? || status.deadline_at.nil?
+
+        left = Format.between(Time.now, status.deadline_at)
+        "#{Format.moment(status.deadline_at)} (#{left.positive? ? "in #{Format.duration(left)}" : "passed"})"
       end
 
       def steps(status)

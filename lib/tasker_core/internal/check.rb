@@ -75,6 +75,20 @@ module TaskerCore
 
       # @param value [Object]
       # @param key [String] name of the argument
+      # @param longest [Integer] seconds
+      # @return [Float, nil] seconds
+      # @raise [InvalidArgument] neither nil nor a number above 0, up to the longest
+      # @example
+      #   Check.optional_span(60, "unique_for", 3_600) # => 60.0
+      def optional_span(value, key, longest)
+        return if value.nil?
+        return value.to_f if value.is_a?(Numeric) && value.real? && value.positive? && value <= longest
+
+        refuse(key, value, "nil or a number of seconds above 0, at most #{longest}")
+      end
+
+      # @param value [Object]
+      # @param key [String] name of the argument
       # @return [Numeric] seconds
       # @raise [InvalidArgument] negative, above {MAX_AGE} or no number
       # @example

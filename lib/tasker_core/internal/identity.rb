@@ -27,7 +27,8 @@ module TaskerCore
       #   Identity.of(idempotency_key: "order-17") # => { "idempotency_key" => "order-17" }
       def of(idempotency_key: nil, unique: false, unique_for: nil, on_duplicate: nil)
         identity = { "idempotency_key" => key(idempotency_key), "unique" => unique(unique, idempotency_key),
-                     "unique_for_s" => seconds(unique_for), "on_duplicate" => word(on_duplicate) }.compact
+                     "unique_for_s" => Check.optional_span(unique_for, "unique_for", Check::MAX_AGE),
+                     "on_duplicate" => word(on_duplicate) }.compact
         return identity if identity.empty? || idempotency_key || unique
 
         Check.refuse("unique_for", unique_for, NEEDED) if unique_for
@@ -47,14 +48,6 @@ module TaskerCore
         Check.refuse("unique", value, "true or false") unless [true, false].include?(value)
         Check.refuse("unique", value, "only without idempotency_key") if value && key
         value || nil
-      end
-
-      # @api private
-      def seconds(value)
-        return if value.nil?
-        return value.to_f if value.is_a?(Numeric) && value.real? && value.positive? && value <= Check::MAX_AGE
-
-        Check.refuse("unique_for", value, "nil or a number of seconds above 0, at most #{Check::MAX_AGE}")
       end
 
       # @api private

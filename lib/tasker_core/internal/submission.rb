@@ -13,7 +13,10 @@ module TaskerCore
     class Submission
       # Option => default.
       DEFAULTS = { namespace: "default", version: nil, initiator: nil, source_system: nil, reason: nil,
-                   tags: [].freeze, idempotency_key: nil, unique: false, unique_for: nil, on_duplicate: nil }.freeze
+                   tags: [].freeze, deadline: nil, idempotency_key: nil, unique: false, unique_for: nil,
+                   on_duplicate: nil }.freeze
+      # Longest time from a submit to its deadline, in seconds: 366 days.
+      LONGEST_DEADLINE = 366 * 86_400
       # Options that are text or nil.
       TEXTS = %i[version initiator source_system reason].freeze
 
@@ -35,6 +38,7 @@ module TaskerCore
         @texts = options.slice(*TEXTS).to_h { |key, value| [key, Check.optional_text(value, key.to_s)] }
         @version = @texts.delete(:version)
         @tags = Check.texts(options[:tags], "tags")
+        @deadline = { "deadline_s" => Check.optional_span(options[:deadline], "deadline", LONGEST_DEADLINE) }.compact
         @contexts = contexts_json(contexts)
         @identity = identity(options)
       end
@@ -50,7 +54,7 @@ module TaskerCore
       #   submission.json(version: "1.0.0")
       def json(version: nil)
         head = JSON.generate({ "namespace" => namespace, "name" => name, "version" => self.version || version,
-                               **@texts, "tags" => @tags, **@identity })
+                               **@texts, "tags" => @tags, **@deadline, **@identity })
         "#{head.chop},\"contexts\":[#{@contexts.join(",")}]}"
       end
 

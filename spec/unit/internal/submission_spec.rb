@@ -41,6 +41,11 @@ RSpec.describe TaskerCore::Internal::Submission do
     expect(parsed(submission(unique: false, idempotency_key: nil)).keys).not_to include("unique", "idempotency_key")
   end
 
+  it "passes on by when the task has to have ended, and nothing without a deadline" do
+    expect(parsed(submission(deadline: 60))["deadline_s"]).to eq(60.0)
+    expect(parsed(submission).keys).not_to include("deadline_s")
+  end
+
   it "is empty without contexts" do
     expect([submission("order", []), submission].map(&:empty?)).to eq([true, false])
   end
@@ -60,6 +65,8 @@ RSpec.describe TaskerCore::Internal::Submission do
     { unique: true, unique_for: "5" } => /\Aunique_for is "5"/,
     { unique: true, unique_for: Float::INFINITY } => /\Aunique_for is Infinity/,
     { unique: true, unique_for: Float::NAN } => /\Aunique_for is NaN/,
+    { deadline: 0 } => /\Adeadline is 0, allowed: nil or a number of seconds above 0, at most 31622400/,
+    { deadline: 31_622_401 } => /\Adeadline is 31622401/, { deadline: "1d" } => /\Adeadline is "1d"/,
     { unique: true, on_duplicate: :ignore } => /\Aon_duplicate is :ignore, allowed: :return or :raise/,
     { unique_for: 5 } => /\Aunique_for is 5, allowed: only with idempotency_key or unique/,
     { on_duplicate: :return } => /\Aon_duplicate is :return, allowed: only with idempotency_key or unique/,

@@ -1,8 +1,8 @@
 -- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
--- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended.
+-- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended, a task that is late.
 -- Where workers rest, the queues of due steps are called: they may sleep for longer than a step may
 -- wait. Indexes: primary keys, tasker_ready_steps_order with one probe a queue that has steps,
--- tasker_workers_alive. The batches of claims are few. Locks: the worker's row.
+-- tasker_workers_alive, tasker_task_deadlines_due. The batches of claims are few. Locks: the worker's row.
 WITH RECURSIVE fleet AS (
   SELECT count(*) AS workers,
          count(*) FILTER (WHERE worker_id < $1) AS before,
@@ -48,5 +48,6 @@ SELECT EXISTS (SELECT FROM beat) AS "alive!",
          SELECT FROM (SELECT DISTINCT worker_id FROM tasker_claim_batches) AS b
          JOIN tasker_workers w USING (worker_id)
          WHERE w.state IN ('stopped', 'dead')
-       ) AS "somebody_died!"
+       ) AS "somebody_died!",
+       EXISTS (SELECT FROM tasker_task_deadlines WHERE deadline_at <= statement_timestamp()) AS "somebody_late!"
 FROM fleet

@@ -1,5 +1,6 @@
--- Caller: the pruner. Index: primary key; of identities, that of their tasks. Locks: the tasks that it deletes, unless somebody
--- holds them. Their identities go with them, so that none leads to a task that is gone; their other rows follow later.
+-- Caller: the pruner. Index: primary keys; of identities, that of their tasks. Locks: the tasks that it deletes, unless somebody
+-- holds them. Their identities go with them, so that none leads to a task that is gone, and their deadlines; their other rows
+-- follow later.
 -- Reads $2 tasks from $1 on: none that was requested after the youngest that may be deleted could be deleted itself.
 WITH cutoff AS (
   SELECT statement_timestamp() - make_interval(secs => $3) AS finished,
@@ -26,6 +27,10 @@ WITH cutoff AS (
   DELETE FROM tasker_task_identities i
   USING gone
   WHERE i.task_id = gone.task_id
+), in_time AS (
+  DELETE FROM tasker_task_deadlines d
+  USING gone
+  WHERE d.task_id = gone.task_id
 ), noted AS (
   INSERT INTO tasker_pruned_tasks (task_id) SELECT task_id FROM gone
 )

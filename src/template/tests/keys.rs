@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
     let expected = concat!(
-        r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","error_classes":{},"#,
+        r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","deadline_seconds":null,"error_classes":{},"#,
         r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"join":"all_complete","queue":"default","#,
         r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"skippable":false,"timeout_seconds":null,"#,
         r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1,"delays_seconds":null},"#,
@@ -15,7 +15,7 @@ fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
 #[test]
 fn every_value_given_is_written_again() {
     let keys = json!({
-        "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow",
+        "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow", "deadline_seconds": 86_400.0,
         "description": "Matches payments.", "schema": {"type": "object"},
         "error_classes": {"IOError": "retryable", "Stripe::CardError": "permanent"},
     });
@@ -48,6 +48,18 @@ fn every_value_can_be_asked_for() {
     assert_eq!(step.timeout, Some(Duration::from_millis(2500)));
     assert_eq!(step.retry_policy.base, Duration::from_millis(500));
     assert_eq!(step.retry_policy.cap, Duration::from_secs(60));
+}
+
+#[test]
+fn a_deadline_is_above_zero_and_at_most_366_days() {
+    for value in [json!(0), json!(-1), json!(31_622_400.5), json!("1d"), json!([])] {
+        let allowed = "seconds, more than 0 and at most 31622400 (366 days)";
+        assert_refused(top(&json!({"deadline_seconds": value})), "deadline_seconds", allowed);
+    }
+    let deadline = |value| top(&json!({"deadline_seconds": value})).expect("valid").deadline();
+    assert_eq!(deadline(json!(31_622_400)), Some(Duration::from_secs(31_622_400)));
+    assert_eq!(deadline(json!(0.5)), Some(Duration::from_millis(500)));
+    assert_eq!(deadline(json!(null)), None);
 }
 
 #[test]

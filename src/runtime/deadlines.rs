@@ -1,0 +1,63 @@
+//! Ends the tasks whose deadline has passed.
+
+use tracing::info;
+
+use super::ending::ByTask;
+use super::shared::Shared;
+use super::steering::decide_and_write;
+use crate::decision::{Observation, Timestamp};
+use crate::error::Error;
+use crate::ids::TaskId;
+use crate::store::{Database, Transaction};
+
+/// What came of looking for a task that is late.
+enum Late {
+    Ended,
+    /// Somebody else holds its row.
+    Held(TaskId),
+    NoneLeft,
+}
+
+/// Ends every task that is late, each in a transaction of its own. One that somebody holds is left to the next time.
+pub(super) async fn enforce<D: Database>(shared: &Shared<D>) -> Result<(), Error> {
+    let mut held = Vec::new();
+    loop {
+        match shared.answer(end_one(shared, &held)).await?? {
+            Late::Ended => {}
+            Late::Held(task) => held.push(task),
+            Late::NoneLeft => return Ok(()),
+        }
+    }
+}
+
+async fn end_one<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Result<Late, Error> {
+    let mut tx = shared.database.begin().await?;
+    let Some((task, deadline)) = tx.lock_late_task(held).await? else {
+        return Ok(Late::NoneLeft);
+    };
+    if tx.try_lock_tasks(&[task]).await?.is_empty() {
+        return Ok(Late::Held(task));
+    }
+    end(shared, tx, task, deadline).await?;
+    Ok(Late::Ended)
+}
+
+/// Ends a task that this transaction holds, unless it has ended.
+async fn end<D: Database>(
+    shared: &Shared<D>,
+    mut tx: D::Tx,
+    task: TaskId,
+    deadline: Timestamp,
+) -> Result<(), Error> {
+    tx.forget_deadline(task).await?;
+    let rows = tx.lock_tasks(&[task]).await?;
+    let Some(row) = rows.into_iter().find(|row| !row.task.state.is_terminal()) else {
+        return Ok(tx.commit().await?);
+    };
+    let steps = tx.read_open_steps(task).await?;
+    let observation = Observation::DeadlinePassed(deadline);
+    let decisions = decide_and_write(&mut tx, row, &steps, &observation, &ByTask::new()).await?;
+    shared.events.commit(tx, &decisions).await?;
+    info!(task_id = task.0, %deadline, "ended a task whose deadline has passed");
+    Ok(())
+}
