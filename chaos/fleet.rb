@@ -80,14 +80,11 @@ module Chaos
     # @return [void]
     def stop
       @places.each { |member| member.signal("TERM") }
-      deadline = TaskerCore::Internal::Clock.seconds + ENDLESS
-      sleep(PAUSE) until @places.all?(&:ended?) || TaskerCore::Internal::Clock.seconds > deadline
-      @places.reject(&:ended?).each do |member|
-        complaints << "worker process #{member.pid} has not ended after #{ENDLESS} s: #{member.last_words}"
-        member.signal("KILL")
+      await
+      @places.each do |member|
+        end_late(member) unless member.ended?
+        dismiss(member)
       end
-      @places.each(&:status)
-      @places.each { |member| dismiss(member) }
       @places = []
     end
 
@@ -97,6 +94,17 @@ module Chaos
     end
 
     private
+
+    def await
+      deadline = TaskerCore::Internal::Clock.seconds + ENDLESS
+      sleep(PAUSE) until @places.all?(&:ended?) || TaskerCore::Internal::Clock.seconds > deadline
+    end
+
+    def end_late(member)
+      complaints << "worker process #{member.pid} has not ended after #{ENDLESS} s: #{member.last_words}"
+      member.signal("KILL")
+      member.status
+    end
 
     def hire(place)
       @started += 1

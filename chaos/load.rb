@@ -14,7 +14,7 @@ module Chaos
 
     # Most tasks that are made at once.
     MOST_AT_ONCE = 12
-    # One in so many rounds makes many tasks at once, one in so many makes tasks with a deadline; one in so many tasks is
+    # One in so many rounds makes many tasks at once; one in so many, tasks with a deadline. One in so many tasks is
     # cancelled.
     BULK = 8
     HURRIED = 20
