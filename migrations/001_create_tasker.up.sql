@@ -109,8 +109,8 @@ CREATE TABLE tasker_tasks (
 -- that changes once, so that the start of a task touches no index.
 CREATE INDEX tasker_tasks_unfinished ON tasker_tasks (task_id) WHERE finished_at IS NULL;
 
--- Serves: lists of tasks in error.
-CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE open_failures > 0;
+-- Serves: lists of tasks in error, and of steps in error or blocked.
+CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE open_failures > 0 OR blocked_steps > 0;
 
 -- A step's id holds its task's id (docs/decisions/0002-step-ids.md). Parents are counted while the step waits for
 -- them: those that are not done, those in error, those that were skipped. Results are written once,

@@ -50,13 +50,14 @@ pub use ids::{StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    Attempt, Batch, Change, Client, Delivery, Event, EventSet, Events, Explanation, Interrupt,
-    ListFilter, OnDuplicate, Pruned, Pruning, Steering, StepExplanation, StepResult, Stopped,
-    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, Transition, Worker, WorkerInfo,
-    WorkerStats,
+    Attempt, Batch, BrokenStep, Change, Client, Comparison, Delivery, Event, EventSet, Events,
+    Explanation, FailureFilter, FailurePage, Interrupt, ListFilter, LiveTasks, OnDuplicate, Pruned,
+    Pruning, Remedy, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
+    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplatesToCompare, Transition,
+    Worker, WorkerInfo, WorkerStats, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,
 };
 pub use store::{Audit, Check, Migrated, SCHEMA_VERSION, StoreError, Warning};
-pub use template::TaskTemplate;
+pub use template::{TaskTemplate, TemplateDiff};

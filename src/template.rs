@@ -45,6 +45,7 @@
 //! | `custom_events` | | accepted for older templates and dropped |
 
 mod classes;
+mod diff;
 mod error;
 mod parse;
 mod schema;
@@ -58,12 +59,14 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use classes::{ErrorClass, ErrorClasses};
+pub use diff::{KeyChange, RenamedStep, StepChange, StepSummary, TemplateDiff};
 pub use error::TemplateError;
 pub(crate) use parse::{
     LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_QUEUE, LONGEST_TASK_NAME, LONGEST_VERSION,
 };
 use schema::Schema;
 pub use schema::{ContextError, Violation};
+pub(crate) use steps::LONGEST_STEP_NAME;
 
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;

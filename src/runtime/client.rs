@@ -1,24 +1,28 @@
 //! What applications and operators ask for: templates, tasks, their states and reasons.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::arguments::{at_most, parse, refused};
+use super::comparison::{self, Comparison, LiveTasks, TemplatesToCompare};
 use super::events::Events;
 use super::explain::{self, Explanation};
+use super::failures::{FailureFilter, FailurePage, StepFailure, StepProgress};
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::steering::{Steering, steer};
-use super::submission::{Submission, Submitted};
-use super::templates::Templates;
+use super::submission::{Submission, Submitted, wanted};
+use super::templates::{Stored, Templates};
 use crate::config::ClientOptions;
 use crate::decision::{Decisions, Request};
 use crate::encryption::Content;
 use crate::error::Error;
-use crate::ids::{TaskId, TemplateId};
+use crate::ids::{StepId, TaskId, TemplateId};
 use crate::json::JsonLimits;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
@@ -27,7 +31,9 @@ use crate::store::{
     TaskFilter, Transaction, Tx,
 };
 use crate::suggest::nearest;
-use crate::template::{LONGEST_NAMESPACE, LONGEST_TASK_NAME, TaskTemplate};
+use crate::template::{
+    LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION, TaskTemplate, TemplateDiff,
+};
 
 /// Tasks in a list at most.
 const LONGEST_LIST: i64 = 1_000;
@@ -67,6 +73,15 @@ pub struct ListFilter {
     /// Of templates of this namespace only.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// Of templates of this version only.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// That have not ended only.
+    #[serde(default)]
+    pub unfinished: bool,
+    /// Requested before then only.
+    #[serde(default)]
+    pub requested_before: Option<DateTime<Utc>>,
     /// Older than this task only.
     #[serde(default)]
     pub before: Option<TaskId>,
@@ -88,6 +103,7 @@ impl ListFilter {
         let filter: Self = parse("filter", json)?;
         at_most("namespace", filter.namespace.as_deref(), LONGEST_NAMESPACE)?;
         at_most("name", filter.name.as_deref(), LONGEST_TASK_NAME)?;
+        at_most("version", filter.version.as_deref(), LONGEST_VERSION)?;
         if (1..=LONGEST_LIST).contains(&filter.limit) {
             return Ok(filter);
         }
@@ -241,7 +257,7 @@ impl Client {
         let mut tx = self.store.begin().await?;
         let Some(id) = find_version(&mut tx, submission).await? else {
             drop(tx);
-            return Err(self.unknown_template(submission).await?);
+            return Err(self.unknown(&submission.name, submission.wanted()).await?);
         };
         if !rows::hold(&mut tx, id).await? {
             self.templates.forget(id);
@@ -254,16 +270,13 @@ impl Client {
         Ok(Some(submitted))
     }
 
-    async fn unknown_template(&self, submission: &Submission) -> Result<Error, Error> {
+    async fn unknown(&self, name: &str, wanted: String) -> Result<Error, Error> {
         let all = self.store.list_templates().await?;
-        let name = nearest(&submission.name, all.iter().map(|row| row.name.as_str()));
+        let name = nearest(name, all.iter().map(|row| row.name.as_str()));
         let similar = all.iter().filter(|row| Some(row.name.as_str()) == name);
         let suggestions =
             similar.map(|row| format!("{}/{} version {}", row.namespace, row.name, row.version));
-        Ok(Error::UnknownTemplate {
-            wanted: submission.wanted(),
-            suggestions: suggestions.collect(),
-        })
+        Ok(Error::UnknownTemplate { wanted, suggestions: suggestions.collect() })
     }
 
     /// A task's state and counts.
@@ -288,11 +301,128 @@ impl Client {
             state: filter.state,
             name: filter.name,
             namespace: filter.namespace,
+            version: filter.version,
+            unfinished: filter.unfinished,
+            requested_before: filter.requested_before,
             before: filter.before,
             limit: filter.limit,
         };
         let rows = self.answer(async { Ok(self.store.list_tasks(&filter).await?) }).await?;
         Ok(rows.into_iter().map(TaskStatus::from).collect())
+    }
+
+    /// Steps that are in error or blocked and hold their task up, those of the newest tasks first; a part of them. Steps
+    /// of tasks that have completed all the same, or were cancelled, are not among them.
+    ///
+    /// # Errors
+    /// [`Error::Decryption`] where class or message are asked for and a failure is encrypted with a key that is not at
+    /// hand.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::FailureFilter;
+    /// let mut filter = FailureFilter::from_json(r#"{"error": "Net::ReadTimeout", "limit": 100}"#)?;
+    /// loop {
+    ///     let page = client.failures(&filter).await?;
+    ///     for failure in &page.failures {
+    ///         println!("task {}: {}", failure.task_id, failure.message);
+    ///     }
+    ///     filter.before = page.next;
+    ///     if page.next.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn failures(&self, filter: &FailureFilter) -> Result<FailurePage, Error> {
+        self.check_schema().await?;
+        let read = async { Ok(self.store.list_failures(&filter.selection()).await?) };
+        let rows: Result<_, Error> = self.patience.with_many(&self.store, read).await?;
+        let (chosen, next) = filter.choose(rows?)?;
+        let mut failures = Vec::with_capacity(chosen.len());
+        for (row, failed) in chosen {
+            let template = TemplateId(row.named_task_id);
+            let stored = self.answer(self.templates.get(&self.store, template)).await?;
+            let skippable = stored.step(row.step_id).is_some_and(|step| step.skippable);
+            failures.push(StepFailure::new((row, failed), skippable));
+        }
+        Ok(FailurePage { failures, next })
+    }
+
+    /// How far steps are, in no order; without those that there are not.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn step_states(&self, steps: &[StepId]) -> Result<Vec<StepProgress>, Error> {
+        self.check_schema().await?;
+        let rows = self.answer(async { Ok(self.store.step_states(steps).await?) }).await?;
+        Ok(rows.into_iter().map(StepProgress::from).collect())
+    }
+
+    /// What two versions of a template say differently, and what that means for the tasks of the first one that have not
+    /// ended.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTemplate`], [`Error::Template`] where the second one is given and is wrong.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::TemplatesToCompare;
+    /// let two = TemplatesToCompare::from_json(r#"{"name": "order", "from": "1.0.0", "to": "1.1.0"}"#)?;
+    /// let comparison = client.compare_templates(&two).await?;
+    /// println!("{} tasks run on {}", comparison.live.count, comparison.from);
+    /// # Ok(()) }
+    /// ```
+    pub async fn compare_templates(&self, two: &TemplatesToCompare) -> Result<Comparison, Error> {
+        let given = two.template.as_ref().map(|json| TaskTemplate::from_json(json.get()));
+        let given = given.transpose()?;
+        self.check_schema().await?;
+        let before = self.answer(self.version(two, two.from.as_deref())).await?;
+        let stored;
+        let after = match &given {
+            Some(template) => template,
+            None => {
+                stored = self.answer(self.version(two, two.to.as_deref())).await?;
+                &stored.template
+            }
+        };
+        let diff = TemplateDiff::between(&before.template, after);
+        let live = self.live_tasks(&before, &diff);
+        let live = self.patience.with_many(&self.store, live).await??;
+        Ok(Comparison {
+            namespace: two.namespace.clone(),
+            name: two.name.clone(),
+            from: before.template.version().to_owned(),
+            to: after.version().to_owned(),
+            same: diff.is_empty(),
+            diff,
+            live,
+        })
+    }
+
+    async fn version(
+        &self,
+        two: &TemplatesToCompare,
+        version: Option<&str>,
+    ) -> Result<Arc<Stored>, Error> {
+        let (namespace, name) = (two.namespace.as_str(), two.name.as_str());
+        let mut tx = self.store.begin().await?;
+        let versions = rows::versions(&mut tx, namespace, name).await?;
+        if let Some(id) = choose_version(&versions, version) {
+            return self.templates.get_within(&mut tx, id).await;
+        }
+        drop(tx);
+        Err(self.unknown(name, wanted(namespace, name, version)).await?)
+    }
+
+    async fn live_tasks(&self, before: &Stored, diff: &TemplateDiff) -> Result<LiveTasks, Error> {
+        let steps = comparison::broken_steps(&before.template, diff);
+        let indexes: Vec<_> = steps.iter().map(|(index, _)| *index).collect();
+        let rows = self.store.steps_to_run(before.id, &indexes).await?;
+        let broken = comparison::broken(&before.template, &steps, rows);
+        Ok(LiveTasks::new(self.store.live_tasks(before.id).await?, broken))
     }
 
     /// The results of a task's steps, complete or not, parents first.
@@ -449,11 +579,15 @@ async fn find_version(
     submission: &Submission,
 ) -> Result<Option<TemplateId>, StoreError> {
     let versions = rows::versions(tx, &submission.namespace, &submission.name).await?;
-    let found = match &submission.version {
+    Ok(choose_version(&versions, submission.version.as_deref()))
+}
+
+fn choose_version(versions: &[(TemplateId, String)], wanted: Option<&str>) -> Option<TemplateId> {
+    let found = match wanted {
         Some(wanted) => versions.iter().find(|(_, version)| version == wanted),
         None => versions.iter().max_by_key(|(_, version)| semver::Version::parse(version).ok()),
     };
-    Ok(found.map(|(id, _)| *id))
+    found.map(|(id, _)| *id)
 }
 
 async fn store_template(tx: &mut Tx, template: &TaskTemplate) -> Result<TemplateId, Error> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::remedies::{Remedy, remedies};
 use super::reports::{TaskStatus, milliseconds, optional_time, raw, time};
 use super::worker::no_such_step;
 use crate::error::Error;
@@ -48,6 +49,8 @@ pub struct StepExplanation {
     pub state: StepState,
     /// In words.
     pub summary: String,
+    /// What can be done about it; nothing where it goes on by itself, or cannot any more.
+    pub remedies: Vec<Remedy>,
     /// Its attempts that have ended.
     pub attempts: Vec<Attempt>,
     /// How its state came about.
@@ -139,7 +142,7 @@ pub(super) async fn explain(
         state: status.state,
         summary: facts.task_summary(status, &history),
         history: history.into_iter().map(Change::from).collect(),
-        steps: chosen.into_iter().map(|at| facts.explanation(at)).collect(),
+        steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),
     })
 }
 
@@ -178,14 +181,16 @@ fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> i64) -> HashMap<i64, Vec<T>> {
 }
 
 impl Facts<'_> {
-    fn explanation(&self, at: usize) -> StepExplanation {
+    fn explanation(&self, at: usize, task: TaskState) -> StepExplanation {
         let row = &self.steps[at];
+        let skippable = self.template.steps().get(at).is_some_and(|step| step.skippable);
         let attempts = self.attempts.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         let history = self.history.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         StepExplanation {
             name: self.name(at),
             state: row.state,
             summary: self.step_summary(at, attempts, history),
+            remedies: remedies(task, row.state, skippable),
             attempts: attempts.iter().map(Attempt::from).collect(),
             history: history.iter().map(Change::from).collect(),
         }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod client;
+mod comparison;
 mod deadlines;
 mod deciding;
 mod delivery;
@@ -10,6 +11,7 @@ mod engine;
 mod events;
 mod explain;
 mod failure;
+mod failures;
 mod heartbeat;
 mod inbox;
 mod lane;
@@ -19,6 +21,7 @@ mod pace;
 mod parked;
 mod patience;
 mod pruner;
+mod remedies;
 mod reports;
 mod rescuer;
 mod rhythm;
@@ -33,11 +36,14 @@ mod undelivered;
 mod worker;
 
 pub use client::{Client, ListFilter};
+pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::Delivery;
 pub use events::{Event, EventSet, Events, Transition};
 pub use explain::{Attempt, Change, Explanation, StepExplanation};
+pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};
 pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
+pub use remedies::Remedy;
 pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 pub use steering::Steering;
 pub use submission::{OnDuplicate, Submission, Submitted};

@@ -200,8 +200,7 @@ impl Submission {
 
     /// The template as the caller named it.
     pub(super) fn wanted(&self) -> String {
-        let version = self.version.as_deref().map(|v| format!(" version {v}")).unwrap_or_default();
-        format!("{}/{}{version}", self.namespace, self.name)
+        wanted(&self.namespace, &self.name, self.version.as_deref())
     }
 
     /// Checks every context against the template.
@@ -315,4 +314,10 @@ impl Submission {
         (rows.edges_from, rows.edges_to) = edges.unzip();
         rows
     }
+}
+
+/// A template in words.
+pub(super) fn wanted(namespace: &str, name: &str, version: Option<&str>) -> String {
+    let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
+    format!("{namespace}/{name}{version}")
 }

@@ -5,6 +5,7 @@ mod audit;
 mod claims;
 mod database;
 mod deadlines;
+mod failures;
 mod history;
 mod identities;
 mod migrate;
@@ -36,6 +37,7 @@ pub(crate) use claims::{ListedClaim, Picked, Place};
 #[cfg(feature = "simulation")]
 pub(crate) use database::ResultsByStep;
 pub(crate) use database::{Database, Line, Transaction};
+pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};
 use notify::Heartline;
@@ -49,7 +51,7 @@ pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 #[cfg(feature = "simulation")]
 pub(crate) use tasks::TaskContextRow;
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
-pub(crate) use templates::{LoadedTemplate, TemplateListRow};
+pub(crate) use templates::{LiveTasksRow, LoadedTemplate, StepToRunRow, TemplateListRow};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
 pub(crate) use workers::{Beat, NewWorker, Pulse};

@@ -53,6 +53,9 @@ pub(crate) struct TaskFilter {
     pub(crate) state: Option<TaskState>,
     pub(crate) name: Option<String>,
     pub(crate) namespace: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) unfinished: bool,
+    pub(crate) requested_before: Option<DateTime<Utc>>,
     pub(crate) before: Option<TaskId>,
     pub(crate) limit: i64,
 }
@@ -192,8 +195,11 @@ impl Store {
             filter.state as Option<TaskState>,
             filter.name.as_deref(),
             filter.namespace.as_deref(),
-            filter.before as Option<TaskId>,
+            filter.before.map_or(i64::MAX, |task| task.0),
             filter.limit,
+            filter.version.as_deref(),
+            filter.unfinished,
+            filter.requested_before,
         )
         .fetch_all(&self.pool)
         .await?)

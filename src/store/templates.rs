@@ -1,5 +1,6 @@
 //! Templates: one immutable row a version, with a row a step for those who read SQL.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::{Store, StoreError, Tx};
@@ -29,6 +30,24 @@ pub(crate) struct TemplateListRow {
     pub(crate) version: String,
     pub(crate) description: Option<String>,
     pub(crate) steps: i64,
+}
+
+/// The tasks of a version that have not ended.
+#[derive(Debug)]
+pub(crate) struct LiveTasksRow {
+    pub(crate) count: i64,
+    pub(crate) oldest_at: Option<DateTime<Utc>>,
+    /// The oldest of them.
+    pub(crate) task_ids: Vec<i64>,
+}
+
+/// In how many of these a step has still to run.
+#[derive(Debug)]
+pub(crate) struct StepToRunRow {
+    pub(crate) step_index: i32,
+    pub(crate) tasks: i64,
+    /// The oldest of them.
+    pub(crate) task_ids: Vec<i64>,
 }
 
 /// A version by its names.
@@ -149,6 +168,23 @@ pub(crate) async fn insert_steps(
 impl Store {
     pub(crate) async fn list_templates(&self) -> Result<Vec<TemplateListRow>, StoreError> {
         Ok(sqlx::query_file_as!(TemplateListRow, "src/store/sql/list_templates.sql")
+            .fetch_all(&self.pool)
+            .await?)
+    }
+    pub(crate) async fn live_tasks(&self, id: TemplateId) -> Result<LiveTasksRow, StoreError> {
+        Ok(sqlx::query_file_as!(LiveTasksRow, "src/store/sql/live_tasks.sql", id.0)
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// In how many tasks that have not ended the steps at these positions have still to run; without those that none
+    /// has to.
+    pub(crate) async fn steps_to_run(
+        &self,
+        id: TemplateId,
+        indexes: &[i32],
+    ) -> Result<Vec<StepToRunRow>, StoreError> {
+        Ok(sqlx::query_file_as!(StepToRunRow, "src/store/sql/steps_to_run.sql", id.0, indexes)
             .fetch_all(&self.pool)
             .await?)
     }

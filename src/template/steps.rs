@@ -41,7 +41,7 @@ const RETRY_KEYS: [&str; 5] =
     ["backoff", "base_seconds", "max_seconds", "jitter", "delays_seconds"];
 
 /// Longest name of a step, in bytes.
-pub(super) const LONGEST_STEP_NAME: usize = 512;
+pub(crate) const LONGEST_STEP_NAME: usize = 512;
 
 const MOST_ATTEMPTS: u32 = 1000;
 

@@ -1,4 +1,5 @@
 mod contexts;
+mod diffs;
 mod keys;
 mod properties;
 mod schemas;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{Database, diamond, fan, hands, single, stop};
 use serde_json::json;
-use tasker_core::TaskState;
+use tasker_core::{FailureFilter, TaskState};
 
 /// Rows that statements read from indexes and tables, but for searches for steps to claim, which pass over
 /// the rows of old claims.
@@ -43,4 +43,42 @@ async fn plans_made_on_empty_tables_do_not_read_full_ones() {
     assert!(read < steps.cast_signed() * MOST_ROWS_A_STEP, "{read} rows read for {steps} steps");
     assert!(db.count(REMOVED_OTHERWISE).await <= 0);
     db.assert_sound().await;
+}
+
+/// Rows of steps and their transitions that were read, once what a client did is counted.
+const STEP_ROWS_READ: &str = "SELECT (SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables \
+     WHERE relname IN ('tasker_workflow_steps', 'tasker_workflow_step_transitions'))::bigint";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_found_without_reading_what_did_not() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    db.submit("single", 20_000).await;
+    for statement in [
+        "UPDATE tasker_workflow_steps SET attempts = 1, \
+         state = CASE task_id % 200 WHEN 0 THEN 'error' ELSE 'complete' END::tasker_step_state",
+        "UPDATE tasker_tasks SET started_at = now(), finished_at = now(), runnable_steps = 0, \
+         open_failures = CASE task_id % 200 WHEN 0 THEN 1 ELSE 0 END, \
+         state = CASE task_id % 200 WHEN 0 THEN 'error' ELSE 'complete' END::tasker_task_state",
+        "INSERT INTO tasker_workflow_step_transitions \
+         (workflow_step_id, from_state, to_state, event, attempt, worker_id, claimed_at, outcome) \
+         SELECT workflow_step_id, 'in_progress', state, 'failed_permanently', 1, 1, now(), 'permanent' \
+         FROM tasker_workflow_steps",
+        "VACUUM ANALYZE",
+    ] {
+        db.run(statement).await;
+    }
+    let used =
+        "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'tasker_tasks_failed'";
+    let (scans, before) = (db.count(used).await, db.count(STEP_ROWS_READ).await);
+    let client = db.another_client().await;
+    let filter = FailureFilter::from_json(r#"{"limit": 20, "name": "single"}"#).unwrap();
+    for _ in 0..10 {
+        assert_eq!(client.failures(&filter).await.unwrap().failures.len(), 20);
+    }
+    client.close().await;
+    db.wait_for_count(&format!("SELECT (({used}) = {scans} + 10)::int::bigint"), 1).await;
+    let read = db.count(STEP_ROWS_READ).await - before;
+    // Those of all that failed at most: which of them come first, a sort may say.
+    assert!(read <= 10 * 2 * 100, "{read} rows read for 200 failures");
 }

@@ -4,7 +4,10 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
-use tasker_core::{ClientOptions, ListFilter, Pruning, Request, Steering, Submission, TaskId};
+use tasker_core::{
+    ClientOptions, FailureFilter, ListFilter, Pruning, Request, Steering, Submission, TaskId,
+    TemplatesToCompare, step_ids,
+};
 
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
@@ -176,6 +179,33 @@ impl Client {
             let filter =
                 ListFilter::from_json(&text(ruby, filter)?).map_err(|e| raise(ruby, &e))?;
             answer(ruby, &this.ask(ruby, async |c| c.list(filter).await)?)
+        })
+    }
+
+    pub(crate) fn failures(ruby: &Ruby, this: &Self, filter: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let filter =
+                FailureFilter::from_json(&text(ruby, filter)?).map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.failures(&filter).await)?)
+        })
+    }
+
+    pub(crate) fn step_states(ruby: &Ruby, this: &Self, steps: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let steps = step_ids(&text(ruby, steps)?).map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.step_states(&steps).await)?)
+        })
+    }
+
+    pub(crate) fn compare_templates(
+        ruby: &Ruby,
+        this: &Self,
+        templates: RString,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let two = TemplatesToCompare::from_json(&text(ruby, templates)?)
+                .map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.compare_templates(&two).await)?)
         })
     }
 

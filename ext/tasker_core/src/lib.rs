@@ -103,6 +103,9 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("resolve", method!(Client::resolve, 5))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("list", method!(Client::list, 1))?;
+    client.define_method("failures", method!(Client::failures, 1))?;
+    client.define_method("step_states", method!(Client::step_states, 1))?;
+    client.define_method("compare_templates", method!(Client::compare_templates, 1))?;
     client.define_method("workers", method!(Client::workers, 0))?;
     client.define_method("prune", method!(Client::prune, 1))?;
     client.define_method("doctor", method!(Client::doctor, 1))?;

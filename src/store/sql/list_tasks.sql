@@ -1,12 +1,14 @@
 -- Caller: status and list. Indexes: primary keys; tasker_tasks_unfinished and tasker_tasks_failed for
--- a state that few tasks are in. The steps of a task lie side by side.
+-- those that have not ended, and a state that few tasks are in. The steps of a task lie side by side.
 SELECT t.task_id AS "task_id!", n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
        t.state AS "state!: TaskState", t.total_steps AS "total_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
        t.initiator, t.source_system, t.reason, t.tags::text AS tags,
        (SELECT d.deadline_at FROM tasker_task_deadlines d WHERE d.task_id = t.task_id) AS deadline_at,
        s.steps_by_state::text AS "steps_by_state!", s.attempts AS "attempts!"
 FROM (
-  SELECT * FROM tasker_tasks WHERE $2::tasker_task_state IS NULL
+  SELECT * FROM tasker_tasks WHERE $2::tasker_task_state IS NULL AND NOT $8::bool
+  UNION ALL
+  SELECT * FROM tasker_tasks WHERE $2 IS NULL AND $8 AND finished_at IS NULL
   UNION ALL
   SELECT * FROM tasker_tasks
   WHERE $2 IN ('pending', 'in_progress', 'waiting', 'blocked', 'paused') AND state = $2 AND finished_at IS NULL
@@ -29,6 +31,9 @@ CROSS JOIN LATERAL (
 WHERE ($1::bigint IS NULL OR t.task_id = $1)
   AND ($3::text IS NULL OR k.name = $3)
   AND ($4::text IS NULL OR n.name = $4)
-  AND ($5::bigint IS NULL OR t.task_id < $5)
+  AND t.task_id < $5::bigint
+  AND ($7::text IS NULL OR k.version = $7)
+  AND (NOT $8 OR t.finished_at IS NULL)
+  AND ($9::timestamptz IS NULL OR t.requested_at < $9)
 ORDER BY t.task_id DESC
 LIMIT $6

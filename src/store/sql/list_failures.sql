@@ -1,0 +1,39 @@
+-- Caller: failures. Indexes: tasker_tasks_failed, which has no task that goes on or has completed, in the order of the
+-- answer; then primary keys (OFFSET 0 keeps all steps from being read for once). The last change of a step in error or blocked is the one that brought it there.
+SELECT s.workflow_step_id AS "workflow_step_id!", t.named_task_id AS "named_task_id!", t.state AS "task_state!: TaskState",
+       n.name AS "namespace!", k.name AS "name!", k.version AS "version!", d.name AS "step!",
+       s.state AS "state!: StepState", s.attempts AS "attempts!", c.created_at AS "failed_at!",
+       c.event AS "event!: StepEvent", (c.error - 'backtrace' - 'causes' - 'context')::text AS error
+FROM tasker_tasks t
+JOIN tasker_named_tasks k USING (named_task_id)
+JOIN tasker_task_namespaces n USING (task_namespace_id)
+CROSS JOIN LATERAL (
+  SELECT w.workflow_step_id, w.named_step_id, w.state, w.attempts
+  FROM tasker_workflow_steps w
+  WHERE w.workflow_step_id >= (t.task_id << 20) AND w.workflow_step_id < ((t.task_id + 1) << 20)
+    AND w.workflow_step_id < $1
+    AND w.state IN ('error', 'blocked')
+  OFFSET 0
+) AS s
+JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+CROSS JOIN LATERAL (
+  SELECT h.created_at, h.event, h.error
+  FROM tasker_workflow_step_transitions h
+  WHERE h.workflow_step_id = s.workflow_step_id
+  ORDER BY h.workflow_step_transition_id DESC
+  LIMIT 1
+) AS c
+WHERE (t.open_failures > 0 OR t.blocked_steps > 0)
+  AND t.state NOT IN ('complete', 'cancelled', 'resolved_manually')
+  AND t.task_id <= ($1::bigint >> 20)
+  AND ($2::bigint IS NULL OR t.task_id = $2)
+  AND ($3::text IS NULL OR n.name = $3)
+  AND ($4::text IS NULL OR k.name = $4)
+  AND ($5::text IS NULL OR k.version = $5)
+  AND ($6::text IS NULL OR d.name = $6)
+  AND ($7::tasker_step_state IS NULL OR s.state = $7)
+  AND ($8::timestamptz IS NULL OR c.created_at >= $8)
+  AND ($9::timestamptz IS NULL OR c.created_at < $9)
+  AND ($10::text IS NULL OR t.tags @> $10::text::jsonb)
+ORDER BY t.task_id DESC, s.workflow_step_id DESC
+LIMIT $11
