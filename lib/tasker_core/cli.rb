@@ -18,10 +18,13 @@ require_relative "cli/retry"
 require_relative "cli/skip"
 require_relative "cli/resolve"
 require_relative "cli/explain"
+require_relative "cli/failures"
+require_relative "cli/expire"
 require_relative "cli/list"
 require_relative "cli/workers"
 require_relative "cli/templates_list"
 require_relative "cli/templates_validate"
+require_relative "cli/templates_diff"
 require_relative "cli/doctor"
 require_relative "cli/prune"
 require_relative "cli/db"
@@ -34,15 +37,15 @@ module TaskerCore
   #   exit TaskerCore::CLI.start(ARGV)
   class CLI
     # name => class, in the order of the help.
-    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Pause, Resume, Retry, Skip, Resolve, Explain, List,
-                Workers,
-                TemplatesList, TemplatesValidate, Doctor, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
+    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Pause, Resume, Retry, Skip, Resolve, Explain, Failures,
+                List, Workers, TemplatesList, TemplatesValidate, TemplatesDiff, Doctor, Expire, Prune,
+                Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.
     EXIT_STATUSES = {
       Command::OK => "it worked",
       Command::FAILED => "what was asked about failed: the task ended in error, was cancelled or is blocked, " \
-                         "the time ran out, the doctor found something",
+                         "the time ran out, the doctor found something, one of many refused",
       Command::REFUSED => "refused, nothing was written: wrong usage, bad input, an id that does not exist, " \
                           "no database, a schema of another version",
       130 => "interrupted with Ctrl-C"

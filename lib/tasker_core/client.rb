@@ -3,11 +3,15 @@
 require "json"
 require_relative "internal/clock"
 require_relative "client/administration"
+require_relative "client/bulk_retry"
+require_relative "client/bulk_steering"
+require_relative "client/failures"
 require_relative "client/steering"
 require_relative "errors"
 require_relative "internal/check"
 require_relative "internal/connection"
 require_relative "internal/submission"
+require_relative "internal/task_filter"
 require_relative "task_result"
 require_relative "task_status"
 
@@ -45,6 +49,9 @@ module TaskerCore
 
     include Administration
     include Steering
+    include Failures
+    include BulkSteering
+    include BulkRetry
 
     # @param configuration [Configuration] Default: the one in force.
     def initialize(configuration = TaskerCore.configuration)
@@ -178,22 +185,22 @@ module TaskerCore
 
     # The newest tasks.
     #
-    # @param state [String, nil] only tasks in this state
-    # @param name [String, nil] only tasks of templates with this name
-    # @param namespace [String, nil] only tasks of templates in this namespace
-    # @param limit [Integer] most tasks. Default 20.
+    # @param limit [Integer] most tasks, up to 1,000. Default 20.
     # @param before [Integer, nil] only tasks older than the one with this id: the next page
+    # @param filter [Hash{Symbol => Object}] may all be left out.
+    #   state [String] only tasks in this state;
+    #   name, namespace, version [String] only tasks of such templates;
+    #   unfinished [Boolean] only tasks that have not ended. Default false;
+    #   requested_before [Time] only tasks that were requested before then
     # @return [Array<TaskStatus>] newest first
     # @raise [InvalidArgument]
     # @example
     #   client.list(state: "error", limit: 5).map(&:task_id)
-    def list(state: nil, name: nil, namespace: nil, limit: 20, before: nil)
-      filter = { state: Internal::Check.optional_text(state, "state"),
-                 name: Internal::Check.optional_text(name, "name"),
-                 namespace: Internal::Check.optional_text(namespace, "namespace"),
-                 limit: Internal::Check.count(limit, "limit"),
-                 before: before && Internal::Check.id(before, "before") }
-      parse(native.list(JSON.generate(filter))).map { |status| TaskStatus.new(status) }
+    def list(limit: 20, before: nil, **filter)
+      limit = Internal::Check.count(limit, "limit")
+      before &&= Internal::Check.id(before, "before")
+      json = Internal::TaskFilter.new(**filter).json(limit: limit, before: before)
+      parse(native.list(json)).map { |status| TaskStatus.new(status) }
     end
 
     # Ends the connection. A later call connects again.

@@ -2,6 +2,7 @@
 
 require_relative "command"
 require_relative "format"
+require_relative "remedies"
 require_relative "task_report"
 
 module TaskerCore
@@ -37,12 +38,14 @@ module TaskerCore
 
       def show(story)
         heading("task #{story["task_id"]}", story)
-        story.fetch("steps").each { |step| show_step(step) }
+        story.fetch("steps").each { |step| show_step(step, story["task_id"]) }
       end
 
-      def show_step(step)
+      def show_step(step, task_id)
         output.line
         heading("step #{Format.clean(step["name"])}", step)
+        commands = Remedies.commands(task_id, step["name"], step["remedies"])
+        output.line("  to have it go on: #{commands.join(" | ")}") if commands.any?
         section("Attempts", ATTEMPTS, Array(step["attempts"]).map { |attempt| attempt_row(attempt) })
         section("History", HISTORY, Array(step["history"]).map { |change| change_row(change) })
       end

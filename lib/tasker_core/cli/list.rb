@@ -1,12 +1,15 @@
 # frozen_string_literal: true
 
 require_relative "command"
+require_relative "task_options"
 require_relative "task_report"
 
 module TaskerCore
   class CLI
     # `tasker list`: the latest tasks.
     class List < Command
+      include TaskOptions
+
       NAME = "list"
       SUMMARY = "list tasks, the latest first"
       EXAMPLES = ["tasker list --state error", "tasker list --name order_fulfilment --limit 5 --json"].freeze
@@ -33,15 +36,13 @@ module TaskerCore
       private
 
       def define_options(parser)
-        parser.on("--state STATE", Style::STATES.keys, "only tasks in this state (default: any)")
-        parser.on("--name NAME", "only tasks of templates of this name (default: any)")
-        parser.on("--namespace NAME", "only tasks of this namespace (default: any)")
+        task_options(parser)
         parser.on("--limit N", Integer, "tasks to list, 1..#{MAX_LIMIT} (default: #{DEFAULT_LIMIT})")
         json_option(parser)
       end
 
       def filter
-        { limit: limit }.merge(options.slice(:state, :name, :namespace))
+        { limit: limit }.merge(task_filter)
       end
 
       def limit

@@ -3,6 +3,7 @@
 require_relative "age"
 require_relative "command"
 require_relative "format"
+require_relative "running_text"
 
 module TaskerCore
   class CLI
@@ -21,16 +22,13 @@ module TaskerCore
       EXAMPLES = ["tasker prune --older-than 30d", "tasker prune --older-than 30d --errors-older-than 26w --dry-run",
                   "tasker prune --older-than 0s --json   # everything that has completed or was cancelled"].freeze
 
-      # Seconds between two lines about the progress where there is no terminal.
-      LINE_EVERY = 10.0
-
       # Prunes.
       #
       # @return [Integer] exit status
       def call
         ages = limits
         report = connected { |client| client.prune(**ages, dry_run: dry_run?) { |so_far| tell(so_far) } }
-        output.redraw("") if @drawn
+        running_text.clear
         json? ? output.json(report) : output.line(summary(report))
         OK
       end
@@ -62,23 +60,11 @@ module TaskerCore
       end
 
       def tell(so_far)
-        return if json?
-
-        output.tty? ? draw(so_far) : note(so_far)
+        running_text.show("pruning: #{amount(so_far)}") unless json?
       end
 
-      def draw(so_far)
-        output.redraw("pruning: #{amount(so_far)}")
-        @drawn = true
-      end
-
-      def note(so_far)
-        now = Internal::Clock.seconds
-        @told_at ||= now
-        return if now - @told_at < LINE_EVERY
-
-        @told_at = now
-        output.note("tasker: pruning: #{amount(so_far)} so far")
+      def running_text
+        @running_text ||= RunningText.new(output)
       end
 
       def summary(report)

@@ -1,23 +1,26 @@
 # frozen_string_literal: true
 
-require_relative "steering_command"
+require_relative "bulk_tasks_command"
 
 module TaskerCore
   class CLI
     # `tasker resume`: lets a paused task go on.
-    class Resume < SteeringCommand
+    class Resume < BulkTasksCommand
       NAME = "resume"
       SUMMARY = "let a paused task go on"
       ARGUMENTS = %w[ID].freeze
-      DETAILS = "Who asked for it and why is kept in the history."
-      EXAMPLES = ["tasker resume 42 --reason 'the bank is back'"].freeze
+      DETAILS = "Who asked for it and why is kept in the history.\n\n#{ALL}".freeze
+      EXAMPLES = ["tasker resume 42 --reason 'the bank is back'",
+                  "tasker resume --all --namespace billing --rate 20/s"].freeze
 
-      # Resumes the task.
-      #
-      # @param id [String] task id
-      # @return [Integer] exit status
-      def call(id)
+      private
+
+      def one(id)
         steer(id) { |client, task_id, request| client.resume(task_id, **request) }
+      end
+
+      def all(client, request, &progress)
+        client.resume_all(**request, **task_filter, &progress)
       end
     end
   end

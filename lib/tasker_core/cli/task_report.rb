@@ -21,6 +21,18 @@ module TaskerCore
         FAILURES.include?(state) ? Command::FAILED : Command::OK
       end
 
+      # Namespace, name and version on one line.
+      #
+      # @param namespace [String]
+      # @param name [String]
+      # @param version [String]
+      # @return [String] for instance "shop/order_fulfilment 1.0.0"; the default namespace is left out
+      # @example
+      #   TaskReport.template_name("default", "order", "1.0.0") # => "order 1.0.0"
+      def self.template_name(namespace, name, version)
+        Format.clean("#{"#{namespace}/" unless namespace == "default"}#{name} #{version}")
+      end
+
       # @param output [Output]
       def initialize(output)
         @output = output
@@ -49,8 +61,7 @@ module TaskerCore
       # @example
       #   report.template(status)
       def template(status)
-        prefix = status.namespace == "default" ? "" : "#{status.namespace}/"
-        Format.clean("#{prefix}#{status.name} #{status.version}")
+        self.class.template_name(status.namespace, status.name, status.version)
       end
 
       # Seconds from the first start to the end, or to now.

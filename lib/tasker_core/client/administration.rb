@@ -16,6 +16,30 @@ module TaskerCore
         parse(native.templates)
       end
 
+      # What two versions of a template say differently, and what that means for the tasks of the first one that have
+      # not ended. These tasks go on with the first version; what they need of it must be there until they have ended.
+      #
+      # @param name [String, nil] of the template. Default nil: that of `template`.
+      # @param from [String, nil] the first version. Default nil: the highest one in the database.
+      # @param to [String, nil] the second version
+      # @param template [TaskTemplate, nil] what the second version is, instead of `to`
+      # @param namespace [String] of the template. Default "default".
+      # @return [Hash{String => Object}] namespace, name, from, to, same, diff (keys, added, removed, renamed, changed,
+      #   edges_added, edges_removed, reordered) and live (count, oldest_at, task_ids, broken: steps that some of the
+      #   tasks have still to run, and that the second version lacks or has executed by another handler); frozen
+      # @raise [UnknownTemplate]
+      # @raise [InvalidArgument]
+      # @example
+      #   client.compare_templates("order_fulfilment", from: "1.0.0", to: "1.1.0")["diff"]["added"]
+      def compare_templates(name = nil, from: nil, to: nil, template: nil, namespace: "default")
+        two = template ? { namespace: template.namespace, name: template.name } : { namespace: namespace, name: name }
+        two = two.transform_values { |text| Internal::Check.text(text, "name") }
+        two[:from] = Internal::Check.optional_text(from, "from")
+        two[:to] = Internal::Check.optional_text(to, "to")
+        two[:template] = template.definition if template
+        parse(native.compare_templates(JSON.generate(two, max_nesting: false)))
+      end
+
       # Recomputes every counter and state from scratch and compares; and warns of what makes the engine slow.
       #
       # @param old_transaction [Numeric] seconds that a transaction may be open without a warning. Default 60.

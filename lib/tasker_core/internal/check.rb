@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
+require "time"
 require_relative "../errors"
+require_relative "suggestion"
 
 module TaskerCore
   module Internal
@@ -107,6 +109,59 @@ module TaskerCore
       #   Check.count(20, "limit") # => 20
       def count(value, key)
         value.is_a?(Integer) && value.positive? ? value : refuse(key, value, "a whole number above 0")
+      end
+
+      # As Ruby does for keywords that a method names.
+      #
+      # @param given [Hash{Symbol => Object}]
+      # @param known [Array<Symbol>]
+      # @return [void]
+      # @raise [ArgumentError] one is not known
+      # @example
+      #   Check.keywords({ nme: "order" }, %i[name]) # raises: unknown keyword: :nme; did you mean "name"?
+      def keywords(given, known)
+        unknown = given.keys - known
+        return if unknown.empty?
+
+        key = unknown.first
+        raise ArgumentError, "unknown keyword: #{key.inspect}#{Suggestion.sentence(key.to_s, known.map(&:name))}"
+      end
+
+      # @param value [Object] nil passes
+      # @param key [String] name of the argument
+      # @return [String, nil] the time in ISO 8601, to the microsecond
+      # @raise [InvalidArgument] no Time
+      # @example
+      #   Check.optional_time(Time.now, "since")
+      def optional_time(value, key)
+        return if value.nil?
+
+        value.is_a?(Time) ? value.getutc.iso8601(6) : refuse(key, value, "a Time")
+      end
+
+      # @param value [Object]
+      # @param most [Integer]
+      # @param key [String] name of the argument
+      # @return [Integer]
+      # @raise [InvalidArgument] no whole number from 1 to `most`
+      # @example
+      #   Check.at_most(5, 1_000, "canary") # => 5
+      def at_most(value, most, key)
+        return value if value.is_a?(Integer) && value.between?(1, most)
+
+        refuse(key, value, "a whole number from 1 to #{most}")
+      end
+
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Numeric] how many a second
+      # @raise [InvalidArgument] not above 0, not finite or no number
+      # @example
+      #   Check.rate(20, "rate") # => 20
+      def rate(value, key)
+        return value if value.is_a?(Numeric) && value.real? && value.to_f.finite? && value.positive?
+
+        refuse(key, value, "a number above 0: how many a second")
       end
 
       # @param key [String]

@@ -1,0 +1,138 @@
+# frozen_string_literal: true
+
+require_relative "../internal/bulk"
+require_relative "../internal/failure_filter"
+
+module TaskerCore
+  class Client
+    # What operators ask of many tasks at once. Each task or step is asked by itself, in a transaction of its own: one
+    # that refuses does not stop the others, and what was done stays done. What a request was done with is not meant by
+    # it again, so that it can be repeated.
+    #
+    # All methods take
+    #
+    # * `actor` and `reason`, as {Steering#cancel};
+    # * `rate` [Numeric, nil]: how many a second at most. Default nil: as fast as they can be;
+    # * `dry_run` [Boolean]: change nothing and count. Default false;
+    #
+    # yield the {BulkReport} so far now and then, return it at the end, and raise {InvalidArgument} before anything is
+    # done, or {DatabaseUnavailable}, {SchemaMismatch} and {ConfigurationError} in between.
+    module BulkSteering
+      # Tasks or steps that are looked for at once, shortly before they are asked.
+      BATCH = 100
+
+      # Leaves steps out that are in error or blocked. Those that their templates do not declare skippable are refused.
+      #
+      # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run; which steps: as {Failures#failures}
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @raise [DecryptionError] as {Failures#failures}
+      # @example
+      #   client.skip_all(name: "order_fulfilment", step: "send_coupon", reason: "the campaign is over").done
+      def skip_all(**options, &progress)
+        with_failures("skip", options, progress) do |bulk, filter, request|
+          bulk.run(targets_after(nil, filter)) { |target| skip(target.task_id, target.step, **request) }
+        end
+      end
+
+      # Ends tasks that have not ended.
+      #
+      # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run; and which tasks, all of which may be left
+      #   out: state, name, namespace and version [String]; older_than [Numeric], seconds since they were requested
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @example
+      #   client.cancel_all(name: "reindex", reason: "the index is gone").done
+      def cancel_all(**options, &progress)
+        with_tasks("cancel", options, progress) { |target, request| cancel(target.task_id, **request) }
+      end
+
+      # Keeps the steps of tasks from being started. Tasks that are paused already are not meant.
+      #
+      # @param options [Hash{Symbol => Object}] as for {#cancel_all}
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @example
+      #   client.pause_all(namespace: "billing", reason: "the bank is down").done
+      def pause_all(**options, &progress)
+        unpaused = ->(status) { status.state != "paused" }
+        with_tasks("pause", options, progress, only: unpaused) { |target, request| pause(target.task_id, **request) }
+      end
+
+      # Lets paused tasks go on.
+      #
+      # @param options [Hash{Symbol => Object}] as for {#cancel_all}, without `state`
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @example
+      #   client.resume_all(namespace: "billing", reason: "the bank is back").done
+      def resume_all(**options, &progress)
+        Internal::Check.refuse("state", options[:state], "none: paused tasks are meant") if options[:state]
+        with_tasks("resume", options.merge(state: "paused"), progress) do |target, request|
+          resume(target.task_id, **request)
+        end
+      end
+
+      # Cancels tasks that have not ended and were requested long ago. Their history says that they expired.
+      #
+      # @param older_than [Numeric] seconds since they were requested
+      # @param options [Hash{Symbol => Object}] as for {#cancel_all}
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @example
+      #   client.expire(older_than: 7 * 86_400, name: "order_fulfilment").done
+      def expire(older_than:, **options, &progress)
+        seconds = Internal::Check.age(older_than, "older_than")
+        reason = "expired: requested more than #{seconds} s before"
+        reason = "#{reason}: #{options[:reason]}" if options[:reason]
+        cancel_all(**options, older_than: seconds, reason: reason, &progress)
+      end
+
+      private
+
+      def with_failures(action, options, progress)
+        bulk, request, rest = bulk_of(action, options, progress)
+        yield bulk, Internal::FailureFilter.new(**rest), request
+        bulk.report
+      end
+
+      def with_tasks(action, options, progress, only: nil)
+        bulk, request, rest = bulk_of(action, options, progress)
+        bulk.run(tasks(only, **rest)) { |target| yield target, request }
+        bulk.report
+      end
+
+      # The rest is what is meant.
+      def bulk_of(action, options, progress)
+        options = options.dup
+        rate, dry_run, actor, reason = %i[rate dry_run actor reason].map { |key| options.delete(key) }
+        rate &&= Internal::Check.rate(rate, "rate")
+        request = { actor: Internal::Check.optional_text(actor, "actor"),
+                    reason: Internal::Check.optional_text(reason, "reason") }
+        [Internal::Bulk.new(action, rate: rate, dry_run: dry_run ? true : false, &progress), request, options]
+      end
+
+      def targets_after(before, filter)
+        failures_after(before, filter, BATCH).lazy.map do |failure|
+          Internal::Bulk::Target.new(task_id: failure.task_id, step: failure.step, step_id: failure.step_id)
+        end
+      end
+
+      # Those that have not ended at the time they are read, a page at a time.
+      def tasks(only, older_than: nil, **filter)
+        before_time = older_than && (Time.now - Internal::Check.age(older_than, "older_than"))
+        Enumerator.new do |targets|
+          before = nil
+          loop do
+            page = list(**filter, unfinished: true, requested_before: before_time, limit: BATCH, before: before)
+            meant = only ? page.select(&only) : page
+            meant.each { |status| targets << Internal::Bulk::Target.new(task_id: status.task_id) }
+            break if page.size < BATCH
+
+            before = page.last.task_id
+          end
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+RSpec.describe "Steering many tasks at once", :database do
+  include Workflows
+  include CommandLine
+
+  let(:bank) { { open: false } }
+
+  before do
+    state = bank
+    handler("Charge") do |task|
+      next "paid" if state[:open] && !task.context["broke"]
+
+      raise TaskerCore::PermanentError, task.context["why"] || "the bank is closed"
+    end
+    TaskerCore.define("payment") do
+      step "charge", handler: "Charge"
+      step "receipt", handler: "Charge", depends_on: "charge"
+    end
+    TaskerCore.define("coupon") { step "send", handler: "Charge", skippable: true }
+  end
+
+  # Submits payments with these contexts and has them fail.
+  def fail_payments(*contexts)
+    ids = TaskerCore.submit_all("payment", contexts: contexts)
+    working { ids.each { |id| TaskerCore.wait(id, timeout: 30) } }
+    ids
+  end
+
+  def states(ids)
+    ids.map { |id| TaskerCore.status(id).state }
+  end
+
+  it "tries all failures again that are meant, once, and keeps who asked for it" do
+    ids = fail_payments({}, {}, { why: "no such card" })
+    bank[:open] = true
+    progress = []
+    report = TaskerCore.retry_all(message: "bank", actor: "ada", reason: "it is back") { |so_far|
+      progress << so_far.done
+    }
+    expect(report).to have_attributes(action: "retry", matched: 2, done: 2, gone_on: 0, refused: [], ok?: true)
+    expect(progress).to start_with(be_between(1, 2))
+    expect(TaskerCore.retry_all(message: "bank").matched).to eq(0)
+    working { ids.first(2).each { |id| TaskerCore.wait(id, timeout: 30) } }
+    expect(states(ids)).to eq(%w[complete complete error])
+    history = TaskerCore.explain(ids.first, step: "charge")["steps"].first["history"]
+    expect(history.map { |change| change["detail"] }).to include("actor" => "ada", "reason" => "it is back")
+  end
+
+  it "counts and changes nothing with dry_run" do
+    ids = fail_payments({}, {})
+    report = TaskerCore.retry_all(dry_run: true, canary: 1)
+    expect(report).to have_attributes(matched: 2, done: 0, dry_run: true, ok?: true)
+    expect(report.examples).to eq([{ "task_id" => ids[1], "step" => "charge" },
+                                   { "task_id" => ids[0], "step" => "charge" }])
+    expect(states(ids)).to eq(%w[error error])
+  end
+
+  it "tells what refused, and goes on with the others" do
+    fail_payments({})
+    coupon = TaskerCore.submit("coupon")
+    working { TaskerCore.wait(coupon, timeout: 30) }
+    report = TaskerCore.skip_all(reason: "over")
+    expect(report).to have_attributes(matched: 2, done: 1, ok?: false)
+    expect(report.refused).to match([a_hash_including("task_id" => 1, "step" => "charge",
+                                                      "message" => /declares skippable/)])
+    expect(TaskerCore.status(coupon).state).to eq("complete")
+  end
+
+  it "counts what went on meanwhile as such" do
+    ids = fail_payments({}, {})
+    # Somebody else gives the results of the second one after it was listed.
+    report = TaskerCore.retry_all { |so_far| TaskerCore.resolve(ids.first, "charge") if so_far.matched == 1 }
+    expect(report).to have_attributes(matched: 2, done: 1, gone_on: 1, ok?: true)
+  end
+
+  it "keeps to the rate" do
+    fail_payments({}, {}, {})
+    started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    TaskerCore.retry_all(rate: 10)
+    expect(Process.clock_gettime(Process::CLOCK_MONOTONIC) - started).to be >= 0.2
+  end
+
+  it "goes on after the canaries have ended" do
+    ids = fail_payments({}, {}, {}, {}, {})
+    bank[:open] = true
+    report = working { TaskerCore.retry_all(canary: 2, watch: 30) }
+    expect(report).to have_attributes(matched: 5, done: 5, stopped: nil, ok?: true)
+    expect(report.canary).to include("steps" => 2, "complete" => 2, "failed" => 0)
+    working { ids.each { |id| TaskerCore.wait(id, timeout: 30) } }
+    expect(states(ids).uniq).to eq(["complete"])
+  end
+
+  it "leaves the others alone when more canaries fail again than may" do
+    ids = fail_payments({}, {}, {}, {})
+    report = working { TaskerCore.retry_all(canary: 2, watch: 30) }
+    expect(report).to have_attributes(done: 2, stopped: /of 2 failed again/, ok?: false)
+    expect(report.canary["failures"].first).to include(error: "TaskerCore::PermanentError",
+                                                       message: "the bank is closed")
+    expect(ids.first(2).map { |id| TaskerCore.status(id).attempts_total }).to eq([1, 1])
+
+    expect(working {
+             TaskerCore.retry_all(canary: 2, tolerate: 2, watch: 30)
+           }).to have_attributes(done: 4, stopped: nil)
+  end
+
+  it "leaves the others alone when nothing is known of the canaries in the end" do
+    fail_payments({}, {}, {})
+    report = TaskerCore.retry_all(canary: 2, watch: 0.1)
+    expect(report).to have_attributes(done: 2, stopped: /none of 2 has ended after 0.1 s/)
+  end
+
+  it "cancels, pauses and resumes the tasks that are meant" do
+    payments = TaskerCore.submit_all("payment", contexts: [{}, {}])
+    coupons = TaskerCore.submit_all("coupon", contexts: [{}, {}])
+    expect(TaskerCore.pause_all(name: "payment", reason: "a look")).to have_attributes(action: "pause", done: 2)
+    expect(states(payments + coupons)).to eq(%w[paused paused pending pending])
+    expect(TaskerCore.pause_all(name: "payment").matched).to eq(0)
+    expect(TaskerCore.resume_all(name: "payment").done).to eq(2)
+    expect(TaskerCore.cancel_all(name: "coupon", state: "pending").done).to eq(2)
+    expect(TaskerCore.cancel_all(name: "coupon").matched).to eq(0)
+    expect(states(payments + coupons)).to eq(%w[in_progress in_progress cancelled cancelled])
+    expect(TaskerCore.cancel_all(version: "7.0.0").matched).to eq(0)
+    expect { TaskerCore.resume_all(state: "error") }.to raise_error(TaskerCore::InvalidArgument, /state/)
+  end
+
+  it "reads more tasks than one page holds" do
+    TaskerCore.submit_all("coupon", contexts: Array.new(230) { {} })
+    expect(TaskerCore.pause_all.done).to eq(230)
+    expect(TaskerCore.cancel_all(state: "paused").done).to eq(230)
+  end
+
+  it "expires tasks that are too old" do
+    old, young = TaskerCore.submit_all("payment", contexts: [{}, {}])
+    sql("UPDATE tasker_tasks SET requested_at = now() - interval '8 days' WHERE task_id = $1", old)
+    expect(TaskerCore.expire(older_than: 7 * 86_400, reason: "weekly")).to have_attributes(done: 1, action: "cancel")
+    expect(states([old, young])).to eq(%w[cancelled pending])
+    expect(TaskerCore.explain(old)["summary"]).to include("expired: requested more than 604800 s before: weekly")
+    expect(TaskerCore.expire(older_than: 7 * 86_400).matched).to eq(0)
+  end
+
+  it "is refused before anything is done where an option is wrong" do
+    fail_payments({})
+    expect { TaskerCore.retry_all(canary: 0) }.to raise_error(TaskerCore::InvalidArgument, /canary/)
+    expect { TaskerCore.retry_all(canary: 1, tolerate: -1) }.to raise_error(TaskerCore::InvalidArgument, /tolerate/)
+    expect { TaskerCore.retry_all(rate: 0) }.to raise_error(TaskerCore::InvalidArgument, /rate/)
+    expect { TaskerCore.retry_all(stat: "error") }.to raise_error(ArgumentError, /stat/)
+    expect { TaskerCore.cancel_all(older_than: -1) }.to raise_error(TaskerCore::InvalidArgument, /older_than/)
+    expect(TaskerCore.status(1).attempts_total).to eq(1)
+  end
+
+  it "is an option of the commands" do
+    fail_payments({}, {})
+    dry = tasker("retry", "--all", "--step", "charge", "--dry-run")
+    expect([dry.status, dry.out.lines.first]).to eq([0, "would retry 2 steps:\n"])
+    stopped = tasker("retry", "--all", "--canary", "1", "--watch", "1s", "--rate", "50/s")
+    expect(stopped.status).to eq(1)
+    expect(stopped.out).to include("stopped: none of 1 has ended after 1 s")
+    rest = tasker("retry", "--all", "--error", "TaskerCore::PermanentError", "--json")
+    expect(rest.json).to include("done" => 1, "matched" => 1)
+    expect(tasker("retry", "--all").out).to eq("nothing matches\n")
+    expect(tasker("pause", "--all", "--name", "payment").out).to eq("paused 2 tasks\n")
+    expect(tasker("resume", "--all").out).to eq("resumed 2 tasks\n")
+    expect(tasker("expire", "--older-than", "0s", "--json").json["done"]).to eq(2)
+    expect(tasker("cancel", "--all").out).to eq("nothing matches\n")
+  end
+
+  it "is refused on the command line where options do not go together" do
+    wrong = [%w[retry], %w[retry 1 --canary 2], %w[retry --all 1], %w[retry --all --watch 5s], %w[retry --all --rate 5],
+             %w[cancel --all --older-than x], %w[expire], %w[skip --all --state complete]]
+    errors = wrong.map { |words| tasker(*words) }
+    expect(errors.map(&:status).uniq).to eq([2])
+    expect(errors.map { |one| one.err.lines.first }).to match(
+      [/missing ID/, /--canary goes with --all/, /unexpected argument "1" beside --all/, /--watch goes with --canary/,
+       %r{--rate is "5".*20/s}, /--older-than is "x"/, /missing --older-than/, /--state complete/]
+    )
+  end
+
+  it "tells on the command line what refused" do
+    fail_payments({})
+    refused = tasker("skip", "--all")
+    expect(refused.status).to eq(1)
+    expect(refused.out.lines.map(&:strip)).to match(["skipped 0 steps, 1 refused", /TASK +STEP +REASON/,
+                                                     /1 +charge +step is/])
+  end
+end
