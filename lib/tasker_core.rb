@@ -19,9 +19,13 @@ require_relative "tasker_core/step_failure"
 require_relative "tasker_core/bulk_report"
 require_relative "tasker_core/event"
 require_relative "tasker_core/subscription"
+require_relative "tasker_core/recorded_event"
+require_relative "tasker_core/feed"
+require_relative "tasker_core/artifact"
 require_relative "tasker_core/client"
 require_relative "tasker_core/operations"
 require_relative "tasker_core/worker"
+require_relative "tasker_core/internal/instrumentation"
 require_relative "tasker_core/internal/subscriptions"
 require_relative "tasker_core/internal/template_loader"
 require_relative "tasker_core/internal/templates"
@@ -154,6 +158,21 @@ module TaskerCore
       subscriptions.add(Subscription.new(patterns.empty? ? ["*"] : patterns, &block))
     end
 
+    # Passes the events of this process on, as {subscribe} tells them: to ActiveSupport::Notifications, as
+    # "step.succeeded.tasker_core" and so on, or to a publisher of dry-events, where they are registered under their own
+    # names. The payload is {Event#to_h} with the event itself as `event`.
+    #
+    # @param target [#instrument, #publish] ActiveSupport::Notifications, or an instance of a publisher
+    # @param patterns [Array<String>] as for {subscribe}. Default: "*".
+    # @return [Subscription] for {unsubscribe}
+    # @raise [InvalidArgument] the target is neither, or a pattern matches no event
+    # @example
+    #   TaskerCore.instrument_with(ActiveSupport::Notifications)
+    #   ActiveSupport::Notifications.subscribe("task.failed.tasker_core") { |*, payload| warn(payload[:task_id]) }
+    def instrument_with(target, *patterns)
+      subscribe(*patterns, &Internal::Instrumentation.new(target).method(:call))
+    end
+
     # Ends a subscription. A call of its block that is going on goes on.
     #
     # @param subscription [Subscription]
@@ -163,6 +182,25 @@ module TaskerCore
     #   TaskerCore.unsubscribe(subscription) # => true
     def unsubscribe(subscription)
       subscriptions.remove(subscription)
+    end
+
+    # All changes of state of the database, of all processes, without a gap: a {Feed}. With a block it gives them out
+    # until the block is left, or nothing can be given out any more.
+    #
+    # @param consumer [String, nil] whose position the database keeps
+    # @param options [Hash{Symbol => Object}] from, events: see {Feed#initialize}; size, follow, waiting: see
+    #   {Feed#each_batch}
+    # @yieldparam events [Array<RecordedEvent>] at least one
+    # @yieldparam cursor [Integer] to go on from after these
+    # @return [Feed]
+    # @raise [InvalidArgument]
+    # @raise [FeedTaken]
+    # @example
+    #   TaskerCore.feed("billing", from: :beginning) { |events| events.each { |event| book(event) } }
+    def feed(consumer = nil, from: :now, events: [], **options, &block)
+      feed = client.feed(consumer, from: from, events: events)
+      feed.each_batch(**options, &block) if block
+      feed
     end
 
     # Makes a task. See {Client#submit}.
@@ -200,6 +238,15 @@ module TaskerCore
     #   TaskerCore.result(1).results_of("charge_card")
     def result(task_id)
       client.result(task_id)
+    end
+
+    # What handlers attached to the attempts of a task. See {Client#artifacts}.
+    #
+    # @return [Array<Artifact>]
+    # @example
+    #   TaskerCore.artifacts(1, step: "build_report")
+    def artifacts(task_id, step: nil)
+      client.artifacts(task_id, step: step)
     end
 
     # Ends a task. See {Client#cancel}.

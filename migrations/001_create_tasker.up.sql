@@ -200,11 +200,15 @@ WHERE w.state IN ('running', 'draining')
            JOIN tasker_workflow_steps s ON s.workflow_step_id = listed.id AND s.worker_id = b.worker_id
            WHERE b.worker_id = w.worker_id) < awake.heard_by);
 
+-- Numbers the transitions of both tables: one that follows from another has the higher number. The feed relies on
+-- numbers that no session keeps in reserve (docs/decisions/0014-feed.md).
+CREATE SEQUENCE tasker_transition_ids CACHE 1;
+
 -- Append-only: each change of a step's state with the decision behind it. A change that ends an
 -- attempt says how it ended.
 CREATE TABLE tasker_workflow_step_transitions (
   workflow_step_id            bigint NOT NULL,
-  workflow_step_transition_id bigint GENERATED ALWAYS AS IDENTITY,
+  workflow_step_transition_id bigint NOT NULL DEFAULT nextval('tasker_transition_ids'),
   from_state                  tasker_step_state NOT NULL,
   to_state                    tasker_step_state NOT NULL,
   event                       tasker_step_event NOT NULL,
@@ -230,10 +234,24 @@ SELECT workflow_step_id, attempt, worker_id, outcome, claimed_at, created_at AS 
 FROM tasker_workflow_step_transitions
 WHERE outcome IS NOT NULL;
 
+-- What handlers attached to an attempt, written with its end: JSON, or where it lies.
+CREATE TABLE tasker_artifacts (
+  workflow_step_id bigint NOT NULL,
+  attempt          int NOT NULL CHECK (attempt > 0),
+  name             text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
+  media_type       text NOT NULL CHECK (octet_length(media_type) BETWEEN 1 AND 128),
+  content          json,
+  uri              text CHECK (octet_length(uri) BETWEEN 1 AND 2048),
+  created_at       timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (workflow_step_id, attempt, name),
+  CHECK (num_nonnulls(content, uri) = 1)
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
 -- Append-only: each change of a task's state with the decision behind it.
 CREATE TABLE tasker_task_transitions (
   task_id            bigint NOT NULL,
-  task_transition_id bigint GENERATED ALWAYS AS IDENTITY,
+  task_transition_id bigint NOT NULL DEFAULT nextval('tasker_transition_ids'),
   from_state         tasker_task_state NOT NULL,
   to_state           tasker_task_state NOT NULL,
   event              tasker_task_event NOT NULL,
@@ -243,6 +261,17 @@ CREATE TABLE tasker_task_transitions (
   CHECK (from_state <> to_state)
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Who reads the transitions as a feed, and how far. The indexes by number that the feed reads along are made with the
+-- first row, so that nobody pays for them before. Only the latest reader of a consumer may move its position.
+CREATE TABLE tasker_feeds (
+  consumer   text PRIMARY KEY CHECK (octet_length(consumer) BETWEEN 1 AND 128),
+  position   bigint NOT NULL CHECK (position >= 0),
+  reader     bigint NOT NULL DEFAULT 1,
+  missed     bigint NOT NULL DEFAULT 0 CHECK (missed >= 0),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  moved_at   timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
 -- Tasks that were pruned and whose other rows are still to be deleted, a bounded number at a time.
 CREATE TABLE tasker_pruned_tasks (
@@ -280,6 +309,7 @@ BEGIN
   DELETE FROM tasker_workflow_step_edges WHERE from_step_id >= OLD.task_id << 20 AND from_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_workflow_step_transitions WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_artifacts WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_identities WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_deadlines WHERE task_id = OLD.task_id;

@@ -10,6 +10,7 @@ namespace :bench do
   end
 
   { boundary: "calls from Ruby to Rust, and the round trip of a step",
+    feed: "how many events a second a feed gives out",
     overhead: "a step's cost beyond its handler's" }.each do |name, what|
     desc "Measure #{what}"
     task name => :compile do

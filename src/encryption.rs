@@ -68,6 +68,8 @@ pub(crate) enum Content {
     Results,
     /// How an attempt failed.
     Failure,
+    /// What a handler attached to an attempt.
+    Artifact,
 }
 
 /// JSON text from a row, where a key for it is at hand.
@@ -140,6 +142,7 @@ impl Content {
             Self::Context => b"context",
             Self::Results => b"results",
             Self::Failure => b"failure",
+            Self::Artifact => b"artifact",
         }
     }
 }
@@ -407,7 +410,7 @@ mod tests {
         #[test]
         fn what_is_sealed_is_opened_again(text: String) {
             let keys = keyring(&["a"]);
-            for content in [Content::Context, Content::Results, Content::Failure] {
+            for content in [Content::Context, Content::Results, Content::Failure, Content::Artifact] {
                 let sealed = keys.seal(content, &text).unwrap().into_owned();
                 prop_assert!(is_sealed(&sealed));
                 prop_assert_eq!(keys.open(content, sealed), Ok(text.clone()));

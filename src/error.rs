@@ -85,6 +85,14 @@ pub enum Error {
         /// Its state.
         state: TaskState,
     },
+    /// Somebody else reads the feed for this consumer by now.
+    #[error(
+        "another reader of the consumer {consumer:?} has begun, and goes on in the place of this one"
+    )]
+    FeedTaken {
+        /// The consumer.
+        consumer: String,
+    },
     /// The state does not allow it.
     #[error("task {task}: {source}")]
     Transition {
@@ -134,6 +142,8 @@ pub enum ErrorKind {
     NotFound,
     /// There is such a task already.
     DuplicateTask,
+    /// Another reader goes on.
+    FeedTaken,
     /// The state does not allow it.
     InvalidTransition,
     /// The database cannot be reached.
@@ -161,6 +171,7 @@ impl ErrorKind {
             Self::InvalidArgument => "invalid_argument",
             Self::NotFound => "not_found",
             Self::DuplicateTask => "duplicate_task",
+            Self::FeedTaken => "feed_taken",
             Self::InvalidTransition => "invalid_transition",
             Self::DatabaseUnavailable => "database_unavailable",
             Self::SchemaMismatch => "schema_mismatch",
@@ -184,6 +195,7 @@ impl Error {
             Self::Context { .. } | Self::Json { .. } => ErrorKind::InvalidContext,
             Self::UnknownTask { .. } => ErrorKind::NotFound,
             Self::DuplicateTask { .. } => ErrorKind::DuplicateTask,
+            Self::FeedTaken { .. } => ErrorKind::FeedTaken,
             Self::Transition { .. } => ErrorKind::InvalidTransition,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::Decryption { .. } => ErrorKind::Decryption,
@@ -224,6 +236,7 @@ impl Error {
             | Self::Json { .. }
             | Self::UnknownTask { .. }
             | Self::DuplicateTask { .. }
+            | Self::FeedTaken { .. }
             | Self::SchemaMismatch { .. }
             | Self::Decryption { .. }
             | Self::Closed(_) => false,
@@ -259,6 +272,7 @@ impl Error {
             Self::DuplicateTask { key, task, state } => {
                 json!({ "idempotency_key": key, "task_id": task, "state": state })
             }
+            Self::FeedTaken { consumer } => json!({ "consumer": consumer }),
             Self::UnknownTask { task } => json!({ "task_id": task }),
             Self::Transition { task, source } => {
                 json!({ "task_id": task, "state": source.from, "event": source.event })

@@ -50,11 +50,12 @@ pub use ids::{StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    Attempt, Batch, BrokenStep, Change, Client, Comparison, Delivery, Event, EventSet, Events,
-    Explanation, FailureFilter, FailurePage, Interrupt, ListFilter, LiveTasks, OnDuplicate, Pruned,
+    Artifact, Attempt, Batch, BrokenStep, Change, Client, Comparison, Delivery, Event, EventSet,
+    Events, Explanation, FailureFilter, FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening,
+    FeedPlace, FeedReading, HeldBack, Interrupt, ListFilter, LiveTasks, OnDuplicate, Pruned,
     Pruning, Remedy, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
-    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplatesToCompare, Transition,
-    Worker, WorkerInfo, WorkerStats, step_ids,
+    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare,
+    Transition, Unsettled, Worker, WorkerInfo, WorkerStats, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

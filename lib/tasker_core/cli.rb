@@ -10,6 +10,7 @@ require_relative "cli/migrate"
 require_relative "cli/work"
 require_relative "cli/submit"
 require_relative "cli/status"
+require_relative "cli/artifacts"
 require_relative "cli/result"
 require_relative "cli/cancel"
 require_relative "cli/pause"
@@ -20,6 +21,7 @@ require_relative "cli/resolve"
 require_relative "cli/explain"
 require_relative "cli/failures"
 require_relative "cli/expire"
+require_relative "cli/events"
 require_relative "cli/list"
 require_relative "cli/workers"
 require_relative "cli/templates_list"
@@ -37,8 +39,9 @@ module TaskerCore
   #   exit TaskerCore::CLI.start(ARGV)
   class CLI
     # name => class, in the order of the help.
-    COMMANDS = [Migrate, Work, Submit, Status, Result, Cancel, Pause, Resume, Retry, Skip, Resolve, Explain, Failures,
-                List, Workers, TemplatesList, TemplatesValidate, TemplatesDiff, Doctor, Expire, Prune,
+    COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Skip, Resolve,
+                Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate, TemplatesDiff, Doctor,
+                Expire, Prune,
                 Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

@@ -2,10 +2,12 @@
 
 require "json"
 require_relative "internal/clock"
+require_relative "artifact"
 require_relative "client/administration"
 require_relative "client/bulk_retry"
 require_relative "client/bulk_steering"
 require_relative "client/failures"
+require_relative "client/feeds"
 require_relative "client/steering"
 require_relative "errors"
 require_relative "internal/check"
@@ -48,6 +50,7 @@ module TaskerCore
     end
 
     include Administration
+    include Feeds
     include Steering
     include Failures
     include BulkSteering
@@ -142,6 +145,20 @@ module TaskerCore
     def result(task_id)
       id = Internal::Check.id(task_id)
       TaskResult.new(parse(native.result(id)))
+    end
+
+    # @param task_id [Integer]
+    # @param step [String, Symbol, nil] name of a step. Default nil: all of them.
+    # @return [Array<Artifact>] what handlers attached to attempts that have ended, by step and attempt; frozen
+    # @raise [NotFound]
+    # @raise [InvalidArgument] the task has no such step
+    # @raise [DecryptionError]
+    # @example
+    #   client.artifacts(1, step: "build_report").last.json
+    def artifacts(task_id, step: nil)
+      id = Internal::Check.id(task_id)
+      step = Internal::Check.optional_text(step, "step")
+      parse(native.artifacts(id, step)).map { |attributes| Artifact.new(attributes) }.freeze
     end
 
     # Waits until a task is over, or blocked, when nothing can move without a person.

@@ -113,6 +113,11 @@ module TaskerCore
     CODE = :duplicate_task
   end
 
+  # Another reader of the same consumer has begun, and goes on in the place of this one; details name the "consumer".
+  class FeedTaken < Error
+    CODE = :feed_taken
+  end
+
   # The state of a task or step does not allow what was asked.
   class InvalidTransition < Error
     CODE = :invalid_transition
@@ -153,8 +158,9 @@ module TaskerCore
   class Error
     # @api private
     NATIVE_CLASSES = [ConfigurationError, InvalidTemplate, TemplateConflict, UnknownTemplate, InvalidContext,
-                      InvalidArgument, NotFound, DuplicateTask, InvalidTransition, DatabaseUnavailable, SchemaMismatch,
-                      DecryptionError, DatabaseError, InternalError].to_h { |error| [error::CODE.to_s, error] }.freeze
+                      InvalidArgument, NotFound, DuplicateTask, FeedTaken, InvalidTransition, DatabaseUnavailable,
+                      SchemaMismatch, DecryptionError, DatabaseError,
+                      InternalError].to_h { |error| [error::CODE.to_s, error] }.freeze
     private_constant :NATIVE_CLASSES
   end
 end

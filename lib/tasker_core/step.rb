@@ -1,5 +1,9 @@
 # frozen_string_literal: true
 
+require "json"
+require_relative "internal/check"
+require_relative "internal/json_text"
+
 module TaskerCore
   # The step that a handler executes, in one attempt.
   #
@@ -8,6 +12,10 @@ module TaskerCore
   #     Payments.charge(task.context["card"], key: step.idempotency_key, url: step.config["url"])
   #   end
   class Step
+    # Stands for no content, since nil is some.
+    NOTHING = Object.new.freeze
+    private_constant :NOTHING
+
     # @return [Integer]
     attr_reader :step_id
     # @return [Integer] number of this attempt, 1 for the first
@@ -24,12 +32,38 @@ module TaskerCore
     # @param attempt [Integer]
     # @param plan [Internal::StepPlan]
     # @param task [Task]
-    def initialize(step_id, attempt, plan, task)
+    # @param native [#attach, nil] takes the artifacts
+    def initialize(step_id, attempt, plan, task, native = nil)
       @step_id = step_id
       @attempt = attempt
       @plan = plan
       @task = task
+      @native = native
       @results = nil
+    end
+
+    # Keeps something beside the results: a report, a log, where a file lies. It belongs to this attempt and is written
+    # with its end, whether that succeeds or fails; not where the worker dies. A second one of the same name takes the
+    # place of the first.
+    #
+    # @param name [String, Symbol] at most 128 bytes
+    # @param json [Object] what JSON can say, as large as results may be; either this or `uri`
+    # @param uri [String] where it lies, at most 2,048 bytes
+    # @param media_type [String] at most 128 bytes. Default: "application/json", with `uri` "application/octet-stream".
+    # @return [void]
+    # @raise [InvalidArgument] neither or both of `json` and `uri`, too long, or the 101st of an attempt
+    # @raise [InvalidContext] content that JSON cannot say, or too large
+    # @example
+    #   step.attach("report", json: { rows: 120, rejected: 3 })
+    #   step.attach("invoice", uri: "s3://invoices/7.pdf", media_type: "application/pdf")
+    def attach(name, json: NOTHING, uri: nil, media_type: nil)
+      name = Internal::Check.text(name, "name")
+      uri = Internal::Check.optional_text(uri, "uri")
+      raise InvalidArgument, "the artifact #{name} needs either json or uri" if json.equal?(NOTHING) == uri.nil?
+
+      media_type = Internal::Check.optional_text(media_type, "media_type") ||
+                   (uri ? "application/octet-stream" : "application/json")
+      @native.attach(step_id, attempt, artifact_json({ name: name, media_type: media_type, uri: uri }, json))
     end
 
     # @return [String]
@@ -70,6 +104,15 @@ module TaskerCore
     # @return [String]
     def inspect
       "#<#{self.class} #{step_id} #{name} attempt=#{attempt}>"
+    end
+
+    private
+
+    def artifact_json(attributes, content)
+      return JSON.generate(attributes) if content.equal?(NOTHING)
+
+      text = Internal::JsonText.new(symbols: true).generate(content, what: "artifact #{attributes.fetch(:name)}")
+      JSON.generate(attributes.compact).sub(/}\z/) { ",\"json\":#{text}}" }
     end
   end
 end

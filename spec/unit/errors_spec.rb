@@ -6,6 +6,7 @@ RSpec.describe TaskerCore::Error do
     "template_conflict" => TaskerCore::TemplateConflict, "unknown_template" => TaskerCore::UnknownTemplate,
     "invalid_context" => TaskerCore::InvalidContext, "invalid_argument" => TaskerCore::InvalidArgument,
     "not_found" => TaskerCore::NotFound, "duplicate_task" => TaskerCore::DuplicateTask,
+    "feed_taken" => TaskerCore::FeedTaken,
     "invalid_transition" => TaskerCore::InvalidTransition,
     "database_unavailable" => TaskerCore::DatabaseUnavailable, "schema_mismatch" => TaskerCore::SchemaMismatch,
     "database" => TaskerCore::DatabaseError, "internal" => TaskerCore::InternalError

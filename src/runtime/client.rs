@@ -8,16 +8,19 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::arguments::{at_most, parse, refused};
+use super::artifacts::Artifact;
 use super::comparison::{self, Comparison, LiveTasks, TemplatesToCompare};
 use super::events::Events;
 use super::explain::{self, Explanation};
 use super::failures::{FailureFilter, FailurePage, StepFailure, StepProgress};
+use super::feed::{self, FeedBatch, FeedOpened, FeedOpening, FeedReading};
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::steering::{Steering, steer};
 use super::submission::{Submission, Submitted, wanted};
 use super::templates::{Stored, Templates};
+use super::worker::no_such_step;
 use crate::config::ClientOptions;
 use crate::decision::{Decisions, Request};
 use crate::encryption::Content;
@@ -440,6 +443,26 @@ impl Client {
         TaskResult::new(task, status.state, &stored.template, steps, open)
     }
 
+    /// What handlers attached to attempts of a task, or of one of its steps.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have, [`Error::Decryption`].
+    pub async fn artifacts(
+        &self,
+        task: TaskId,
+        step: Option<&str>,
+    ) -> Result<Vec<Artifact>, Error> {
+        self.check_schema().await?;
+        let read = async {
+            let stored = self.templates.of_task(&self.store, task).await?;
+            let step = step.map(|name| step_named(task, &stored, name)).transpose()?;
+            Ok((self.store.artifacts(task, step).await?, stored))
+        };
+        let (rows, stored) = self.answer(read).await?;
+        let open = |content| self.store.open(Content::Artifact, content);
+        rows.into_iter().map(|row| Artifact::new(row, &stored, open)).collect()
+    }
+
     /// Does with a task what an operator asks for. What was done before is not done again: a step that is skipped
     /// already stays so. `events` tells the subscribers of this process.
     ///
@@ -521,6 +544,58 @@ impl Client {
         Ok(rows.into_iter().map(WorkerInfo::from).collect())
     }
 
+    /// Begins to read the transitions of all tasks as a feed, for a consumer whose position the database keeps, or
+    /// without one. Whoever read for this consumer before can move it no more. The first opening in a database makes
+    /// two indexes, for which writers wait.
+    ///
+    /// # Errors
+    /// When the database does not answer, has another schema, or does not let this user make indexes.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::{FeedOpening, FeedReading};
+    /// let opened = client.open_feed(&FeedOpening::from_json(r#"{"consumer": "billing"}"#)?).await?;
+    /// let mut reading = FeedReading::of("billing", opened);
+    /// loop {
+    ///     let batch = client.read_feed(&reading).await?;
+    ///     batch.events.iter().for_each(|event| println!("{} of task {}", event.name, event.task_id));
+    ///     reading.place = batch.place;
+    ///     client.move_feed(&reading).await?;
+    /// }
+    /// # }
+    /// ```
+    pub async fn open_feed(&self, opening: &FeedOpening) -> Result<FeedOpened, Error> {
+        self.check_schema().await?;
+        let opened = feed::open(&self.store, opening);
+        self.patience.with_many(&self.store, opened).await?
+    }
+
+    /// The transitions that follow, none where there are none whose predecessors are all known. Does not wait.
+    ///
+    /// # Errors
+    /// [`Error::FeedTaken`], [`Error::Argument`] for a position that was never reached.
+    pub async fn read_feed(&self, reading: &FeedReading) -> Result<FeedBatch, Error> {
+        self.answer(feed::read(&self.store, &self.templates, reading)).await
+    }
+
+    /// Has the database keep the place of the reading as its consumer's position. Without a consumer it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::FeedTaken`].
+    pub async fn move_feed(&self, reading: &FeedReading) -> Result<(), Error> {
+        self.answer(feed::keep(&self.store, reading)).await
+    }
+
+    /// Forgets a consumer and its position. False when there is none.
+    ///
+    /// # Errors
+    /// When the database does not answer or has another schema.
+    pub async fn forget_feed(&self, consumer: &str) -> Result<bool, Error> {
+        self.check_schema().await?;
+        self.answer(async { Ok(self.store.delete_feed(consumer).await?) }).await
+    }
+
     /// Deletes tasks that ended long ago, with everything of theirs, in small batches for a limited time. Call it
     /// again with [`Pruned::next`] for the rest.
     ///
@@ -563,6 +638,12 @@ impl Client {
         self.check_schema().await?;
         Ok(self.store.audit(old_transaction).await?)
     }
+}
+
+/// The step of the task with this name.
+fn step_named(task: TaskId, stored: &Stored, name: &str) -> Result<StepId, Error> {
+    let index = stored.template.step_index(name);
+    Ok(task.step(index.ok_or_else(|| no_such_step(&stored.template, name))?))
 }
 
 /// Commits, and tells subscribers where there are some.

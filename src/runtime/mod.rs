@@ -1,6 +1,7 @@
 //! Tokio: reads rows, asks the decider, writes what it decided, and hands claimed steps to threads.
 
 mod arguments;
+mod artifacts;
 mod client;
 mod comparison;
 mod deadlines;
@@ -12,6 +13,7 @@ mod events;
 mod explain;
 mod failure;
 mod failures;
+mod feed;
 mod heartbeat;
 mod inbox;
 mod lane;
@@ -35,12 +37,17 @@ mod turns;
 mod undelivered;
 mod worker;
 
+pub use artifacts::Artifact;
 pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::Delivery;
 pub use events::{Event, EventSet, Events, Transition};
 pub use explain::{Attempt, Change, Explanation, StepExplanation};
 pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};
+pub use feed::{
+    FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, TemplateName,
+    Unsettled,
+};
 pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
 pub use remedies::Remedy;

@@ -22,7 +22,7 @@ use crate::decision::{
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::TaskId;
-use crate::store::{Database, Picked, Place, StoreError, Transaction};
+use crate::store::{Database, NewArtifact, Picked, Place, StoreError, Transaction};
 
 /// What a round came to.
 #[derive(Debug, Default)]
@@ -90,6 +90,7 @@ pub(super) async fn end<D: Database>(
     match outcome {
         Ok((written, held)) => {
             strike(shared, free(ends, &held), &written);
+            shared.attached.forget(free(ends, &held));
             let successors = written.decisions.successors();
             Landed { successors, held, ..hand_over(shared, &written, grant).await }
         }
@@ -128,12 +129,23 @@ async fn try_to_write_ends<D: Database>(
     if ends.is_empty() {
         return Ok((Written::default(), held));
     }
+    let mut artifacts = shared.attached.of(&ends);
     let queues = shared.options.queues.as_deref();
     let observed = Observed { ends, known, room, queues };
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
+    artifacts.retain(|one| !is_stale(&written.decisions, one));
+    if !artifacts.is_empty() {
+        tx.record_artifacts(&artifacts).await.map_err(Error::from)?;
+    }
     commit(tx, &shared.events, &written.decisions).await?;
     over.deleted();
     Ok((written, held))
+}
+
+/// The attempt has ended otherwise.
+fn is_stale(decisions: &Decisions, artifact: &NewArtifact) -> bool {
+    let is_its = |claim: &Claim| (claim.step, claim.attempt) == (artifact.step, artifact.attempt);
+    decisions.stale.iter().any(is_its)
 }
 
 /// Locks the tasks of ends that nobody holds. Returns the others.

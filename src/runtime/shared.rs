@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::artifacts::Attached;
 use super::delivery::{Courier, Delivery};
 use super::events::{EventSet, Events};
 use super::inbox::Inbox;
@@ -40,6 +41,7 @@ pub(super) struct Shared<D> {
     pub(super) options: WorkerOptions,
     pub(super) inbox: Inbox<Delivery>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) attached: Attached,
     pub(super) courier: Courier,
     pub(super) events: Arc<Events>,
     pub(super) counts: Counts,
@@ -84,6 +86,7 @@ impl<D: Database> Shared<D> {
             options,
             inbox: Inbox::unbounded(),
             ledger: Arc::default(),
+            attached: Attached::default(),
             courier: Courier::default(),
             events: Arc::new(events),
             counts: Counts::default(),

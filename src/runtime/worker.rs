@@ -16,7 +16,7 @@ use super::patience::Patience;
 use super::pruner;
 use super::shared::{Counts, Shared};
 use crate::config::WorkerOptions;
-use crate::decision::Outcome;
+use crate::decision::{Claim, Outcome};
 use crate::encryption::Text;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId, WorkerId};
@@ -105,6 +105,19 @@ impl Worker {
             Some(steps) => Batch::Steps(steps),
             None => Batch::Closed,
         }
+    }
+
+    /// Keeps an artifact of an attempt, `{name, media_type, json}` or `{name, media_type, uri}` as JSON text, in the place
+    /// of one with this name. It is written with the end of the attempt, however it ends, if this worker writes that.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], and [`Error::Json`] for JSON that cannot be stored.
+    pub fn attach(&self, step: StepId, attempt: u32, artifact: &str) -> Result<(), Error> {
+        let shared = self.shared();
+        if shared.ledger.knows(Claim { step, attempt, worker: shared.worker() }) {
+            return shared.attached.add(step, attempt, artifact, shared.options.results_limits());
+        }
+        Ok(())
     }
 
     /// Reports that the attempt returned `results`, JSON text. Does not wait for the database.

@@ -18,8 +18,8 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewTasks, NewWorker, Picked,
-    Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError, TaskContextRow, TaskRow,
+    Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewArtifact, NewTasks, NewWorker,
+    Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError, TaskContextRow, TaskRow,
     Transaction,
 };
 
@@ -305,6 +305,11 @@ impl Transaction for SimulatedTransaction {
     ) -> Result<Option<ClaimBatchId>, StoreError> {
         let applied = self.run(|state, work| apply(state, work, decisions, queue_of, over)).await?;
         applied.map_err(|(expected, written)| StoreError::Conflict { expected, written })
+    }
+
+    /// Simulated handlers attach nothing.
+    async fn record_artifacts(&mut self, _: &[NewArtifact]) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {

@@ -9,8 +9,8 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow, StoreError,
-    TaskRow,
+    Beat, ChildRow, ListedClaim, NewArtifact, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
+    StoreError, TaskRow,
 };
 use crate::decision::{Decisions, Timestamp};
 use crate::encryption::Text;
@@ -146,6 +146,12 @@ pub(crate) trait Transaction: Send + 'static {
         queue_of: QueueOf<'_>,
         over: &[ClaimBatchId],
     ) -> impl Future<Output = Result<Option<ClaimBatchId>, StoreError>> + Send;
+
+    /// Writes what handlers attached to attempts that end.
+    fn record_artifacts(
+        &mut self,
+        artifacts: &[NewArtifact],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Calls the workers of these queues when the transaction commits.
     fn call_workers(

@@ -1,11 +1,13 @@
 //! Postgres: set-based statements, each in its own file under `sql/`, one transaction a batch.
 //! Knows rows and states, decides nothing.
 
+mod artifacts;
 mod audit;
 mod claims;
 mod database;
 mod deadlines;
 mod failures;
+mod feeds;
 mod history;
 mod identities;
 mod migrate;
@@ -32,12 +34,14 @@ use tracing::debug;
 
 use crate::encryption::{Content, Keyring, Text};
 
+pub(crate) use artifacts::{ArtifactRow, NewArtifact};
 pub use audit::{Audit, Check};
 pub(crate) use claims::{ListedClaim, Picked, Place};
 #[cfg(feature = "simulation")]
 pub(crate) use database::ResultsByStep;
 pub(crate) use database::{Database, Line, Transaction};
 pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
+pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};
 use notify::Heartline;

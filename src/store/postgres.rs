@@ -7,9 +7,9 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, Heartline, ListedClaim, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
-    Store, StoreError, TaskRow, Tx, claims, deadlines, identities, notify, steps, tasks, templates,
-    workers,
+    Beat, ChildRow, Heartline, ListedClaim, NewArtifact, NewTasks, NewWorker, Picked, Place, Pulse,
+    StepRow, Store, StoreError, TaskRow, Tx, artifacts, claims, deadlines, identities, notify,
+    steps, tasks, templates, workers,
 };
 use crate::decision::{Decisions, Timestamp};
 use crate::encryption::Text;
@@ -180,6 +180,10 @@ impl Transaction for Tx {
         identity: &Identity,
     ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
         identities::find(self, identity).await
+    }
+
+    async fn record_artifacts(&mut self, artifacts: &[NewArtifact]) -> Result<(), StoreError> {
+        artifacts::record(self, artifacts).await
     }
 
     async fn record_identity(

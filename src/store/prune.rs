@@ -44,6 +44,7 @@ pub(crate) struct Slice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowsOf {
     Edges,
+    Artifacts,
     StepTransitions,
     Steps,
     TaskTransitions,
@@ -51,13 +52,15 @@ pub(crate) enum RowsOf {
 
 impl RowsOf {
     /// The order in which they are deleted.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Edges, Self::StepTransitions, Self::Steps, Self::TaskTransitions];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Edges, Self::Artifacts, Self::StepTransitions, Self::Steps, Self::TaskTransitions];
 
     /// The task of a row with this id.
     fn task(self, id: i64) -> TaskId {
         match self {
-            Self::Edges | Self::StepTransitions | Self::Steps => StepId(id).task(),
+            Self::Edges | Self::Artifacts | Self::StepTransitions | Self::Steps => {
+                StepId(id).task()
+            }
             Self::TaskTransitions => TaskId(id),
         }
     }
@@ -126,6 +129,7 @@ pub(crate) async fn rows(
     }
     Ok(match table {
         RowsOf::Edges => delete!("src/store/sql/prune_edges.sql"),
+        RowsOf::Artifacts => delete!("src/store/sql/prune_artifacts.sql"),
         RowsOf::StepTransitions => delete!("src/store/sql/prune_step_transitions.sql"),
         RowsOf::Steps => delete!("src/store/sql/prune_steps.sql"),
         RowsOf::TaskTransitions => delete!("src/store/sql/prune_task_transitions.sql"),

@@ -1,11 +1,13 @@
 //! The engine on a real Postgres: `TASKER_TEST_DATABASE_URL` names the server, `bin/test rust` starts one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod artifacts;
 mod budgets;
 mod common;
 mod deadlines;
 mod encryption;
 mod engine;
+mod feed;
 mod heartbeat;
 mod held;
 mod identity;

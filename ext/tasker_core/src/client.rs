@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
-    ClientOptions, FailureFilter, ListFilter, Pruning, Request, Steering, Submission, TaskId,
-    TemplatesToCompare, step_ids,
+    ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning, Request, Steering,
+    Submission, TaskId, TemplatesToCompare, step_ids,
 };
 
 use crate::errors::{guard, raise};
@@ -174,6 +174,20 @@ impl Client {
         })
     }
 
+    pub(crate) fn artifacts(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = optional_text(ruby, step)?;
+            let artifacts =
+                async |c: &tasker_core::Client| c.artifacts(TaskId(task), step.as_deref()).await;
+            answer(ruby, &this.ask(ruby, artifacts)?)
+        })
+    }
+
     pub(crate) fn list(ruby: &Ruby, this: &Self, filter: RString) -> Result<String, Error> {
         guard(ruby, || {
             let filter =
@@ -211,6 +225,37 @@ impl Client {
 
     pub(crate) fn workers(ruby: &Ruby, this: &Self) -> Result<String, Error> {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.workers().await)?))
+    }
+
+    pub(crate) fn open_feed(ruby: &Ruby, this: &Self, opening: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let opening =
+                FeedOpening::from_json(&text(ruby, opening)?).map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.open_feed(&opening).await)?)
+        })
+    }
+
+    pub(crate) fn read_feed(ruby: &Ruby, this: &Self, reading: RString) -> Result<String, Error> {
+        guard(ruby, || {
+            let reading =
+                FeedReading::from_json(&text(ruby, reading)?).map_err(|e| raise(ruby, &e))?;
+            answer(ruby, &this.ask(ruby, async |c| c.read_feed(&reading).await)?)
+        })
+    }
+
+    pub(crate) fn move_feed(ruby: &Ruby, this: &Self, reading: RString) -> Result<(), Error> {
+        guard(ruby, || {
+            let reading =
+                FeedReading::from_json(&text(ruby, reading)?).map_err(|e| raise(ruby, &e))?;
+            this.ask(ruby, async |c| c.move_feed(&reading).await)
+        })
+    }
+
+    pub(crate) fn forget_feed(ruby: &Ruby, this: &Self, consumer: RString) -> Result<bool, Error> {
+        guard(ruby, || {
+            let consumer = text(ruby, consumer)?;
+            this.ask(ruby, async |c| c.forget_feed(&consumer).await)
+        })
     }
 
     pub(crate) fn prune(ruby: &Ruby, this: &Self, pruning: RString) -> Result<String, Error> {

@@ -102,11 +102,16 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("skip", method!(Client::skip, 4))?;
     client.define_method("resolve", method!(Client::resolve, 5))?;
     client.define_method("explain", method!(Client::explain, 2))?;
+    client.define_method("artifacts", method!(Client::artifacts, 2))?;
     client.define_method("list", method!(Client::list, 1))?;
     client.define_method("failures", method!(Client::failures, 1))?;
     client.define_method("step_states", method!(Client::step_states, 1))?;
     client.define_method("compare_templates", method!(Client::compare_templates, 1))?;
     client.define_method("workers", method!(Client::workers, 0))?;
+    client.define_method("open_feed", method!(Client::open_feed, 1))?;
+    client.define_method("read_feed", method!(Client::read_feed, 1))?;
+    client.define_method("move_feed", method!(Client::move_feed, 1))?;
+    client.define_method("forget_feed", method!(Client::forget_feed, 1))?;
     client.define_method("prune", method!(Client::prune, 1))?;
     client.define_method("doctor", method!(Client::doctor, 1))?;
     client.define_method("close", method!(Client::close, 0))?;
@@ -120,6 +125,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("next_events", method!(Worker::next_events, 2))?;
     worker.define_method("give_up_events", method!(Worker::give_up_events, 1))?;
     worker.define_method("template_of", method!(Worker::template_of, 1))?;
+    worker.define_method("attach", method!(Worker::attach, 3))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("template", method!(Worker::template, 1))?;

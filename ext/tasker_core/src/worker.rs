@@ -126,6 +126,19 @@ impl Worker {
         guard(ruby, || Ok(block_on(ruby, this.here(ruby)?.template_of(TaskId(task)))?.0))
     }
 
+    pub(crate) fn attach(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        artifact: RString,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let artifact = text(ruby, artifact)?;
+            this.here(ruby)?.attach(StepId(step), attempt, &artifact).map_err(|e| raise(ruby, &e))
+        })
+    }
+
     pub(crate) fn succeed(
         ruby: &Ruby,
         this: &Self,

@@ -69,7 +69,7 @@ module TaskerCore
         step_id, task_id, attempt, template_id, step_index, context_json, parents_json = item
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
-        step = Step.new(step_id, attempt, plan, task)
+        step = Step.new(step_id, attempt, plan, task, @native)
         handle(plan, task, Sequence.new(task_id, plan, parents_json, @native), step)
         results_json(step.results)
       end

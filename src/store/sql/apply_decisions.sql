@@ -3,7 +3,10 @@
 -- caller compares the counts and rolls back when one differs. BETWEEN stands for equality: see
 -- docs/decisions/0004-plans.md. $1 to $9: the changes; their kind is a position in $10 to $19, which hold what
 -- many changes have in common (before: state, attempts, holder; after: state, attempts, failures, crashes,
--- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped).
+-- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped). A task that begins to run
+-- is numbered before its steps' transitions, what else becomes of it after them: so that it waits for them. The
+-- transaction has written or locked rows before it takes numbers, which the feed relies on
+-- (docs/decisions/0014-feed.md).
 WITH changed_step AS (
   UPDATE tasker_workflow_steps s
   SET state = ($13::tasker_step_state[])[c.kind],
@@ -36,6 +39,7 @@ WITH changed_step AS (
          ($19::tasker_attempt_outcome[])[c.kind], c.detail::jsonb, c.error::jsonb
   FROM changed_step c
   WHERE ($18::tasker_step_event[])[c.kind] IS NOT NULL
+  RETURNING 1
 ), claim_batch AS (
   INSERT INTO tasker_claim_batches (worker_id, workflow_step_ids)
   SELECT max(($17::bigint[])[c.kind]), array_agg(c.id)
@@ -74,12 +78,14 @@ WITH changed_step AS (
   ) AS c (id, from_state, to_state, runnable, waiting, blocked, failures, event, detail)
   WHERE t.task_id BETWEEN c.id AND c.id
     AND t.state = c.from_state
-  RETURNING c.id, c.from_state, c.to_state, c.event, c.detail
+  RETURNING c.id, c.from_state, c.to_state, c.event, c.detail,
+            CASE WHEN c.event IN ('started', 'resumed') THEN nextval('tasker_transition_ids') END AS number
 ), task_transition AS (
-  INSERT INTO tasker_task_transitions (task_id, from_state, to_state, event, detail, created_at)
-  SELECT c.id, c.from_state, c.to_state, c.event, c.detail::jsonb, statement_timestamp()
+  INSERT INTO tasker_task_transitions (task_id, task_transition_id, from_state, to_state, event, detail, created_at)
+  SELECT c.id, coalesce(c.number, nextval('tasker_transition_ids')), c.from_state, c.to_state, c.event, c.detail::jsonb,
+         statement_timestamp()
   FROM changed_task c
-  WHERE c.event IS NOT NULL
+  WHERE c.event IS NOT NULL AND (SELECT count(*) FROM step_transition) >= 0
 )
 SELECT (SELECT count(*) FROM changed_step) AS "steps!",
        (SELECT count(*) FROM changed_task) AS "tasks!",

@@ -1,4 +1,5 @@
 -- Caller: the pruner. Index: primary key. At most $3 transitions of the tasks $1 (in order), from the task $2 on.
+-- Feeds that did not come so far count them as missed.
 WITH doomed AS MATERIALIZED (
   SELECT row.place, row.id
   FROM unnest($1::bigint[]) AS gone (task_id)
@@ -12,5 +13,14 @@ WITH doomed AS MATERIALIZED (
   LIMIT $3
 ), deleted AS (
   DELETE FROM tasker_task_transitions WHERE ctid = ANY (ARRAY (SELECT place FROM doomed))
+  RETURNING task_transition_id AS number
+), missed AS (
+  UPDATE tasker_feeds f
+  SET missed = f.missed + late.rows
+  FROM (SELECT f.consumer, count(*) AS rows
+        FROM tasker_feeds f
+        JOIN deleted d ON d.number > f.position
+        GROUP BY f.consumer) AS late
+  WHERE f.consumer = late.consumer
 )
 SELECT count(*) AS "rows!", max(id) AS last FROM doomed

@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+RSpec.describe "Events for other libraries", :database do
+  include Workflows
+
+  after { TaskerCore.unsubscribe(@subscription) if @subscription }
+
+  def load_gem(name)
+    require name
+  rescue LoadError
+    skip "#{name} is not installed"
+  end
+
+  def pass_on(target, *patterns)
+    @subscription = TaskerCore.instrument_with(target, *patterns)
+    define_one { nil }
+    run("one").task_id
+  end
+
+  it "reach ActiveSupport::Notifications under names of their own" do
+    load_gem("active_support/notifications")
+    told = []
+    listener = ActiveSupport::Notifications.subscribe(/\.tasker_core\z/) do |*all|
+      told << ActiveSupport::Notifications::Event.new(*all)
+    end
+    task_id = pass_on(ActiveSupport::Notifications)
+
+    expect(told.map(&:name)).to eq(%w[task.started.tasker_core step.claimed.tasker_core step.succeeded.tasker_core
+                                      task.completed.tasker_core])
+    expect(told[2].payload).to include(task_id: task_id, to: "complete", attempt: 1, event: be_a(TaskerCore::Event))
+  ensure
+    ActiveSupport::Notifications.unsubscribe(listener) if listener
+  end
+
+  it "reach a publisher of dry-events, which knows them all" do
+    load_gem("dry/events/publisher")
+    publisher = Class.new { include Dry::Events::Publisher[:tasker_core_specs] }.new
+    told = []
+    @subscription = TaskerCore.instrument_with(publisher, "task.*")
+    publisher.subscribe("task.completed") { |event| told << event[:task_id] }
+    define_one { nil }
+
+    expect(told).to eq([run("one").task_id])
+  end
+
+  it "reach whatever instruments, with the patterns that are asked for" do
+    told = []
+    target = Object.new
+    target.define_singleton_method(:instrument) { |name, payload| told << [name, payload[:task_id]] }
+    task_id = pass_on(target, "step.succeeded")
+    expect(told).to eq([["step.succeeded.tasker_core", task_id]])
+  end
+
+  it "are refused by what cannot take them" do
+    expect { TaskerCore.instrument_with(Object.new) }.to raise_error(TaskerCore::InvalidArgument, /ActiveSupport/)
+  end
+end

@@ -1,0 +1,179 @@
+//! What handlers attach to attempts: kept here until the attempt ends, written with its end.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use super::arguments::{at_most, parse, refused};
+use super::reports::{raw, time};
+use super::templates::Stored;
+use crate::decision::ClaimEnd;
+use crate::encryption::Unreadable;
+use crate::error::Error;
+use crate::ids::StepId;
+use crate::json::{self, JsonLimits};
+use crate::store::{ArtifactRow, NewArtifact};
+
+/// Artifacts of one attempt at most.
+const MOST: usize = 100;
+
+/// Longest name and media type in bytes, as the schema has them.
+const LONGEST_NAME: usize = 128;
+
+/// Longest URI in bytes, as the schema has it.
+const LONGEST_URI: usize = 2_048;
+
+/// An artifact as a handler gives it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given<'a> {
+    name: String,
+    media_type: String,
+    #[serde(borrow, default, deserialize_with = "there")]
+    json: Option<&'a RawValue>,
+    #[serde(default)]
+    uri: Option<String>,
+}
+
+/// A value that is there, also if it is `null`.
+fn there<'de: 'a, 'a, D: Deserializer<'de>>(value: D) -> Result<Option<&'a RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
+}
+
+impl Given<'_> {
+    fn read(
+        step: StepId,
+        attempt: u32,
+        text: &str,
+        limits: JsonLimits,
+    ) -> Result<NewArtifact, Error> {
+        let Given { name, media_type, json, uri } = parse::<Given<'_>>("artifact", text)?;
+        for (argument, text, most) in [
+            ("name", Some(&name), LONGEST_NAME),
+            ("media_type", Some(&media_type), LONGEST_NAME),
+            ("uri", uri.as_ref(), LONGEST_URI),
+        ] {
+            at_most(argument, text.map(String::as_str), most)?;
+            if text.is_some_and(String::is_empty) {
+                return Err(refused(argument, "\"\"", "text that is not empty"));
+            }
+        }
+        if json.is_some() == uri.is_some() {
+            return Err(refused("artifact", &format!("{name:?}"), "either json or a uri"));
+        }
+        let content = json.map(|json| json.get().to_owned());
+        if let Some(content) = &content {
+            json::check(content, limits)
+                .map_err(|source| Error::Json { what: format!("artifact {name:?}"), source })?;
+        }
+        Ok(NewArtifact { step, attempt, name, media_type, content, uri })
+    }
+}
+
+/// The artifacts of attempts that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Attached {
+    /// Attempts with artifacts: where there are none, an end costs a look at it.
+    attempts: AtomicUsize,
+    by_attempt: Mutex<HashMap<(StepId, u32), Vec<NewArtifact>>>,
+}
+
+impl Attached {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(StepId, u32), Vec<NewArtifact>>> {
+        self.by_attempt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an artifact, in the place of one with this name.
+    pub(super) fn add(
+        &self,
+        step: StepId,
+        attempt: u32,
+        given: &str,
+        limits: JsonLimits,
+    ) -> Result<(), Error> {
+        let artifact = Given::read(step, attempt, given, limits)?;
+        let mut by_attempt = self.lock();
+        let kept = by_attempt.entry((step, attempt)).or_default();
+        kept.retain(|one| one.name != artifact.name);
+        if kept.len() >= MOST {
+            let allowed = format!("{MOST} artifacts an attempt");
+            return Err(refused("artifact", &format!("{:?}", artifact.name), &allowed));
+        }
+        kept.push(artifact);
+        self.attempts.store(by_attempt.len(), Ordering::Release);
+        Ok(())
+    }
+
+    /// The artifacts of attempts that end.
+    pub(super) fn of(&self, ends: &[ClaimEnd]) -> Vec<NewArtifact> {
+        if self.attempts.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let by_attempt = self.lock();
+        let kept = |end: &ClaimEnd| by_attempt.get(&(end.claim.step, end.claim.attempt));
+        ends.iter().filter_map(kept).flatten().cloned().collect()
+    }
+
+    /// The ends of these attempts are in the database.
+    pub(super) fn forget<'a>(&self, ends: impl Iterator<Item = &'a ClaimEnd>) {
+        if self.attempts.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut by_attempt = self.lock();
+        for end in ends {
+            by_attempt.remove(&(end.claim.step, end.claim.attempt));
+        }
+        self.attempts.store(by_attempt.len(), Ordering::Release);
+    }
+}
+
+/// What a handler attached to an attempt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Artifact {
+    /// The step.
+    pub step_id: StepId,
+    /// Its name.
+    pub step_name: Option<String>,
+    /// The number of the attempt, from 1.
+    pub attempt: i32,
+    /// The artifact's name.
+    pub name: String,
+    /// What it is.
+    pub media_type: String,
+    /// Its content, where it is kept here.
+    pub json: Option<Box<RawValue>>,
+    /// Where it lies otherwise.
+    pub uri: Option<String>,
+    /// When the attempt ended.
+    #[serde(serialize_with = "time")]
+    pub at: DateTime<Utc>,
+}
+
+impl Artifact {
+    pub(super) fn new(
+        row: ArtifactRow,
+        stored: &Stored,
+        open: impl Fn(String) -> Result<String, Unreadable>,
+    ) -> Result<Self, Error> {
+        let step_id = StepId(row.workflow_step_id);
+        let unreadable = |source| Error::Decryption {
+            what: format!("the artifact {:?} of step {step_id}", row.name),
+            source,
+        };
+        let content = row.content.map(open).transpose().map_err(unreadable)?;
+        Ok(Self {
+            step_id,
+            step_name: stored.step(step_id).map(|step| step.name.clone()),
+            attempt: row.attempt,
+            name: row.name.clone(),
+            media_type: row.media_type,
+            json: content.and_then(raw),
+            uri: row.uri,
+            at: row.created_at,
+        })
+    }
+}
