@@ -7,6 +7,7 @@ require_relative "tasker_core/internal/bridge"
 require_relative "tasker_core/configuration"
 require_relative "tasker_core/database"
 require_relative "tasker_core/step_handler/base"
+require_relative "tasker_core/step_handler/approval"
 require_relative "tasker_core/handler_registry"
 require_relative "tasker_core/task"
 require_relative "tasker_core/step"
@@ -301,6 +302,33 @@ module TaskerCore
     #   TaskerCore.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
     def resolve(task_id, step, results: nil, actor: nil, reason: nil)
       client.resolve(task_id, step, results: results, actor: actor, reason: reason)
+    end
+
+    # Sends a signal to a task. See {Client#signal}.
+    #
+    # @return [Integer] the signal's id
+    # @example
+    #   TaskerCore.signal(1, "approved", { by: "mara" })
+    def signal(task_id, name, payload = nil, actor: nil, idempotency_key: nil)
+      client.signal(task_id, name, payload, actor: actor, idempotency_key: idempotency_key)
+    end
+
+    # Approves what a step waits for. See {Client#approve}.
+    #
+    # @return [Integer] the signal's id
+    # @example
+    #   TaskerCore.approve(1, "manager_approval", by: "mara", comment: "within budget")
+    def approve(task_id, step, by:, comment: nil)
+      client.approve(task_id, step, by: by, comment: comment)
+    end
+
+    # Rejects what a step waits for. See {Client#reject}.
+    #
+    # @return [Integer] the signal's id
+    # @example
+    #   TaskerCore.reject(1, "manager_approval", by: "mara", comment: "too expensive")
+    def reject(task_id, step, by:, comment: nil)
+      client.reject(task_id, step, by: by, comment: comment)
     end
 
     # Waits until a task is over or blocked. See {Client#wait}.

@@ -11,14 +11,16 @@ CREATE TYPE tasker_step_state AS ENUM (
 CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'given_back', 'interrupted',
-  'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually');
+  'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
+  'went_waiting', 'signalled');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
   'deadline_passed');
 
 CREATE TYPE tasker_attempt_outcome AS ENUM (
-  'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled');
+  'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled',
+  'waiting');
 
 CREATE TYPE tasker_worker_state AS ENUM ('running', 'draining', 'stopped', 'dead');
 
@@ -156,8 +158,8 @@ CREATE TABLE tasker_workflow_step_edges (
 -- part of it is always cheaper than reading all of the primary key.
 CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_step_id, from_step_id);
 
--- The hot table: one row for each step that is enqueued or waits for its retry, and no other. It is in no queue while
--- its task is paused.
+-- The hot table: one row for each step that is enqueued or waits, and no other. It is in no queue while its task is
+-- paused. A step that waits for a signal alone is available at 9999-12-31.
 CREATE TABLE tasker_ready_steps (
   workflow_step_id bigint PRIMARY KEY,
   queue            text,
@@ -301,6 +303,35 @@ CREATE TABLE tasker_task_deadlines (
 -- Serves: heartbeats, and the workers that end what is late.
 CREATE INDEX tasker_task_deadlines_due ON tasker_task_deadlines (deadline_at);
 
+-- What the handlers of steps wait for, or waited for last: a signal that is later than another one, a deadline. `data` is
+-- what the handler is given back. Steps whose handlers never waited have no row.
+CREATE TABLE tasker_step_waits (
+  workflow_step_id bigint PRIMARY KEY,
+  waits            int NOT NULL CHECK (waits > 0),
+  signal           text CHECK (octet_length(signal) BETWEEN 1 AND 128),
+  after_signal_id  bigint NOT NULL,
+  deadline         timestamptz,
+  data             json
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Signals that were sent to tasks: they are kept as long as their task, whether a step waits for them or not. Serves:
+-- handlers that ask for the first signal of a name.
+CREATE TABLE tasker_signals (
+  task_id         bigint NOT NULL,
+  name            text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
+  signal_id       bigint GENERATED ALWAYS AS IDENTITY,
+  payload         json NOT NULL,
+  actor           text CHECK (octet_length(actor) <= 128),
+  idempotency_key text CHECK (octet_length(idempotency_key) BETWEEN 1 AND 256),
+  created_at      timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (task_id, name, signal_id)
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: signals that are sent again.
+CREATE UNIQUE INDEX tasker_signals_key ON tasker_signals (task_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
 -- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
 -- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -313,6 +344,8 @@ BEGIN
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_identities WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_deadlines WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_step_waits WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_signals WHERE task_id = OLD.task_id;
   RETURN OLD;
 END
 $$;

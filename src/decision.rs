@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{StepId, TaskId, WorkerId};
+use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
@@ -82,6 +82,10 @@ pub struct View {
     pub steps: BTreeMap<StepId, Step>,
     /// Children that whoever has room must leave to others.
     pub elsewhere: BTreeSet<StepId>,
+    /// How long steps wait after they got ready, where they do.
+    pub delays: ByStep<Duration>,
+    /// Steps whose handlers wait for a signal that was sent before.
+    pub signalled: BTreeSet<StepId>,
     /// The children of observed steps: at least of those that succeeded.
     pub children: ByStep<Vec<StepId>>,
     /// The policies of steps whose claims ended otherwise than with results; [`RetryPolicy::DEFAULT`] goes for
@@ -179,12 +183,64 @@ pub enum Outcome {
     Succeeded(Arc<str>),
     /// The handler failed.
     Failed(Failure),
+    /// The handler waits, and begins anew afterwards.
+    Waiting(Arc<Wait>),
     /// The worker stopped before the handler began.
     GivenBack,
     /// The worker stopped while the handler ran.
     Interrupted,
     /// The worker's heartbeat ended.
     WorkerDied,
+}
+
+/// What a handler waits for: a time, a signal, or whichever comes first. Without either, for an operator.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wait {
+    /// Until when at the latest.
+    pub until: Option<Until>,
+    /// The signal.
+    pub signal: Option<AwaitedSignal>,
+    /// What the handler is given back when it begins anew, as JSON text.
+    pub data: Option<Arc<str>>,
+}
+
+/// The end of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// So long after the wait began.
+    After(Duration),
+    /// A time by the database's clock.
+    At(Timestamp),
+}
+
+/// A signal that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedSignal {
+    /// Its name.
+    pub name: String,
+    /// Only one that was sent later than this one.
+    pub after: Option<SignalId>,
+}
+
+/// The longest that a handler can wait for a time: 365 days.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// When a step may be claimed that waits for a signal alone: 9999-12-31, at midnight.
+pub const NEVER: Timestamp = match DateTime::from_timestamp(253_402_214_400, 0) {
+    Some(time) => time,
+    None => DateTime::UNIX_EPOCH,
+};
+
+impl Wait {
+    /// The time at which a wait that begins `now` is over, whatever comes; at most [`LONGEST_WAIT`] away.
+    #[must_use]
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let last = now + LONGEST_WAIT;
+        self.until.map(|until| match until {
+            Until::After(wait) => now + wait.min(LONGEST_WAIT),
+            Until::At(time) => time.clamp(now, last),
+        })
+    }
 }
 
 /// The end of a claim, as reported.
@@ -246,6 +302,13 @@ pub enum Observation {
         /// Who asks, and why.
         request: Request,
     },
+    /// A signal was sent to the task of the view.
+    SignalSent {
+        /// Steps of the view that wait for it.
+        steps: Vec<StepId>,
+        /// The signal.
+        signal: Signal,
+    },
     /// An operator gives the results of a step.
     ResolveRequested {
         /// A step of the view.
@@ -255,6 +318,17 @@ pub enum Observation {
         /// Who asks, and why.
         request: Request,
     },
+}
+
+/// A signal, as history keeps it with the steps that waited for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Signal {
+    /// Its id.
+    pub signal_id: SignalId,
+    /// Its name.
+    pub signal: String,
+    /// Who sent it.
+    pub actor: Option<String>,
 }
 
 /// Who asks for something, and why.
@@ -291,6 +365,8 @@ pub struct StepChange {
     pub detail: Option<String>,
     /// How the attempt ended, where the change ends one.
     pub ended: Option<EndedAttempt>,
+    /// What its handler waits for, where the change begins a wait.
+    pub wait: Option<Arc<Wait>>,
 }
 
 /// A task's row before and after; `event` is `None` when only counters change.

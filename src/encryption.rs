@@ -70,6 +70,10 @@ pub(crate) enum Content {
     Failure,
     /// What a handler attached to an attempt.
     Artifact,
+    /// What a signal carries.
+    Signal,
+    /// What a handler that waits is given back.
+    Wait,
 }
 
 /// JSON text from a row, where a key for it is at hand.
@@ -143,6 +147,8 @@ impl Content {
             Self::Results => b"results",
             Self::Failure => b"failure",
             Self::Artifact => b"artifact",
+            Self::Signal => b"signal",
+            Self::Wait => b"wait",
         }
     }
 }
@@ -410,7 +416,14 @@ mod tests {
         #[test]
         fn what_is_sealed_is_opened_again(text: String) {
             let keys = keyring(&["a"]);
-            for content in [Content::Context, Content::Results, Content::Failure, Content::Artifact] {
+            for content in [
+                Content::Context,
+                Content::Results,
+                Content::Failure,
+                Content::Artifact,
+                Content::Signal,
+                Content::Wait,
+            ] {
                 let sealed = keys.seal(content, &text).unwrap().into_owned();
                 prop_assert!(is_sealed(&sealed));
                 prop_assert_eq!(keys.open(content, sealed), Ok(text.clone()));

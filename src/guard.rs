@@ -50,12 +50,14 @@ pub enum Guard {
     UniqueIdentity,
     /// A task ends when its deadline has passed.
     DeadlinesEnd,
+    /// A signal that was sent before a step waits for it is not missed.
+    SignalsKept,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -78,6 +80,7 @@ impl Guard {
         Self::HeldAreParked,
         Self::UniqueIdentity,
         Self::DeadlinesEnd,
+        Self::SignalsKept,
     ];
 }
 

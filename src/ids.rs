@@ -54,6 +54,11 @@ id!(
     i64
 );
 id!(
+    /// A signal; a later one of the same task has a higher id.
+    SignalId,
+    i64
+);
+id!(
     /// The claims that one transaction of a worker made.
     ClaimBatchId,
     i64

@@ -41,21 +41,23 @@ pub mod template;
 pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
 pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
-    ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Join, Observation,
-    Outcome, Request, Room, Step, StepChange, Task, TaskChange, Timestamp, View,
+    AwaitedSignal, ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Join,
+    LONGEST_WAIT, NEVER, Observation, Outcome, Request, Room, Signal, Step, StepChange, Task,
+    TaskChange, Timestamp, Until, View, Wait,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
-pub use ids::{StepId, TaskId, TemplateId, WorkerId};
+pub use ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
     Artifact, Attempt, Batch, BrokenStep, Change, Client, Comparison, Delivery, Event, EventSet,
     Events, Explanation, FailureFilter, FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening,
     FeedPlace, FeedReading, HeldBack, Interrupt, ListFilter, LiveTasks, OnDuplicate, Pruned,
-    Pruning, Remedy, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
-    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare,
-    Transition, Unsettled, Worker, WorkerInfo, WorkerStats, step_ids,
+    Pruning, Remedy, SignalInfo, SignalRequest, Steering, StepExplanation, StepFailure,
+    StepProgress, StepResult, Stopped, Submission, Submitted, TaskResult, TaskStatus, TemplateInfo,
+    TemplateName, TemplatesToCompare, Transition, Unsettled, WaitInfo, Worker, WorkerInfo,
+    WorkerStats, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

@@ -48,7 +48,7 @@ database_enum!(
         InProgress = "in_progress",
         /// An attempt failed; the next one may be claimed from a known time on.
         WaitingForRetry = "waiting_for_retry",
-        /// Waits for a signal, a timer or a child task.
+        /// Its handler waits for a time or a signal.
         Waiting = "waiting",
         /// Needs a person or an outside event.
         Blocked = "blocked",
@@ -124,6 +124,10 @@ database_enum!(
         Skipped = "skipped",
         /// An operator gave its results.
         ResolvedManually = "resolved_manually",
+        /// Its handler waits for a time or a signal.
+        WentWaiting = "went_waiting",
+        /// A signal came that its handler waits for.
+        Signalled = "signalled",
     }
 );
 
@@ -170,6 +174,8 @@ database_enum!(
         WorkerDied = "worker_died",
         /// The task was cancelled, or its deadline passed, while the handler ran.
         Cancelled = "cancelled",
+        /// The handler waits for a time or a signal.
+        Waiting = "waiting",
     }
 );
 
@@ -199,6 +205,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Pending, E::Claimed, S::InProgress),
         (S::Enqueued, E::Claimed, S::InProgress),
         (S::WaitingForRetry, E::Claimed, S::InProgress),
+        (S::Waiting, E::Claimed, S::InProgress),
         (S::InProgress, E::Succeeded, S::Complete),
         (S::InProgress, E::RetryScheduled, S::WaitingForRetry),
         (S::InProgress, E::FailedPermanently, S::Error),
@@ -209,6 +216,8 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::InProgress, E::Interrupted, S::Enqueued),
         (S::InProgress, E::WorkerDied, S::Enqueued),
         (S::InProgress, E::CrashesExhausted, S::Error),
+        (S::InProgress, E::WentWaiting, S::Waiting),
+        (S::Waiting, E::Signalled, S::Enqueued),
         (S::Pending, E::Cancelled, S::Cancelled),
         (S::Enqueued, E::Cancelled, S::Cancelled),
         (S::InProgress, E::Cancelled, S::Cancelled),
@@ -217,6 +226,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Blocked, E::Cancelled, S::Cancelled),
         (S::Error, E::Retried, S::Enqueued),
         (S::Blocked, E::Retried, S::Enqueued),
+        (S::Waiting, E::Retried, S::Enqueued),
         (S::Pending, E::Skipped, S::Skipped),
         (S::Enqueued, E::Skipped, S::Skipped),
         (S::InProgress, E::Skipped, S::Skipped),
@@ -323,10 +333,11 @@ impl StepState {
         matches!(self, Self::WaitingForRetry | Self::Waiting)
     }
 
-    /// Has a row in the hot table of steps that a worker may claim now or at a known time.
+    /// Has a row in the hot table of steps that a worker may claim now or at a known time, which lies beyond all
+    /// times for a step that waits for a signal alone.
     #[must_use]
     pub fn is_claimable(self) -> bool {
-        matches!(self, Self::Enqueued | Self::WaitingForRetry)
+        matches!(self, Self::Enqueued | Self::WaitingForRetry | Self::Waiting)
     }
 
     /// No event leads out of it but an operator's.

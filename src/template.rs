@@ -33,6 +33,7 @@
 //! | `default_retry_limit` | 3 | attempts in all, 0 to 1000; 0 counts as 1 |
 //! | `crash_limit` | 3 | workers that may die while they execute it, 1 to 100 |
 //! | `skippable` | false | true or false: whether an operator may leave it out |
+//! | `delay_seconds` | none | how long it waits after it got ready: more than 0, at most 2592000 (30 days) |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
 //! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed`, `fibonacci`, `list` |
 //! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000; not with `list` |
@@ -92,6 +93,8 @@ pub struct StepTemplate {
     pub retry_policy: RetryPolicy,
     /// Whether an operator may leave it out.
     pub skippable: bool,
+    /// How long it waits after it got ready.
+    pub delay: Option<Duration>,
     /// How long one attempt may take; nothing for as long as it likes.
     pub timeout: Option<Duration>,
     /// What failures by exceptions of certain classes mean, by name; asked before the template's own.
@@ -121,6 +124,7 @@ struct StepJson<'a> {
     default_retry_limit: u32,
     crash_limit: u32,
     skippable: bool,
+    delay_seconds: Option<f64>,
     timeout_seconds: Option<f64>,
     retry: RetryJson,
     error_classes: &'a ErrorClasses,
@@ -150,6 +154,7 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             default_retry_limit: step.retry_policy.limit,
             crash_limit: step.retry_policy.crash_limit,
             skippable: step.skippable,
+            delay_seconds: step.delay.map(|delay| delay.as_secs_f64()),
             timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),
             retry: RetryJson::from(&step.retry_policy),
             error_classes: &step.error_classes,

@@ -18,6 +18,7 @@ require_relative "cli/resume"
 require_relative "cli/retry"
 require_relative "cli/skip"
 require_relative "cli/resolve"
+require_relative "cli/send_signal"
 require_relative "cli/explain"
 require_relative "cli/failures"
 require_relative "cli/expire"
@@ -40,8 +41,8 @@ module TaskerCore
   class CLI
     # name => class, in the order of the help.
     COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Skip, Resolve,
-                Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate, TemplatesDiff, Doctor,
-                Expire, Prune,
+                SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate, TemplatesDiff,
+                Doctor, Expire, Prune,
                 Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

@@ -8,6 +8,7 @@ require_relative "client/bulk_retry"
 require_relative "client/bulk_steering"
 require_relative "client/failures"
 require_relative "client/feeds"
+require_relative "client/signals"
 require_relative "client/steering"
 require_relative "errors"
 require_relative "internal/check"
@@ -55,6 +56,7 @@ module TaskerCore
     include Failures
     include BulkSteering
     include BulkRetry
+    include Signals
 
     # @param configuration [Configuration] Default: the one in force.
     def initialize(configuration = TaskerCore.configuration)

@@ -3,6 +3,7 @@
 require "json"
 require_relative "internal/check"
 require_relative "internal/json_text"
+require_relative "step/waits"
 
 module TaskerCore
   # The step that a handler executes, in one attempt.
@@ -15,6 +16,7 @@ module TaskerCore
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze
     private_constant :NOTHING
+    include Waits
 
     # @return [Integer]
     attr_reader :step_id
@@ -32,7 +34,7 @@ module TaskerCore
     # @param attempt [Integer]
     # @param plan [Internal::StepPlan]
     # @param task [Task]
-    # @param native [#attach, nil] takes the artifacts
+    # @param native [Internal::Bridge::Worker, nil] takes the artifacts, and knows of waits and signals
     def initialize(step_id, attempt, plan, task, native = nil)
       @step_id = step_id
       @attempt = attempt
@@ -40,6 +42,8 @@ module TaskerCore
       @task = task
       @native = native
       @results = nil
+      @polls = 0
+      @expired = []
     end
 
     # Keeps something beside the results: a report, a log, where a file lies. It belongs to this attempt and is written

@@ -170,5 +170,6 @@ fn unchanged(step: Step) -> StepChange {
         results: None,
         detail: None,
         ended: None,
+        wait: None,
     }
 }

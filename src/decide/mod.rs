@@ -8,6 +8,7 @@ mod pause;
 mod readiness;
 mod rescue;
 mod retry;
+mod signal;
 mod steering;
 mod step;
 mod task;
@@ -38,7 +39,7 @@ pub enum Undecided {
 ///
 /// # Errors
 /// [`Undecided::Transition`] when the observation asks for a change that the machines do not allow, such as
-/// cancelling a task that is complete. [`Undecided::UnseenChildren`] names steps whose children have to be added to
+/// cancelling a task that is complete, or a signal to one. [`Undecided::UnseenChildren`] names steps whose children have to be added to
 /// the view, which depends on what is decided: an attempt that fails for the last time matters to them, one that is
 /// tried again does not. Nothing is decided then.
 ///
@@ -80,6 +81,7 @@ pub fn decide(
         Observation::RetryRequested { steps, request } => {
             steering::retry(&mut draft, steps, request)?;
         }
+        Observation::SignalSent { steps, signal } => signal::send(&mut draft, steps, signal)?,
         Observation::SkipRequested { step, request } => {
             steering::skip(&mut draft, *step, request)?;
         }

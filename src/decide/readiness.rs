@@ -147,6 +147,13 @@ pub(super) fn hand_out(
     let mut taken = 0;
     for place in ready {
         let id = draft.step(*place).id;
+        if let Some(delay) = draft.view.delays.get(&id) {
+            let at = now + *delay;
+            let change = draft.transition(*place, StepEvent::ParentsCompleted)?;
+            change.available_at = Some(at);
+            change.detail = Some(json!({ "delayed_until": at }).to_string());
+            continue;
+        }
         match room.filter(|room| taken < room.steps && may_be_taken(draft.view, id)) {
             Some(room) => {
                 claim::claim_step(draft, *place, room.worker)?;

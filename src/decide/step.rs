@@ -8,7 +8,9 @@ use serde_json::json;
 use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use super::{rescue, retry};
-use crate::decision::{ClaimEnd, EndedAttempt, Failure, FailureKind, Outcome, Room, Timestamp};
+use crate::decision::{
+    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Timestamp, Wait,
+};
 use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
 
@@ -52,6 +54,10 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
             fail(draft, place, failure)?;
             (recorded(failure.kind), serde_json::to_string(failure).ok())
         }
+        Outcome::Waiting(wait) => {
+            begin_wait(draft, place, wait)?;
+            (AttemptOutcome::Waiting, None)
+        }
         Outcome::GivenBack => return give_back(draft, place),
         Outcome::Interrupted => {
             rescue::interrupt(draft, place)?;
@@ -73,6 +79,33 @@ fn give_back(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransitio
     change.after.attempts -= 1;
     change.available_at = Some(now);
     Ok(())
+}
+
+/// An attempt that waits does not count as a failure. A signal that was sent before ends the wait at once.
+fn begin_wait(
+    draft: &mut Draft<'_>,
+    place: Place,
+    wait: &Arc<Wait>,
+) -> Result<(), InvalidTransition> {
+    let now = draft.now;
+    let signalled = draft.view.signalled.contains(&draft.step(place).id);
+    let deadline = wait.deadline(now);
+    let at = if signalled { now } else { deadline.unwrap_or(NEVER) };
+    let change = draft.transition(place, StepEvent::WentWaiting)?;
+    change.available_at = Some(at);
+    change.wait = Some(Arc::clone(wait));
+    let signal = wait.signal.as_ref().map(|signal| signal.name.as_str());
+    change.detail = serde_json::to_string(&WaitDetail { signal, until: deadline }).ok();
+    Ok(())
+}
+
+/// What a step waits for.
+#[derive(Serialize)]
+struct WaitDetail<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
 }
 
 fn recorded(kind: FailureKind) -> AttemptOutcome {

@@ -1,15 +1,18 @@
 //! The decider as tables, and as properties over random graphs and random orders of outcomes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 
 use super::*;
 use crate::decision::{
-    Claim, ClaimEnd, Failure, FailureKind, Join, Outcome, Request, Room, Step, StepChange, Task,
+    AwaitedSignal, Claim, ClaimEnd, Failure, FailureKind, Join, NEVER, Outcome, Request, Room,
+    Signal, Step, StepChange, Task, Until, Wait,
 };
-use crate::ids::{StepId, TaskId, WorkerId};
+use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
@@ -108,6 +111,14 @@ impl World {
         let failed = |step: &&Step| matches!(step.state, StepState::Error | StepState::Blocked);
         let steps = self.view.steps.values().filter(failed).map(|step| step.id).collect();
         self.try_to_see(&Observation::RetryRequested { steps, request: request() })
+    }
+
+    /// A signal for all steps that wait.
+    fn signal(&mut self) -> Result<Decisions, InvalidTransition> {
+        let waits = |step: &&Step| step.state == StepState::Waiting;
+        let steps = self.view.steps.values().filter(waits).map(|step| step.id).collect();
+        let signal = Signal { signal_id: SignalId(1), signal: "go".into(), actor: None };
+        self.try_to_see(&Observation::SignalSent { steps, signal })
     }
 
     fn skip(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
@@ -365,6 +376,98 @@ fn a_task_waits_for_a_retry_and_goes_on_with_it() {
     assert_eq!((again.attempt, world.task().state), (2, TaskState::InProgress));
     world.end(again, ok());
     assert_eq!(world.task().state, TaskState::Complete);
+}
+
+fn waiting(seconds: Option<u64>, signal: Option<&str>) -> Outcome {
+    let until = seconds.map(|seconds| Until::After(Duration::from_secs(seconds)));
+    let signal = signal.map(|name| AwaitedSignal { name: name.into(), after: None });
+    Outcome::Waiting(Arc::new(Wait { until, signal, data: Some("7".into()) }))
+}
+
+#[test]
+fn a_handler_that_waits_for_a_time_begins_anew_then_and_has_not_failed() {
+    let once = RetryPolicy { limit: 1, retryable: false, ..RetryPolicy::default() };
+    let mut world = World::new(&[vec![]], &once);
+    for attempt in 1..=5 {
+        let claim = world.claim(0);
+        assert_eq!((claim.attempt, world.task().state), (attempt, TaskState::InProgress));
+        let decisions = world.end(claim, waiting(Some(30), None));
+        let change = &decisions.steps[0];
+        assert_eq!(change.event, Some(StepEvent::WentWaiting));
+        assert_eq!(change.ended.as_ref().unwrap().outcome, AttemptOutcome::Waiting);
+        assert_eq!(change.wait.as_ref().unwrap().data.as_deref(), Some("7"));
+        assert_eq!(world.available[&TASK.step(0)], world.now + TimeDelta::seconds(30));
+        assert_eq!((world.task().state, world.step(0).failures), (TaskState::Waiting, 0));
+    }
+}
+
+#[test]
+fn a_wait_for_a_time_lasts_no_longer_than_a_year_and_is_over_when_the_time_has_passed() {
+    let now = Timestamp::UNIX_EPOCH + TimeDelta::days(10_000);
+    let deadline = |until| Wait { until: Some(until), ..Wait::default() }.deadline(now).unwrap();
+    let year = now + TimeDelta::days(365);
+    assert_eq!(deadline(Until::After(Duration::MAX)), year);
+    assert_eq!(deadline(Until::At(Timestamp::MAX_UTC)), year);
+    assert_eq!(deadline(Until::At(Timestamp::UNIX_EPOCH)), now);
+    assert_eq!(deadline(Until::At(now + TimeDelta::hours(1))), now + TimeDelta::hours(1));
+    assert_eq!(Wait::default().deadline(now), None);
+}
+
+#[test]
+fn a_signal_has_the_steps_claimed_that_wait_for_it() {
+    let mut world = World::new(&[vec![], vec![]], &RetryPolicy::default());
+    let (a, b) = (world.claim(0), world.claim(1));
+    world.end(a, waiting(None, Some("go")));
+    assert_eq!(world.available[&TASK.step(0)], NEVER);
+    world.end(b, waiting(Some(60), Some("go")));
+    assert_eq!(world.task().state, TaskState::Waiting);
+    let decisions = world.signal().unwrap();
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::Resumed));
+    for (index, change) in (0..).zip(&decisions.steps) {
+        assert_eq!(change.event, Some(StepEvent::Signalled));
+        assert_eq!(world.available[&TASK.step(index)], world.now);
+    }
+    assert_eq!(world.signal().unwrap().steps, []);
+    let claim = world.claim(0);
+    world.end(claim, ok());
+}
+
+#[test]
+fn a_signal_that_was_sent_before_is_not_waited_for() {
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
+    let claim = world.claim(0);
+    world.view.signalled.insert(TASK.step(0));
+    world.end(claim, waiting(None, Some("go")));
+    assert_eq!(world.available[&TASK.step(0)], world.now);
+}
+
+#[test]
+fn a_task_that_is_over_takes_no_signal() {
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    let refused = world.signal().unwrap_err();
+    assert_eq!((refused.from, refused.event), ("complete", "signalled"));
+}
+
+#[test]
+fn a_step_that_waits_is_tried_again_at_once_when_it_is_asked_for() {
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, waiting(Some(86_400), None));
+    let steps = vec![TASK.step(0)];
+    world.see(&Observation::RetryRequested { steps, request: request() });
+    assert_eq!(world.available[&TASK.step(0)], world.now);
+}
+
+#[test]
+fn a_child_with_a_delay_is_not_taken_by_whoever_has_room() {
+    let mut world = World::new(&[vec![], vec![0]], &RetryPolicy::default());
+    world.view.delays.insert(TASK.step(1), Duration::from_secs(600));
+    let ends = vec![ClaimEnd { claim: world.claim(0), outcome: ok(), execution: None }];
+    world.see(&Observation::ClaimsEnded { ends, room: Some(Room { worker: WORKER, steps: 4 }) });
+    assert_eq!(world.step(1).state, StepState::Enqueued);
+    assert_eq!(world.available[&TASK.step(1)], world.now + TimeDelta::seconds(600));
 }
 
 #[test]
@@ -758,14 +861,16 @@ fn outcome(ends: u8) -> Outcome {
         51..=60 => Outcome::WorkerDied,
         61..=70 => Outcome::GivenBack,
         71..=80 => Outcome::Interrupted,
-        81..=255 => ok(),
+        81..=90 => waiting(None, Some("go")),
+        91..=100 => waiting(Some(5), None),
+        101..=255 => ok(),
     }
 }
 
-/// Claims that are only ever given back, or interrupted, never end.
+/// Claims that are only ever given back, or interrupted, or wait, never end.
 fn an_end(ends: u8) -> Outcome {
     let outcome = outcome(ends);
-    let again = matches!(outcome, Outcome::GivenBack | Outcome::Interrupted);
+    let again = matches!(outcome, Outcome::GivenBack | Outcome::Interrupted | Outcome::Waiting(_));
     if again { ok() } else { outcome }
 }
 
@@ -823,17 +928,18 @@ proptest! {
 
     #[test]
     fn operators_at_any_point_leave_the_counters_right(
-        parents in graphs(), joins in joins(), turns in turns(), asked in prop::collection::vec((0u8..4, 0u32..24), 1..40)
+        parents in graphs(), joins in joins(), turns in turns(), asked in prop::collection::vec((0u8..5, 0u32..24), 1..40)
     ) {
         let mut world = joined_by(&parents, &joins);
         for (turn, (what, step)) in turns.iter().zip(asked) {
-            play(&mut world, std::slice::from_ref(turn), an_end, 3);
+            play(&mut world, std::slice::from_ref(turn), outcome, 3);
             let step = step % u32::try_from(parents.len()).unwrap();
             // What is refused changes nothing.
             let _ = match what {
                 0 => world.skip(step),
                 1 => world.resolve(step),
                 2 => world.retry(),
+                3 => world.signal(),
                 _ => world.try_to_see(&Observation::RetryRequested { steps: vec![TASK.step(step)], request: request() }),
             };
         }

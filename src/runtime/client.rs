@@ -17,6 +17,7 @@ use super::feed::{self, FeedBatch, FeedOpened, FeedOpening, FeedReading};
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+use super::signals::{self, SignalRequest};
 use super::steering::{Steering, steer};
 use super::submission::{Submission, Submitted, wanted};
 use super::templates::{Stored, Templates};
@@ -25,7 +26,7 @@ use crate::config::ClientOptions;
 use crate::decision::{Decisions, Request};
 use crate::encryption::Content;
 use crate::error::Error;
-use crate::ids::{StepId, TaskId, TemplateId};
+use crate::ids::{SignalId, StepId, TaskId, TemplateId};
 use crate::json::JsonLimits;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
@@ -519,6 +520,52 @@ impl Client {
         let mut tx = self.store.begin().await?;
         let decisions = steer(&mut tx, &self.templates, task, steering, request).await?;
         commit(tx, &decisions, events).await
+    }
+
+    /// Sends a signal to a task, and has the steps claimed whose handlers wait for it. It is kept as long as the task: a
+    /// handler that waits for it later gets it at once. With an idempotency key it is tried again when its answer is
+    /// lost. `events` tells the subscribers of this process.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`]; [`Error::Transition`] for a task that has ended; [`Error::Json`] for a payload that is too
+    /// large.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::{SignalRequest, TaskId};
+    /// let request = SignalRequest::from_json(r#"{"name": "approved", "payload": {"by": "mara"}}"#)?;
+    /// client.signal(TaskId(7), &request, None).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn signal(
+        &self,
+        task: TaskId,
+        request: &SignalRequest,
+        events: Option<&Events>,
+    ) -> Result<SignalId, Error> {
+        self.check_schema().await?;
+        request.check(self.context_limits)?;
+        let is_identified = request.idempotency_key.is_some();
+        let mut tries = 1;
+        loop {
+            match self.answer(self.try_to_signal(task, request, events)).await {
+                Err(error) if is_identified && error.is_retryable() && tries < TRIES => tries += 1,
+                sent => return sent,
+            }
+        }
+    }
+
+    async fn try_to_signal(
+        &self,
+        task: TaskId,
+        request: &SignalRequest,
+        events: Option<&Events>,
+    ) -> Result<SignalId, Error> {
+        let mut tx = self.store.begin().await?;
+        let (id, decisions) = signals::send(&mut tx, &self.templates, task, request).await?;
+        commit(tx, &decisions, events).await?;
+        Ok(id)
     }
 
     /// Why a task, or one of its steps, is where it is, from what was recorded.

@@ -1,10 +1,11 @@
 //! Asks the decider, and shows it the children that its answer turns out to matter to.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use super::ending::{ByTask, queue_of, step};
 use crate::decide::{Jitter, Undecided, decide};
-use crate::decision::{Decisions, Join, Observation, Timestamp, View};
+use crate::decision::{ByStep, Decisions, Join, Observation, Timestamp, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::store::Transaction;
@@ -28,6 +29,15 @@ impl Sight<'_> {
         let stored = self.by_task.get(&parent.task())?;
         stored.step(parent)?;
         Some(stored.children(parent).iter().map(|index| parent.task().step(*index)).collect())
+    }
+
+    /// How long these steps wait after they got ready, where they do.
+    pub(super) fn delays(&self, steps: impl Iterator<Item = StepId>) -> ByStep<Duration> {
+        if !self.by_task.values().any(|stored| stored.delays) {
+            return ByStep::default();
+        }
+        let delay = |step: StepId| Some((step, self.by_task.get(&step.task())?.delay(step)?));
+        steps.filter_map(delay).collect()
     }
 
     /// Those of the steps that are served by others.
@@ -104,5 +114,6 @@ async fn see_children(
     }
     view.children.extend(told);
     view.elsewhere.extend(sight.elsewhere(view.steps.keys().copied()));
+    view.delays.extend(sight.delays(view.steps.keys().copied()));
     Ok(())
 }

@@ -9,13 +9,15 @@ use super::deciding::{Sight, decide_seeing};
 use super::ledger::Tried;
 use super::templates::{Stored, Templates};
 use crate::decision::{
-    ByStep, Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step, View,
+    ByStep, Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step, StepChange,
+    Timestamp, View,
 };
 use crate::error::Error;
+use crate::guard::{Guard, removed};
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::state::StepState;
-use crate::store::{ChildRow, StepRow, StoreError, TaskRow, Transaction};
+use crate::store::{ChildRow, NewWait, StepRow, StoreError, TaskRow, Transaction};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
@@ -72,9 +74,30 @@ pub(super) async fn end_claims(
     view.steps.extend(children.untouched);
     view.children.extend(children.by_parent);
     view.elsewhere = sight.elsewhere(view.children.values().flatten().copied());
+    view.delays = sight.delays(view.children.values().flatten().copied());
+    view.signalled = signalled(tx, &ends).await?;
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     write(tx, decisions, &by_task, over).await
+}
+
+/// The steps whose handlers wait for a signal that was sent already. Who sends one holds the lock of the task, as this
+/// transaction does: none is missed.
+async fn signalled(
+    tx: &mut impl Transaction,
+    ends: &[ClaimEnd],
+) -> Result<BTreeSet<StepId>, StoreError> {
+    let awaited = |end| match end {
+        &ClaimEnd { claim, outcome: Outcome::Waiting(ref wait), .. } => {
+            Some((claim.step, wait.signal.as_ref()?))
+        }
+        ClaimEnd { .. } => None,
+    };
+    let awaited: Vec<_> = ends.iter().filter_map(awaited).collect();
+    if awaited.is_empty() || removed(Guard::SignalsKept) {
+        return Ok(BTreeSet::new());
+    }
+    Ok(tx.sent_signals(&awaited).await?.into_iter().collect())
 }
 
 /// The ended steps as their claims left them. Where a task runs fewer steps than ended here, somebody
@@ -156,11 +179,20 @@ pub(super) async fn write(
 ) -> Result<Written, Error> {
     let queue_of = |step: StepId| queue_of(step, by_task);
     let batch = tx.apply(&decisions, &queue_of, over).await?;
+    let waits: Vec<_> = decisions.steps.iter().filter_map(|c| new_wait(c, decisions.now)).collect();
+    if !waits.is_empty() {
+        tx.record_waits(&waits).await?;
+    }
     let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
     let queues = enqueued.filter_map(|change| decisions.queue(change.after.id, queue_of));
     let queues: BTreeSet<_> = queues.collect();
     tx.call_workers(&queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(Written { decisions, batch })
+}
+
+fn new_wait(change: &StepChange, now: Timestamp) -> Option<NewWait<'_>> {
+    let wait = change.wait.as_deref()?;
+    Some(NewWait { step: change.after.id, wait, deadline: wait.deadline(now) })
 }
 
 /// The tasks of steps, each once, in the order in which they are locked.

@@ -302,6 +302,7 @@ mod tests {
             results: None,
             detail: None,
             ended: None,
+            wait: None,
         }
     }
 

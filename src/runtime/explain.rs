@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::remedies::{Remedy, remedies};
 use super::reports::{TaskStatus, milliseconds, optional_time, raw, time};
 use super::worker::no_such_step;
+use crate::decision::NEVER;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::join_policy::JoinPolicy;
@@ -211,10 +212,13 @@ impl Facts<'_> {
         let change = history.last();
         match row.state {
             StepState::Pending => self.pending(at),
-            StepState::Enqueued => self.enqueued(row, change),
+            StepState::Enqueued => match self.delayed(at, row, change) {
+                Some(delayed) => delayed,
+                None => self.enqueued(row, change),
+            },
             StepState::InProgress => self.in_progress(row),
             StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
-            StepState::Waiting => "waits for a signal, a timer or a child task".to_owned(),
+            StepState::Waiting => self.waiting(row, change),
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))
             }
@@ -281,6 +285,36 @@ impl Facts<'_> {
             n => format!("{n} live workers serve the queue {queue:?}"),
         };
         format!("ready{since}{why}; {who}")
+    }
+
+    /// What a step waits for that is ready and must not start yet.
+    fn delayed(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> Option<String> {
+        self.template.steps().get(at)?.delay?;
+        let starts = change.is_none_or(|change| change.event == StepEvent::ParentsCompleted);
+        let at = row.available_at.filter(|at| starts && *at > self.now && row.queue.is_some())?;
+        Some(format!("ready, and its template has it wait: it may start {}", self.ahead(at)))
+    }
+
+    fn waiting(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+        let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
+        let detail = parsed(change.and_then(|change| change.detail.as_deref()));
+        let until = row.available_at.filter(|at| *at < NEVER);
+        let Some(signal) = detail["signal"].as_str() else {
+            let until = until.map_or_else(
+                || "for an operator; tasker retry has it go on".to_owned(),
+                |at| format!("until {}", self.when(at)),
+            );
+            return format!("waits {until}{paused}");
+        };
+        let since = change.map(|change| format!(", since {}", self.ago(change.created_at)));
+        let latest = until.map(|at| format!(", at the latest until {}", self.when(at)));
+        let (since, latest) = (since.unwrap_or_default(), latest.unwrap_or_default());
+        format!("waits for the signal {signal:?}{since}{latest}{paused}")
     }
 
     fn in_progress(&self, row: &StepListRow) -> String {
@@ -362,8 +396,8 @@ impl Facts<'_> {
                 count(StepState::Enqueued)
             ),
             TaskState::Waiting => format!(
-                "{done} of {total} steps are complete; {} wait for their next attempt, nothing else can run",
-                count(StepState::WaitingForRetry)
+                "{done} of {total} steps are complete; {}, nothing else can run",
+                waiting_steps(count(StepState::WaitingForRetry), count(StepState::Waiting))
             ),
             TaskState::Blocked => format!(
                 "{done} of {total} steps are complete; {} need a person, nothing else can run",
@@ -413,6 +447,24 @@ impl Facts<'_> {
             format!("at {} (in {})", clock(at), human(seconds))
         }
     }
+
+    fn when(&self, at: DateTime<Utc>) -> String {
+        let seconds = (at - self.now).as_seconds_f64();
+        if seconds <= 0.0 {
+            format!("{}, which is over: a worker may claim it", clock(at))
+        } else {
+            format!("{} (in {})", clock(at), human(seconds))
+        }
+    }
+}
+
+fn waiting_steps(for_retry: usize, for_others: usize) -> String {
+    let waits = "wait for a time or a signal";
+    match (for_retry, for_others) {
+        (_, 0) => format!("{for_retry} wait for their next attempt"),
+        (0, _) => format!("{for_others} {waits}"),
+        (_, _) => format!("{for_retry} wait for their next attempt, {for_others} {waits}"),
+    }
 }
 
 fn serves(worker: &WorkerRow, queue: &str) -> bool {
@@ -453,6 +505,7 @@ fn came_back(event: StepEvent) -> &'static str {
         StepEvent::GivenBack => ", again because the worker that held it stopped",
         StepEvent::Interrupted => ", again because the worker that ran it stopped",
         StepEvent::Retried => ", again because an operator asked for it",
+        StepEvent::Signalled => ", because the signal came that it waited for",
         StepEvent::ParentsCompleted
         | StepEvent::Claimed
         | StepEvent::Succeeded
@@ -462,6 +515,7 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::NotRetryable
         | StepEvent::NeedsIntervention
         | StepEvent::CrashesExhausted
+        | StepEvent::WentWaiting
         | StepEvent::Cancelled
         | StepEvent::Skipped
         | StepEvent::ResolvedManually => "",
@@ -494,6 +548,7 @@ fn words_of(outcome: AttemptOutcome) -> &'static str {
         | AttemptOutcome::Retryable
         | AttemptOutcome::Permanent
         | AttemptOutcome::Blocked
+        | AttemptOutcome::Waiting
         | AttemptOutcome::Timeout => "no recorded failure",
     }
 }
@@ -622,5 +677,5 @@ impl From<TaskTransitionRow> for Change<TaskState, TaskEvent> {
 
 fn retry_at(detail: &str) -> Option<DateTime<Utc>> {
     let detail: Value = serde_json::from_str(detail).ok()?;
-    detail["retry_at"].as_str()?.parse().ok()
+    ["retry_at", "until"].iter().find_map(|key| detail[*key].as_str())?.parse().ok()
 }

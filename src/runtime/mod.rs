@@ -30,6 +30,7 @@ mod rhythm;
 mod round;
 mod search;
 mod shared;
+mod signals;
 mod steering;
 mod submission;
 mod templates;
@@ -52,15 +53,17 @@ pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
 pub use remedies::Remedy;
 pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+pub use signals::{SignalInfo, SignalRequest, WaitInfo};
 pub use steering::Steering;
 pub use submission::{OnDuplicate, Submission, Submitted};
 /// What the simulator runs.
 #[cfg(feature = "simulation")]
 pub(crate) mod simulated {
     pub(crate) use super::engine::Engine;
+    pub(crate) use super::signals::send as signal;
     pub(crate) use super::steering::steer;
     pub(crate) use super::templates::Templates;
-    pub(crate) use super::{Delivery, Interrupt, Steering, Submission};
+    pub(crate) use super::{Delivery, Interrupt, SignalRequest, Steering, Submission};
 }
 
 pub use worker::{Stopped, Worker, WorkerStats};

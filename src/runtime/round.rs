@@ -351,7 +351,7 @@ fn strike<'a, D>(
     }
     for end in ends.clone().filter(|end| stale.is_empty() || !stale.contains(&end.claim)) {
         match end.outcome {
-            Outcome::Succeeded(_) | Outcome::Failed(_) => &counts.ended,
+            Outcome::Succeeded(_) | Outcome::Failed(_) | Outcome::Waiting(_) => &counts.ended,
             Outcome::GivenBack => &counts.given_back,
             Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
         }

@@ -11,7 +11,8 @@ use crate::decision::{Decisions, Observation, Request, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::json::{self, JsonLimits};
-use crate::store::{StepRow, TaskRow, Transaction};
+use crate::state::StepEvent;
+use crate::store::{StepRow, StoreError, TaskRow, Transaction};
 
 /// What an operator asks of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Steering {
     Pause,
     /// To go on after a pause.
     Resume,
-    /// To have steps tried again that failed for good or are blocked, with all the attempts before them that their
+    /// To have steps tried again that failed for good, are blocked or, when named, wait for a time or a signal, with all the attempts before them that their
     /// policies allow. Steps that are on their way already stay as they are.
     Retry {
         /// The step's name; all of them when absent.
@@ -99,12 +100,17 @@ pub(crate) async fn steer(
             let steps = failed.iter().map(|row| row.id).collect();
             let stored = templates.get_within(tx, row.template).await?;
             let observation = Observation::RetryRequested { steps, request };
-            decide_and_write(tx, row, &failed, &observation, &ByTask::from([(task, stored)])).await
+            let by_task = ByTask::from([(task, stored)]);
+            let decisions = decide_and_write(tx, row, &failed, &observation, &by_task).await?;
+            forget_waits(tx, &decisions).await?;
+            Ok(decisions)
         }
         Steering::Retry { step: Some(name) } => {
             let (stored, step) = find(tx, templates, row, name).await?;
             let observation = Observation::RetryRequested { steps: vec![step], request };
-            steer_step(tx, row, stored, step, &observation).await
+            let decisions = steer_step(tx, row, stored, step, &observation).await?;
+            forget_waits(tx, &decisions).await?;
+            Ok(decisions)
         }
         Steering::Skip { step: name } => {
             let (stored, step) = find(tx, templates, row, name).await?;
@@ -119,6 +125,13 @@ pub(crate) async fn steer(
             steer_step(tx, row, stored, step, &observation).await
         }
     }
+}
+
+/// A step that is tried again waits anew for what it waited for.
+async fn forget_waits(tx: &mut impl Transaction, decisions: &Decisions) -> Result<(), StoreError> {
+    let retried = decisions.steps.iter().filter(|c| c.event == Some(StepEvent::Retried));
+    let steps: Vec<_> = retried.map(|change| change.after.id).collect();
+    if steps.is_empty() { Ok(()) } else { tx.forget_waits(&steps).await }
 }
 
 /// The step of that name, and the template of its task.

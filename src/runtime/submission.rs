@@ -308,7 +308,11 @@ impl Submission {
             if state == StepState::Enqueued {
                 rows.ready_indexes.push(index.cast_signed());
                 rows.ready_queues.push(step.queue.clone());
+                rows.ready_delays_s.push(step.delay.unwrap_or_default().as_secs_f64());
             }
+        }
+        if rows.ready_delays_s.iter().all(|delay| *delay == 0.0) {
+            rows.ready_delays_s.clear();
         }
         let edges = graph.edges().map(|(from, to)| (from.cast_signed(), to.cast_signed()));
         (rows.edges_from, rows.edges_to) = edges.unzip();

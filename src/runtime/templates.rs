@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::decision::Join;
 use crate::error::Error;
@@ -18,6 +19,8 @@ pub(crate) struct Stored {
     pub(crate) template: TaskTemplate,
     /// The ids of the rows of its steps, by position.
     pub(crate) named_step_ids: Vec<i32>,
+    /// Whether any step waits for a while after it got ready.
+    pub(crate) delays: bool,
 }
 
 impl Stored {
@@ -40,6 +43,11 @@ impl Stored {
             policy: template.join,
             parents: self.template.graph().in_degree(step.index()),
         })
+    }
+
+    /// How long a step waits after it got ready, where it does.
+    pub(crate) fn delay(&self, step: StepId) -> Option<Duration> {
+        self.step(step)?.delay
     }
 
     pub(crate) fn policy(&self, step: StepId) -> Option<&RetryPolicy> {
@@ -111,5 +119,6 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
     let row = loaded.ok_or_else(|| unreadable("it is not in the database".to_owned()))?;
     let template = TaskTemplate::from_json(&row.configuration)
         .map_err(|error| unreadable(error.to_string()))?;
-    Ok(Stored { id, template, named_step_ids: row.named_step_ids })
+    let delays = template.steps().iter().any(|step| step.delay.is_some());
+    Ok(Stored { id, template, named_step_ids: row.named_step_ids, delays })
 }

@@ -15,11 +15,12 @@ use super::inbox::{Batch, Interrupt};
 use super::patience::Patience;
 use super::pruner;
 use super::shared::{Counts, Shared};
+use super::signals::{WaitInfo, check_name, wait_from_json};
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, Outcome};
 use crate::encryption::Text;
 use crate::error::Error;
-use crate::ids::{StepId, TaskId, TemplateId, WorkerId};
+use crate::ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::json;
 use crate::state::StepState;
 use crate::store::{Database, Planning, SCHEMA_VERSION, Store};
@@ -153,6 +154,43 @@ impl Worker {
         let failure = bounded(parse("failure", failure)?);
         self.engine.report(step, attempt, execution, Outcome::Failed(failure));
         Ok(())
+    }
+
+    /// Reports that the handler waits, and is to begin anew afterwards: `wait` is a JSON object with `after_s` or `at_us`
+    /// (microseconds since 1970), or neither; `signal` and `after_signal`; and `data` for the next attempt. Does not
+    /// wait for the database.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when it is no such text, [`Error::Json`] for data that are too large; the attempt is still
+    /// open then.
+    pub fn wait(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        wait: &str,
+    ) -> Result<(), Error> {
+        let wait = wait_from_json(wait, self.shared().options.results_limits())?;
+        self.engine.report(step, attempt, execution, Outcome::Waiting(Arc::new(wait)));
+        Ok(())
+    }
+
+    /// What a step waited for last, and the first signal of a name after another one, for its handler.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name that no signal can have, [`Error::Decryption`], and when the database does not
+    /// answer.
+    pub async fn look_at_wait(
+        &self,
+        step: StepId,
+        signal: Option<&str>,
+        after: Option<SignalId>,
+    ) -> Result<WaitInfo, Error> {
+        let shared = self.shared();
+        signal.map_or(Ok(()), check_name)?;
+        let after = after.unwrap_or(SignalId(0));
+        let row = shared.answer(shared.database.look_at_wait(step, signal, after)).await??;
+        WaitInfo::new(step, row)
     }
 
     /// The normalised JSON of a template.

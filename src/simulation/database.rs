@@ -8,19 +8,19 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    BatchRecord, ReadyRecord, StepRecord, StepTransition, TaskRecord, TaskTransition, WorkerRecord,
-    steps_of,
+    BatchRecord, ReadyRecord, SignalRecord, StepRecord, StepTransition, TaskRecord, TaskTransition,
+    WaitRecord, WorkerRecord, steps_of,
 };
-use crate::decision::{Decisions, Task, Timestamp};
+use crate::decision::{AwaitedSignal, Decisions, Task, Timestamp};
 use crate::encryption::Text;
 use crate::guard::{Guard, removed};
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewArtifact, NewTasks, NewWorker,
-    Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError, TaskContextRow, TaskRow,
-    Transaction,
+    Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewArtifact, NewSignal, NewTasks,
+    NewWait, NewWorker, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError,
+    TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -312,6 +312,85 @@ impl Transaction for SimulatedTransaction {
         Ok(())
     }
 
+    async fn record_waits(&mut self, waits: &[NewWait<'_>]) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            for new in waits {
+                let signal = new.wait.signal.clone();
+                let waits = state.tables.waits.get(&new.step).map_or(0, |known| known.waits) + 1;
+                let record = WaitRecord { waits, signal, deadline: new.deadline };
+                work.written.waits.insert(new.step, record);
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn forget_waits(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            for step in steps {
+                if let Some(known) = state.tables.waits.get(step) {
+                    let record = WaitRecord { waits: known.waits, signal: None, deadline: None };
+                    work.written.waits.insert(*step, record);
+                }
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn sent_signals(
+        &mut self,
+        awaited: &[(StepId, &AwaitedSignal)],
+    ) -> Result<Vec<StepId>, StoreError> {
+        self.run(|state, _| {
+            let sent = |(step, signal): &&(StepId, &AwaitedSignal)| {
+                state.tables.signal(step.task(), signal).is_some()
+            };
+            done(awaited.iter().filter(sent).map(|(step, _)| *step).collect())
+        })
+        .await
+    }
+
+    async fn steps_that_wait(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> Result<Vec<StepId>, StoreError> {
+        self.run(|state, _| {
+            let waits = state.tables.waits.range(steps_of(task));
+            let named =
+                waits.filter(|(_, wait)| wait.signal.as_ref().is_some_and(|s| s.name == name));
+            let waiting = |step: &StepId| {
+                state.tables.steps.get(step).is_some_and(|s| s.state == StepState::Waiting)
+            };
+            done(named.map(|(step, _)| *step).filter(waiting).collect())
+        })
+        .await
+    }
+
+    async fn record_signal(
+        &mut self,
+        task: TaskId,
+        new: NewSignal<'_>,
+    ) -> Result<(SignalId, bool), StoreError> {
+        self.run(|state, work| {
+            let key = new.idempotency_key.map(str::to_owned);
+            let known = state
+                .tables
+                .signals_of(task)
+                .find(|(_, sent)| key.is_some() && sent.key == key)
+                .map(|(id, _)| id);
+            if let Some(id) = known {
+                return done((id, true));
+            }
+            let id = SignalId(state.next_id());
+            let record = SignalRecord { name: new.name.to_owned(), key: key.clone() };
+            work.written.signals.insert((task, id), record);
+            done((id, false))
+        })
+        .await
+    }
+
     async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
         self.work.written.calls.extend_from_slice(queues);
         if queues.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
@@ -496,8 +575,9 @@ fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp
         };
         work.written.steps.insert(id.step(index.unsigned_abs()), step);
     }
-    for (index, queue) in new.ready_indexes.iter().zip(&new.ready_queues) {
-        let ready = ReadyRecord { queue: Some(queue.clone()), available_at: now };
+    for (at, (index, queue)) in new.ready_indexes.iter().zip(&new.ready_queues).enumerate() {
+        let delay = Duration::from_secs_f64(new.ready_delays_s.get(at).copied().unwrap_or(0.0));
+        let ready = ReadyRecord { queue: Some(queue.clone()), available_at: now + delay };
         work.written.ready.insert(id.step(index.unsigned_abs()), Some(ready));
     }
     id

@@ -55,6 +55,10 @@ pub(super) enum Conduct {
     Dawdle,
     /// Takes its worker along.
     Crash,
+    /// Waits for a while and begins anew, unless that is all that it would ever do.
+    Nap,
+    /// Waits for a signal, and begins anew until it is there.
+    Listen,
 }
 
 /// Tasks of a template that are made at once.
@@ -134,6 +138,8 @@ pub(super) enum FaultKind {
     Resume { task: usize },
     /// An operator has the steps of a task tried again that failed.
     Retry { task: usize },
+    /// Somebody sends a signal to a task.
+    Signal { task: usize },
     /// An operator leaves a step of a task out.
     Skip { task: usize, step: usize },
     /// An operator gives the results of a step of a task.
@@ -334,6 +340,7 @@ impl FaultKind {
             | Self::Suspend { .. }
             | Self::Resume { .. }
             | Self::Retry { .. }
+            | Self::Signal { .. }
             | Self::Skip { .. }
             | Self::Resolve { .. }
             | Self::Keep { .. }
@@ -387,6 +394,8 @@ fn conduct(rng: &mut Rng) -> Conduct {
         6 => Conduct::FailForGood,
         7 => Conduct::Block,
         8..=9 => Conduct::Dawdle,
+        10..=11 => Conduct::Nap,
+        12..=13 => Conduct::Listen,
         _ => Conduct::Succeed,
     }
 }
@@ -416,7 +425,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
     let ms = rng.u64(10..12_000);
     let lasts = Duration::from_millis(ms);
-    match rng.u8(..28) {
+    match rng.u8(..32) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
         7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
@@ -431,6 +440,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         24..=25 => FaultKind::Suspend { task },
         26 => FaultKind::Resume { task },
         22..=23 => FaultKind::Resolve { task, step: rng.usize(..6) },
+        28..=31 => FaultKind::Signal { task },
         // What falls due is late by what the clock is put back, and runs take as much longer.
         _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
         _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decision::{Claim, Task, Timestamp};
+use crate::decision::{AwaitedSignal, Claim, Task, Timestamp};
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 use crate::store::{ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
@@ -103,6 +103,20 @@ pub(super) struct TaskTransition {
     pub(super) event: TaskEvent,
 }
 
+/// What a step waits for, or waited for last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct WaitRecord {
+    pub(super) waits: u32,
+    pub(super) signal: Option<AwaitedSignal>,
+    pub(super) deadline: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SignalRecord {
+    pub(super) name: String,
+    pub(super) key: Option<String>,
+}
+
 /// What is committed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
@@ -114,6 +128,8 @@ pub(super) struct Tables {
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) deadlines: BTreeMap<TaskId, Timestamp>,
+    pub(super) waits: BTreeMap<StepId, WaitRecord>,
+    pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
 }
 
 /// What a transaction has written.
@@ -127,6 +143,8 @@ pub(super) struct Written {
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) deadlines: BTreeMap<TaskId, Option<Timestamp>>,
+    pub(super) waits: BTreeMap<StepId, WaitRecord>,
+    pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     /// Queues whose workers are called.
@@ -180,6 +198,23 @@ impl Tables {
     pub(super) fn children(&self, step: StepId) -> impl Iterator<Item = StepId> {
         let steps = self.steps.range(steps_of(step.task())).map(|(id, _)| *id);
         steps.filter(move |id| self.parents(*id).any(|parent| parent == step))
+    }
+
+    /// The signals of a task, in their order.
+    pub(super) fn signals_of(
+        &self,
+        task: TaskId,
+    ) -> impl Iterator<Item = (SignalId, &SignalRecord)> {
+        let range = (task, SignalId(i64::MIN))..=(task, SignalId(i64::MAX));
+        self.signals.range(range).map(|((_, id), record)| (*id, record))
+    }
+
+    /// The first signal that answers a wait.
+    pub(super) fn signal(&self, task: TaskId, awaited: &AwaitedSignal) -> Option<SignalId> {
+        let answers = |(id, sent): &(SignalId, &SignalRecord)| {
+            sent.name == awaited.name && awaited.after.is_none_or(|after| *id > after)
+        };
+        self.signals_of(task).find(answers).map(|(id, _)| id)
     }
 
     /// Due steps of a queue after a place, in their order.
@@ -257,6 +292,8 @@ impl Tables {
         self.steps.extend(written.steps.iter().map(|(id, step)| (*id, step.clone())));
         self.workers.extend(written.workers.iter().map(|(id, worker)| (*id, *worker)));
         self.identities.extend(&written.identities);
+        self.waits.extend(written.waits.iter().map(|(id, wait)| (*id, wait.clone())));
+        self.signals.extend(written.signals.iter().map(|(id, sent)| (*id, sent.clone())));
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
         change(&mut self.deadlines, &written.deadlines);

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::server::Host;
 use super::tables::{
     StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
+use super::world::NAP;
+use crate::decision::NEVER;
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
@@ -35,6 +38,12 @@ pub(super) struct Watch {
     submitted: BTreeMap<usize, TaskId>,
     /// The keys of which a client was told that it has made the task.
     made: BTreeSet<usize>,
+    /// Tasks to which somebody was told that a signal was sent.
+    signalled: BTreeSet<TaskId>,
+    /// When the waits of steps that wait for a time alone are over, by the machines' clocks.
+    naps: BTreeMap<StepId, Instant>,
+    /// The server's clock was put forward or back: waits by it may be shorter or longer.
+    clock_put: bool,
     pub(super) transitions: u64,
 }
 
@@ -80,7 +89,48 @@ impl Watch {
 
     /// The server's clock was put forward or back.
     pub(super) fn clock_was_put(&mut self, tables: &Tables) {
+        self.clock_put = true;
         self.unheard.extend(tables.workers.keys());
+    }
+
+    /// Somebody is told that a signal was sent.
+    pub(super) fn signalled(&mut self, task: TaskId) {
+        self.signalled.insert(task);
+    }
+
+    /// Whether somebody was told so.
+    pub(super) fn is_signalled(&self, task: TaskId) -> bool {
+        self.signalled.contains(&task)
+    }
+
+    /// A step that waits for a time goes on when it has come, not before.
+    fn naps_last(&mut self, after: &Tables, change: &StepTransition) {
+        let wait = after.waits.get(&change.step);
+        if change.event == StepEvent::WentWaiting && wait.is_some_and(|wait| wait.signal.is_none())
+        {
+            self.naps.insert(change.step, Instant::now() + NAP);
+        } else if let Some(until) = self.naps.remove(&change.step)
+            && change.event == StepEvent::Claimed
+            && !self.clock_put
+            && until.saturating_duration_since(Instant::now()) > SLACK
+        {
+            self.violated(format!("step {} was claimed before its wait was over", change.step));
+        }
+    }
+
+    /// A step does not wait for a signal that was sent.
+    fn no_signal_is_missed(&mut self, tables: &Tables, id: StepId) {
+        if !tables.steps.get(&id).is_some_and(|step| step.state == StepState::Waiting) {
+            return;
+        }
+        let Some(wait) = tables.waits.get(&id) else {
+            return self.violated(format!("step {id} waits, and nobody knows for what"));
+        };
+        let sent = wait.signal.as_ref().and_then(|signal| tables.signal(id.task(), signal));
+        let never = tables.ready.get(&id).is_some_and(|ready| ready.available_at == NEVER);
+        if let Some(signal) = sent.filter(|_| never) {
+            self.violated(format!("step {id} waits for signal {signal}, which was sent"));
+        }
     }
 
     /// A client is told which task it is that it has submitted with a key, and whether another one has made it.
@@ -191,6 +241,7 @@ impl Watch {
             if change.from == StepState::Pending && starts {
                 self.parents_allow(after, change.step, "started");
             }
+            self.naps_last(after, change);
             let task = after.tasks.get(&change.step.task());
             if change.event == StepEvent::Claimed
                 && task.is_some_and(|task| task.task.state == TaskState::Paused)
@@ -256,6 +307,7 @@ impl Watch {
             worker.and_then(|worker| self.reported.get(&(step, attempt, worker))).copied();
         let fits = match event {
             StepEvent::Succeeded => reported == Some(true),
+            StepEvent::WentWaiting => reported == Some(false),
             StepEvent::FailedPermanently | StepEvent::NeedsIntervention => reported == Some(false),
             StepEvent::RetryScheduled | StepEvent::RetriesExhausted => {
                 reported == Some(false) || self.began(step, attempt, worker)
@@ -269,6 +321,7 @@ impl Watch {
             | StepEvent::CrashesExhausted
             | StepEvent::Cancelled
             | StepEvent::Retried
+            | StepEvent::Signalled
             | StepEvent::Skipped
             | StepEvent::ResolvedManually => true,
         };
@@ -424,6 +477,7 @@ impl Watch {
         if step.state == StepState::Pending && (open + failed == 0 || satisfied(tables, id)) {
             self.violated(format!("step {id} is pending with {counted:?} parents"));
         }
+        self.no_signal_is_missed(tables, id);
         let in_queue = tables.ready.get(&id).is_some_and(|ready| ready.queue.is_some());
         if in_queue && task == TaskState::Paused {
             self.violated(format!("step {id} can be claimed, and its task is paused"));

@@ -15,11 +15,11 @@ use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord};
 use super::watch::Watch;
 use crate::config::WorkerOptions;
-use crate::decision::{Claim, Failure, FailureKind, Outcome, Request};
+use crate::decision::{AwaitedSignal, Claim, Failure, FailureKind, Outcome, Request, Until, Wait};
 use crate::ids::{TaskId, TemplateId};
 use crate::process::within;
 use crate::runtime::simulated::{
-    Delivery, Engine, Interrupt, Steering, Submission, Templates, steer,
+    Delivery, Engine, Interrupt, SignalRequest, Steering, Submission, Templates, signal, steer,
 };
 use crate::state::TaskState;
 use crate::store::{Database, StoreError, Transaction};
@@ -33,6 +33,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The same of a handler thread that has just begun to wait.
 const SHORTEST_LOOK: Duration = Duration::from_millis(1);
+
+/// How long a handler waits that naps.
+pub(super) const NAP: Duration = Duration::from_secs(2);
+
+/// The signal that handlers wait for.
+const SIGNAL: &str = r#"{"name": "go", "payload": null, "idempotency_key": "once"}"#;
 
 /// How a run ended.
 #[derive(Clone, Debug, Default)]
@@ -195,6 +201,11 @@ impl World {
             FaultKind::Retry { task } => {
                 self.somebody_asks(client, task, Steering::Retry { step: None });
             }
+            FaultKind::Signal { task } => {
+                if let Some(task) = self.task(task) {
+                    tokio::spawn(signal_task(client.clone(), task));
+                }
+            }
             FaultKind::Skip { task, step } => {
                 self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
             }
@@ -257,6 +268,7 @@ impl World {
                 return None;
             }
             self.resume_paused();
+            self.signal_waiting();
             if Instant::now() >= until {
                 return Some(format!("after {patience:?} without a fault: {}", open.join("; ")));
             }
@@ -273,6 +285,19 @@ impl World {
         };
         for task in paused {
             tokio::spawn(steer_task(self.somebody(), task, Steering::Resume));
+        }
+    }
+
+    /// Every task that waits gets the signal to which nobody was told that it has been sent.
+    fn signal_waiting(&self) {
+        let waiting: Vec<_> = {
+            let state = self.server.lock();
+            let tasks = state.tables.tasks.values().map(|record| record.task);
+            let waiting = tasks.filter(|task| task.state == TaskState::Waiting).map(|task| task.id);
+            waiting.filter(|task| !state.watch.is_signalled(*task)).collect()
+        };
+        for task in waiting {
+            tokio::spawn(signal_task(self.somebody(), task));
         }
     }
 
@@ -386,6 +411,20 @@ async fn steer_task(client: SimulatedDatabase, task: TaskId, steering: Steering)
         Ok::<_, crate::Error>(tx.commit().await?)
     };
     let _ = steered.await;
+}
+
+/// Sends a task the signal that its steps wait for.
+async fn signal_task(client: SimulatedDatabase, task: TaskId) {
+    let templates = Templates::default();
+    let request = SignalRequest::from_json(SIGNAL).expect("a signal as it is allowed");
+    let sent = async {
+        let mut tx = client.begin().await?;
+        signal(&mut tx, &templates, task, &request).await?;
+        Ok::<_, crate::Error>(tx.commit().await?)
+    };
+    if sent.await.is_ok() {
+        client.server.lock().watch.signalled(task);
+    }
 }
 
 /// Holds a task's row for as long as something takes.
@@ -555,8 +594,9 @@ impl Hand {
             });
         }
         let conduct = self.step(delivery).map_or(Conduct::Succeed, |step| {
-            let last = step.conduct.len() - 1;
-            step.conduct[last.min(claim.attempt as usize - 1)]
+            let (last, number) = (step.conduct.len() - 1, claim.attempt as usize - 1);
+            let conduct = step.conduct[last.min(number)];
+            if conduct == Conduct::Nap && number > last { Conduct::Succeed } else { conduct }
         });
         let began = Instant::now();
         let outcome = self.behave(conduct, claim).await;
@@ -579,6 +619,22 @@ impl Hand {
         match conduct {
             Conduct::Succeed | Conduct::Dawdle => {
                 Outcome::Succeeded(format!("[{},{}]", claim.step, claim.attempt).into())
+            }
+            Conduct::Nap => Outcome::Waiting(Arc::new(Wait {
+                until: Some(Until::After(NAP)),
+                ..Wait::default()
+            })),
+            Conduct::Listen => {
+                let awaited = AwaitedSignal { name: "go".to_owned(), after: None };
+                let there = self.server.lock().tables.signal(claim.step.task(), &awaited).is_some();
+                if there {
+                    return Outcome::Succeeded(
+                        format!("[{},{}]", claim.step, claim.attempt).into(),
+                    );
+                }
+                // Between the look and the end is time for one to be sent.
+                sleep(Duration::from_millis(ms)).await;
+                Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }))
             }
             Conduct::Fail => failure(FailureKind::Retryable),
             Conduct::FailForGood => failure(FailureKind::Permanent),

@@ -33,7 +33,7 @@ impl Place {
 impl Picked {
     /// The claim changes the task's row too, which must be locked for it.
     pub(crate) fn changes_task(&self) -> bool {
-        self.task_state == TaskState::Pending || self.step.state == StepState::WaitingForRetry
+        self.task_state == TaskState::Pending || self.step.state.is_waiting()
     }
 }
 

@@ -9,13 +9,13 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, ListedClaim, NewArtifact, NewTasks, NewWorker, Picked, Place, Pulse, StepRow,
-    StoreError, TaskRow,
+    Beat, ChildRow, ListedClaim, NewArtifact, NewSignal, NewTasks, NewWait, NewWorker, Picked,
+    Place, Pulse, StepRow, StoreError, TaskRow,
 };
-use crate::decision::{Decisions, Timestamp};
+use crate::decision::{AwaitedSignal, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepState, TaskState};
 
 /// The results of steps, by step; `None` where there are none.
@@ -152,6 +152,38 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         artifacts: &[NewArtifact],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Writes what steps wait for.
+    fn record_waits(
+        &mut self,
+        waits: &[NewWait<'_>],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Lets the handlers of steps wait anew for what they waited for.
+    fn forget_waits(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Those of the steps whose signal was sent before.
+    fn sent_signals(
+        &mut self,
+        awaited: &[(StepId, &AwaitedSignal)],
+    ) -> impl Future<Output = Result<Vec<StepId>, StoreError>> + Send;
+
+    /// The steps of a task that wait for the signals of a name.
+    fn steps_that_wait(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<StepId>, StoreError>> + Send;
+
+    /// Writes a signal, and says whether it was sent before with its key: it is not sent again then.
+    fn record_signal(
+        &mut self,
+        task: TaskId,
+        new: NewSignal<'_>,
+    ) -> impl Future<Output = Result<(SignalId, bool), StoreError>> + Send;
 
     /// Calls the workers of these queues when the transaction commits.
     fn call_workers(

@@ -20,6 +20,7 @@ mod sqlstate;
 mod steps;
 mod tasks;
 pub(crate) mod templates;
+mod waits;
 mod warnings;
 mod workers;
 
@@ -56,6 +57,7 @@ pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 pub(crate) use tasks::TaskContextRow;
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
 pub(crate) use templates::{LiveTasksRow, LoadedTemplate, StepToRunRow, TemplateListRow};
+pub(crate) use waits::{NewSignal, NewWait, WaitRow};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
 pub(crate) use workers::{Beat, NewWorker, Pulse};

@@ -7,14 +7,14 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, Heartline, ListedClaim, NewArtifact, NewTasks, NewWorker, Picked, Place, Pulse,
-    StepRow, Store, StoreError, TaskRow, Tx, artifacts, claims, deadlines, identities, notify,
-    steps, tasks, templates, workers,
+    Beat, ChildRow, Heartline, ListedClaim, NewArtifact, NewSignal, NewTasks, NewWait, NewWorker,
+    Picked, Place, Pulse, StepRow, Store, StoreError, TaskRow, Tx, artifacts, claims, deadlines,
+    identities, notify, steps, tasks, templates, waits, workers,
 };
-use crate::decision::{Decisions, Timestamp};
+use crate::decision::{AwaitedSignal, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId, WorkerId};
+use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{TaskState, WorkerState};
 
 impl Database for Store {
@@ -117,6 +117,37 @@ impl Transaction for Tx {
         over: &[ClaimBatchId],
     ) -> Result<Option<ClaimBatchId>, StoreError> {
         steps::apply(self, decisions, queue_of, over).await
+    }
+
+    async fn record_waits(&mut self, waits: &[NewWait<'_>]) -> Result<(), StoreError> {
+        waits::record(self, waits).await
+    }
+
+    async fn forget_waits(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        waits::forget(self, steps).await
+    }
+
+    async fn sent_signals(
+        &mut self,
+        awaited: &[(StepId, &AwaitedSignal)],
+    ) -> Result<Vec<StepId>, StoreError> {
+        waits::sent(self, awaited).await
+    }
+
+    async fn steps_that_wait(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> Result<Vec<StepId>, StoreError> {
+        waits::waiting_for(self, task, name).await
+    }
+
+    async fn record_signal(
+        &mut self,
+        task: TaskId,
+        new: NewSignal<'_>,
+    ) -> Result<(SignalId, bool), StoreError> {
+        waits::record_signal(self, task, new).await
     }
 
     async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {

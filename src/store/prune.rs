@@ -48,20 +48,29 @@ pub(crate) enum RowsOf {
     StepTransitions,
     Steps,
     TaskTransitions,
+    Waits,
+    Signals,
 }
 
 impl RowsOf {
     /// The order in which they are deleted.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Edges, Self::Artifacts, Self::StepTransitions, Self::Steps, Self::TaskTransitions];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Edges,
+        Self::Artifacts,
+        Self::StepTransitions,
+        Self::Steps,
+        Self::TaskTransitions,
+        Self::Waits,
+        Self::Signals,
+    ];
 
     /// The task of a row with this id.
     fn task(self, id: i64) -> TaskId {
         match self {
-            Self::Edges | Self::Artifacts | Self::StepTransitions | Self::Steps => {
+            Self::Edges | Self::Artifacts | Self::StepTransitions | Self::Steps | Self::Waits => {
                 StepId(id).task()
             }
-            Self::TaskTransitions => TaskId(id),
+            Self::TaskTransitions | Self::Signals => TaskId(id),
         }
     }
 }
@@ -133,6 +142,8 @@ pub(crate) async fn rows(
         RowsOf::StepTransitions => delete!("src/store/sql/prune_step_transitions.sql"),
         RowsOf::Steps => delete!("src/store/sql/prune_steps.sql"),
         RowsOf::TaskTransitions => delete!("src/store/sql/prune_task_transitions.sql"),
+        RowsOf::Waits => delete!("src/store/sql/prune_waits.sql"),
+        RowsOf::Signals => delete!("src/store/sql/prune_signals.sql"),
     })
 }
 

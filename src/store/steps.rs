@@ -152,6 +152,7 @@ pub(super) async fn apply(
     queue_of: QueueOf<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Option<ClaimBatchId>, StoreError> {
+    move_ready(tx, decisions).await?;
     let (steps, kinds) = StepColumns::new(decisions, queue_of, &tx.keys)?;
     let tasks = TaskColumns::new(decisions);
     let written = sqlx::query_file!(
@@ -194,6 +195,20 @@ pub(super) async fn apply(
     all_written(decisions.tasks.len(), written.tasks)?;
     all_written(steps.left_ready, written.left_ready)?;
     Ok(written.claim_batch_id.map(ClaimBatchId))
+}
+
+/// Takes the rows away of steps that wait and are to be claimed at once: the decision writes them anew.
+async fn move_ready(tx: &mut Tx, decisions: &Decisions) -> Result<(), StoreError> {
+    let moved = |change: &&StepChange| {
+        change.before.state.is_claimable() && change.after.state.is_claimable()
+    };
+    let moved: Vec<_> = decisions.steps.iter().filter(moved).map(|c| c.after.id).collect();
+    if !moved.is_empty() {
+        sqlx::query_file!("src/store/sql/delete_ready_steps.sql", &moved as &[StepId])
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
 }
 
 fn all_written(expected: usize, written: i64) -> Result<(), StoreError> {

@@ -36,6 +36,8 @@ pub(crate) struct NewTasks<'a> {
     pub(crate) edges_to: Vec<i32>,
     pub(crate) ready_indexes: Vec<i32>,
     pub(crate) ready_queues: Vec<String>,
+    /// Seconds until each of them can be claimed; none where none is delayed.
+    pub(crate) ready_delays_s: Vec<f64>,
 }
 
 /// What a worker needs of a task to execute its steps.
@@ -159,6 +161,7 @@ pub(super) async fn create(
         &new.edges_to,
         &new.ready_indexes,
         &new.ready_queues,
+        &new.ready_delays_s,
     )
     .fetch_all(&mut **tx)
     .await?;

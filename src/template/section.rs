@@ -20,9 +20,10 @@ pub(super) const LONGEST_KEY: usize = 80;
 const WORD_ALLOWED: &str = "text without control characters and without space around it";
 
 /// Keys as the Ruby DSL and other engines spell them, with the key of a template that is meant.
-const OTHER_SPELLINGS: [(&str, &str); 11] = [
+const OTHER_SPELLINGS: [(&str, &str); 12] = [
     ("backoff_seconds", "base_seconds"),
     ("config", "handler_config"),
+    ("delay", "delay_seconds"),
     ("depends_on", "depends_on_steps"),
     ("handler", "handler_class"),
     ("max_attempts", "default_retry_limit"),

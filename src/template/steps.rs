@@ -17,7 +17,7 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "handler_class",
     "description",
@@ -29,6 +29,7 @@ const KEYS: [&str; 17] = [
     "default_retry_limit",
     "crash_limit",
     "skippable",
+    "delay_seconds",
     "timeout_seconds",
     "retry",
     "error_classes",
@@ -112,6 +113,7 @@ impl Steps {
             queue: queue.unwrap_or_else(|| common.queue.clone()),
             retry_policy: retry_policy(&mut section)?,
             skippable: section.flag("skippable", false)?,
+            delay: section.seconds("delay_seconds", LONGEST_SECONDS)?,
             timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
             error_classes: classes::read(&mut section)?,
             handler_config: section.object("handler_config")?,

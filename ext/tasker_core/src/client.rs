@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
-    ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning, Request, Steering,
-    Submission, TaskId, TemplatesToCompare, step_ids,
+    ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning, Request,
+    SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, step_ids,
 };
 
 use crate::errors::{guard, raise};
@@ -141,6 +141,24 @@ impl Client {
         guard(ruby, || {
             let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
             this.steer(ruby, task, &Steering::Resolve { step, results }, actor, reason)
+        })
+    }
+
+    pub(crate) fn signal(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        signal: RString,
+    ) -> Result<i64, Error> {
+        guard(ruby, || {
+            same_process(ruby, this.made_in, "client")?;
+            let request =
+                SignalRequest::from_json(&text(ruby, signal)?).map_err(|e| raise(ruby, &e))?;
+            let events = events_here();
+            let send = async |c: &tasker_core::Client| {
+                c.signal(TaskId(task), &request, events.as_deref()).await
+            };
+            Ok(this.ask(ruby, send)?.0)
         })
     }
 

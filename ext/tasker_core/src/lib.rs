@@ -101,6 +101,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("retry", method!(Client::retry, 4))?;
     client.define_method("skip", method!(Client::skip, 4))?;
     client.define_method("resolve", method!(Client::resolve, 5))?;
+    client.define_method("signal", method!(Client::signal, 2))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("artifacts", method!(Client::artifacts, 2))?;
     client.define_method("list", method!(Client::list, 1))?;
@@ -128,6 +129,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("attach", method!(Worker::attach, 3))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
+    worker.define_method("wait", method!(Worker::wait, 4))?;
+    worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;
     worker.define_method("template", method!(Worker::template, 1))?;
     worker.define_method("results_of", method!(Worker::results_of, 2))?;
     worker.define_method("state_of", method!(Worker::state_of, 2))?;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use magnus::value::ReprValue;
 use magnus::{Error, IntoValue, RArray, RString, Ruby};
 use tasker_core::{
-    Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, StepId, TaskId, TemplateId,
-    Transition, WorkerOptions,
+    Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, SignalId, StepId, TaskId,
+    TemplateId, Transition, WorkerOptions,
 };
 
 use crate::errors::{guard, raise, raise_kind};
-use crate::json::{answer, text};
+use crate::json::{answer, optional_text, text};
 use crate::nogvl::wait;
 use crate::runtime::{block_on, generation, same_process};
 
@@ -171,6 +171,37 @@ impl Worker {
             this.here(ruby)?
                 .fail(StepId(step), attempt, execution, &failure)
                 .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    pub(crate) fn wait(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        wait: RString,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let execution = Duration::from_micros(execution_us);
+            let wait = text(ruby, wait)?;
+            this.here(ruby)?
+                .wait(StepId(step), attempt, execution, &wait)
+                .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    pub(crate) fn look_at_wait(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        signal: Option<RString>,
+        after: Option<i64>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let (signal, after) = (optional_text(ruby, signal)?, after.map(SignalId));
+            let asked = this.here(ruby)?.look_at_wait(StepId(step), signal.as_deref(), after);
+            answer(ruby, &block_on(ruby, asked)?)
         })
     }
 

@@ -52,13 +52,13 @@ module TaskerCore
         started = clock
         failure = ThreadEnded
         begin
-          results = Thread.handle_interrupt(INTERRUPTIBLE) { execute(item) }
+          ended = Thread.handle_interrupt(INTERRUPTIBLE) { catch(Step::Waits::TAG) { execute(item) } }
           failure = nil
         rescue Exception => e # rubocop:disable Lint/RescueException -- an exit or a signal fails the attempt, not the worker
           failure = e
         ensure
           took = clock - started
-          report(item, took, results, failure)
+          report(item, took, ended, failure)
         end
         took
       end
@@ -71,7 +71,7 @@ module TaskerCore
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native)
         handle(plan, task, Sequence.new(task_id, plan, parents_json, @native), step)
-        results_json(step.results)
+        [:succeed, results_json(step.results)]
       end
 
       def handle(plan, task, sequence, step)
@@ -95,11 +95,12 @@ module TaskerCore
       end
 
       # Where the native library refuses the results (their size, U+0000), the attempt is still open.
-      def report(item, execution_us, results, failure)
+      def report(item, execution_us, ended, failure)
         return report_failure(item, execution_us, failure.is_a?(Class) ? failure.new : failure) if failure
 
-        @native.succeed(item[0], item[2], execution_us, results)
-      rescue InvalidContext => e
+        how, json = ended
+        @native.public_send(how, item[0], item[2], execution_us, json)
+      rescue InvalidContext, InvalidArgument => e
         report_failure(item, execution_us, unkept(e))
       end
 

@@ -76,6 +76,23 @@ module TaskerCore
     CODE = :permanent
   end
 
+  # The signal that a handler waits for did not come in time. Unless the handler rescues it, the step ends in error.
+  #
+  # @example go on without it
+  #   approval = begin
+  #     step.wait_for("approved", timeout: 86_400)
+  #   rescue TaskerCore::SignalTimeout
+  #     nil
+  #   end
+  class SignalTimeout < PermanentError
+    CODE = :signal_timeout
+  end
+
+  # What a handler polls for did not come in time. Unless the handler rescues it, the step ends in error.
+  class PollTimeout < PermanentError
+    CODE = :poll_timeout
+  end
+
   # Raised by a handler: the step needs a person or an outside event. It stays blocked until somebody acts.
   #
   # @example

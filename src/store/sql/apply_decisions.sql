@@ -54,14 +54,14 @@ WITH changed_step AS (
   DELETE FROM tasker_ready_steps r
   USING changed_step c
   WHERE r.workflow_step_id BETWEEN c.id AND c.id
-    AND ($10::tasker_step_state[])[c.kind] IN ('enqueued', 'waiting_for_retry')
-    AND c.to_state NOT IN ('enqueued', 'waiting_for_retry')
+    AND ($10::tasker_step_state[])[c.kind] IN ('enqueued', 'waiting_for_retry', 'waiting')
+    AND c.to_state NOT IN ('enqueued', 'waiting_for_retry', 'waiting')
   RETURNING r.workflow_step_id
 ), entered_ready AS (
   INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at)
   SELECT c.id, c.queue, c.available_at
   FROM changed_step c
-  WHERE c.to_state IN ('enqueued', 'waiting_for_retry')
+  WHERE c.to_state IN ('enqueued', 'waiting_for_retry', 'waiting')
 ), changed_task AS (
   UPDATE tasker_tasks t
   SET state = c.to_state,

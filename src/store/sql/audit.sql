@@ -93,7 +93,18 @@ WITH step AS (
   UNION ALL
   SELECT 'ready_steps', s.workflow_step_id
   FROM step s
-  WHERE s.in_ready <> (s.state IN ('enqueued', 'waiting_for_retry'))
+  WHERE s.in_ready <> (s.state IN ('enqueued', 'waiting_for_retry', 'waiting'))
+  UNION ALL
+  SELECT 'waits', s.workflow_step_id
+  FROM step s LEFT JOIN tasker_step_waits w USING (workflow_step_id)
+  WHERE s.state = 'waiting' AND w.workflow_step_id IS NULL
+  UNION ALL
+  SELECT 'missed_signals', s.workflow_step_id
+  FROM step s JOIN tasker_step_waits w USING (workflow_step_id) JOIN tasker_ready_steps r USING (workflow_step_id)
+  WHERE s.state = 'waiting' AND r.available_at > statement_timestamp()
+    AND EXISTS (
+      SELECT FROM tasker_signals g
+      WHERE g.task_id = s.task_id AND g.name = w.signal AND g.signal_id > w.after_signal_id)
   UNION ALL
   SELECT 'ready_steps', r.workflow_step_id
   FROM tasker_ready_steps r LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)

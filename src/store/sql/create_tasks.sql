@@ -20,8 +20,8 @@ WITH task AS (
   CROSS JOIN unnest($13::int[], $14::int[]) AS e (from_index, to_index)
 ), ready AS (
   INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at)
-  SELECT (task.task_id << 20) + r.step_index, r.queue, statement_timestamp()
+  SELECT (task.task_id << 20) + r.step_index, r.queue, statement_timestamp() + make_interval(secs => coalesce(r.delay_s, 0))
   FROM task
-  CROSS JOIN unnest($15::int[], $16::text[]) AS r (step_index, queue)
+  CROSS JOIN unnest($15::int[], $16::text[], $17::float8[]) AS r (step_index, queue, delay_s)
 )
 SELECT task_id FROM task ORDER BY task_id

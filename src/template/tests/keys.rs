@@ -5,7 +5,7 @@ fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
     let expected = concat!(
         r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","deadline_seconds":null,"error_classes":{},"#,
         r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"join":"all_complete","queue":"default","#,
-        r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"skippable":false,"timeout_seconds":null,"#,
+        r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"skippable":false,"delay_seconds":null,"timeout_seconds":null,"#,
         r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1,"delays_seconds":null},"#,
         r#""error_classes":{},"handler_config":{},"dependent_system":null}]}"#,
     );
@@ -22,7 +22,7 @@ fn every_value_given_is_written_again() {
     let step = json!({
         "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "join": "all_complete", "queue": "ledger",
         "default_retryable": false, "default_retry_limit": 7, "crash_limit": 5, "skippable": true,
-        "timeout_seconds": 2.5, "error_classes": {"Flipper::Off": "blocked"},
+        "delay_seconds": 0.5, "timeout_seconds": 2.5, "error_classes": {"Flipper::Off": "blocked"},
         "retry": {"backoff": "list", "base_seconds": null, "max_seconds": 60.0, "jitter": 0.0, "delays_seconds": [0.0, 5.5]},
         "handler_config": {"url": "u", "n": [1, 2.5]}, "dependent_system": "ledger",
     });
@@ -43,8 +43,9 @@ fn every_value_can_be_asked_for() {
     assert_eq!((template.description(), template.queue()), (Some("d"), "slow"));
     assert_eq!(template.schema(), Some(&json!({})));
     let step = first_step(
-        &json!({"timeout_seconds": 2.5, "retry": {"base_seconds": 0.5, "max_seconds": 60}}),
+        &json!({"delay_seconds": 600, "timeout_seconds": 2.5, "retry": {"base_seconds": 0.5, "max_seconds": 60}}),
     );
+    assert_eq!(step.delay, Some(Duration::from_secs(600)));
     assert_eq!(step.timeout, Some(Duration::from_millis(2500)));
     assert_eq!(step.retry_policy.base, Duration::from_millis(500));
     assert_eq!(step.retry_policy.cap, Duration::from_secs(60));

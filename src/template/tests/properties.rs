@@ -25,6 +25,7 @@ fn key() -> impl Strategy<Value = String> {
         "delays_seconds",
         "crash_limit",
         "error_classes",
+        "delay_seconds",
         "timeout_seconds",
         "handler_config",
         "named_steps",

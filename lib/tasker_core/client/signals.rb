@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+require_relative "../internal/json_text"
+
+module TaskerCore
+  class Client
+    # Signals to tasks, for the handlers that wait for them.
+    module Signals
+      # Sends a signal to a task. It is kept as long as the task, and the same for every step that asks for it: one that
+      # waits for it begins anew at once, one that asks for it later gets it then.
+      #
+      # @param task_id [Integer]
+      # @param name [String, Symbol] 1 to 128 bytes
+      # @param payload [Object, nil] what JSON can say, within the limits of contexts. Default nil.
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param idempotency_key [String, nil] 1 to 256 bytes: a signal that was sent to the task with it before is not
+      #   sent again, and one whose answer is lost is tried again. Default nil.
+      # @return [Integer] the signal's id
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is over
+      # @raise [InvalidArgument]
+      # @raise [InvalidContext] the payload is no JSON, or too large
+      # @example
+      #   client.signal(1, "approved", { by: "mara" }, idempotency_key: "mail-4711") # => 12
+      def signal(task_id, name, payload = nil, actor: nil, idempotency_key: nil)
+        id = Internal::Check.id(task_id)
+        signal = { "name" => Internal::Check.text(name, "name"),
+                   "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
+                   "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
+        json = Internal::JsonText.new(symbols: true).generate(payload, what: "payload")
+        native.signal(id, "#{JSON.generate(signal).delete_suffix("}")},\"payload\":#{json}}")
+      end
+
+      # Approves what a step with {StepHandler::Approval} waits for. What was decided first counts.
+      #
+      # @param task_id [Integer]
+      # @param step [String, Symbol] its name
+      # @param by [String] who approves
+      # @param comment [String, nil] Default nil.
+      # @return [Integer] id of the signal
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is over
+      # @raise [InvalidArgument]
+      # @example
+      #   client.approve(1, "manager_approval", by: "mara", comment: "within budget")
+      def approve(task_id, step, by:, comment: nil)
+        decide(task_id, step, true, by, comment)
+      end
+
+      # Rejects what a step with {StepHandler::Approval} waits for: the step ends in error. What was decided first
+      # counts.
+      #
+      # @param task_id [Integer]
+      # @param step [String, Symbol] its name
+      # @param by [String] who rejects
+      # @param comment [String, nil] Default nil.
+      # @return [Integer] id of the signal
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is over
+      # @raise [InvalidArgument]
+      # @example
+      #   client.reject(1, "manager_approval", by: "mara", comment: "too expensive")
+      def reject(task_id, step, by:, comment: nil)
+        decide(task_id, step, false, by, comment)
+      end
+
+      private
+
+      def decide(task_id, step, approved, by, comment)
+        by = Internal::Check.text(by, "by")
+        comment = Internal::Check.optional_text(comment, "comment")
+        signal(task_id, step, { "approved" => approved, "by" => by, "comment" => comment }, actor: by)
+      end
+    end
+  end
+end

@@ -1,0 +1,286 @@
+# frozen_string_literal: true
+
+RSpec.describe "A step that waits", :database do
+  include Workflows
+  include CommandLine
+
+  def wait_for_state(task_id, state)
+    Waiting.wait_until("task #{task_id} is #{state}", within: Workflows::PATIENCE_SECONDS) do
+      TaskerCore.status(task_id).state == state
+    end
+  end
+
+  def summary(task_id, step = "only")
+    TaskerCore.explain(task_id, step: step)["steps"].first["summary"]
+  end
+
+  def finish(task_id)
+    TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+    TaskerCore.result(task_id)
+  end
+
+  describe "for a time" do
+    it "begins anew, knows how often it has waited, and has what it kept" do
+      define_one do |_, _, step|
+        step.sleep_for(0.05, data: { "page" => step.waits + 1 }) if step.waits < 3
+        { "waits" => step.waits, "data" => step.data, "attempt" => step.attempt }
+      end
+      only = run("one").step("only")
+      expect(only.results).to eq("waits" => 3, "data" => { "page" => 3 }, "attempt" => 4)
+      expect(sql("SELECT outcome, count(*) FROM tasker_attempts GROUP BY 1 ORDER BY 1").map(&:values))
+        .to eq([%w[succeeded 1], %w[waiting 3]])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "counts as no failure, however often" do
+      define_one(retry_limit: 1) { |_, _, step| step.sleep_for(0) if step.waits < 5 }
+      expect(run("one")).to be_complete
+    end
+
+    it "comes at that time, not before" do
+      times = []
+      define_one do |task, _, step|
+        times << Time.now
+        step.sleep_until(Time.at(task.context["at"]))
+        times << Time.now
+      end
+      at = Time.now + 0.5
+      run("one", context: { at: at.to_f })
+      expect(times.size).to eq(3)
+      expect(times[1]).to be_between(at, at + 5)
+    end
+
+    it "goes on at once when the time has passed" do
+      define_one { |_, _, step| [step.sleep_until(Time.now - 1), step.attempt] }
+      expect(run("one").results_of("only")).to eq([nil, 1])
+    end
+
+    it "keeps its task waiting, which says until when" do
+      define_one { |_, _, step| step.waits.zero? ? step.sleep_for(30 * 86_400) : step.waits }
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_for_state(task_id, "waiting")
+        expect(summary(task_id)).to match(/\Awaits until 20\S+Z \(in 30 days\)\z/)
+        expect(TaskerCore.explain(task_id)["summary"]).to include("1 wait for a time or a signal, nothing else can run")
+        TaskerCore.retry(task_id, step: "only")
+        expect(finish(task_id).results_of("only")).to eq(1)
+      end
+    end
+
+    it "is refused what is no time" do
+      define_one { |_, _, step| step.sleep_for("soon") }
+      expect(run("one", worker: {}).step("only").error["message"]).to include('seconds is "soon"')
+    end
+
+    it "keeps what it kept when it fails after the wait" do
+      define_one do |_, _, step|
+        step.sleep_for(0, data: [7]) if step.waits.zero?
+        raise "once" if step.attempt == 2
+
+        [step.data, step.waits]
+      end
+      expect(run("one").results_of("only")).to eq([[7], 1])
+    end
+  end
+
+  describe "after it got ready" do
+    it "starts so much later, at the start of a task and after other steps" do
+      times = {}
+      handler("Any") { |_, _, step| (times[step.name] = Time.now) && nil }
+      TaskerCore.define("delayed") do
+        step "first", handler: "Any", delay: 0.3
+        step "second", handler: "Any", depends_on: "first", delay: 0.4
+      end
+      begun = Time.now
+      run("delayed")
+      expect(times["first"] - begun).to be >= 0.3
+      expect(times["second"] - times["first"]).to be >= 0.4
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "says when it may start" do
+      define_one(delay: 3_600) { nil }
+      task_id = TaskerCore.submit("one")
+      expect(summary(task_id)).to match(/\Aready, and its template has it wait: it may start at \S+ \(in 60 min\)\z/)
+    end
+  end
+
+  describe "for a signal" do
+    before { define_one { |_, _, step| step.wait_for("go") } }
+
+    it "gets what it carries, when it is sent while the step waits" do
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_for_state(task_id, "waiting")
+        expect(summary(task_id)).to match(/\Awaits for the signal "go", since \S+ \(.* ago\)\z/)
+        TaskerCore.signal(task_id, "stop")
+        TaskerCore.signal(task_id, "go", { n: 1 }, actor: "mara")
+        expect(finish(task_id).results_of("only")).to eq("n" => 1)
+      end
+      change = TaskerCore.explain(task_id, step: "only")["steps"].first["history"]
+                         .find { |found| found["cause"] == "signalled" }
+      expect(change["detail"]).to include("signal" => "go", "actor" => "mara")
+    end
+
+    it "gets it at once, when it was sent before the step began" do
+      task_id = TaskerCore.submit("one")
+      TaskerCore.signal(task_id, :go, [1, nil])
+      TaskerCore.signal(task_id, "go", "later")
+      working { expect(finish(task_id).step("only")).to have_attributes(results: [1, nil], attempts: 1) }
+    end
+
+    it "gets it when it comes between the look and the end of the attempt" do
+      handler("OnlyHandler") do |task, _, step|
+        looked = step.signal("go")
+        TaskerCore.signal(task.task_id, "go", 7) if looked.nil?
+        looked ? looked.payload : throw(TaskerCore::Step::Waits::TAG, [:wait, '{"signal":"go"}'])
+      end
+      expect(run("one").step("only")).to have_attributes(results: 7, attempts: 2)
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "is sent once for each idempotency key" do
+      task_id = TaskerCore.submit("one")
+      ids = Array.new(3) { |n| TaskerCore.signal(task_id, "go", n, idempotency_key: "mail-1") }
+      expect(ids.uniq.size).to eq(1)
+      working { expect(finish(task_id).results_of("only")).to eq(0) }
+      expect(TaskerCore.signal(task_id, "go", idempotency_key: "mail-1")).to eq(ids.first)
+    end
+
+    it "is refused for a task that is over, or that is not there, and with a payload that is too large" do
+      task_id = TaskerCore.submit("one")
+      TaskerCore.cancel(task_id)
+      expect { TaskerCore.signal(task_id, "go") }.to raise_error(TaskerCore::InvalidTransition, /cancelled.*signalled/)
+      expect { TaskerCore.signal(4_711, "go") }.to raise_error(TaskerCore::NotFound, /4711/)
+      open_id = TaskerCore.submit("one")
+      expect { TaskerCore.signal(open_id, "go", "x" * 2_000_000) }.to raise_error(TaskerCore::InvalidContext, /payload/)
+      expect { TaskerCore.signal(open_id, "x" * 129) }.to raise_error(TaskerCore::InvalidArgument, /128 bytes/)
+      expect(count("tasker_signals")).to eq(0)
+    end
+
+    it "can be paused, cancelled and resolved while it waits" do
+      ids = Array.new(3) { TaskerCore.submit("one") }
+      working do
+        ids.each { |id| wait_for_state(id, "waiting") }
+        TaskerCore.pause(ids[0])
+        TaskerCore.signal(ids[0], "go", "paused")
+        expect(TaskerCore.cancel(ids[1]).state).to eq("cancelled")
+        expect(TaskerCore.resolve(ids[2], "only", results: 5).state).to eq("complete")
+        expect(TaskerCore.resume(ids[0]).state).to eq("in_progress")
+        expect(finish(ids[0]).results_of("only")).to eq("paused")
+      end
+      expect(count("tasker_ready_steps")).to eq(0)
+    end
+
+    it "is a command" do
+      task_id = TaskerCore.submit("one")
+      sent = tasker("signal", task_id.to_s, "go", '{"n": 2}', "--idempotency-key", "k", "--json")
+      expect(sent.json).to include("task_id" => task_id, "name" => "go")
+      expect(tasker("signal", "4711", "go").status).to eq(2)
+      working { expect(finish(task_id).results_of("only")).to eq("n" => 2) }
+    end
+  end
+
+  describe "for a signal that does not come" do
+    it "ends in error, and waits anew when it is tried again" do
+      timeout = 0.1
+      define_one { |_, _, step| step.wait_for("go", timeout: timeout) }
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_for_state(task_id, "error")
+        expect(summary(task_id)).to include('SignalTimeout: the signal "go" did not come in time')
+        timeout = 60
+        TaskerCore.retry(task_id)
+        wait_for_state(task_id, "waiting")
+        expect(summary(task_id)).to match(/"go", since .*, at the latest until \S+ \(in \d+\.\d s\)/)
+        TaskerCore.signal(task_id, "go", 1)
+        expect(finish(task_id).results_of("only")).to eq(1)
+      end
+    end
+
+    it "can go on without it" do
+      define_one do |_, _, step|
+        step.wait_for("go", timeout: 0.1)
+      rescue TaskerCore::SignalTimeout
+        ["nobody", step.waits]
+      end
+      expect(run("one").results_of("only")).to eq(["nobody", 1])
+    end
+
+    it "keeps its deadline when it begins anew before it" do
+      define_one { |_, _, step| step.wait_for("go", timeout: 0.6, data: step.attempt) }
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_for_state(task_id, "waiting")
+        deadline = -> { sql("SELECT deadline FROM tasker_step_waits").first["deadline"] }
+        before = deadline.call
+        sql("UPDATE tasker_ready_steps SET available_at = now()")
+        Waiting.wait_until("it waits again") { TaskerCore.status(task_id).attempts_total == 2 }
+        expect(deadline.call).to eq(before)
+        wait_for_state(task_id, "error")
+      end
+    end
+  end
+
+  describe "for a decision" do
+    before do
+      TaskerCore.define("purchase") { step "approval", handler: TaskerCore::StepHandler::Approval }
+    end
+
+    it "says who approved it, when and with which comment" do
+      task_id = TaskerCore.submit("purchase")
+      working do
+        wait_for_state(task_id, "waiting")
+        TaskerCore.approve(task_id, "approval", by: "mara", comment: "within budget")
+        results = finish(task_id).results_of("approval")
+        expect(results).to include("approved" => true, "by" => "mara", "comment" => "within budget")
+        expect(Time.iso8601(results["at"])).to be_within(60).of(Time.now)
+      end
+    end
+
+    it "ends in error when it is rejected" do
+      task_id = TaskerCore.submit("purchase")
+      TaskerCore.reject(task_id, "approval", by: "mara", comment: "too expensive")
+      working { expect(finish(task_id).state).to eq("error") }
+      expect(TaskerCore.result(task_id).step("approval").error)
+        .to include("message" => "rejected by mara: too expensive", "code" => "REJECTED")
+    end
+  end
+
+  describe "for a condition" do
+    it "looks again, at longer and longer intervals" do
+      looks = []
+      define_one do |_, _, step|
+        step.poll(every: 0.02, backoff: 2, max: 0.05) { (looks << step.waits) && step.waits == 3 && "found" }
+      end
+      expect(run("one").results_of("only")).to eq("found")
+      expect(looks).to eq([0, 1, 2, 3])
+    end
+
+    it "gives up in the end" do
+      define_one { |_, _, step| step.poll(every: 0.02, timeout: 0.1) { false } }
+      expect(run("one").step("only").error).to include("class" => "TaskerCore::PollTimeout", "code" => "POLL_TIMEOUT")
+    end
+  end
+
+  it "loses no signal that comes at the same time, with two processes that work" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/waiting_workflow.rb")
+    load workflow
+    ids = TaskerCore.submit_all("waiting", contexts: Array.new(40) { {} })
+    tasker_running("work", "-r", workflow, "-c", "4") do
+      tasker_running("work", "-r", workflow, "-c", "4") do |second|
+        Waiting.wait_until("some wait", within: 60) { count("tasker_step_waits") > 10 }
+        senders = ids.each_slice(10).map do |some|
+          Thread.new { some.each { |id| TaskerCore.signal(id, "go", id) } }
+        end
+        second.signal("KILL")
+        senders.each(&:join)
+        ids.each { |id| TaskerCore.wait(id, timeout: 60) }
+      end
+    end
+    expect(ids.map { |id| TaskerCore.result(id).results_of("gate")["payload"] }).to eq(ids)
+    expect(ids.map { |id| TaskerCore.result(id).results_of("nap")["pages"] }).to all(eq(3))
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+end

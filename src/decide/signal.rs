@@ -1,0 +1,32 @@
+//! A signal ends the waits of the steps that wait for it.
+
+use super::draft::Draft;
+use crate::decision::Signal;
+use crate::ids::StepId;
+use crate::state::{InvalidTransition, StepEvent, StepState};
+
+/// Every one of the steps that still waits can be claimed at once.
+pub(super) fn send(
+    draft: &mut Draft<'_>,
+    steps: &[StepId],
+    signal: &Signal,
+) -> Result<(), InvalidTransition> {
+    let now = draft.now;
+    if let Some(task) = draft.view.tasks.values().find(|task| task.state.is_terminal()) {
+        return Err(InvalidTransition {
+            machine: "task",
+            from: task.state.as_str(),
+            event: StepEvent::Signalled.as_str(),
+            allowed: "nothing".to_owned(),
+        });
+    }
+    for step in steps {
+        let place = draft.place(*step);
+        let waiting = |place: &_| draft.step(*place).state == StepState::Waiting;
+        let Some(place) = place.filter(waiting) else { continue };
+        let change = draft.transition(place, StepEvent::Signalled)?;
+        change.available_at = Some(now);
+        change.detail = serde_json::to_string(signal).ok();
+    }
+    Ok(())
+}

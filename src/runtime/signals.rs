@@ -1,0 +1,219 @@
+//! Signals: sent to tasks, and waited for by the handlers of their steps.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::arguments::{at_most, parse, refused};
+use super::ending::ByTask;
+use super::reports::{optional_time, raw, time};
+use super::steering::decide_and_write;
+use super::templates::Templates;
+use crate::decision::{AwaitedSignal, Decisions, Observation, Signal, Until, Wait};
+use crate::error::Error;
+use crate::ids::{SignalId, StepId, TaskId};
+use crate::json::{self, JsonLimits};
+use crate::store::{NewSignal, Transaction, WaitRow};
+
+/// Longest name of a signal, in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// Longest idempotency key of a signal, in bytes.
+const LONGEST_KEY: usize = 256;
+
+/// A signal that is to be sent to a task.
+///
+/// # Examples
+/// ```
+/// use tasker_core::SignalRequest;
+/// let json = r#"{"name": "approved", "payload": {"by": "mara"}, "idempotency_key": "mail-7"}"#;
+/// assert_eq!(SignalRequest::from_json(json).unwrap().name, "approved");
+/// assert!(SignalRequest::from_json(r#"{"name": "", "payload": null}"#).is_err());
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRequest {
+    /// Its name, 1 to 128 bytes.
+    pub name: String,
+    /// What it carries: JSON, within the limits of contexts.
+    pub payload: Box<RawValue>,
+    /// Who sends it, at most 128 bytes.
+    #[serde(default)]
+    pub actor: Option<String>,
+    /// A signal that is sent again with the key, 1 to 256 bytes, is not sent twice.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
+}
+
+impl SignalRequest {
+    /// Reads a request from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for unknown keys, and for texts that are empty or too long.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        let request: Self = parse("signal", json)?;
+        check_name(&request.name)?;
+        at_most("actor", request.actor.as_deref(), 128)?;
+        if let Some(key) = &request.idempotency_key {
+            not_empty("idempotency_key", key, LONGEST_KEY)?;
+        }
+        Ok(request)
+    }
+
+    /// # Errors
+    /// [`Error::Json`] for a payload that is too large.
+    pub(super) fn check(&self, limits: JsonLimits) -> Result<(), Error> {
+        json::check(self.payload.get(), limits).map_err(|source| Error::Json {
+            what: format!("payload of signal {:?}", self.name),
+            source,
+        })
+    }
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
+    not_empty("name", name, LONGEST_NAME)
+}
+
+fn not_empty(argument: &'static str, text: &str, most: usize) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(refused(argument, "\"\"", &format!("1 to {most} bytes")));
+    }
+    at_most(argument, Some(text), most)
+}
+
+/// Writes a signal and has the steps claimed that wait for it; the caller commits. No decisions where it was sent before
+/// with its key.
+///
+/// # Errors
+/// [`Error::UnknownTask`]; [`Error::Transition`] for a task that has ended.
+pub(crate) async fn send(
+    tx: &mut impl Transaction,
+    templates: &Templates,
+    task: TaskId,
+    request: &SignalRequest,
+) -> Result<(SignalId, Decisions), Error> {
+    let rows = tx.lock_tasks(&[task]).await?;
+    let row = *rows.first().ok_or(Error::UnknownTask { task })?;
+    let new = NewSignal {
+        name: &request.name,
+        payload: request.payload.get(),
+        actor: request.actor.as_deref(),
+        idempotency_key: request.idempotency_key.as_deref(),
+    };
+    let (id, existing) = tx.record_signal(task, new).await?;
+    if existing {
+        return Ok((id, Decisions::default()));
+    }
+    let steps = tx.steps_that_wait(task, &request.name).await?;
+    let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
+    let (signal, actor) = (request.name.clone(), request.actor.clone());
+    let observation =
+        Observation::SignalSent { steps, signal: Signal { signal_id: id, signal, actor } };
+    let stored = templates.get_within(tx, row.template).await?;
+    let by_task = ByTask::from([(task, stored)]);
+    Ok((id, decide_and_write(tx, row, &rows, &observation, &by_task).await?))
+}
+
+/// What a handler that waits reports.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaitReport {
+    /// Seconds from the end of the attempt.
+    #[serde(default)]
+    after_s: Option<f64>,
+    /// Microseconds since 1970.
+    #[serde(default)]
+    at_us: Option<i64>,
+    #[serde(default)]
+    signal: Option<String>,
+    #[serde(default)]
+    after_signal: Option<SignalId>,
+    #[serde(default)]
+    data: Option<Box<RawValue>>,
+}
+
+/// Reads what a handler waits for.
+///
+/// # Errors
+/// [`Error::Argument`] for what is no wait, [`Error::Json`] for data that are too large.
+pub(super) fn wait_from_json(json: &str, limits: JsonLimits) -> Result<Wait, Error> {
+    let report: WaitReport = parse("wait", json)?;
+    if let Some(data) = &report.data {
+        json::check(data.get(), limits)
+            .map_err(|source| Error::Json { what: "data of a wait".to_owned(), source })?;
+    }
+    if let Some(name) = &report.signal {
+        check_name(name)?;
+    }
+    let until = match (report.after_s, report.at_us) {
+        (Some(seconds), _) => {
+            // What is longer than any duration is longer than any wait.
+            let wait = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+            Some(Until::After(wait))
+        }
+        (None, Some(us)) => {
+            Some(Until::At(DateTime::from_timestamp_micros(us).unwrap_or(DateTime::<Utc>::MAX_UTC)))
+        }
+        (None, None) => None,
+    };
+    let after = report.after_signal;
+    Ok(Wait {
+        until,
+        signal: report.signal.map(|name| AwaitedSignal { name, after }),
+        data: report.data.map(|data| data.get().into()),
+    })
+}
+
+/// What a handler is told of its step's waits.
+#[derive(Debug, Serialize)]
+pub struct WaitInfo {
+    /// How often the step has waited.
+    pub waits: i32,
+    /// What its handler kept.
+    pub data: Option<Box<RawValue>>,
+    /// When the wait for the signal that is asked for is over, if it was what the step waited for last.
+    #[serde(serialize_with = "optional_time")]
+    pub deadline: Option<DateTime<Utc>>,
+    /// That time has come.
+    pub timed_out: bool,
+    /// The signal that is asked for, if it was sent.
+    pub signal: Option<SignalInfo>,
+}
+
+/// A signal that was sent.
+#[derive(Debug, Serialize)]
+pub struct SignalInfo {
+    /// Its id.
+    pub id: SignalId,
+    /// What it carries.
+    pub payload: Option<Box<RawValue>>,
+    /// Who sent it.
+    pub actor: Option<String>,
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub sent_at: DateTime<Utc>,
+}
+
+impl WaitInfo {
+    pub(super) fn new(step: StepId, row: WaitRow) -> Result<Self, Error> {
+        let unreadable = |what: &str, source| Error::Decryption {
+            what: format!("{what} of step {step} of task {}", step.task()),
+            source,
+        };
+        let data = row.data.transpose().map_err(|source| unreadable("the data", source))?;
+        let signal = row.signal.map(|signal| {
+            let payload = signal.payload.map_err(|source| unreadable("a signal", source))?;
+            let (id, actor, sent_at) = (signal.id, signal.actor, signal.sent_at);
+            Ok::<_, Error>(SignalInfo { id, payload: raw(payload), actor, sent_at })
+        });
+        Ok(Self {
+            waits: row.waits,
+            data: data.and_then(raw),
+            deadline: row.deadline,
+            timed_out: row.timed_out,
+            signal: signal.transpose()?,
+        })
+    }
+}

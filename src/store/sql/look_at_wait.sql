@@ -1,0 +1,14 @@
+-- Caller: a handler that waits, or asks what it waited for. Indexes: primary keys. $2: the name of a signal, of which the
+-- first one after $3 is looked for.
+SELECT w.waits AS "waits?", w.data::text AS data, w.deadline AS "deadline?",
+       coalesce(w.deadline <= statement_timestamp(), false) AS "over!",
+       coalesce((w.signal, w.after_signal_id) IS NOT DISTINCT FROM ($2::text, $3::bigint), false) AS "same!",
+       s.signal_id AS "signal_id?: SignalId", s.payload::text AS payload, s.actor AS actor, s.created_at AS "sent_at?"
+FROM (SELECT $1::bigint AS step) AS one
+LEFT JOIN tasker_step_waits w ON w.workflow_step_id = one.step
+LEFT JOIN LATERAL (
+  SELECT * FROM tasker_signals
+  WHERE task_id = one.step >> 20 AND name = $2 AND signal_id > $3
+  ORDER BY signal_id
+  LIMIT 1
+) AS s ON true

@@ -1,0 +1,158 @@
+//! What handlers wait for, and the signals that were sent.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError, Tx};
+use crate::decision::{AwaitedSignal, Timestamp, Wait};
+use crate::encryption::{Content, Text};
+use crate::ids::{SignalId, StepId, TaskId};
+
+/// A wait that a decision begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewWait<'a> {
+    pub(crate) step: StepId,
+    pub(crate) wait: &'a Wait,
+    pub(crate) deadline: Option<Timestamp>,
+}
+
+/// A signal that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewSignal<'a> {
+    pub(crate) name: &'a str,
+    /// JSON text.
+    pub(crate) payload: &'a str,
+    pub(crate) actor: Option<&'a str>,
+    pub(crate) idempotency_key: Option<&'a str>,
+}
+
+/// What a step waited for last, and the signal that its handler asks for.
+#[derive(Debug)]
+pub(crate) struct WaitRow {
+    /// How often it has waited.
+    pub(crate) waits: i32,
+    /// What its handler kept.
+    pub(crate) data: Option<Text>,
+    /// When the wait for this signal is over, whatever comes, if it waited for it last.
+    pub(crate) deadline: Option<DateTime<Utc>>,
+    /// That time has come.
+    pub(crate) timed_out: bool,
+    pub(crate) signal: Option<SignalRow>,
+}
+
+/// A signal that was sent.
+#[derive(Debug)]
+pub(crate) struct SignalRow {
+    pub(crate) id: SignalId,
+    pub(crate) payload: Text,
+    pub(crate) actor: Option<String>,
+    pub(crate) sent_at: DateTime<Utc>,
+}
+
+/// Writes what steps wait for.
+pub(super) async fn record(tx: &mut Tx, waits: &[NewWait<'_>]) -> Result<(), StoreError> {
+    let signals: Vec<_> = waits.iter().map(|new| new.wait.signal.as_ref()).collect();
+    let steps: Vec<_> = waits.iter().map(|new| new.step).collect();
+    let names: Vec<_> = signals.iter().map(|signal| signal.map(|s| s.name.as_str())).collect();
+    let after: Vec<_> = signals.iter().map(|signal| signal.and_then(|s| s.after)).collect();
+    let deadlines: Vec<_> = waits.iter().map(|new| new.deadline).collect();
+    let data = waits.iter().map(|new| new.wait.data.as_deref());
+    let data = data.map(|data| data.map(|data| tx.keys.seal(Content::Wait, data)).transpose());
+    let data: Vec<_> = data.collect::<Result<_, _>>()?;
+    sqlx::query_file!(
+        "src/store/sql/record_waits.sql",
+        &steps as &[StepId],
+        &names as &[Option<&str>],
+        &after as &[Option<SignalId>],
+        &deadlines as &[Option<Timestamp>],
+        &data as &[Option<Cow<'_, str>>]
+    )
+    .execute(&mut tx.sql)
+    .await?;
+    Ok(())
+}
+
+/// Lets the handlers of steps wait anew for what they waited for.
+pub(super) async fn forget(tx: &mut Tx, steps: &[StepId]) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/forget_waits.sql", steps as &[StepId])
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Those of the steps whose signal was sent before.
+pub(super) async fn sent(
+    tx: &mut Tx,
+    awaited: &[(StepId, &AwaitedSignal)],
+) -> Result<Vec<StepId>, StoreError> {
+    let steps: Vec<_> = awaited.iter().map(|(step, _)| *step).collect();
+    let names: Vec<_> = awaited.iter().map(|(_, signal)| signal.name.clone()).collect();
+    let after: Vec<_> = awaited.iter().map(|(_, signal)| signal.after).collect();
+    Ok(sqlx::query_file_scalar!(
+        "src/store/sql/sent_signals.sql",
+        &steps as &[StepId],
+        &names,
+        &after as &[Option<SignalId>]
+    )
+    .fetch_all(&mut **tx)
+    .await?)
+}
+
+/// The steps of a task that wait for the signals of a name.
+pub(super) async fn waiting_for(
+    tx: &mut Tx,
+    task: TaskId,
+    name: &str,
+) -> Result<Vec<StepId>, StoreError> {
+    Ok(sqlx::query_file_scalar!("src/store/sql/steps_that_wait.sql", task.0, name)
+        .fetch_all(&mut **tx)
+        .await?)
+}
+
+/// Writes a signal, and says whether it was sent before with its key.
+pub(super) async fn record_signal(
+    tx: &mut Tx,
+    task: TaskId,
+    new: NewSignal<'_>,
+) -> Result<(SignalId, bool), StoreError> {
+    let payload = tx.keys.seal(Content::Signal, new.payload)?;
+    let row = sqlx::query_file!(
+        "src/store/sql/record_signal.sql",
+        task.0,
+        new.name,
+        &payload as &str,
+        new.actor,
+        new.idempotency_key
+    )
+    .fetch_one(&mut tx.sql)
+    .await?;
+    Ok((row.signal_id, row.existing))
+}
+
+impl Store {
+    /// What a step waited for last, and the first signal of that name after another one.
+    pub(crate) async fn look_at_wait(
+        &self,
+        step: StepId,
+        name: Option<&str>,
+        after: SignalId,
+    ) -> Result<WaitRow, StoreError> {
+        let row = sqlx::query_file!("src/store/sql/look_at_wait.sql", step.0, name, after.0)
+            .fetch_one(&self.pool)
+            .await?;
+        let signal = row.signal_id.zip(row.payload).zip(row.sent_at);
+        Ok(WaitRow {
+            waits: row.waits.unwrap_or(0),
+            data: row.data.map(|data| self.open(Content::Wait, data)),
+            deadline: row.deadline.filter(|_| row.same),
+            timed_out: row.same && row.over,
+            signal: signal.map(|((id, payload), sent_at)| SignalRow {
+                id,
+                payload: self.open(Content::Signal, payload),
+                actor: row.actor,
+                sent_at,
+            }),
+        })
+    }
+}
