@@ -297,11 +297,12 @@ module TaskerCore
 
     # Gives the results of a step. See {Client#resolve}.
     #
+    # @param options [Hash{Symbol => Object}] keywords of {Client#resolve}
     # @return [TaskStatus]
     # @example
     #   TaskerCore.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
-    def resolve(task_id, step, results: nil, actor: nil, reason: nil)
-      client.resolve(task_id, step, results: results, actor: actor, reason: reason)
+    def resolve(task_id, step, **options)
+      client.resolve(task_id, step, **options)
     end
 
     # Sends a signal to a task. See {Client#signal}.

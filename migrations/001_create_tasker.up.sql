@@ -10,7 +10,7 @@ CREATE TYPE tasker_step_state AS ENUM (
 
 CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
-  'retries_exhausted', 'not_retryable', 'needs_intervention', 'given_back', 'interrupted',
+  'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
   'went_waiting', 'signalled');
 

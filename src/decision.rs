@@ -181,10 +181,14 @@ pub enum FailureKind {
 pub enum Outcome {
     /// The handler returned; its results as JSON text.
     Succeeded(Arc<str>),
+    /// The handler of a decision step returned; its results as JSON text, and the branches that it takes.
+    Decided(Arc<str>, Arc<Taken>),
     /// The handler failed.
     Failed(Failure),
     /// The handler waits, and begins anew afterwards.
     Waiting(Arc<Wait>),
+    /// The step's condition, which is this expression, was not met before the handler began.
+    ConditionUnmet(Arc<str>),
     /// The worker stopped before the handler began.
     GivenBack,
     /// The worker stopped while the handler ran.
@@ -240,6 +244,36 @@ impl Wait {
             Until::After(wait) => now + wait.min(LONGEST_WAIT),
             Until::At(time) => time.clamp(now, last),
         })
+    }
+}
+
+impl Outcome {
+    /// The attempt returned results.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Succeeded(_) | Self::Decided(..))
+    }
+}
+
+/// The children of a decision step that are taken. For the others it counts as a parent that was skipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The decision step's name.
+    pub decision: String,
+    /// The children that are taken, and their names.
+    pub branches: BTreeMap<StepId, String>,
+}
+
+impl Taken {
+    /// As the history of the decision step names them.
+    fn names(&self) -> Vec<&str> {
+        self.branches.values().map(String::as_str).collect()
+    }
+
+    /// What history keeps with the decision step's transition, JSON text.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        serde_json::json!({ "took": self.names() }).to_string()
     }
 }
 
@@ -315,6 +349,8 @@ pub enum Observation {
         step: StepId,
         /// The results, as JSON text.
         results: Arc<str>,
+        /// The branches that are taken, of a decision step.
+        taken: Option<Arc<Taken>>,
         /// Who asks, and why.
         request: Request,
     },
@@ -345,6 +381,13 @@ impl Request {
     #[must_use]
     pub fn detail(&self) -> String {
         serde_json::json!({ "actor": self.actor, "reason": self.reason }).to_string()
+    }
+
+    /// The same of a decision that is made by hand.
+    #[must_use]
+    pub fn detail_with(&self, taken: &Taken) -> String {
+        let (actor, reason) = (&self.actor, &self.reason);
+        serde_json::json!({ "actor": actor, "reason": reason, "took": taken.names() }).to_string()
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Guard {
     FailuresCount,
     /// A step that is skipped is done for its own children.
     SkipsGoOn,
+    /// For a child that it does not take, a decision step counts as skipped.
+    BranchesCount,
     /// A parent that is tried again is open again.
     ParentsReopen,
     /// Steps of a paused task are not claimed.
@@ -57,7 +59,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -66,6 +68,7 @@ impl Guard {
         Self::JoinCounter,
         Self::FailuresCount,
         Self::SkipsGoOn,
+        Self::BranchesCount,
         Self::ParentsReopen,
         Self::PausedWait,
         Self::TaskCounters,

@@ -4,8 +4,8 @@
 //! The crate decides and stores; handlers, in Ruby or in Rust, do the work.
 //!
 //! # Layout
-//! * [`ids`], [`state`], [`decision`], [`graph`], [`join_policy`], [`retry_policy`], [`template`], [`json`]: plain
-//!   data
+//! * [`ids`], [`state`], [`decision`], [`graph`], [`join_policy`], [`retry_policy`], [`condition`], [`template`],
+//!   [`json`]: plain data
 //! * [`decide()`]: the pure decider, rows and an observation in, changes out
 //! * `identity`: what a task is known by that is submitted again
 //! * `encryption`: what applications and handlers say, sealed before it is written
@@ -17,11 +17,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod condition;
 pub mod config;
 mod decide;
 pub mod decision;
 mod encryption;
-pub mod error;
+mod error;
 pub mod graph;
 mod guard;
 mod identity;
@@ -42,8 +43,8 @@ pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
 pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
     AwaitedSignal, ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Join,
-    LONGEST_WAIT, NEVER, Observation, Outcome, Request, Room, Signal, Step, StepChange, Task,
-    TaskChange, Timestamp, Until, View, Wait,
+    LONGEST_WAIT, NEVER, Observation, Outcome, Request, Room, Signal, Step, StepChange, Taken,
+    Task, TaskChange, Timestamp, Until, View, Wait,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
@@ -57,7 +58,7 @@ pub use runtime::{
     Pruning, Remedy, SignalInfo, SignalRequest, Steering, StepExplanation, StepFailure,
     StepProgress, StepResult, Stopped, Submission, Submitted, TaskResult, TaskStatus, TemplateInfo,
     TemplateName, TemplatesToCompare, Transition, Unsettled, WaitInfo, Worker, WorkerInfo,
-    WorkerStats, step_ids,
+    WorkerStats, names, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

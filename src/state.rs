@@ -108,6 +108,8 @@ database_enum!(
         NotRetryable = "not_retryable",
         /// The handler asked for a person or an outside event.
         NeedsIntervention = "needs_intervention",
+        /// Its condition was not met when it was about to be executed.
+        ConditionUnmet = "condition_unmet",
         /// The worker stopped before the handler began.
         GivenBack = "given_back",
         /// The worker stopped while the handler ran.
@@ -212,6 +214,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::InProgress, E::RetriesExhausted, S::Error),
         (S::InProgress, E::NotRetryable, S::Error),
         (S::InProgress, E::NeedsIntervention, S::Blocked),
+        (S::InProgress, E::ConditionUnmet, S::Skipped),
         (S::InProgress, E::GivenBack, S::Enqueued),
         (S::InProgress, E::Interrupted, S::Enqueued),
         (S::InProgress, E::WorkerDied, S::Enqueued),

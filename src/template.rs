@@ -28,10 +28,12 @@
 //! | `description` | none | at most 4096 bytes |
 //! | `depends_on_step`, `depends_on_steps` | none | names of other steps, each once, no circle |
 //! | `join` | `all_complete` | `all_complete`, `all_done`, `any_complete`, `none_failed`, `{"quorum": 2}` with at most the number of parents |
+//! | `when` | none: it is executed | an expression in CEL of at most 1024 bytes (`docs/conditions.md`) |
 //! | `queue` | the template's | 1 to 64 bytes, no control characters |
 //! | `default_retryable` | true | true or false |
 //! | `default_retry_limit` | 3 | attempts in all, 0 to 1000; 0 counts as 1 |
 //! | `crash_limit` | 3 | workers that may die while they execute it, 1 to 100 |
+//! | `decides` | false | true or false: whether its handler says which of the steps that depend on it are taken; it needs one |
 //! | `skippable` | false | true or false: whether an operator may leave it out |
 //! | `delay_seconds` | none | how long it waits after it got ready: more than 0, at most 2592000 (30 days) |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
@@ -69,6 +71,7 @@ use schema::Schema;
 pub use schema::{ContextError, Violation};
 pub(crate) use steps::LONGEST_STEP_NAME;
 
+use crate::condition::Condition;
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;
 use crate::json::JsonLimits;
@@ -87,10 +90,14 @@ pub struct StepTemplate {
     pub depends_on_steps: Vec<String>,
     /// Which ends of these it waits for.
     pub join: JoinPolicy,
+    /// Whether it is executed then; where it is not, it is skipped.
+    pub when: Option<Condition>,
     /// Which workers may claim it.
     pub queue: String,
     /// Whether, how often and when it is tried again.
     pub retry_policy: RetryPolicy,
+    /// Whether its handler says which of the steps that depend on it are taken.
+    pub decides: bool,
     /// Whether an operator may leave it out.
     pub skippable: bool,
     /// How long it waits after it got ready.
@@ -119,10 +126,12 @@ struct StepJson<'a> {
     description: Option<&'a str>,
     depends_on_steps: &'a [String],
     join: JoinPolicy,
+    when: Option<&'a str>,
     queue: &'a str,
     default_retryable: bool,
     default_retry_limit: u32,
     crash_limit: u32,
+    decides: bool,
     skippable: bool,
     delay_seconds: Option<f64>,
     timeout_seconds: Option<f64>,
@@ -149,10 +158,12 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             description: step.description.as_deref(),
             depends_on_steps: &step.depends_on_steps,
             join: step.join,
+            when: step.when.as_ref().map(Condition::text),
             queue: &step.queue,
             default_retryable: step.retry_policy.retryable,
             default_retry_limit: step.retry_policy.limit,
             crash_limit: step.retry_policy.crash_limit,
+            decides: step.decides,
             skippable: step.skippable,
             delay_seconds: step.delay.map(|delay| delay.as_secs_f64()),
             timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),

@@ -9,7 +9,10 @@ const LAYERS: [(&str, &[&str]); 5] = [
     ("encryption", &["json"]),
     ("identity", &[]),
     ("store", &["decision", "encryption", "identity", "ids", "state"]),
-    ("template", &["graph", "join_policy", "json", "retry_policy", "suggest", "template"]),
+    (
+        "template",
+        &["condition", "graph", "join_policy", "json", "retry_policy", "suggest", "template"],
+    ),
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {

@@ -3,7 +3,9 @@
 require "json"
 require_relative "internal/check"
 require_relative "internal/json_text"
+require_relative "internal/suggestion"
 require_relative "step/waits"
+require_relative "step_handler/errors"
 
 module TaskerCore
   # The step that a handler executes, in one attempt.
@@ -44,6 +46,7 @@ module TaskerCore
       @results = nil
       @polls = 0
       @expired = []
+      @taken = nil
     end
 
     # Keeps something beside the results: a report, a log, where a file lies. It belongs to this attempt and is written
@@ -105,6 +108,29 @@ module TaskerCore
       "tasker-#{step_id}"
     end
 
+    # Takes branches of a decision step, which the template marks with `decides: true`: its branches are the steps that
+    # depend on it. For those that are taken the step is complete, for the others it counts as skipped. Further calls
+    # add to what is taken. The handler of a decision step calls this in `process` in every attempt that returns; for
+    # one that takes nothing, without a name.
+    #
+    # @param names [Array<String, Symbol>] of steps that depend on this one
+    # @return [Array<String>] frozen; the names taken so far, so that they are the results of a handler that ends with
+    #   this call
+    # @raise [PermanentError] the step does not decide, or has no such branch; code INVALID_DECISION
+    # @example
+    #   def process(task, sequence, step)
+    #     step.take(task.context["express"] ? "ship_by_air" : "ship_by_road")
+    #   end
+    def take(*names)
+      names = names.flatten.map { |name| branch(name) }
+      refuse("does not decide; add decides: true to it in the template") unless @plan.decides?
+      @taken = [*@taken, *names].uniq.freeze
+    end
+
+    # @api private
+    # @return [Array<String>, nil] frozen; names of the branches that are taken; nil where the handler did not say
+    attr_reader :taken
+
     # @return [String]
     def inspect
       "#<#{self.class} #{step_id} #{name} attempt=#{attempt}>"
@@ -117,6 +143,18 @@ module TaskerCore
 
       text = Internal::JsonText.new(symbols: true).generate(content, what: "artifact #{attributes.fetch(:name)}")
       JSON.generate(attributes.compact).sub(/}\z/) { ",\"json\":#{text}}" }
+    end
+
+    def branch(name)
+      name = name.to_s
+      return name if @plan.branch?(name) || !@plan.decides?
+
+      refuse("takes #{name.inspect}, which is not a branch of it; allowed: " \
+             "#{@plan.branches.map(&:inspect).join(", ")}#{Internal::Suggestion.sentence(name, @plan.branches)}")
+    end
+
+    def refuse(problem)
+      raise PermanentError.new("step #{name.inspect} #{problem}", error_code: "INVALID_DECISION")
     end
   end
 end

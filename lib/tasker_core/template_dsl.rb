@@ -21,8 +21,8 @@ module TaskerCore
                       error_classes: "error_classes" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {
-      handler: "handler_class", depends_on: "depends_on_steps", join: "join",
-      description: "description", queue: "queue",
+      handler: "handler_class", depends_on: "depends_on_steps", join: "join", when: "when",
+      decides: "decides", description: "description", queue: "queue",
       retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
       timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system",
       delay: "delay_seconds", crash_limit: "crash_limit", error_classes: "error_classes"
@@ -67,6 +67,9 @@ module TaskerCore
     # @param options [Hash{Symbol => Object}] all but the handler may be left out:
     #   handler (a class or its name), depends_on (a name or an array of names), join ("all_complete", the default,
     #   "all_done", "any_complete", "none_failed" or { quorum: 2 }), description,
+    #   when (an expression in CEL over `context` and `results`; the step is skipped where it is not met),
+    #   decides (whether its handler says with `step.take` which of the steps that depend on it are taken, default
+    #   false),
     #   retryable (default true), retry_limit (executions in all, default 3),
     #   retry (backoff: "exponential", "linear", "fixed", "fibonacci" or "list", base_seconds:, max_seconds:, jitter:,
     #   and for "list" delays_seconds: [1, 5, 30]),

@@ -58,15 +58,6 @@ RSpec.describe "Join policies", :database do
       .to eq("skipped, because too many of its parents were skipped")
   end
 
-  def in_two_processes(workflow)
-    tasker_running("work", "-r", workflow, "-c", "2") do
-      tasker_running("work", "-r", workflow, "-c", "2") do
-        wait_until("both work") { TaskerCore.client.workers.size == 2 }
-        yield
-      end
-    end
-  end
-
   it "is the same whichever of two worker processes ends a parent" do
     workflow = File.join(CommandLine::ROOT, "spec/fixtures/joins_workflow.rb")
     load workflow

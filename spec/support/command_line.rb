@@ -87,6 +87,19 @@ module CommandLine
     running(*tasker_program, *words, env: env, &block)
   end
 
+  # Yields while two worker processes work.
+  #
+  # @param workflow [String] a file of templates and handlers
+  # @return [Object] what the block returns
+  def in_two_processes(workflow)
+    tasker_running("work", "-r", workflow, "-c", "2") do
+      tasker_running("work", "-r", workflow, "-c", "2") do
+        wait_until("both work") { TaskerCore.client.workers.size == 2 }
+        yield
+      end
+    end
+  end
+
   # @param words [Array<String>] program and arguments
   # @yieldparam program [Running] killed after the block if it still runs
   # @return [Object] what the block returns

@@ -85,8 +85,8 @@ pub fn decide(
         Observation::SkipRequested { step, request } => {
             steering::skip(&mut draft, *step, request)?;
         }
-        Observation::ResolveRequested { step, results, request } => {
-            steering::resolve(&mut draft, *step, results, request)?;
+        Observation::ResolveRequested { step, results, taken, request } => {
+            steering::resolve(&mut draft, *step, (results, taken.as_deref()), request)?;
         }
     }
     draft.finish()

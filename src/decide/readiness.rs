@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::claim;
 use super::draft::{Draft, Place};
-use crate::decision::{Room, Step, Task, View};
+use crate::decision::{Room, Step, Taken, Task, View};
 use crate::guard::{Guard, removed};
 use crate::ids::StepId;
 use crate::join_policy::JoinPolicy;
@@ -13,10 +13,40 @@ use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
 /// How a parent that is done counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
+pub(super) enum Done<'a> {
     Complete,
+    /// As complete for the children that are taken, as skipped for the others.
+    Decided(&'a Taken),
     Skipped,
     Failed,
+}
+
+impl<'a> Done<'a> {
+    /// How a parent counts that has results.
+    pub(super) fn with_results(taken: Option<&'a Taken>) -> Self {
+        taken.map_or(Self::Complete, Self::Decided)
+    }
+
+    /// How the parent counts for one of its children.
+    fn seen_by(self, child: StepId) -> Self {
+        match self {
+            Self::Decided(taken) if taken.branches.contains_key(&child) => Self::Complete,
+            Self::Decided(_) if removed(Guard::BranchesCount) => Self::Complete,
+            Self::Complete | Self::Decided(_) | Self::Skipped | Self::Failed => self,
+        }
+    }
+
+    /// Why a child is skipped that was the last to see the parent end.
+    fn detail(self) -> String {
+        match self {
+            Self::Decided(taken) => {
+                json!({ "because": "not_taken", "decision": taken.decision }).to_string()
+            }
+            Self::Complete | Self::Skipped | Self::Failed => {
+                json!({ "because": "parents_skipped" }).to_string()
+            }
+        }
+    }
 }
 
 /// What a join policy says of the parents.
@@ -36,7 +66,7 @@ pub(crate) fn initial_state(parents: u32) -> StepState {
 /// children that are ready, in the order in which they became so.
 pub(super) fn close_parents(
     draft: &mut Draft<'_>,
-    mut done: Vec<(StepId, Done)>,
+    mut done: Vec<(StepId, Done<'_>)>,
 ) -> Result<Vec<Place>, InvalidTransition> {
     let mut ready = Vec::with_capacity(done.len());
     let mut next = 0;
@@ -50,6 +80,7 @@ pub(super) fn close_parents(
             let Some(place) = draft.place(*child).filter(|place| waits(draft.step(*place))) else {
                 continue;
             };
+            let how = how.seen_by(*child);
             count_off(draft, place, how);
             match verdict(draft.step(place)) {
                 Verdict::Wait => {}
@@ -58,8 +89,7 @@ pub(super) fn close_parents(
                     ready.push(place);
                 }
                 Verdict::Skip => {
-                    let detail = json!({ "because": "parents_skipped" });
-                    draft.transition(place, StepEvent::Skipped)?.detail = Some(detail.to_string());
+                    draft.transition(place, StepEvent::Skipped)?.detail = Some(how.detail());
                     if !removed(Guard::SkipsGoOn) {
                         done.push((*child, Done::Skipped));
                     }
@@ -97,12 +127,12 @@ fn waits(step: &Step) -> bool {
     step.state == StepState::Pending && step.open_parents > 0
 }
 
-fn count_off(draft: &mut Draft<'_>, place: Place, how: Done) {
+fn count_off(draft: &mut Draft<'_>, place: Place, how: Done<'_>) {
     let child = &mut draft.change(place).after;
     child.open_parents -= 1;
     match how {
         Done::Complete => {}
-        Done::Skipped => child.skipped_parents += 1,
+        Done::Skipped | Done::Decided(_) => child.skipped_parents += 1,
         Done::Failed if removed(Guard::FailuresCount) => {}
         Done::Failed => {
             child.failed_parents += 1;

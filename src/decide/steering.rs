@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::cancel::taken_away;
 use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
-use crate::decision::{Request, StepChange};
+use crate::decision::{Request, StepChange, Taken};
 use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent};
 
@@ -43,22 +43,23 @@ pub(super) fn skip(
     end(draft, step, (StepEvent::Skipped, StepState::Skipped), Done::Skipped, None, request)
 }
 
-/// The step counts as complete for its children, with these results. One that was resolved keeps its results.
+/// The step counts as complete for its children, with these results; for those that are not taken, as skipped. One
+/// that was resolved keeps its results.
 pub(super) fn resolve(
     draft: &mut Draft<'_>,
     step: StepId,
-    results: &Arc<str>,
+    (results, taken): (&Arc<str>, Option<&Taken>),
     request: &Request,
 ) -> Result<(), InvalidTransition> {
     let resolved = (StepEvent::ResolvedManually, StepState::ResolvedManually);
-    end(draft, step, resolved, Done::Complete, Some(results), request)
+    end(draft, step, resolved, Done::with_results(taken), Some(results), request)
 }
 
 fn end(
     draft: &mut Draft<'_>,
     step: StepId,
     (event, state): (StepEvent, StepState),
-    how: Done,
+    how: Done<'_>,
     results: Option<&Arc<str>>,
     request: &Request,
 ) -> Result<(), InvalidTransition> {
@@ -69,6 +70,9 @@ fn end(
     let ended = taken_away(draft.step(place).state);
     let change = steer(draft, place, event, request)?;
     change.results = results.map(Arc::clone);
+    if let Done::Decided(taken) = how {
+        change.detail = Some(request.detail_with(taken));
+    }
     change.ended = ended;
     let ready = readiness::close_parents(draft, vec![(step, how)])?;
     readiness::hand_out(draft, &ready, None)

@@ -9,7 +9,7 @@ use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use super::{rescue, retry};
 use crate::decision::{
-    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Timestamp, Wait,
+    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Taken, Timestamp, Wait,
 };
 use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
@@ -31,9 +31,11 @@ pub(super) fn end_claims(
                 end_claim(draft, place, end)?;
                 let ended = draft.step(place).state;
                 if ended == StepState::Complete {
-                    done.push((claim.step, Done::Complete));
+                    done.push((claim.step, Done::with_results(taken(&end.outcome))));
                 } else if ended == StepState::Error {
                     done.push((claim.step, Done::Failed));
+                } else if ended == StepState::Skipped {
+                    done.push((claim.step, Done::Skipped));
                 }
             }
             None => draft.refuse(claim),
@@ -43,11 +45,31 @@ pub(super) fn end_claims(
     readiness::hand_out(draft, &ready, room)
 }
 
+/// The branches that a decision step takes.
+fn taken(outcome: &Outcome) -> Option<&Taken> {
+    match outcome {
+        Outcome::Decided(_, taken) => Some(taken),
+        Outcome::Succeeded(_)
+        | Outcome::Failed(_)
+        | Outcome::ConditionUnmet(_)
+        | Outcome::GivenBack
+        | Outcome::Interrupted
+        | Outcome::Waiting(_)
+        | Outcome::WorkerDied => None,
+    }
+}
+
 fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), InvalidTransition> {
     let ClaimEnd { outcome, execution, .. } = end;
     let (outcome, error) = match outcome {
         Outcome::Succeeded(results) => {
             draft.transition(place, StepEvent::Succeeded)?.results = Some(Arc::clone(results));
+            (AttemptOutcome::Succeeded, None)
+        }
+        Outcome::Decided(results, taken) => {
+            let change = draft.transition(place, StepEvent::Succeeded)?;
+            change.results = Some(Arc::clone(results));
+            change.detail = Some(taken.detail());
             (AttemptOutcome::Succeeded, None)
         }
         Outcome::Failed(failure) => {
@@ -58,6 +80,7 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
             begin_wait(draft, place, wait)?;
             (AttemptOutcome::Waiting, None)
         }
+        Outcome::ConditionUnmet(condition) => return leave_out(draft, place, condition),
         Outcome::GivenBack => return give_back(draft, place),
         Outcome::Interrupted => {
             rescue::interrupt(draft, place)?;
@@ -69,6 +92,18 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
         }
     };
     draft.change(place).ended = Some(EndedAttempt { outcome, execution: *execution, error });
+    Ok(())
+}
+
+/// The step is skipped; an attempt that never began does not count.
+fn leave_out(
+    draft: &mut Draft<'_>,
+    place: Place,
+    condition: &str,
+) -> Result<(), InvalidTransition> {
+    let change = draft.transition(place, StepEvent::ConditionUnmet)?;
+    change.after.attempts -= 1;
+    change.detail = Some(json!({ "because": "condition_unmet", "when": condition }).to_string());
     Ok(())
 }
 

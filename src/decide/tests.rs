@@ -1,6 +1,6 @@
 //! The decider as tables, and as properties over random graphs and random orders of outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decision::{
     AwaitedSignal, Claim, ClaimEnd, Failure, FailureKind, Join, NEVER, Outcome, Request, Room,
-    Signal, Step, StepChange, Task, Until, Wait,
+    Signal, Step, StepChange, Taken, Task, Until, Wait,
 };
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -33,6 +33,10 @@ struct World {
     available: BTreeMap<StepId, Timestamp>,
     /// Attempts that ended, and how.
     attempts: Vec<(Claim, AttemptOutcome)>,
+    /// What decision steps take.
+    taken: BTreeMap<StepId, Arc<Taken>>,
+    /// Steps whose condition is not met.
+    unmet: BTreeSet<StepId>,
 }
 
 impl World {
@@ -79,7 +83,35 @@ impl World {
             .filter(|step| step.state == StepState::Enqueued)
             .map(|step| (step.id, DateTime::UNIX_EPOCH))
             .collect();
-        Self { view, parents: by_child, now: DateTime::UNIX_EPOCH, available, attempts: vec![] }
+        Self {
+            view,
+            parents: by_child,
+            now: DateTime::UNIX_EPOCH,
+            available,
+            attempts: vec![],
+            taken: BTreeMap::new(),
+            unmet: BTreeSet::new(),
+        }
+    }
+
+    /// The step takes these of its children.
+    fn decides(&mut self, index: u32, children: &[u32]) {
+        let branches = children.iter().map(|child| (TASK.step(*child), format!("s{child}")));
+        let taken = Taken { decision: format!("s{index}"), branches: branches.collect() };
+        self.taken.insert(TASK.step(index), Arc::new(taken));
+    }
+
+    /// The end of a claim of a step of this task: what its handler says, where it is executed.
+    fn said(&self, step: StepId, outcome: Outcome) -> Outcome {
+        match (outcome, self.taken.get(&step)) {
+            (Outcome::Succeeded(_) | Outcome::Failed(_), _) if self.unmet.contains(&step) => {
+                Outcome::ConditionUnmet("context.a".into())
+            }
+            (Outcome::Succeeded(results), Some(taken)) => {
+                Outcome::Decided(results, Arc::clone(taken))
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     fn task(&self) -> Task {
@@ -127,7 +159,8 @@ impl World {
 
     fn resolve(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
         let (step, results) = (TASK.step(index), "7".into());
-        self.try_to_see(&Observation::ResolveRequested { step, results, request: request() })
+        let (taken, request) = (self.taken.get(&step).map(Arc::clone), request());
+        self.try_to_see(&Observation::ResolveRequested { step, results, taken, request })
     }
 
     fn write(&mut self, decisions: &Decisions) {
@@ -160,8 +193,17 @@ impl World {
 
     fn parents_in(&self, step: StepId, states: &[StepState]) -> u32 {
         let parents = self.parents[&step].iter();
-        let found = parents.filter(|parent| states.contains(&self.view.steps[parent].state));
+        let found = parents.filter(|parent| states.contains(&self.state_for(**parent, step)));
         u32::try_from(found.count()).unwrap()
+    }
+
+    /// The state of a parent as one of its children sees it.
+    fn state_for(&self, parent: StepId, child: StepId) -> StepState {
+        let state = self.view.steps[&parent].state;
+        let complete = matches!(state, StepState::Complete | StepState::ResolvedManually);
+        let takes = |taken: &Arc<Taken>| taken.branches.contains_key(&child);
+        let left_out = complete && !self.taken.get(&parent).is_none_or(takes);
+        if left_out { StepState::Skipped } else { state }
     }
 
     /// What `docs/templates.md` says of join policies, from the states of the parents.
@@ -185,6 +227,7 @@ impl World {
     }
 
     fn end(&mut self, claim: Claim, outcome: Outcome) -> Decisions {
+        let outcome = self.said(claim.step, outcome);
         let ends = vec![ClaimEnd { claim, outcome, execution: None }];
         self.see(&Observation::ClaimsEnded { ends, room: None })
     }
@@ -776,6 +819,65 @@ fn a_step_that_is_complete_or_of_a_cancelled_task_is_not_steered() {
     assert_eq!(world.skip(1).unwrap_err().from, "cancelled");
 }
 
+/// A decision between two branches, and a step that joins them by `join`.
+fn fork(join: JoinPolicy) -> World {
+    let policy = |step| if step == 3 { join } else { JoinPolicy::AllComplete };
+    World::joined(&[vec![], vec![0], vec![0], vec![1, 2]], &RetryPolicy::default(), policy)
+}
+
+#[test]
+fn a_branch_that_is_not_taken_is_skipped_and_a_tolerant_step_joins_the_other() {
+    let mut world = fork(JoinPolicy::NoneFailed);
+    world.decides(0, &[2]);
+    let claim = world.claim(0);
+    let decisions = world.end(claim, ok());
+    assert_eq!(decisions.steps[0].detail.as_deref(), Some(r#"{"took":["s2"]}"#));
+    let left = decisions.steps.iter().find(|change| change.after.id == TASK.step(1)).unwrap();
+    assert_eq!(left.event, Some(StepEvent::Skipped));
+    let detail: serde_json::Value = serde_json::from_str(left.detail.as_deref().unwrap()).unwrap();
+    assert_eq!(detail, serde_json::json!({"because": "not_taken", "decision": "s0"}));
+    let claim = world.claim(2);
+    world.end(claim, ok());
+    assert_eq!(world.step(3).state, StepState::Enqueued);
+}
+
+#[test]
+fn without_any_branch_everything_below_is_skipped_and_the_task_is_complete() {
+    let mut world = fork(JoinPolicy::AnyComplete);
+    world.decides(0, &[]);
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    assert!((1..4).all(|step| world.step(step).state == StepState::Skipped));
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn a_decision_by_hand_takes_what_the_operator_says() {
+    let mut world = fork(JoinPolicy::AnyComplete);
+    world.decides(0, &[1]);
+    let decisions = world.resolve(0).unwrap();
+    let detail = decisions.steps[0].detail.as_deref().unwrap();
+    assert!(
+        detail.contains(r#""actor":"mara""#) && detail.contains(r#""took":["s1"]"#),
+        "{detail}"
+    );
+    assert_eq!(world.step(1).state, StepState::Enqueued);
+    assert_eq!(world.step(2).state, StepState::Skipped);
+}
+
+#[test]
+fn a_step_whose_condition_is_not_met_is_skipped_and_the_attempt_does_not_count() {
+    let mut world = fork(JoinPolicy::NoneFailed);
+    world.unmet.insert(TASK.step(1));
+    for step in [0, 1, 2] {
+        let claim = world.claim(step);
+        world.end(claim, ok());
+    }
+    assert_eq!((world.step(1).state, world.step(1).attempts), (StepState::Skipped, 0));
+    assert_eq!(world.step(3).state, StepState::Enqueued);
+    assert_eq!(world.attempts.len(), 2);
+}
+
 #[test]
 fn children_that_matter_and_are_not_in_the_view_are_asked_for() {
     let mut world = joined(JoinPolicy::AllComplete);
@@ -838,6 +940,23 @@ fn joined_by(parents: &[Vec<u32>], joins: &[u8]) -> World {
     World::joined(parents, &RetryPolicy::default(), join)
 }
 
+/// The same, of which about a third decide and those with a zero are left out.
+fn branching(parents: &[Vec<u32>], joins: &[u8], takes: &[u32], unmet: &[u8]) -> World {
+    let mut world = joined_by(parents, joins);
+    for (index, takes) in (0u32..).zip(takes).take(parents.len()) {
+        let children = world.view.children[&TASK.step(index)].clone();
+        if takes.is_multiple_of(3) && !children.is_empty() {
+            let taken = children.iter().map(|child| child.index());
+            let taken: Vec<_> = taken.filter(|child| takes >> child & 1 == 1).collect();
+            world.decides(index, &taken);
+        }
+        if unmet[index as usize] == 0 {
+            world.unmet.insert(TASK.step(index));
+        }
+    }
+    world
+}
+
 /// One turn of a random run: which of the possible moves, and how a handler ends.
 #[derive(Clone, Debug)]
 struct Turn {
@@ -892,7 +1011,10 @@ fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome, most: usize)
         } else {
             let ended = running.iter().cycle().skip(choice - ready.len()).take(turn.batch);
             let ends = ended
-                .map(|claim| ClaimEnd { claim: *claim, outcome: ends(turn.ends), execution: None })
+                .map(|claim| {
+                    let outcome = world.said(claim.step, ends(turn.ends));
+                    ClaimEnd { claim: *claim, outcome, execution: None }
+                })
                 .collect();
             let room = Some(Room { worker: WORKER, steps: turn.room });
             world.see(&Observation::ClaimsEnded { ends, room });
@@ -928,9 +1050,10 @@ proptest! {
 
     #[test]
     fn operators_at_any_point_leave_the_counters_right(
-        parents in graphs(), joins in joins(), turns in turns(), asked in prop::collection::vec((0u8..5, 0u32..24), 1..40)
+        parents in graphs(), joins in joins(), turns in turns(), takes in prop::collection::vec(any::<u32>(), 24),
+        asked in prop::collection::vec((0u8..5, 0u32..24), 1..40)
     ) {
-        let mut world = joined_by(&parents, &joins);
+        let mut world = branching(&parents, &joins, &takes, &[1; 24]);
         for (turn, (what, step)) in turns.iter().zip(asked) {
             play(&mut world, std::slice::from_ref(turn), outcome, 3);
             let step = step % u32::try_from(parents.len()).unwrap();
@@ -962,6 +1085,23 @@ proptest! {
             play(&mut world, &turns, |_| ok(), LONG);
         }
         prop_assert_eq!(world.task().state, TaskState::Complete);
+    }
+
+    #[test]
+    fn exactly_what_decisions_conditions_and_join_policies_lead_to_is_executed(
+        parents in graphs(), joins in joins(), turns in turns(), takes in prop::collection::vec(any::<u32>(), 24),
+        unmet in prop::collection::vec(0u8..8, 24)
+    ) {
+        let mut world = branching(&parents, &joins, &takes, &unmet);
+        play(&mut world, &turns, |_| ok(), LONG);
+        prop_assert_eq!(world.task().state, TaskState::Complete);
+        for step in world.view.steps.values() {
+            let runs = world.parents[&step.id].is_empty() || world.may_start(step.id);
+            let runs = runs && !world.unmet.contains(&step.id);
+            let expected = if runs { StepState::Complete } else { StepState::Skipped };
+            prop_assert_eq!(step.state, expected, "step {}", step.id);
+            prop_assert_eq!(step.attempts, u32::from(runs));
+        }
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::failure::bounded;
+use super::orchestrator::{blocked, failure};
 use super::templates::{Stored, Templates};
-use crate::decision::{Claim, Decisions, StepChange};
+use crate::decision::{Claim, Decisions, FailureKind, Outcome, StepChange};
 use crate::encryption::{Text, Unreadable};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
@@ -53,27 +55,27 @@ pub(super) struct Prepared {
 }
 
 impl Courier {
-    /// Reads what the handlers of these claims need. Claims whose template cannot be read are
-    /// returned apart, with the reason.
+    /// Reads what the handlers of these claims need. Claims that no handler is to execute are returned apart, with
+    /// their ends: what is needed cannot be read, or their condition is not met.
     pub(super) async fn prepare(
         &self,
         database: &impl Database,
         templates: &Templates,
         claims: &[Claim],
         results: &Results<'_>,
-    ) -> Result<(Vec<Prepared>, Vec<(Claim, String)>), Error> {
+    ) -> Result<(Vec<Prepared>, Vec<(Claim, Outcome)>), Error> {
         let contexts = self.contexts(database, claims).await?;
         let mut prepared = Vec::with_capacity(claims.len());
         let mut refused = Vec::new();
         for claim in claims {
             let Some((template, context)) = contexts.get(&claim.step.task()).cloned() else {
-                refused.push((*claim, "its task is not in the database".to_owned()));
+                refused.push((*claim, blocked("its task is not in the database".to_owned())));
                 continue;
             };
             let context = match context {
                 Ok(context) => context,
                 Err(why) => {
-                    refused.push((*claim, format!("the context of its task is {why}")));
+                    refused.push((*claim, blocked(format!("the context of its task is {why}"))));
                     continue;
                 }
             };
@@ -81,7 +83,7 @@ impl Courier {
             match templates.get(database, template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
-                Err(error) => refused.push((*claim, error.to_string())),
+                Err(error) => refused.push((*claim, blocked(error.to_string()))),
             }
         }
         refused.extend(attach_parents(database, &mut prepared, results).await?);
@@ -159,12 +161,12 @@ fn parents(one: &Prepared) -> impl Iterator<Item = StepId> {
 }
 
 /// Gives each step the results of its parents: those that are at hand, and the others read in one query. Takes
-/// out the claims whose parents' results cannot be read, with the reason.
+/// out the claims whose parents' results cannot be read, or whose condition is not met, with their ends.
 async fn attach_parents(
     database: &impl Database,
     prepared: &mut Vec<Prepared>,
     results: &Results<'_>,
-) -> Result<Vec<(Claim, String)>, Error> {
+) -> Result<Vec<(Claim, Outcome)>, Error> {
     let all = prepared.iter().flat_map(parents).filter(|parent| !results.0.contains_key(parent));
     let unknown: BTreeSet<_> = all.collect();
     let read = if unknown.is_empty() {
@@ -185,12 +187,17 @@ async fn attach_parents(
         let parents: Result<Vec<_>, _> = parents(one).map(given).collect();
         match parents {
             Ok(parents) => {
-                one.delivery.parents =
-                    (!parents.is_empty()).then(|| object(&one.template, &parents));
-                true
+                let unfit = condition(one, &parents);
+                let fits = unfit.is_none();
+                refused.extend(unfit.map(|outcome| (one.delivery.claim, outcome)));
+                if fits && !parents.is_empty() {
+                    one.delivery.parents = Some(object(&one.template, &parents));
+                }
+                fits
             }
             Err(why) => {
-                refused.push((one.delivery.claim, format!("the results of a parent are {why}")));
+                let why = blocked(format!("the results of a parent are {why}"));
+                refused.push((one.delivery.claim, why));
                 false
             }
         }
@@ -198,11 +205,31 @@ async fn attach_parents(
     Ok(refused)
 }
 
+/// The end of a step whose condition is not met, or cannot be told; `None` for one that is executed.
+fn condition(one: &Prepared, parents: &[(StepId, Option<&str>)]) -> Option<Outcome> {
+    let template = &one.template;
+    let when = template.step(one.delivery.claim.step)?.when.as_ref()?;
+    let given =
+        parents.iter().filter_map(|(step, results)| Some((name(template, *step), (*results)?)));
+    match when.is_met(&one.delivery.context, given) {
+        Ok(true) => None,
+        Ok(false) => Some(Outcome::ConditionUnmet(when.text().into())),
+        Err(why) => {
+            let why = format!("the condition {} cannot be told: {why}", when.text());
+            Some(Outcome::Failed(bounded(failure(FailureKind::Permanent, "Condition", why))))
+        }
+    }
+}
+
+fn name(template: &Stored, step: StepId) -> &str {
+    template.step(step).map_or("", |step| step.name.as_str())
+}
+
 /// A JSON object from the parents' names and the text of their results.
 fn object(template: &Stored, parents: &[(StepId, Option<&str>)]) -> Box<str> {
     let mut json = String::from("{");
     for (step, results) in parents {
-        let name = template.step(*step).map_or("", |step| step.name.as_str());
+        let name = name(template, *step);
         let comma = if json.len() > 1 { "," } else { "" };
         let results = results.unwrap_or("null");
         let name = serde_json::Value::from(name);

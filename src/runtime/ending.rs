@@ -61,7 +61,7 @@ pub(super) async fn end_claims(
     let held = held_steps(&ends, known, &rows, sight);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
     let mut children = Children { unread: unknown.collect(), ..Children::default() };
-    let succeeded = ends.iter().filter(|end| matches!(end.outcome, Outcome::Succeeded(_)));
+    let succeeded = ends.iter().filter(|end| end.outcome.is_success());
     let strange: Vec<_> = succeeded
         .map(|end| end.claim.step)
         .filter(|step| !children.follow(*step, held.contains_key(step), sight))
@@ -165,7 +165,7 @@ impl Children {
 
 /// The policies that decide about the ends without results; templates that cannot be read have none.
 fn policies(ends: &[ClaimEnd], by_task: &ByTask) -> ByStep<RetryPolicy> {
-    let failed = ends.iter().filter(|end| !matches!(end.outcome, Outcome::Succeeded(_)));
+    let failed = ends.iter().filter(|end| !end.outcome.is_success());
     let policy = |step: StepId| by_task.get(&step.task())?.policy(step).cloned();
     failed.filter_map(|end| Some((end.claim.step, policy(end.claim.step)?))).collect()
 }

@@ -10,11 +10,14 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error};
 
+use super::branches;
 use super::delivery::Delivery;
 use super::heartbeat;
 use super::inbox::Interrupt;
+use super::ledger::Reported;
 use super::orchestrator::Orchestrator;
 use super::shared::{Phase, Shared};
+use super::templates::Stored;
 use crate::config::WorkerOptions;
 use crate::decision::{ClaimEnd, Outcome};
 use crate::error::Error;
@@ -91,15 +94,40 @@ impl<D: Database> Engine<D> {
 
     /// Reports how an attempt ended. Does not wait for the database.
     pub(crate) fn report(&self, step: StepId, attempt: u32, execution: Duration, outcome: Outcome) {
+        self.report_end(step, attempt, execution, |_| outcome);
+    }
+
+    /// Reports that an attempt returned results, and which branches it takes, if it said so. Does not wait for the
+    /// database.
+    pub(crate) fn report_results(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: Arc<str>,
+        took: Option<&[String]>,
+    ) {
+        self.report_end(step, attempt, execution, |decision| {
+            branches::outcome(decision.as_deref(), step, results, took)
+        });
+    }
+
+    fn report_end(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        outcome: impl FnOnce(Option<Arc<Stored>>) -> Outcome,
+    ) {
         let counts = &self.shared.counts;
-        let Some(claim) = self.shared.ledger.report(step, attempt) else {
+        let Some(Reported { claim, decision }) = self.shared.ledger.report(step, attempt) else {
             counts.stale.fetch_add(1, Ordering::Relaxed);
             // The thread of a handler that took too long is free again.
             self.shared.wake();
             return;
         };
         counts.unwritten.fetch_add(1, Ordering::Relaxed);
-        let end = ClaimEnd { claim, outcome, execution: Some(execution) };
+        let end = ClaimEnd { claim, outcome: outcome(decision), execution: Some(execution) };
         if self.ends.send(end).is_err() {
             debug!(step_id = step.0, attempt, "reported after the worker had ended");
         }

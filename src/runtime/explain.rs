@@ -1,6 +1,6 @@
 //! Why a task or step is where it is, in words, from recorded decisions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -128,12 +128,17 @@ pub(super) async fn explain(
     };
     let steps = store.list_steps(task).await?;
     let chosen = choose(&steps, asked);
-    let ids: Vec<_> = chosen.iter().map(|at| StepId(steps[*at].workflow_step_id)).collect();
+    let id = |at: usize| StepId(steps[at].workflow_step_id);
+    let ids: Vec<_> = chosen.iter().map(|at| id(*at)).collect();
+    let skipped = chosen.iter().filter(|at| steps[**at].state == StepState::Skipped);
+    let decisions = skipped.flat_map(|at| decisions_above(template, *at)).map(id);
+    let told: BTreeSet<_> = ids.iter().copied().chain(decisions).collect();
+    let told: Vec<_> = told.into_iter().collect();
     let facts = Facts {
         template,
         workers: store.workers().await?,
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
-        history: group(store.step_history(&ids).await?, |row| row.workflow_step_id),
+        history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
         steps,
         now: Utc::now(),
     };
@@ -145,6 +150,13 @@ pub(super) async fn explain(
         history: history.into_iter().map(Change::from).collect(),
         steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),
     })
+}
+
+/// The positions of the parents of a step that decide.
+fn decisions_above(template: &TaskTemplate, at: usize) -> impl Iterator<Item = usize> {
+    let parents = template.graph().parents(u32::try_from(at).unwrap_or(u32::MAX));
+    let parents = parents.iter().map(|parent| *parent as usize);
+    parents.filter(|parent| template.steps()[*parent].decides)
 }
 
 /// The positions of the steps to explain.
@@ -222,12 +234,13 @@ impl Facts<'_> {
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))
             }
-            StepState::Complete => completed(row, last),
+            StepState::Complete => completed(row, last) + &took(change),
             StepState::Error => self.error(at, row, last, change),
-            StepState::Skipped => skipped(change),
+            StepState::Skipped => self.skipped(at, change),
             StepState::Cancelled => cancelled(row, change),
             StepState::ResolvedManually => {
-                format!("{} gave its results", asked_by(change.and_then(|c| c.detail.as_deref())))
+                let by = asked_by(change.and_then(|c| c.detail.as_deref()));
+                format!("{by} gave its results{}", took(change))
             }
         }
     }
@@ -257,6 +270,35 @@ impl Facts<'_> {
             format!("; it starts {}", wanted(join))
         };
         format!("waits for {left} of {all} parents: {names}{when}")
+    }
+
+    fn skipped(&self, at: usize, change: Option<&StepTransitionRow>) -> String {
+        let detail = change.and_then(|change| change.detail.as_deref());
+        let why = parsed(detail);
+        if why["because"].is_null() {
+            return format!("skipped by {}", asked_by(detail));
+        }
+        if let Some(condition) = why["when"].as_str() {
+            return format!("skipped: its condition {condition} was not met");
+        }
+        self.not_taken(at)
+            .unwrap_or_else(|| "skipped, because too many of its parents were skipped".to_owned())
+    }
+
+    /// The decision that did not take the step, if there is one.
+    fn not_taken(&self, at: usize) -> Option<String> {
+        decisions_above(self.template, at).find_map(|decision| {
+            let history = self.history.get(&self.steps[decision].workflow_step_id)?;
+            let branches = branches(history.last()?)?;
+            if branches.contains(&self.name(at)) {
+                return None;
+            }
+            let decision = self.name(decision);
+            Some(match &*branches {
+                [] => format!("skipped: {decision} took no branch"),
+                some => format!("skipped: {decision} took {}, not this branch", shown(some)),
+            })
+        })
     }
 
     /// The steps' names and states, the first of them.
@@ -516,6 +558,7 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::NeedsIntervention
         | StepEvent::CrashesExhausted
         | StepEvent::WentWaiting
+        | StepEvent::ConditionUnmet
         | StepEvent::Cancelled
         | StepEvent::Skipped
         | StepEvent::ResolvedManually => "",
@@ -577,12 +620,19 @@ fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
     }
 }
 
-fn skipped(change: Option<&StepTransitionRow>) -> String {
-    let detail = change.and_then(|change| change.detail.as_deref());
-    if parsed(detail)["because"] == "parents_skipped" {
-        "skipped, because too many of its parents were skipped".to_owned()
-    } else {
-        format!("skipped by {}", asked_by(detail))
+/// The names of the branches that a decision took.
+fn branches(change: &StepTransitionRow) -> Option<Vec<String>> {
+    let detail = parsed(change.detail.as_deref());
+    let names = detail["took"].as_array()?.iter().filter_map(Value::as_str);
+    Some(names.map(str::to_owned).collect())
+}
+
+/// What a decision took, as the end of a sentence; nothing for any other step.
+fn took(change: Option<&StepTransitionRow>) -> String {
+    match change.and_then(branches).as_deref() {
+        None => String::new(),
+        Some([]) => "; took no branch".to_owned(),
+        Some(some) => format!("; took {}", shown(some)),
     }
 }
 
@@ -597,6 +647,13 @@ fn ended_by(history: &[TaskTransitionRow]) -> String {
         }
         None => asked_last(history),
     }
+}
+
+/// The first of these names.
+fn shown(names: &[String]) -> String {
+    let more = names.len().saturating_sub(MOST_PARENTS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    names.iter().take(MOST_PARENTS).map(String::as_str).collect::<Vec<_>>().join(", ") + &more
 }
 
 /// Who asked for the last change of a task, and why.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
+use super::templates::Stored;
 use crate::decision::Claim;
 use crate::ids::{ClaimBatchId, StepId};
 
@@ -95,6 +96,7 @@ struct Held {
     tried: Tried,
     timeout: Option<Duration>,
     children: usize,
+    decision: Option<Arc<Stored>>,
     begun: Option<Instant>,
     /// Its end is known, and on its way into the database.
     ended: bool,
@@ -114,13 +116,23 @@ pub(crate) struct Tried {
 }
 
 /// What a template says of a step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Described {
     pub(crate) step: StepId,
     /// How long its handler may run.
     pub(crate) timeout: Option<Duration>,
     /// How many steps depend on it.
     pub(crate) children: usize,
+    /// The template of a step whose handler says which of these are taken.
+    pub(crate) decision: Option<Arc<Stored>>,
+}
+
+/// The end of an attempt that a handler reports.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    pub(crate) claim: Claim,
+    /// The template of a step whose handler says which of its children are taken.
+    pub(crate) decision: Option<Arc<Stored>>,
 }
 
 /// A claim that was held when all were given up.
@@ -200,8 +212,16 @@ impl Ledger {
     pub(crate) fn enter(&self, batch: ClaimBatchId, claims: &[(Claim, Tried)]) {
         let mut state = self.lock();
         for &(claim, tried) in claims {
-            let held =
-                Held { claim, batch, tried, timeout: None, children: 0, begun: None, ended: false };
+            let held = Held {
+                claim,
+                batch,
+                tried,
+                timeout: None,
+                children: 0,
+                decision: None,
+                begun: None,
+                ended: false,
+            };
             state.forget(claim.step);
             state.held.insert(claim.step, held);
         }
@@ -221,9 +241,9 @@ impl Ledger {
     /// What the templates say of these steps, whose handlers have not begun.
     pub(crate) fn describe(&self, steps: impl Iterator<Item = Described>) {
         let mut state = self.lock();
-        for Described { step, timeout, children } in steps {
+        for Described { step, timeout, children, decision } in steps {
             if let Some(held) = state.held.get_mut(&step) {
-                (held.timeout, held.children) = (timeout, children);
+                (held.timeout, held.children, held.decision) = (timeout, children, decision);
             }
         }
     }
@@ -253,14 +273,15 @@ impl Ledger {
 
     /// A handler reports the end of an attempt; `None` when its claim is not held, or ended before. Its
     /// room stays taken until the end is received: it is for the steps that get ready by it first.
-    pub(crate) fn report(&self, step: StepId, attempt: u32) -> Option<Claim> {
+    pub(crate) fn report(&self, step: StepId, attempt: u32) -> Option<Reported> {
         let mut state = self.lock();
         if !state.hung.is_empty() {
             state.hung.remove(&(step, attempt));
         }
         let claim = state.end_attempt(step, attempt)?;
         state.reported += 1;
-        Some(claim)
+        let decision = state.held.get_mut(&step).and_then(|held| held.decision.take());
+        Some(Reported { claim, decision })
     }
 
     /// A reported end has reached the loop that writes it.
@@ -402,13 +423,17 @@ mod tests {
         ledger.take_ended().batches().to_vec()
     }
 
+    fn report(ledger: &Ledger, number: u32, attempt: u32) -> Option<Claim> {
+        ledger.report(claim(number).step, attempt).map(|reported| reported.claim)
+    }
+
     #[test]
     fn an_end_is_accepted_once_and_for_the_current_attempt_only() {
         let ledger = Arc::new(Ledger::default());
         ledger.enter(BATCH, &[(claim(2), Tried::default())]);
-        assert_eq!(ledger.report(claim(1).step, 1), None);
-        assert_eq!(ledger.report(claim(2).step, 2), Some(claim(2)));
-        assert_eq!(ledger.report(claim(2).step, 2), None);
+        assert_eq!(report(&ledger, 1, 1), None);
+        assert_eq!(report(&ledger, 2, 2), Some(claim(2)));
+        assert_eq!(report(&ledger, 2, 2), None);
     }
 
     #[test]
@@ -436,7 +461,9 @@ mod tests {
         let now = Instant::now();
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         let timeout = Some(Duration::from_secs(5));
-        ledger.describe([Described { step: claim(1).step, timeout, children: 2 }].into_iter());
+        ledger.describe(
+            [Described { step: claim(1).step, timeout, children: 2, decision: None }].into_iter(),
+        );
         assert_eq!((ledger.children(claim(1)), ledger.children(claim(2))), (2, 0));
         assert_eq!(ledger.next_deadline(), None);
         assert!(ledger.begin([claim(1)].into_iter(), now));
@@ -445,7 +472,7 @@ mod tests {
         assert_eq!(ledger.overdue(now + Duration::from_secs(5)).len(), 1);
         assert!(ledger.overdue(now + Duration::from_secs(6)).is_empty());
         assert_eq!((ledger.open(), ledger.load()), (0, 1));
-        assert_eq!(ledger.report(claim(1).step, 1), None);
+        assert_eq!(report(&ledger, 1, 1), None);
         assert_eq!(ledger.load(), 0);
     }
 
@@ -465,7 +492,7 @@ mod tests {
         ledger.enter(BATCH, &[(claim(1), Tried::default())]);
         ledger.report(claim(1).step, 1);
         assert_eq!((ledger.load(), ledger.taken()), (0, 1));
-        assert_eq!(ledger.report(claim(1).step, 1), None);
+        assert_eq!(report(&ledger, 1, 1), None);
         ledger.received();
         assert_eq!((ledger.load(), ledger.taken()), (0, 0));
     }
@@ -489,7 +516,7 @@ mod tests {
         assert_eq!((ledger.open(), ledger.load(), ledger.known()), (1, 2, 1));
         assert_eq!(over(&ledger), [BATCH]);
         assert!(!ledger.begin([claim(1)].into_iter(), Instant::now()));
-        assert_eq!(ledger.report(claim(1).step, 1), None);
+        assert_eq!(report(&ledger, 1, 1), None);
         assert_eq!(ledger.load(), 1);
     }
 

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod artifacts;
+mod branches;
 mod client;
 mod comparison;
 mod deadlines;
@@ -39,6 +40,7 @@ mod undelivered;
 mod worker;
 
 pub use artifacts::Artifact;
+pub use branches::names;
 pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::Delivery;

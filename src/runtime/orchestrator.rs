@@ -335,8 +335,8 @@ impl<D: Database> Orchestrator<D> {
         self.hungry |= landed.hungry;
         self.unsure |= landed.unsure;
         self.undelivered.push(landed.undelivered);
-        for (claim, why) in landed.refused {
-            self.block(claim, why);
+        for (claim, outcome) in landed.refused {
+            self.end(claim, outcome);
         }
         match landed.error {
             Some(error) => self.failed(&error),
@@ -352,16 +352,11 @@ impl<D: Database> Orchestrator<D> {
             warn!(%error, steps = group.claims().len(), "what handlers need cannot be read");
             let hopeless = self.undelivered.take_back(group, error, answers, Instant::now());
             if let Some((claim, why)) = hopeless {
-                self.block(claim, why);
+                self.end(claim, blocked(why));
             }
         }
         landed.error = landed.error.filter(|_| !answers);
         self.take_in(landed);
-    }
-
-    /// The step cannot be executed here, and nobody knows whether it can be elsewhere.
-    fn block(&mut self, claim: Claim, why: String) {
-        self.end(claim, Outcome::Failed(failure(FailureKind::Blocked, "Database", why)));
     }
 
     fn land_ends(&mut self, lane: usize, ends: Vec<ClaimEnd>, began: Instant, landed: &Landed) {
@@ -607,6 +602,11 @@ impl<D: Database> Orchestrator<D> {
         }
         late(LAST_WORDS).then_some(false)
     }
+}
+
+/// The end of a step that cannot be executed here, and nobody knows whether it can be elsewhere.
+pub(super) fn blocked(why: String) -> Outcome {
+    Outcome::Failed(failure(FailureKind::Blocked, "Database", why))
 }
 
 /// A failure that the engine reports on a handler's behalf, under the class of the Ruby error.

@@ -2,6 +2,7 @@
 //! those that it made. A worker has some rounds in flight at a time, each on a connection of its own.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ pub(super) struct Landed {
     pub(super) unsure: bool,
     /// Claims that were made and could not be delivered yet.
     pub(super) undelivered: Vec<Claim>,
-    /// Claims whose steps cannot be executed here, with the reason.
-    pub(super) refused: Vec<(Claim, String)>,
+    /// Claims whose steps no handler is to execute, with their ends.
+    pub(super) refused: Vec<(Claim, Outcome)>,
     /// There may be more steps to claim.
     pub(super) hungry: bool,
     /// Steps that got ready by the ends.
@@ -334,6 +335,7 @@ fn described(prepared: &Prepared) -> Described {
         step,
         timeout: template.step(step).and_then(|step| step.timeout),
         children: template.children(step).len(),
+        decision: template.decides(step).then(|| Arc::clone(template)),
     }
 }
 
@@ -351,7 +353,11 @@ fn strike<'a, D>(
     }
     for end in ends.clone().filter(|end| stale.is_empty() || !stale.contains(&end.claim)) {
         match end.outcome {
-            Outcome::Succeeded(_) | Outcome::Failed(_) | Outcome::Waiting(_) => &counts.ended,
+            Outcome::Succeeded(_)
+            | Outcome::Decided(..)
+            | Outcome::Failed(_)
+            | Outcome::Waiting(_) => &counts.ended,
+            Outcome::ConditionUnmet(_) => continue,
             Outcome::GivenBack => &counts.given_back,
             Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
         }

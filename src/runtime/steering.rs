@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::arguments::refused;
+use super::branches;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
-use crate::decision::{Decisions, Observation, Request, View};
+use crate::decision::{Decisions, Observation, Request, Taken, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::json::{self, JsonLimits};
@@ -40,6 +41,8 @@ pub enum Steering {
         step: String,
         /// Its results, JSON text of at most [`JsonLimits::RESULTS`].
         results: Arc<str>,
+        /// The names of the branches that are taken, of a decision step; needed there, refused elsewhere.
+        take: Option<Vec<String>>,
     },
 }
 
@@ -48,12 +51,11 @@ impl Steering {
     /// [`Error::Json`] for results that are not JSON, or too large.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self {
-            Self::Resolve { step, results } => {
-                json::check(results, JsonLimits::RESULTS).map_err(|source| Error::Json {
+            Self::Resolve { step, results, .. } => json::check(results, JsonLimits::RESULTS)
+                .map_err(|source| Error::Json {
                     what: format!("results of step {step:?}"),
                     source,
-                })
-            }
+                }),
             Self::Cancel | Self::Pause | Self::Resume | Self::Retry { .. } | Self::Skip { .. } => {
                 Ok(())
             }
@@ -118,10 +120,11 @@ pub(crate) async fn steer(
             let observation = Observation::SkipRequested { step, request };
             steer_step(tx, row, stored, step, &observation).await
         }
-        Steering::Resolve { step: name, results } => {
+        Steering::Resolve { step: name, results, take } => {
             let (stored, step) = find(tx, templates, row, name).await?;
+            let taken = taken(&stored, step, take.as_deref())?.map(Arc::new);
             let results = Arc::clone(results);
-            let observation = Observation::ResolveRequested { step, results, request };
+            let observation = Observation::ResolveRequested { step, results, taken, request };
             steer_step(tx, row, stored, step, &observation).await
         }
     }
@@ -165,6 +168,28 @@ fn check_skippable(stored: &Stored, step: StepId, name: &str) -> Result<(), Erro
     }
     let allowed = "a step that its template declares skippable; or resolve it with results";
     Err(refused("step", &format!("{name:?}"), allowed))
+}
+
+/// The branches that an operator takes.
+fn taken(stored: &Stored, step: StepId, take: Option<&[String]>) -> Result<Option<Taken>, Error> {
+    let argument = |problem: String, allowed: String| refused("take", &problem, &allowed);
+    match (stored.decides(step), take) {
+        (false, None) => Ok(None),
+        (false, Some(take)) => {
+            Err(argument(format!("{take:?}"), "nothing: the step does not decide".to_owned()))
+        }
+        (true, None) => {
+            let branches = branches::allowed(stored, step);
+            Err(argument(
+                "nil".to_owned(),
+                format!("the names of the branches that are taken, of {branches}"),
+            ))
+        }
+        (true, Some(take)) => branches::taken(stored, step, take).map(Some).map_err(|_| {
+            let branches = branches::allowed(stored, step);
+            argument(format!("{take:?}"), format!("names of branches: {branches}"))
+        }),
+    }
 }
 
 /// Decides what follows for one task, whose `steps` are seen, and writes it; the caller commits.

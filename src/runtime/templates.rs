@@ -50,6 +50,11 @@ impl Stored {
         self.step(step)?.delay
     }
 
+    /// Whether the step's handler says which of its children are taken.
+    pub(crate) fn decides(&self, step: StepId) -> bool {
+        self.step(step).is_some_and(|template| template.decides)
+    }
+
     pub(crate) fn policy(&self, step: StepId) -> Option<&RetryPolicy> {
         self.step(step).map(|step| &step.retry_policy)
     }

@@ -133,9 +133,37 @@ impl Worker {
         execution: Duration,
         results: &str,
     ) -> Result<(), Error> {
+        self.end(step, attempt, execution, results, None)
+    }
+
+    /// The same of a decision step: its handler takes the branches of these names, and no other. The attempt fails
+    /// for good where one is no child of the step, where the step's template does not say that it decides, and where
+    /// one that decides is reported with [`Worker::succeed`].
+    ///
+    /// # Errors
+    /// As [`Worker::succeed`].
+    pub fn decide(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: &str,
+        took: &[String],
+    ) -> Result<(), Error> {
+        self.end(step, attempt, execution, results, Some(took))
+    }
+
+    fn end(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: &str,
+        took: Option<&[String]>,
+    ) -> Result<(), Error> {
         json::check(results, self.shared().options.results_limits())
             .map_err(|source| Error::Json { what: format!("results of step {step}"), source })?;
-        self.engine.report(step, attempt, execution, Outcome::Succeeded(results.into()));
+        self.engine.report_results(step, attempt, execution, results.into(), took);
         Ok(())
     }
 

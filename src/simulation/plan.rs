@@ -40,8 +40,33 @@ pub(super) struct StepPlan {
         rename = "timeout_ms"
     )]
     pub(super) timeout: Option<Duration>,
+    /// Of a decision step with children: which of them are taken, bit n for step n.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) takes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) when: Option<When>,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
+}
+
+/// What becomes of a step's condition.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum When {
+    Met,
+    Unmet,
+    /// It cannot be told.
+    Fails,
+}
+
+impl When {
+    /// Over a context that is empty.
+    const fn expression(self) -> &'static str {
+        match self {
+            Self::Met => "size(context) == 0",
+            Self::Unmet => "has(context.anything)",
+            Self::Fails => "context.anything",
+        }
+    }
 }
 
 /// What a handler does in an attempt.
@@ -210,6 +235,9 @@ impl Plan {
         let seed = rng.u64(..);
         let tasks: Vec<_> = tasks.into_iter().map(|task| with_clients(&mut rng, task)).collect();
         let tasks = tasks.into_iter().map(|task| with_deadline(&mut rng, task)).collect();
+        let branching =
+            |steps: Vec<StepPlan>| steps.into_iter().map(|s| branching(&mut rng, s)).collect();
+        let templates = templates.into_iter().map(branching).collect();
         Self { seed, templates, tasks, workers, faults, weather }
     }
 
@@ -274,6 +302,8 @@ impl Plan {
             for step in 0..steps.len() {
                 without(&|plan| plan.templates[template][step].conduct = vec![Conduct::Succeed]);
                 without(&|plan| plan.templates[template][step].join = JoinPolicy::default());
+                without(&|plan| plan.templates[template][step].takes = None);
+                without(&|plan| plan.templates[template][step].when = None);
             }
         }
         for field in [
@@ -299,6 +329,10 @@ impl Plan {
                 "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
                 "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
             });
+            if let Some(when) = step.when {
+                json["when"] = when.expression().into();
+            }
+            json["decides"] = taken(&self.templates[template], number).is_some().into();
             if let Some(timeout) = step.timeout {
                 json["timeout_seconds"] = timeout.as_secs_f64().into();
             }
@@ -350,9 +384,20 @@ impl FaultKind {
     }
 }
 
+/// The steps that a decision step takes, in their order; `None` for a step that does not decide.
+pub(super) fn taken(steps: &[StepPlan], number: usize) -> Option<Vec<usize>> {
+    let takes = steps[number].takes?;
+    let child = |other: &usize| steps[*other].parents.contains(&number);
+    let children: Vec<_> = (0..steps.len()).filter(child).collect();
+    let is_taken = |child: &usize| takes >> child & 1 == 1;
+    (!children.is_empty()).then(|| children.into_iter().filter(is_taken).collect())
+}
+
 fn remove_step(steps: &mut Vec<StepPlan>, removed: usize) {
     steps.remove(removed);
     for step in steps {
+        let below = (1 << removed) - 1;
+        step.takes = step.takes.map(|takes| takes & below | takes >> 1 & !below);
         step.parents.retain(|parent| *parent != removed);
         step.parents.iter_mut().filter(|parent| **parent > removed).for_each(|parent| *parent -= 1);
     }
@@ -371,6 +416,8 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             queue: usize::from(rng.u8(..6) == 0),
             retry_limit: rng.u32(0..=4),
             retryable: rng.u8(..8) != 0,
+            takes: None,
+            when: None,
             timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(500..2_000))),
             conduct: (0..rng.usize(1..=3)).map(|_| conduct(rng)).collect(),
         })
@@ -398,6 +445,17 @@ fn conduct(rng: &mut Rng) -> Conduct {
         12..=13 => Conduct::Listen,
         _ => Conduct::Succeed,
     }
+}
+
+fn branching(rng: &mut Rng, step: StepPlan) -> StepPlan {
+    let takes = (rng.u8(..5) == 0).then(|| rng.u64(..64));
+    let when = match rng.u8(..20) {
+        0 => Some(When::Unmet),
+        1 => Some(When::Met),
+        2 if rng.bool() => Some(When::Fails),
+        _ => None,
+    };
+    StepPlan { takes, when, ..step }
 }
 
 fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {

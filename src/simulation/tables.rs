@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::plan::When;
 use crate::decision::{AwaitedSignal, Claim, Task, Timestamp};
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
@@ -17,6 +18,10 @@ pub(super) struct TemplateRecord {
     /// The parents of each step.
     pub(super) parents: Vec<Vec<u32>>,
     pub(super) joins: Vec<JoinPolicy>,
+    /// Which children each decision step takes.
+    pub(super) taken: Vec<Option<Vec<u32>>>,
+    /// What becomes of each step's condition.
+    pub(super) whens: Vec<Option<When>>,
     pub(super) queues: Vec<String>,
     pub(super) retry_limits: Vec<u32>,
 }
@@ -188,9 +193,28 @@ impl Tables {
         join.copied().unwrap_or_default()
     }
 
-    /// How many parents of a step are in each of these states.
+    /// What becomes of a step's condition, if it has one.
+    pub(super) fn when(&self, step: StepId) -> Option<When> {
+        let template = self.template(self.tasks.get(&step.task())?.template)?;
+        template.whens.get(step.index() as usize).copied()?
+    }
+
+    /// Whether a parent that is complete is so for this child.
+    fn takes(&self, parent: StepId, child: StepId) -> bool {
+        let template = self.tasks.get(&parent.task()).and_then(|task| self.template(task.template));
+        let taken = template.and_then(|template| template.taken.get(parent.index() as usize));
+        taken.and_then(Option::as_ref).is_none_or(|taken| taken.contains(&child.index()))
+    }
+
+    /// How many parents of a step are in one of these states, as it sees them: a decision that does not take it
+    /// counts as skipped.
     pub(super) fn count_parents(&self, step: StepId, states: &[StepState]) -> usize {
-        let state = |parent: &StepId| self.steps.get(parent).map(|parent| parent.state);
+        let state = |parent: &StepId| {
+            let state = self.steps.get(parent)?.state;
+            let complete = matches!(state, StepState::Complete | StepState::ResolvedManually);
+            let left_out = complete && !self.takes(*parent, step);
+            Some(if left_out { StepState::Skipped } else { state })
+        };
         self.parents(step).filter(|id| state(id).is_some_and(|s| states.contains(&s))).count()
     }
 

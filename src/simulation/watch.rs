@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::plan::When;
 use super::server::Host;
 use super::tables::{
     StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
@@ -120,7 +121,7 @@ impl Watch {
 
     /// A step does not wait for a signal that was sent.
     fn no_signal_is_missed(&mut self, tables: &Tables, id: StepId) {
-        if !tables.steps.get(&id).is_some_and(|step| step.state == StepState::Waiting) {
+        if tables.steps.get(&id).is_none_or(|step| step.state != StepState::Waiting) {
             return;
         }
         let Some(wait) = tables.waits.get(&id) else {
@@ -166,6 +167,9 @@ impl Watch {
             self.violated(format!(
                 "attempt {attempt} of step {step} began twice on worker {worker}"
             ));
+        }
+        if !matches!(tables.when(step), None | Some(When::Met)) {
+            self.violated(format!("step {step} began, and its condition is not met"));
         }
         // Others may see their parents tried again after they have started.
         if tables.join(step) == JoinPolicy::AllComplete {
@@ -296,7 +300,14 @@ impl Watch {
                 found.attempts
             ));
         }
-        self.was_reported(change);
+        let unmet = event == StepEvent::ConditionUnmet;
+        if unmet && before.when(step) != Some(When::Unmet) {
+            self.violated(format!("step {step} was left out, and nothing says so"));
+        }
+        // Nobody executes a step whose condition cannot be told.
+        if before.when(step) != Some(When::Fails) {
+            self.was_reported(change);
+        }
     }
 
     /// An attempt ends as its handler has reported, if the end is a handler's. One that takes too long is ended by the
@@ -315,6 +326,7 @@ impl Watch {
             StepEvent::ParentsCompleted
             | StepEvent::Claimed
             | StepEvent::NotRetryable
+            | StepEvent::ConditionUnmet
             | StepEvent::GivenBack
             | StepEvent::Interrupted
             | StepEvent::WorkerDied
@@ -330,9 +342,10 @@ impl Watch {
                 "attempt {attempt} of step {step} ended with {event}, and its handler reported {reported:?}"
             ));
         }
-        if event == StepEvent::GivenBack && self.began(step, attempt, worker) {
+        let before_it_began = matches!(event, StepEvent::GivenBack | StepEvent::ConditionUnmet);
+        if before_it_began && self.began(step, attempt, worker) {
             self.violated(format!(
-                "attempt {attempt} of step {step} was given back after it began"
+                "attempt {attempt} of step {step} ended with {event} after it began"
             ));
         }
     }

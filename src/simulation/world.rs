@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::SimulatedDatabase;
-use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan};
+use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan, taken};
 use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord};
 use super::watch::Watch;
@@ -210,8 +210,9 @@ impl World {
                 self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
             }
             FaultKind::Resolve { task, step } => {
+                let take = self.branches(task, step);
                 let (step, results) = (format!("s{step}"), "\"by hand\"".into());
-                self.somebody_asks(client, task, Steering::Resolve { step, results });
+                self.somebody_asks(client, task, Steering::Resolve { step, results, take });
             }
             FaultKind::Hold { task, lasts } => {
                 if let Some(task) = self.task(task) {
@@ -236,6 +237,14 @@ impl World {
         if let Some(task) = self.task(task) {
             tokio::spawn(steer_task(client.clone(), task, steering));
         }
+    }
+
+    /// The names of the branches that a step of a task takes, if it decides.
+    fn branches(&self, task: usize, step: usize) -> Option<Vec<String>> {
+        let task = self.task(task)?;
+        let template = self.server.lock().tables.tasks.get(&task)?.template;
+        let steps = self.plan.templates.get(usize::try_from(template.0).ok()?)?;
+        branches(steps, step)
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeSet<TaskId>> {
@@ -346,9 +355,19 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         configuration: plan.declaration(number).to_string(),
         parents: steps.iter().map(|step| step.parents.iter().map(index).collect()).collect(),
         joins: steps.iter().map(StepPlan::join).collect(),
+        taken: (0..steps.len())
+            .map(|step| Some(taken(steps, step)?.iter().map(index).collect()))
+            .collect(),
+        whens: steps.iter().map(|step| step.when).collect(),
         queues: steps.iter().map(|step| super::plan::QUEUES[step.queue].to_owned()).collect(),
         retry_limits: steps.iter().map(StepPlan::attempts).collect(),
     }
+}
+
+/// The names of the branches that a step takes, if it decides.
+fn branches(steps: &[StepPlan], step: usize) -> Option<Vec<String>> {
+    let taken = (step < steps.len()).then(|| taken(steps, step))??;
+    Some(taken.iter().map(|child| format!("s{child}")).collect())
 }
 
 /// Makes the tasks of a plan, as one client, which tries until it is told that they are made.
@@ -600,14 +619,25 @@ impl Hand {
         });
         let began = Instant::now();
         let outcome = self.behave(conduct, claim).await;
-        let success = matches!(outcome, Outcome::Succeeded(_));
+        let success = outcome.is_success();
         self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
-        self.engine.report(claim.step, claim.attempt, began.elapsed(), outcome);
+        let (step, attempt, execution) = (claim.step, claim.attempt, began.elapsed());
+        if let Outcome::Succeeded(results) = outcome {
+            let took =
+                self.steps(delivery).and_then(|steps| branches(steps, step.index() as usize));
+            self.engine.report_results(step, attempt, execution, results, took.as_deref());
+        } else {
+            self.engine.report(step, attempt, execution, outcome);
+        }
     }
 
     fn step(&self, delivery: &Delivery) -> Option<&StepPlan> {
+        self.steps(delivery)?.get(delivery.claim.step.index() as usize)
+    }
+
+    fn steps(&self, delivery: &Delivery) -> Option<&[StepPlan]> {
         let template = usize::try_from(delivery.template.0).ok()?;
-        self.plan.templates.get(template)?.get(delivery.claim.step.index() as usize)
+        self.plan.templates.get(template).map(Vec::as_slice)
     }
 
     async fn behave(&self, conduct: Conduct, claim: Claim) -> Outcome {

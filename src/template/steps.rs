@@ -10,6 +10,7 @@ use super::error::TemplateError;
 use super::parse::{LONGEST_CLASS, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM};
 use super::section::{self, LONGEST_SECONDS, Section};
 use super::{StepTemplate, classes};
+use crate::condition::Condition;
 use crate::graph::{Graph, GraphError};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::{Backoff, RetryPolicy};
@@ -17,17 +18,19 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "name",
     "handler_class",
     "description",
     "depends_on_step",
     "depends_on_steps",
     "join",
+    "when",
     "queue",
     "default_retryable",
     "default_retry_limit",
     "crash_limit",
+    "decides",
     "skippable",
     "delay_seconds",
     "timeout_seconds",
@@ -55,6 +58,9 @@ const MOST_DELAYS: usize = 100;
 const LONGEST_DELAY: f64 = 86_400.0;
 
 const DELAYS_ALLOWED: &str = "a list of 1 to 100 numbers of seconds, with backoff: list";
+
+const CONDITION_ALLOWED: &str =
+    "an expression in CEL over context and results, such as context.amount > 100";
 
 const NO_STEPS: &str = "a list of at least one step";
 
@@ -100,6 +106,7 @@ impl Steps {
         let handler_class = handler_class(&mut section, common)?;
         let (depends_on_steps, has_single_parent) = parents(&mut section)?;
         let join = join(&mut section, depends_on_steps.len())?;
+        let when = when(&mut section, &depends_on_steps)?;
         let queue = section.word("queue", LONGEST_QUEUE)?;
         let dependent_system = section.word("dependent_system", LONGEST_SYSTEM)?;
         section.list("custom_events")?;
@@ -110,8 +117,10 @@ impl Steps {
             description: section.text("description", 0..=LONGEST_DESCRIPTION)?,
             depends_on_steps,
             join,
+            when,
             queue: queue.unwrap_or_else(|| common.queue.clone()),
             retry_policy: retry_policy(&mut section)?,
+            decides: section.flag("decides", false)?,
             skippable: section.flag("skippable", false)?,
             delay: section.seconds("delay_seconds", LONGEST_SECONDS)?,
             timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
@@ -129,7 +138,22 @@ impl Steps {
             .iter()
             .map(|step| (step.name.as_str(), step.depends_on_steps.iter().map(String::as_str)));
         let graph = Graph::from_parents(steps).map_err(|error| self.refusal(&error))?;
+        self.check_decisions(&graph)?;
         Ok((self.steps, graph))
+    }
+
+    /// A decision needs something to decide on.
+    fn check_decisions(&self, graph: &Graph) -> Result<()> {
+        for (index, step) in (0..).zip(&self.steps) {
+            if step.decides && graph.children(index).is_empty() {
+                let key = format!("step_templates[{index}].decides");
+                let allowed =
+                    "false where no other step depends on it; its branches are the steps that do";
+                let refusal = TemplateError::value(key, &Value::from(true), allowed);
+                return Err(refusal.in_step(Some(&step.name)));
+            }
+        }
+        Ok(())
     }
 
     /// Says at which key the graph is wrong.
@@ -231,6 +255,20 @@ fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
         .refuse_null("depends_on_steps", "a list of names of steps; leave the key out for none")?;
     parents.extend(section.texts("depends_on_steps", 1..=LONGEST_STEP_NAME)?.unwrap_or_default());
     Ok((parents, has_single))
+}
+
+fn when(section: &mut Section, parents: &[String]) -> Result<Option<Condition>> {
+    let Some(value) = section.take("when") else { return Ok(None) };
+    let key = section.key("when");
+    let text = value.as_str();
+    let text = text.ok_or_else(|| TemplateError::value(&*key, &value, CONDITION_ALLOWED))?;
+    Condition::parse(text, parents).map(Some).map_err(|fault| {
+        let problem =
+            format!("is {value}, and at character {} it {}", fault.position, fault.problem);
+        TemplateError::problem(key, problem, CONDITION_ALLOWED)
+            .seen(&value)
+            .suggest(fault.suggestion.as_deref())
+    })
 }
 
 fn join(section: &mut Section, parents: usize) -> Result<JoinPolicy> {

@@ -121,7 +121,9 @@ async fn a_step_that_needs_one_parent_does_not_wait_for_the_others() {
     db.wait_for(task, TaskState::Error).await;
     assert_eq!(state_of(&db, task, "first").await, StepState::Complete);
     db.assert_sound().await;
-    db.steer(task, Steering::Resolve { step: "slow".into(), results: "2".into() }).await.unwrap();
+    db.steer(task, Steering::Resolve { step: "slow".into(), results: "2".into(), take: None })
+        .await
+        .unwrap();
     let last = take(&worker);
     assert_eq!(last.parents.as_deref(), Some(r#"{"slow":2}"#));
     succeed(&worker, &last, "1");
@@ -169,9 +171,12 @@ async fn a_running_step_that_is_skipped_or_resolved_reports_in_vain() {
     let worker = db.worker(2).await;
     let (a, b) = (take(&worker), take(&worker));
     db.steer(task, Steering::Skip { step: "a".into() }).await.unwrap();
-    db.steer(task, Steering::Resolve { step: "b".into(), results: r#"{"by":"hand"}"#.into() })
-        .await
-        .unwrap();
+    db.steer(
+        task,
+        Steering::Resolve { step: "b".into(), results: r#"{"by":"hand"}"#.into(), take: None },
+    )
+    .await
+    .unwrap();
     succeed(&worker, &a, "1");
     succeed(&worker, &b, "1");
     let c = take(&worker);
@@ -196,7 +201,7 @@ async fn what_an_operator_asks_for_is_checked() {
     db.template(&template(&[("a", &[], json!(null)), ("fixed", &[], json!(null))])).await;
     let task = db.submit("joined", 1).await[0];
     for results in ["{", "", &format!("\"{}\"", "x".repeat(1 << 20))] {
-        let steering = Steering::Resolve { step: "a".into(), results: results.into() };
+        let steering = Steering::Resolve { step: "a".into(), results: results.into(), take: None };
         let refused = db.steer(task, steering).await.unwrap_err();
         assert!(matches!(refused, Error::Json { .. }), "{refused}");
     }
@@ -223,7 +228,8 @@ async fn one_of_two_failures_that_is_resolved_leaves_the_task_ended() {
         fail(&worker, &take(&worker), "permanent");
     }
     let ended = db.wait_for(task, TaskState::Error).await;
-    let resolve = |step: &str| Steering::Resolve { step: step.to_owned(), results: "1".into() };
+    let resolve =
+        |step: &str| Steering::Resolve { step: step.to_owned(), results: "1".into(), take: None };
     let status = db.steer(task, resolve("a")).await.unwrap();
     assert_eq!((status.state, status.finished_at), (TaskState::Error, ended.finished_at));
     let status = db.steer(task, resolve("b")).await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
     ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning, Request,
-    SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, step_ids,
+    SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names, step_ids,
 };
 
 use crate::errors::{guard, raise};
@@ -129,18 +129,22 @@ impl Client {
         })
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the arguments of a method of Ruby")]
     pub(crate) fn resolve(
         ruby: &Ruby,
         this: &Self,
         task: i64,
         step: RString,
         results: RString,
+        take: Option<RString>,
         actor: RString,
         reason: Option<RString>,
     ) -> Result<String, Error> {
         guard(ruby, || {
             let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
-            this.steer(ruby, task, &Steering::Resolve { step, results }, actor, reason)
+            let take = optional_text(ruby, take)?.map(|take| names(&take));
+            let take = take.transpose().map_err(|e| raise(ruby, &e))?;
+            this.steer(ruby, task, &Steering::Resolve { step, results, take }, actor, reason)
         })
     }
 

@@ -100,7 +100,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("resume", method!(Client::resume, 3))?;
     client.define_method("retry", method!(Client::retry, 4))?;
     client.define_method("skip", method!(Client::skip, 4))?;
-    client.define_method("resolve", method!(Client::resolve, 5))?;
+    client.define_method("resolve", method!(Client::resolve, 6))?;
     client.define_method("signal", method!(Client::signal, 2))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("artifacts", method!(Client::artifacts, 2))?;
@@ -128,6 +128,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("template_of", method!(Worker::template_of, 1))?;
     worker.define_method("attach", method!(Worker::attach, 3))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
+    worker.define_method("decide", method!(Worker::decide, 5))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("wait", method!(Worker::wait, 4))?;
     worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;

@@ -8,7 +8,7 @@ use magnus::value::ReprValue;
 use magnus::{Error, IntoValue, RArray, RString, Ruby};
 use tasker_core::{
     Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, SignalId, StepId, TaskId,
-    TemplateId, Transition, WorkerOptions,
+    TemplateId, Transition, WorkerOptions, names,
 };
 
 use crate::errors::{guard, raise, raise_kind};
@@ -153,6 +153,26 @@ impl Worker {
             let results = unsafe { results.as_str() }.map_err(|_| not_text(ruby))?;
             this.here(ruby)?
                 .succeed(StepId(step), attempt, execution, results)
+                .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    /// `took`: the names of the branches that are taken, a JSON array.
+    pub(crate) fn decide(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        results: RString,
+        took: RString,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let execution = Duration::from_micros(execution_us);
+            let (results, took) = (text(ruby, results)?, text(ruby, took)?);
+            let took = names(&took).map_err(|e| raise(ruby, &e))?;
+            this.here(ruby)?
+                .decide(StepId(step), attempt, execution, &results, &took)
                 .map_err(|e| raise(ruby, &e))
         })
     }

@@ -16,7 +16,8 @@ module TaskerCore
       TEXT
       EXAMPLES = [
         "tasker resolve 42 charge_card --results '{\"payment_id\": \"p-7\"}' --reason 'paid at the counter'",
-        "tasker resolve 42 charge_card --results @payment.json"
+        "tasker resolve 42 charge_card --results @payment.json",
+        "tasker resolve 42 route --take ship_by_air,notify"
       ].freeze
 
       # Resolves the step.
@@ -26,13 +27,16 @@ module TaskerCore
       # @return [Integer] exit status
       def call(id, step)
         results = JsonArgument.new("--results", options.fetch(:results, "null")).read(input)
-        steer(id) { |client, task_id, request| client.resolve(task_id, step, results: results, **request) }
+        given = { results: results, take: options[:take] }
+        steer(id) { |client, task_id, request| client.resolve(task_id, step, **given, **request) }
       end
 
       private
 
       def define_options(parser)
         parser.on("--results JSON|@FILE|-", "the step's results: JSON, a file, or standard input", "(default: null)")
+        parser.on("--take NAMES", Array, "of a decision step: the branches that are taken, comma separated",
+                  "('' takes none)")
         super
       end
     end

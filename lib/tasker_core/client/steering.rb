@@ -97,18 +97,22 @@ module TaskerCore
       # @param task_id [Integer]
       # @param step [String, Symbol] its name
       # @param results [Object] what JSON can say, at most 1 MiB of it. Default nil.
+      # @param take [Array<String, Symbol>, nil] names of the branches that are taken; needed for a decision step, where
+      #   [] takes none. Default nil: the step does not decide.
       # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
       # @param reason [String, nil] why, for the record
       # @return [TaskStatus]
       # @raise [NotFound]
       # @raise [InvalidTransition] the step is complete, or the task is complete or cancelled
-      # @raise [InvalidArgument] the task has no such step, or the results are not JSON or too large
+      # @raise [InvalidArgument] the task has no such step, the results are not JSON or too large, or `take` is missing
+      #   for a step that decides, given for another one, or names no branch of it
       # @example
       #   client.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
-      def resolve(task_id, step, results: nil, actor: nil, reason: nil)
+      def resolve(task_id, step, results: nil, take: nil, actor: nil, reason: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         step = Internal::Check.text(step, "step")
         json = json_of(results)
-        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, json, *request) }
+        take &&= JSON.generate([*take].map { |name| Internal::Check.text(name, "take") })
+        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, json, take, *request) }
       end
 
       private

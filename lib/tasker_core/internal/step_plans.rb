@@ -25,6 +25,8 @@ module TaskerCore
         @template = template
         @retry_limit = definition.fetch("default_retry_limit")
         @config = definition["handler_config"] || {}.freeze
+        @decides = definition.fetch("decides", false)
+        @branches = @decides ? template.children(@name) : [].freeze
         @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
         @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
         @takes_config = takes_config?
@@ -42,6 +44,20 @@ module TaskerCore
       # @return [Boolean] whether the handler turns its output into results itself
       def processes_results?
         @processes_results
+      end
+
+      # @return [Boolean] whether the handler says which of the steps that depend on this one are taken
+      def decides?
+        @decides
+      end
+
+      # @return [Array<String>] frozen; names of the steps that depend on a step that decides; [] for any other
+      attr_reader :branches
+
+      # @param name [String]
+      # @return [Boolean] whether it names a branch of a step that decides
+      def branch?(name)
+        @branches.include?(name)
       end
 
       # @param name [String]
@@ -105,6 +121,12 @@ module TaskerCore
       #   own and the template's
       def error_classes(index)
         { "step" => @steps.fetch(index).fetch("error_classes", {}), "template" => @error_classes }
+      end
+
+      # @param name [String]
+      # @return [Array<String>] frozen; names of the steps that depend on the one of this name
+      def children(name)
+        @steps.filter_map { |step| step.fetch("name") if step.fetch("depends_on_steps").include?(name) }.freeze
       end
 
       # @param name [String]

@@ -58,7 +58,7 @@ module TaskerCore
           failure = e
         ensure
           took = clock - started
-          report(item, took, ended, failure)
+          failure ? report_failure(item, took, failure) : report(item, took, ended)
         end
         took
       end
@@ -70,18 +70,22 @@ module TaskerCore
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native)
-        handle(plan, task, Sequence.new(task_id, plan, parents_json, @native), step)
-        [:succeed, results_json(step.results)]
+        taken = handle(plan, task, Sequence.new(task_id, plan, parents_json, @native), step)
+        results = results_json(step.results)
+        taken ? [:decide, results, JSON.generate(taken)] : [:succeed, results]
       end
 
+      # Returns the branches that `process` took.
       def handle(plan, task, sequence, step)
         handler = plan.handler
         output = handler.process(task, sequence, step)
+        taken = step.taken
         if plan.processes_results?
           handler.process_results(step, output, nil)
         elsif step.results.nil?
           step.results = output
         end
+        taken
       end
 
       def results_json(results)
@@ -95,16 +99,15 @@ module TaskerCore
       end
 
       # Where the native library refuses the results (their size, U+0000), the attempt is still open.
-      def report(item, execution_us, ended, failure)
-        return report_failure(item, execution_us, failure.is_a?(Class) ? failure.new : failure) if failure
-
-        how, json = ended
-        @native.public_send(how, item[0], item[2], execution_us, json)
+      def report(item, execution_us, ended)
+        how, *said = ended
+        @native.public_send(how, item[0], item[2], execution_us, *said)
       rescue InvalidContext, InvalidArgument => e
         report_failure(item, execution_us, unkept(e))
       end
 
       def report_failure(item, execution_us, failure)
+        failure = failure.new if failure.is_a?(Class)
         rule = rule(item, failure)
         @native.fail(item[0], item[2], execution_us, FailureReport.json(failure, rule))
         log(item, failure, FailureReport.kind(failure, rule))

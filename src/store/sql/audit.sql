@@ -8,15 +8,24 @@ WITH step AS (
 ), edge AS (
   SELECT * FROM tasker_workflow_step_edges e
   WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = e.from_step_id >> 20)
+), not_taken AS (
+  SELECT e.from_step_id, e.to_step_id
+  FROM tasker_workflow_step_transitions t
+  JOIN edge e ON e.from_step_id = t.workflow_step_id
+  JOIN tasker_workflow_steps c ON c.workflow_step_id = e.to_step_id
+  JOIN tasker_named_steps n USING (named_step_id)
+  WHERE t.to_state IN ('complete', 'resolved_manually') AND t.detail ? 'took' AND NOT t.detail -> 'took' ? n.name
 ), parents AS (
   SELECT e.to_step_id,
-         count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')) AS incomplete,
+         count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')
+                             OR u.to_step_id IS NOT NULL) AS incomplete,
          count(*) FILTER (WHERE p.state IS NULL
                              OR p.state NOT IN ('complete', 'resolved_manually', 'skipped', 'error')) AS open,
          count(*) FILTER (WHERE p.state = 'error') AS failed,
-         count(*) FILTER (WHERE p.state = 'skipped') AS skipped
+         count(*) FILTER (WHERE p.state = 'skipped' OR u.to_step_id IS NOT NULL) AS skipped
   FROM edge e
   LEFT JOIN tasker_workflow_steps p ON p.workflow_step_id = e.from_step_id
+  LEFT JOIN not_taken u ON (u.from_step_id, u.to_step_id) = (e.from_step_id, e.to_step_id)
   GROUP BY e.to_step_id
 ), recount AS (
   SELECT s.task_id,

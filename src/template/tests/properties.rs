@@ -32,6 +32,8 @@ fn key() -> impl Strategy<Value = String> {
         "custom_events",
         "concurrent",
         "skippable",
+        "decides",
+        "when",
         "type",
         "properties",
         "$ref",

@@ -498,3 +498,54 @@ fn a_step_takes_the_queue_of_the_template_unless_it_has_its_own() {
     assert_eq!(template.steps()[0].queue, "slow");
     assert_eq!(template.steps()[1].queue, "own");
 }
+
+/// Two steps, of which the first has these keys and the second depends on it.
+fn with_child(keys: &Value) -> Result<TaskTemplate, TemplateError> {
+    let mut first = json!({"name": "a", "handler_class": "A"});
+    first.as_object_mut().expect("keys").extend(keys.as_object().expect("keys").clone());
+    let steps = json!([first, {"name": "b", "handler_class": "B", "depends_on_step": "a"}]);
+    read(&json!({"name": "x", "step_templates": steps}))
+}
+
+#[test]
+fn a_step_that_decides_needs_a_branch() {
+    assert!(with_child(&json!({"decides": true})).expect("valid").steps()[0].decides);
+    assert!(!with_child(&json!({})).expect("valid").steps()[0].decides);
+    let error = step(&json!({"decides": true})).expect_err("no step depends on it");
+    assert_eq!(
+        error.to_string(),
+        "step_templates[0].decides (step \"a\") is true; allowed: false where no other step depends on it; its branches \
+         are the steps that do"
+    );
+    let error = with_child(&json!({"decides": "yes"})).expect_err("no flag");
+    assert_eq!(&*error.key, "step_templates[0].decides");
+}
+
+#[test]
+fn a_condition_is_parsed_with_its_template() {
+    let steps = |when: Value| {
+        json!({"name": "x", "step_templates": [
+            {"name": "load", "handler_class": "A"},
+            {"name": "post", "handler_class": "B", "depends_on_step": "load", "when": when}]})
+    };
+    let template = read(&steps(json!("results.load.ok"))).expect("valid");
+    assert_eq!(template.steps()[1].when.as_ref().map(Condition::text), Some("results.load.ok"));
+    for (when, message) in [
+        (json!("results.load.ok &&"), "is \"results.load.ok &&\", and at character 19 it "),
+        (
+            json!("results.laod.ok"),
+            "which is not a parent of the step; parents: load; did you mean \"load\"?",
+        ),
+        (json!("amount > 5"), "and at character 1 it names \"amount\", which is no variable"),
+        (
+            json!(true),
+            "is true; allowed: an expression in CEL over context and results, such as context.amount > 100",
+        ),
+        (json!("x".repeat(1_025)), "it is longer than 1024 bytes"),
+    ] {
+        let error = read(&steps(when.clone())).expect_err("no condition");
+        assert_eq!(&*error.key, "step_templates[1].when", "{when}");
+        assert!(error.to_string().contains(message), "{error}");
+        assert_eq!(error.details()["step"], "post");
+    }
+}

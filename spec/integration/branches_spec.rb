@@ -1,0 +1,179 @@
+# frozen_string_literal: true
+
+RSpec.describe "Decisions and conditions", :database do
+  include CommandLine
+  include Workflows
+
+  # A step "route" that decides between "air" and "road", and "join", which joins those that ran.
+  def define_fork(&route)
+    handler("Route", &route)
+    handler("Part") { |_, _, step| step.name }
+    TaskerCore.define("fork") do
+      step "route", handler: "Route", decides: true, retry: Workflows::RETRY_AT_ONCE
+      %w[air road].each { |name| step name, handler: "Part", depends_on: "route" }
+      step "join", handler: "Part", depends_on: %w[air road], join: "none_failed"
+    end
+  end
+
+  # A step "pay" that is executed under a condition, and "after", which needs it.
+  def define_conditional(condition)
+    handler("Part") { |_, _, step| { "step" => step.name } }
+    TaskerCore.define("conditional") do
+      step "check", handler: "Part"
+      step "pay", handler: "Part", depends_on: "check", when: condition
+      step "after", handler: "Part", depends_on: "pay"
+    end
+  end
+
+  def states(result)
+    result.steps.to_h { |step| [step.name, step.state] }
+  end
+
+  def summary(result, step)
+    TaskerCore.explain(result.task_id, step: step)["steps"].first["summary"]
+  end
+
+  def failure_of(result, step)
+    result.steps.find { |one| one.name == step }.error
+  end
+
+  describe "a decision step" do
+    it "has the branches executed that it takes, and the others skipped" do
+      define_fork { |_, _, step| step.take(:road) }
+      result = run("fork")
+      expect(states(result).values_at("route", "air", "road", "join")).to eq(%w[complete skipped complete complete])
+      expect(result.results_of("route")).to eq(["road"])
+      expect(summary(result, "air")).to eq("skipped: route took road, not this branch")
+      expect(summary(result, "route")).to end_with("; took road")
+      expect(TaskerCore.explain(result.task_id, step: "air")["steps"].first["history"].last)
+        .to include("cause" => "skipped", "detail" => { "because" => "not_taken", "decision" => "route" })
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "takes nothing, or all, and keeps its results besides" do
+      define_fork do |task, _, step|
+        task.context["all"] ? step.take(%w[air road]) : step.take
+        { "by" => "rule 7" }
+      end
+      result = run("fork")
+      expect(states(result)).to eq("route" => "complete", "air" => "skipped", "road" => "skipped", "join" => "skipped")
+      expect(result.results_of("route")).to eq("by" => "rule 7")
+      expect(summary(result, "air")).to eq("skipped: route took no branch")
+      expect(states(run("fork", context: { all: true })).values).to all(eq("complete"))
+    end
+
+    it "takes what process said, whatever process_results does" do
+      define_fork { |_, _, step| step.take("air") }
+      Route.class_eval do
+        def process_results(step, _output, _initial)
+          step.take("road")
+          step.results = "changed"
+        end
+      end
+      result = run("fork")
+      expect(states(result).values_at("air", "road")).to eq(%w[complete skipped])
+      expect(result.results_of("route")).to eq("changed")
+    end
+
+    it "fails for good where it does not say what it takes, or takes what is no branch of it" do
+      define_fork { |task, _, step| step.take(task.context["take"]) if task.context.key?("take") }
+      silent = run("fork")
+      expect(silent.state).to eq("error")
+      expect(failure_of(silent, "route")).to include(
+        "kind" => "permanent", "code" => "INVALID_DECISION",
+        "message" => 'step "route" decides, and its handler did not say which branches it takes; call step.take with ' \
+                     'the names of some of "air", "road", or without any to take none'
+      )
+      wrong = run("fork", context: { take: "rode" })
+      expect(failure_of(wrong, "route")).to include(
+        "kind" => "permanent", "code" => "INVALID_DECISION",
+        "message" => 'step "route" takes "rode", which is not a branch of it; allowed: "air", "road"; ' \
+                     'did you mean "road"?'
+      )
+      expect(states(wrong).values_at("route", "air", "road")).to eq(%w[error pending pending])
+    end
+
+    it "is one by its template only" do
+      define_one { |_, _, step| step.take("only") }
+      result = run("one")
+      expect(failure_of(result, "only")).to include(
+        "kind" => "permanent", "message" => 'step "only" does not decide; add decides: true to it in the template'
+      )
+      expect { define_one(decides: true) { nil } }
+        .to raise_error(TaskerCore::InvalidTemplate, /step_templates\[0\]\.decides .*no other step depends on it/)
+    end
+
+    it "is resolved by an operator who says what is taken" do
+      define_fork { |_, _, step| step.take("air") }
+      task_id = TaskerCore.submit("fork")
+      expect { TaskerCore.resolve(task_id, "route") }
+        .to raise_error(TaskerCore::InvalidArgument, /take is nil; allowed: the names .* of "air", "road"/)
+      expect { TaskerCore.resolve(task_id, "route", take: ["rode"]) }
+        .to raise_error(TaskerCore::InvalidArgument, /take is \["rode"\]; allowed: names of branches: "air", "road"/)
+      expect { TaskerCore.resolve(task_id, "join", take: ["air"]) }
+        .to raise_error(TaskerCore::InvalidArgument, /the step does not decide/)
+      TaskerCore.resolve(task_id, "route", results: 1, take: :road, actor: "ada")
+      working { TaskerCore.wait(task_id, timeout: 30) }
+      result = TaskerCore.result(task_id)
+      expect(states(result)).to include("route" => "resolved_manually", "air" => "skipped", "join" => "complete")
+      expect(summary(result, "route")).to eq("ada gave its results; took road")
+      expect(summary(result, "air")).to eq("skipped: route took road, not this branch")
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+  end
+
+  describe "a condition" do
+    it "leaves a step out where it is not met, and what needs it" do
+      define_conditional("context.amount > 100 && results.check.step == 'check'")
+      expect(states(run("conditional", context: { amount: 101 })).values).to all(eq("complete"))
+      result = run("conditional", context: { amount: 100 })
+      expect(states(result)).to eq("check" => "complete", "pay" => "skipped", "after" => "skipped")
+      expect(result.steps.find { |step| step.name == "pay" }.attempts).to eq(0)
+      expect(summary(result, "pay"))
+        .to eq("skipped: its condition context.amount > 100 && results.check.step == 'check' was not met")
+      expect(TaskerCore.explain(result.task_id, step: "pay")["steps"].first["history"].last)
+        .to include("cause" => "condition_unmet", "to" => "skipped")
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "fails its step where it cannot be told, and the worker goes on" do
+      define_conditional("context.amount > 100")
+      {
+        {} => "No such key: amount", { amount: "a lot" } => "the condition context.amount > 100 cannot be told: ",
+        { amount: nil } => "cannot be told"
+      }.each do |context, reason|
+        result = run("conditional", context: context)
+        expect(states(result)).to eq("check" => "complete", "pay" => "error", "after" => "pending")
+        expect(failure_of(result, "pay")).to include("kind" => "permanent", "class" => "TaskerCore::ConditionError",
+                                                     "message" => include(reason))
+      end
+      expect(states(run("conditional", context: { amount: 101 })).values).to all(eq("complete"))
+    end
+
+    it "is parsed when its template is loaded" do
+      expect { define_conditional("context.amount >") }
+        .to raise_error(TaskerCore::InvalidTemplate, /step_templates\[1\]\.when \(step "pay"\) .*at character 17/)
+      expect { define_conditional("results.chek.ok") }
+        .to raise_error(TaskerCore::InvalidTemplate, /not a parent of the step; parents: check; did you mean "check"/)
+    end
+  end
+
+  it "are the same whichever of two worker processes executes them" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/branches_workflow.rb")
+    load workflow
+    contexts = [[%w[air], 1], [%w[road mail], 1], [%w[road mail], 9], [%w[mail], 9], [[], 1]].cycle.first(40)
+    task_ids = in_two_processes(workflow) do
+      ids = contexts.map { |take, weight| TaskerCore.submit("branches", context: { take: take, weight: weight }) }
+      ids.each { |id| TaskerCore.wait(id, timeout: 60) }
+    end
+
+    ran = task_ids.map { |id| states(TaskerCore.result(id)).select { |_, state| state == "complete" }.keys }
+    expected = contexts.map do |take, weight|
+      parts = weight < 5 ? take : take - ["mail"]
+      ["route", *(%w[air road mail] & parts), *(%w[join last] if parts.any?)]
+    end
+    expect(ran.map(&:sort)).to eq(expected.map(&:sort))
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+end
