@@ -336,7 +336,7 @@ impl<D: Database> Orchestrator<D> {
         self.unsure |= landed.unsure;
         self.undelivered.push(landed.undelivered);
         for (claim, outcome) in landed.refused {
-            self.end(claim, outcome);
+            self.end_undelivered(claim, outcome);
         }
         match landed.error {
             Some(error) => self.failed(&error),
@@ -352,7 +352,7 @@ impl<D: Database> Orchestrator<D> {
             warn!(%error, steps = group.claims().len(), "what handlers need cannot be read");
             let hopeless = self.undelivered.take_back(group, error, answers, Instant::now());
             if let Some((claim, why)) = hopeless {
-                self.end(claim, blocked(why));
+                self.end_undelivered(claim, blocked(why));
             }
         }
         landed.error = landed.error.filter(|_| !answers);
@@ -552,8 +552,13 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn give_back(&mut self, claim: Claim) {
+        self.end_undelivered(claim, Outcome::GivenBack);
+    }
+
+    /// Ends a claim that no thread has. Its room is free at once, however long its end takes to be written.
+    fn end_undelivered(&mut self, claim: Claim, outcome: Outcome) {
         if let Some(claim) = self.shared.ledger.end(claim) {
-            self.end(claim, Outcome::GivenBack);
+            self.end(claim, outcome);
         }
     }
 
