@@ -41,9 +41,8 @@ module TaskerCore
   class CLI
     # name => class, in the order of the help.
     COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Skip, Resolve,
-                SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate, TemplatesDiff,
-                Doctor, Expire, Prune,
-                Db].to_h { |command| [command::NAME, command] }.freeze
+                SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate,
+                TemplatesDiff, Doctor, Expire, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.
     EXIT_STATUSES = {

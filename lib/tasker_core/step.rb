@@ -15,10 +15,11 @@ module TaskerCore
   #     Payments.charge(task.context["card"], key: step.idempotency_key, url: step.config["url"])
   #   end
   class Step
+    include Waits
+
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze
     private_constant :NOTHING
-    include Waits
 
     # @return [Integer]
     attr_reader :step_id

@@ -16,9 +16,10 @@ RSpec.describe "A worker", :database do
   # The library's connections go through it.
   def through_proxy
     place = PG::Connection.conninfo_parse(database_url).to_h { |option| option.values_at(:keyword, :val) }
-    host, port = place.fetch("host"), place["port"] || 5432
-    straight = host.start_with?("/") ? -> { UNIXSocket.new("#{host}/.s.PGSQL.#{port}") } : -> { TCPSocket.new(host, port) }
-    Chaos::Proxy.open(straight) do |proxy|
+    host = place.fetch("host")
+    port = place["port"] || 5432
+    socket = -> { UNIXSocket.new("#{host}/.s.PGSQL.#{port}") }
+    Chaos::Proxy.open(host.start_with?("/") ? socket : -> { TCPSocket.new(host, port) }) do |proxy|
       use_database("postgres://#{place.fetch("user")}@127.0.0.1:#{proxy.port}/#{place.fetch("dbname")}")
       yield proxy
       TaskerCore.client.close
