@@ -43,6 +43,8 @@ pub(super) struct Watch {
     signalled: BTreeSet<TaskId>,
     /// When the waits of steps that wait for a time alone are over, by the machines' clocks.
     naps: BTreeMap<StepId, Instant>,
+    /// When the handler of a step has reported, the last time.
+    reported_at: BTreeMap<StepId, Instant>,
     /// The server's clock was put forward or back: waits by it may be shorter or longer.
     clock_put: bool,
     pub(super) transitions: u64,
@@ -109,7 +111,9 @@ impl Watch {
         let wait = after.waits.get(&change.step);
         if change.event == StepEvent::WentWaiting && wait.is_some_and(|wait| wait.signal.is_none())
         {
-            self.naps.insert(change.step, Instant::now() + NAP);
+            // From the decision on, which was made between the report and this commit.
+            let began = self.reported_at.get(&change.step).copied().unwrap_or_else(Instant::now);
+            self.naps.insert(change.step, began + NAP);
         } else if let Some(until) = self.naps.remove(&change.step)
             && change.event == StepEvent::Claimed
             && !self.clock_put
@@ -180,6 +184,7 @@ impl Watch {
     /// A handler reports how it ended.
     pub(super) fn reports(&mut self, step: StepId, attempt: u32, worker: WorkerId, success: bool) {
         self.reported.insert((step, attempt, worker), success);
+        self.reported_at.insert(step, Instant::now());
     }
 
     /// A constraint of the schema refuses a row.
