@@ -141,6 +141,7 @@ impl Client {
         reason: Option<RString>,
     ) -> Result<String, Error> {
         guard(ruby, || {
+            same_process(ruby, this.made_in, "client")?;
             let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
             let take = optional_text(ruby, take)?.map(|take| names(&take));
             let take = take.transpose().map_err(|e| raise(ruby, &e))?;
@@ -228,6 +229,7 @@ impl Client {
 
     pub(crate) fn step_states(ruby: &Ruby, this: &Self, steps: RString) -> Result<String, Error> {
         guard(ruby, || {
+            same_process(ruby, this.made_in, "client")?;
             let steps = step_ids(&text(ruby, steps)?).map_err(|e| raise(ruby, &e))?;
             answer(ruby, &this.ask(ruby, async |c| c.step_states(&steps).await)?)
         })
@@ -239,6 +241,7 @@ impl Client {
         templates: RString,
     ) -> Result<String, Error> {
         guard(ruby, || {
+            same_process(ruby, this.made_in, "client")?;
             let two = TemplatesToCompare::from_json(&text(ruby, templates)?)
                 .map_err(|e| raise(ruby, &e))?;
             answer(ruby, &this.ask(ruby, async |c| c.compare_templates(&two).await)?)
