@@ -22,7 +22,7 @@ pub mod config;
 mod decide;
 pub mod decision;
 mod encryption;
-mod error;
+pub mod error;
 pub mod graph;
 mod guard;
 mod identity;

@@ -168,10 +168,11 @@ impl Worker {
         took: RString,
     ) -> Result<(), Error> {
         guard(ruby, || {
+            let worker = this.here(ruby)?;
             let execution = Duration::from_micros(execution_us);
             let (results, took) = (text(ruby, results)?, text(ruby, took)?);
             let took = names(&took).map_err(|e| raise(ruby, &e))?;
-            this.here(ruby)?
+            worker
                 .decide(StepId(step), attempt, execution, &results, &took)
                 .map_err(|e| raise(ruby, &e))
         })
