@@ -58,7 +58,7 @@ module Chaos
       asked = @record.receipt&.cancelled
       return ["cancelled"] if asked == :acknowledged
 
-      asked == :unsure || @record.receipt&.deadline ? [own, "cancelled"] : [own]
+      asked == :unsure || @record.deadline ? [own, "cancelled"] : [own]
     end
 
     # States of the steps where nobody cancels.

@@ -8,9 +8,9 @@ module Chaos
   # Makes tasks all the time and cancels a few, through the connections that faults happen to, and remembers what was
   # acknowledged.
   class Load
-    # What was acknowledged to the client about a task: that it was made, whether with a deadline, and :acknowledged or
-    # :unsure that it was cancelled, nil where nobody asked for that.
-    Receipt = Struct.new(:task_id, :seed, :deadline, :cancelled)
+    # What was acknowledged to the client about a task: that it was made, and :acknowledged or :unsure that it was
+    # cancelled, nil where nobody asked for that.
+    Receipt = Struct.new(:task_id, :seed, :cancelled)
 
     # Most tasks that are made at once.
     MOST_AT_ONCE = 12
@@ -79,14 +79,15 @@ module Chaos
 
     def submit(template, seeds)
       deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
-      options = { namespace: template.namespace, contexts: contexts(seeds), deadline: deadline }
+      options = { namespace: template.namespace, contexts: contexts(seeds, deadline), deadline: deadline }
       ids = attempt { @client.submit_all(template.name, **options) } or return
 
-      ids.zip(seeds) { |id, seed| remember(Receipt.new(id, seed, !deadline.nil?)) }
+      ids.zip(seeds) { |id, seed| remember(Receipt.new(id, seed)) }
     end
 
-    def contexts(seeds)
-      seeds.map { |seed| { "seed" => seed } }
+    # They say that there is a deadline, for the check of tasks that were not acknowledged.
+    def contexts(seeds, deadline)
+      seeds.map { |seed| { "seed" => seed, "deadline" => deadline }.compact }
     end
 
     def remember(receipt)

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module Chaos
-  # All that is known of a task: what the engine has in its tables and what the ledger says. `receipt` is nil where the
-  # client was not told that the task was made.
-  Record = Struct.new(:id, :template, :state, :seed, :steps, :receipt, keyword_init: true)
+  # All that is known of a task: what the engine has in its tables and what the ledger says. `deadline`: whether it was
+  # made with one; `receipt` is nil where the client was not told that the task was made.
+  Record = Struct.new(:id, :template, :state, :seed, :deadline, :steps, :receipt, keyword_init: true)
 
   # A step of it; transitions in their order.
   Record::Step = Struct.new(:id, :name, :state, :attempts, :results, :transitions, :executions, keyword_init: true) do

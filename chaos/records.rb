@@ -9,7 +9,7 @@ module Chaos
     # Tasks that are read at once.
     BATCH = 500
     TASKS = <<~SQL.freeze
-      SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed
+      SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
       WHERE t.task_id > $1 ORDER BY t.task_id LIMIT #{BATCH}
     SQL
@@ -62,6 +62,7 @@ module Chaos
     def record(task, steps)
       id = task["task_id"].to_i
       Record.new(id: id, template: task["name"], state: task["state"], seed: task["seed"].to_i,
+                 deadline: !task["deadline"].nil?,
                  steps: steps.fetch(task["task_id"], []), receipt: @receipts[id])
     end
 

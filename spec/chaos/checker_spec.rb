@@ -130,6 +130,13 @@ RSpec.describe Chaos::Checker do
     expect(described_class.lost(receipts, [7])).to eq(["task 8: it was acknowledged and is not there"])
   end
 
+  it "lets a task with a deadline be cancelled, also one that was not acknowledged" do
+    record.deadline = true
+    record.receipt = nil
+    record.state = "cancelled"
+    expect(violations).to eq([])
+  end
+
   it "lets a task be cancelled or not where the answer did not come" do
     record.receipt.cancelled = :unsure
     expect(violations).to eq([])
