@@ -23,7 +23,7 @@ module Chaos
     DEADLINE = (0.5..10.0)
     # Seconds from a task's beginning to its cancellation, at most.
     CANCELLED_WITHIN = 1.5
-    # Seconds after which the client gives up a call that is not answered: it has no limit of its own.
+    # Seconds after which a call that is not answered is given up: the client's own limit for a submit is longer.
     PATIENCE = 20
     # Seconds after a call that failed.
     PAUSE = 0.2

@@ -64,6 +64,17 @@ impl Client {
         block_on(ruby, question(&self.client))
     }
 
+    /// What a JSON text says. A client of before a fork is refused first.
+    fn parsed<T>(
+        &self,
+        ruby: &Ruby,
+        json: RString,
+        parse: impl FnOnce(&str) -> Result<T, tasker_core::Error>,
+    ) -> Result<T, Error> {
+        same_process(ruby, self.made_in, "client")?;
+        parse(&text(ruby, json)?).map_err(|e| raise(ruby, &e))
+    }
+
     pub(crate) fn migrate(ruby: &Ruby, this: &Self, version: Option<u32>) -> Result<String, Error> {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.migrate(version).await)?))
     }
@@ -85,8 +96,7 @@ impl Client {
 
     pub(crate) fn submit(ruby: &Ruby, this: &Self, json: RString) -> Result<String, Error> {
         guard(ruby, || {
-            let submission =
-                Submission::from_json(&text(ruby, json)?).map_err(|e| raise(ruby, &e))?;
+            let submission = this.parsed(ruby, json, Submission::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.submit(&submission).await)?)
         })
     }
@@ -141,10 +151,8 @@ impl Client {
         reason: Option<RString>,
     ) -> Result<String, Error> {
         guard(ruby, || {
-            same_process(ruby, this.made_in, "client")?;
             let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
-            let take = optional_text(ruby, take)?.map(|take| names(&take));
-            let take = take.transpose().map_err(|e| raise(ruby, &e))?;
+            let take = take.map(|take| this.parsed(ruby, take, names)).transpose()?;
             this.steer(ruby, task, &Steering::Resolve { step, results, take }, actor, reason)
         })
     }
@@ -156,9 +164,7 @@ impl Client {
         signal: RString,
     ) -> Result<i64, Error> {
         guard(ruby, || {
-            same_process(ruby, this.made_in, "client")?;
-            let request =
-                SignalRequest::from_json(&text(ruby, signal)?).map_err(|e| raise(ruby, &e))?;
+            let request = this.parsed(ruby, signal, SignalRequest::from_json)?;
             let events = events_here();
             let send = async |c: &tasker_core::Client| {
                 c.signal(TaskId(task), &request, events.as_deref()).await
@@ -213,24 +219,21 @@ impl Client {
 
     pub(crate) fn list(ruby: &Ruby, this: &Self, filter: RString) -> Result<String, Error> {
         guard(ruby, || {
-            let filter =
-                ListFilter::from_json(&text(ruby, filter)?).map_err(|e| raise(ruby, &e))?;
+            let filter = this.parsed(ruby, filter, ListFilter::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.list(filter).await)?)
         })
     }
 
     pub(crate) fn failures(ruby: &Ruby, this: &Self, filter: RString) -> Result<String, Error> {
         guard(ruby, || {
-            let filter =
-                FailureFilter::from_json(&text(ruby, filter)?).map_err(|e| raise(ruby, &e))?;
+            let filter = this.parsed(ruby, filter, FailureFilter::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.failures(&filter).await)?)
         })
     }
 
     pub(crate) fn step_states(ruby: &Ruby, this: &Self, steps: RString) -> Result<String, Error> {
         guard(ruby, || {
-            same_process(ruby, this.made_in, "client")?;
-            let steps = step_ids(&text(ruby, steps)?).map_err(|e| raise(ruby, &e))?;
+            let steps = this.parsed(ruby, steps, step_ids)?;
             answer(ruby, &this.ask(ruby, async |c| c.step_states(&steps).await)?)
         })
     }
@@ -241,9 +244,7 @@ impl Client {
         templates: RString,
     ) -> Result<String, Error> {
         guard(ruby, || {
-            same_process(ruby, this.made_in, "client")?;
-            let two = TemplatesToCompare::from_json(&text(ruby, templates)?)
-                .map_err(|e| raise(ruby, &e))?;
+            let two = this.parsed(ruby, templates, TemplatesToCompare::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.compare_templates(&two).await)?)
         })
     }
@@ -254,24 +255,21 @@ impl Client {
 
     pub(crate) fn open_feed(ruby: &Ruby, this: &Self, opening: RString) -> Result<String, Error> {
         guard(ruby, || {
-            let opening =
-                FeedOpening::from_json(&text(ruby, opening)?).map_err(|e| raise(ruby, &e))?;
+            let opening = this.parsed(ruby, opening, FeedOpening::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.open_feed(&opening).await)?)
         })
     }
 
     pub(crate) fn read_feed(ruby: &Ruby, this: &Self, reading: RString) -> Result<String, Error> {
         guard(ruby, || {
-            let reading =
-                FeedReading::from_json(&text(ruby, reading)?).map_err(|e| raise(ruby, &e))?;
+            let reading = this.parsed(ruby, reading, FeedReading::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.read_feed(&reading).await)?)
         })
     }
 
     pub(crate) fn move_feed(ruby: &Ruby, this: &Self, reading: RString) -> Result<(), Error> {
         guard(ruby, || {
-            let reading =
-                FeedReading::from_json(&text(ruby, reading)?).map_err(|e| raise(ruby, &e))?;
+            let reading = this.parsed(ruby, reading, FeedReading::from_json)?;
             this.ask(ruby, async |c| c.move_feed(&reading).await)
         })
     }
@@ -285,7 +283,7 @@ impl Client {
 
     pub(crate) fn prune(ruby: &Ruby, this: &Self, pruning: RString) -> Result<String, Error> {
         guard(ruby, || {
-            let pruning = Pruning::from_json(&text(ruby, pruning)?).map_err(|e| raise(ruby, &e))?;
+            let pruning = this.parsed(ruby, pruning, Pruning::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.prune(&pruning).await)?)
         })
     }
