@@ -12,7 +12,7 @@ CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
-  'went_waiting', 'signalled');
+  'went_waiting', 'signalled', 'timed_out');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
@@ -303,15 +303,32 @@ CREATE TABLE tasker_task_deadlines (
 -- Serves: heartbeats, and the workers that end what is late.
 CREATE INDEX tasker_task_deadlines_due ON tasker_task_deadlines (deadline_at);
 
--- What the handlers of steps wait for, or waited for last: a signal that is later than another one, a deadline. `data` is
--- what the handler is given back. Steps whose handlers never waited have no row.
+-- By when all attempts of a step together have to have ended (docs/failures.md). Steps without such a limit have no row; it is
+-- written when the step can be claimed first and deleted when it has ended, when that time has passed, or with the task.
+CREATE TABLE tasker_step_deadlines (
+  workflow_step_id bigint PRIMARY KEY,
+  deadline_at      timestamptz NOT NULL
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: heartbeats, and the workers that end what is late.
+CREATE INDEX tasker_step_deadlines_due ON tasker_step_deadlines (deadline_at);
+
+-- What the handlers of steps wait for, or waited for last: a signal that is later than another one, a deadline; and where
+-- they had come at their last checkpoint. `data` and `cursor` are what the handler is given back. `moved_in` is the last
+-- attempt whose checkpoints got further. Steps whose handlers never waited and made no checkpoint have no row.
 CREATE TABLE tasker_step_waits (
   workflow_step_id bigint PRIMARY KEY,
-  waits            int NOT NULL CHECK (waits > 0),
+  waits            int NOT NULL CHECK (waits >= 0),
   signal           text CHECK (octet_length(signal) BETWEEN 1 AND 128),
   after_signal_id  bigint NOT NULL,
   deadline         timestamptz,
-  data             json
+  data             json,
+  cursor           json,
+  moved_in         int CHECK (moved_in > 0),
+  checkpoint_at    timestamptz,
+  CHECK (waits > 0 OR checkpoint_at IS NOT NULL),
+  CHECK ((cursor IS NULL) = (checkpoint_at IS NULL))
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
@@ -344,6 +361,7 @@ BEGIN
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_identities WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_deadlines WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_step_deadlines WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_step_waits WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_signals WHERE task_id = OLD.task_id;
   RETURN OLD;

@@ -84,8 +84,12 @@ pub struct View {
     pub elsewhere: BTreeSet<StepId>,
     /// How long steps wait after they got ready, where they do.
     pub delays: ByStep<Duration>,
+    /// By when the attempts of steps that failed have to have ended, all together, where they have to.
+    pub deadlines: ByStep<Timestamp>,
     /// Steps whose handlers wait for a signal that was sent before.
     pub signalled: BTreeSet<StepId>,
+    /// Steps whose workers died after their handlers had moved a checkpoint in the same attempt.
+    pub progressed: BTreeSet<StepId>,
     /// The children of observed steps: at least of those that succeeded.
     pub children: ByStep<Vec<StepId>>,
     /// The policies of steps whose claims ended otherwise than with results; [`RetryPolicy::DEFAULT`] goes for
@@ -318,6 +322,15 @@ pub enum Observation {
     CancelRequested(Request),
     /// Every task of the view had not ended by its deadline.
     DeadlinePassed(Timestamp),
+    /// A step of the view had not ended by the deadline for all its attempts together.
+    StepLate {
+        /// The step.
+        step: StepId,
+        /// By when it had to have ended.
+        deadline: Timestamp,
+        /// What is recorded of an attempt that runs.
+        failure: Failure,
+    },
     /// An operator keeps the steps of every task of the view from being claimed.
     PauseRequested(Request),
     /// An operator lets the steps of every task of the view be claimed again.
@@ -460,6 +473,22 @@ impl Decisions {
         queue_of: impl Fn(StepId) -> String,
     ) -> Option<String> {
         (!self.paused.contains(&step.task())).then(|| queue_of(step))
+    }
+
+    /// The claims that others than their holders end: a handler may run for each of them.
+    pub(crate) fn recalled(&self) -> Vec<Claim> {
+        let taken = self.steps.iter().filter(|change| {
+            matches!(
+                change.event,
+                Some(
+                    StepEvent::Cancelled
+                        | StepEvent::Skipped
+                        | StepEvent::ResolvedManually
+                        | StepEvent::TimedOut
+                )
+            )
+        });
+        taken.filter_map(|change| change.before.claim()).collect()
     }
 
     /// How many steps got ready because of what their parents did.

@@ -54,12 +54,18 @@ pub enum Guard {
     DeadlinesEnd,
     /// A signal that was sent before a step waits for it is not missed.
     SignalsKept,
+    /// A checkpoint is written by the claim that is current only.
+    CheckpointsFenced,
+    /// A worker asks whether the attempts that run are still its own.
+    LostClaimsAsked,
+    /// No attempt is scheduled for when a step has to have ended.
+    TotalTimeout,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -84,6 +90,9 @@ impl Guard {
         Self::UniqueIdentity,
         Self::DeadlinesEnd,
         Self::SignalsKept,
+        Self::CheckpointsFenced,
+        Self::LostClaimsAsked,
+        Self::TotalTimeout,
     ];
 }
 

@@ -130,6 +130,8 @@ database_enum!(
         WentWaiting = "went_waiting",
         /// A signal came that its handler waits for.
         Signalled = "signalled",
+        /// It had not ended within the time that all its attempts together may take.
+        TimedOut = "timed_out",
     }
 );
 
@@ -221,6 +223,10 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::InProgress, E::CrashesExhausted, S::Error),
         (S::InProgress, E::WentWaiting, S::Waiting),
         (S::Waiting, E::Signalled, S::Enqueued),
+        (S::Enqueued, E::TimedOut, S::Error),
+        (S::InProgress, E::TimedOut, S::Error),
+        (S::WaitingForRetry, E::TimedOut, S::Error),
+        (S::Waiting, E::TimedOut, S::Error),
         (S::Pending, E::Cancelled, S::Cancelled),
         (S::Enqueued, E::Cancelled, S::Cancelled),
         (S::InProgress, E::Cancelled, S::Cancelled),
@@ -254,6 +260,7 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
     &[
         (S::Pending, E::Started, S::InProgress),
         (S::Pending, E::Completed, S::Complete),
+        (S::Pending, E::Failed, S::Error),
         (S::InProgress, E::WentWaiting, S::Waiting),
         (S::InProgress, E::GotBlocked, S::Blocked),
         (S::InProgress, E::Completed, S::Complete),
@@ -456,7 +463,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "a step that is enqueued cannot take the event succeeded; \
-             allowed there: claimed, cancelled, skipped, resolved_manually"
+             allowed there: claimed, timed_out, cancelled, skipped, resolved_manually"
         );
         let error = TaskState::Complete.after(TaskEvent::Cancelled).unwrap_err();
         assert!(error.to_string().ends_with("allowed there: nothing"));

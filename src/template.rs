@@ -37,6 +37,7 @@
 //! | `skippable` | false | true or false: whether an operator may leave it out |
 //! | `delay_seconds` | none | how long it waits after it got ready: more than 0, at most 2592000 (30 days) |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
+//! | `total_timeout_seconds` | none | how long all attempts together may take: more than 0, at most 31622400 (366 days) |
 //! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed`, `fibonacci`, `list` |
 //! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000; not with `list` |
 //! | `retry.max_seconds` | 300.0, or the base or longest delay if larger | at least these, at most 2592000 |
@@ -104,6 +105,8 @@ pub struct StepTemplate {
     pub delay: Option<Duration>,
     /// How long one attempt may take; nothing for as long as it likes.
     pub timeout: Option<Duration>,
+    /// How long all attempts together may take from when the first one can begin; nothing for as long as they like.
+    pub total_timeout: Option<Duration>,
     /// What failures by exceptions of certain classes mean, by name; asked before the template's own.
     pub error_classes: ErrorClasses,
     /// Handed to the handler as it is.
@@ -135,6 +138,7 @@ struct StepJson<'a> {
     skippable: bool,
     delay_seconds: Option<f64>,
     timeout_seconds: Option<f64>,
+    total_timeout_seconds: Option<f64>,
     retry: RetryJson,
     error_classes: &'a ErrorClasses,
     handler_config: &'a Map<String, Value>,
@@ -167,6 +171,7 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             skippable: step.skippable,
             delay_seconds: step.delay.map(|delay| delay.as_secs_f64()),
             timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),
+            total_timeout_seconds: step.total_timeout.map(|timeout| timeout.as_secs_f64()),
             retry: RetryJson::from(&step.retry_policy),
             error_classes: &step.error_classes,
             handler_config: &step.handler_config,

@@ -4,6 +4,7 @@ require "json"
 require_relative "internal/check"
 require_relative "internal/json_text"
 require_relative "internal/suggestion"
+require_relative "step/checkpoints"
 require_relative "step/waits"
 require_relative "step_handler/errors"
 
@@ -16,6 +17,7 @@ module TaskerCore
   #   end
   class Step
     include Waits
+    include Checkpoints
 
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze

@@ -25,7 +25,8 @@ module TaskerCore
       decides: "decides", description: "description", queue: "queue",
       retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
       timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system",
-      delay: "delay_seconds", crash_limit: "crash_limit", error_classes: "error_classes"
+      delay: "delay_seconds", total_timeout: "total_timeout_seconds", crash_limit: "crash_limit",
+      error_classes: "error_classes"
     }.freeze
 
     # Runs the block of a definition.
@@ -75,7 +76,7 @@ module TaskerCore
     #   and for "list" delays_seconds: [1, 5, 30]),
     #   crash_limit (workers that may die while they execute it, default 3),
     #   error_classes (exception classes or their names => "retryable", "permanent" or "blocked"),
-    #   timeout (seconds, default none), delay (seconds from when it got ready, default none), queue,
+    #   timeout (seconds, default none), total_timeout (seconds for all attempts together, default none), delay (seconds from when it got ready, default none), queue,
     #   config (what the handler reads as `step.config`), skippable, dependent_system
     # @return [void]
     # @raise [InvalidTemplate] an unknown option, or a class without a name

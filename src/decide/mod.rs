@@ -4,6 +4,7 @@
 mod cancel;
 mod claim;
 mod draft;
+mod late;
 mod pause;
 mod readiness;
 mod rescue;
@@ -75,6 +76,9 @@ pub fn decide(
         Observation::DeadlinePassed(deadline) => {
             let detail = serde_json::json!({ "deadline_at": deadline }).to_string();
             cancel::cancel(&mut draft, TaskEvent::DeadlinePassed, &detail)?;
+        }
+        Observation::StepLate { step, deadline, failure } => {
+            late::end(&mut draft, *step, *deadline, failure)?;
         }
         Observation::PauseRequested(request) => pause::pause(&mut draft, request),
         Observation::ResumeRequested(request) => pause::resume(&mut draft, request)?,

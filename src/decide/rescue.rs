@@ -15,13 +15,19 @@ pub(super) fn interrupt(draft: &mut Draft<'_>, place: Place) -> Result<(), Inval
     }
 }
 
-/// The worker died: another worker may begin anew, unless the step seems to kill its workers.
+/// The worker died: another worker may begin anew, unless the step seems to kill its workers. One whose handler had
+/// moved its checkpoint gets somewhere: what killed workers before is behind it.
 pub(super) fn bury(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
     let policy = draft.policy(place);
-    let crashes = draft.step(place).crashes + 1;
+    let progressed = draft.view.progressed.contains(&draft.step(place).id);
+    let crashes = if progressed { 0 } else { draft.step(place).crashes + 1 };
     draft.change(place).after.crashes = crashes;
     let limit = policy.crash_limit;
-    let detail = json!({ "crashes": crashes, "crash_limit": limit }).to_string();
+    let mut detail = json!({ "crashes": crashes, "crash_limit": limit });
+    if progressed {
+        detail["checkpoint_moved"] = true.into();
+    }
+    let detail = detail.to_string();
     if !policy.retryable {
         give_up(draft, place, StepEvent::NotRetryable, "worker_died")
     } else if crashes >= limit && !removed(Guard::CrashLimit) {

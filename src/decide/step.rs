@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
-use super::{rescue, retry};
+use super::{late, rescue, retry};
 use crate::decision::{
     ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Taken, Timestamp, Wait,
 };
@@ -183,6 +183,13 @@ fn retry(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), I
     let unit = draft.jitter.unit(step.id, step.attempts);
     let delay = retry::delay(policy, failures, asked, unit);
     let at = draft.now + delay;
+    if let Some(deadline) = late::too_late(draft, place, at) {
+        let change = draft.transition(place, StepEvent::TimedOut)?;
+        change.after.failures = failures;
+        let detail = json!({ "deadline_at": deadline, "failures": failures, "retry_at": at });
+        change.detail = Some(detail.to_string());
+        return Ok(());
+    }
     let change = draft.transition(place, StepEvent::RetryScheduled)?;
     change.after.failures = failures;
     change.available_at = Some(at);

@@ -573,6 +573,96 @@ fn failures_and_crashes_have_budgets_of_their_own() {
 }
 
 #[test]
+fn a_step_that_moves_its_checkpoint_is_not_given_up_for_the_workers_that_died_before() {
+    let policy = RetryPolicy { crash_limit: 2, ..RetryPolicy::default() };
+    let mut world = World::new(&[vec![]], &policy);
+    let die = |world: &mut World, progressed: bool| {
+        let claim = world.claim(0);
+        world.view.progressed = progressed.then_some(claim.step).into_iter().collect();
+        let decisions = world.end(claim, Outcome::WorkerDied);
+        (decisions.steps[0].event, world.step(0).crashes)
+    };
+    for (progressed, crashes) in
+        [(false, 1), (true, 0), (true, 0), (false, 1), (true, 0), (false, 1)]
+    {
+        assert_eq!(die(&mut world, progressed), (Some(StepEvent::WorkerDied), crashes));
+    }
+    assert_eq!(die(&mut world, false), (Some(StepEvent::CrashesExhausted), 2));
+    let policy = RetryPolicy { retryable: false, ..policy };
+    let mut world = World::new(&[vec![]], &policy);
+    assert_eq!(die(&mut world, true), (Some(StepEvent::NotRetryable), 0));
+}
+
+fn late(world: &mut World, index: u32) -> Decisions {
+    let (step, deadline) = (TASK.step(index), world.now);
+    world.see(&Observation::StepLate { step, deadline, failure: failure(FailureKind::Timeout) })
+}
+
+#[test]
+fn an_attempt_that_would_begin_after_the_deadline_of_its_step_is_not_scheduled() {
+    let policy = RetryPolicy { limit: 9, jitter: 0.0, ..RetryPolicy::default() };
+    for (seconds, event) in [(1, StepEvent::TimedOut), (2, StepEvent::RetryScheduled)] {
+        let mut world = World::new(&[vec![]], &policy);
+        let claim = world.claim(0);
+        let deadline = world.now + TimeDelta::seconds(seconds);
+        world.view.deadlines.insert(claim.step, deadline);
+        let decisions = world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+        assert_eq!((decisions.steps[0].event, world.step(0).failures), (Some(event), 1));
+        assert!(decisions.steps[0].detail.as_deref().unwrap().contains("retry_at"));
+    }
+}
+
+#[test]
+fn a_step_that_is_late_is_in_error_whatever_it_does_and_its_handler_is_called_off() {
+    let enqueued = diamond();
+    let mut running = diamond();
+    let claim = running.claim(0);
+    let mut waits = diamond();
+    let other = waits.claim(0);
+    waits.end(other, waiting(Some(60), None));
+    let mut retried = diamond();
+    let other = retried.claim(0);
+    retried.end(other, Outcome::Failed(failure(FailureKind::Retryable)));
+    for mut world in [enqueued, waits, retried] {
+        let decisions = late(&mut world, 0);
+        assert_eq!(decisions.steps[0].event, Some(StepEvent::TimedOut));
+        assert_eq!((decisions.recalled(), decisions.steps[0].ended.is_none()), (vec![], true));
+        assert_eq!((world.step(0).state, world.task().state), (StepState::Error, TaskState::Error));
+        world.check();
+    }
+    let decisions = late(&mut running, 0);
+    assert_eq!((decisions.recalled(), running.step(0).failures), (vec![claim], 1));
+    assert_eq!(decisions.steps[0].ended.as_ref().unwrap().outcome, AttemptOutcome::Timeout);
+    assert_eq!(running.end(claim, ok()).stale, vec![claim]);
+    running.check();
+}
+
+#[test]
+fn a_step_that_has_ended_or_waits_for_others_is_not_late() {
+    let mut world = diamond();
+    assert!(late(&mut world, 1).steps.is_empty());
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    assert!(late(&mut world, 0).steps.is_empty());
+    let claim = world.claim(1);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Blocked)));
+    assert!(late(&mut world, 1).steps.is_empty());
+}
+
+#[test]
+fn claims_that_others_end_are_called_back_and_no_other() {
+    let mut world = diamond();
+    let a = world.claim(0);
+    assert!(world.end(a, ok()).recalled().is_empty());
+    let (b, c) = (world.claim(1), world.claim(2));
+    assert_eq!(world.skip(1).unwrap().recalled(), vec![b]);
+    assert_eq!(world.resolve(2).unwrap().recalled(), vec![c]);
+    let mut world = diamond();
+    let a = world.claim(0);
+    assert_eq!(world.see(&cancel()).recalled(), vec![a]);
+}
+
+#[test]
 fn a_step_without_a_policy_in_view_follows_the_default() {
     let mut world = World::new(&[vec![]], &RetryPolicy { limit: 9, ..RetryPolicy::default() });
     world.view.policies.clear();

@@ -87,6 +87,15 @@ impl Attached {
         self.by_attempt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Drops those of an attempt that others have ended.
+    pub(super) fn drop_those_of(&self, step: StepId, attempt: u32) {
+        if self.attempts.load(Ordering::Acquire) > 0 {
+            let mut by_attempt = self.lock();
+            by_attempt.remove(&(step, attempt));
+            self.attempts.store(by_attempt.len(), Ordering::Release);
+        }
+    }
+
     /// Keeps an artifact, in the place of one with this name.
     pub(super) fn add(
         &self,

@@ -1,16 +1,17 @@
-//! Ends the tasks whose deadline has passed.
+//! Ends the tasks, and the steps, whose deadline has passed.
 
 use tracing::info;
 
 use super::ending::ByTask;
+use super::orchestrator::failure;
 use super::shared::Shared;
 use super::steering::decide_and_write;
-use crate::decision::{Observation, Timestamp};
+use crate::decision::{FailureKind, Observation, Timestamp};
 use crate::error::Error;
-use crate::ids::TaskId;
+use crate::ids::{StepId, TaskId};
 use crate::store::{Database, Transaction};
 
-/// What came of looking for a task that is late.
+/// What came of looking for a task, or a step, that is late.
 enum Late {
     Ended,
     /// Somebody else holds its row.
@@ -18,16 +19,62 @@ enum Late {
     NoneLeft,
 }
 
-/// Ends every task that is late, each in a transaction of its own. One that somebody holds is left to the next time.
+/// Ends every task and every step that is late, each in a transaction of its own. What somebody holds is left to the next
+/// time.
 pub(super) async fn enforce<D: Database>(shared: &Shared<D>) -> Result<(), Error> {
     let mut held = Vec::new();
     loop {
         match shared.answer(end_one(shared, &held)).await?? {
             Late::Ended => {}
             Late::Held(task) => held.push(task),
+            Late::NoneLeft => break,
+        }
+    }
+    loop {
+        match shared.answer(end_one_step(shared, &held)).await?? {
+            Late::Ended => {}
+            Late::Held(task) => held.push(task),
             Late::NoneLeft => return Ok(()),
         }
     }
+}
+
+async fn end_one_step<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Result<Late, Error> {
+    let mut tx = shared.database.begin().await?;
+    let Some((step, deadline)) = tx.lock_late_step(held).await? else {
+        return Ok(Late::NoneLeft);
+    };
+    let task = step.task();
+    if tx.try_lock_tasks(&[task]).await?.is_empty() {
+        return Ok(Late::Held(task));
+    }
+    end_step(shared, tx, step, deadline).await?;
+    Ok(Late::Ended)
+}
+
+/// Ends a step whose task this transaction holds, unless it has ended.
+async fn end_step<D: Database>(
+    shared: &Shared<D>,
+    mut tx: D::Tx,
+    step: StepId,
+    deadline: Timestamp,
+) -> Result<(), Error> {
+    tx.forget_step_deadlines(&[step]).await?;
+    let rows = tx.lock_tasks(&[step.task()]).await?;
+    let Some(row) = rows.into_iter().find(|row| !row.task.state.is_terminal()) else {
+        return Ok(tx.commit().await?);
+    };
+    let stored = shared.templates.get_within(&mut tx, row.template).await?;
+    let limit = stored.total_timeout(step).unwrap_or_default().as_secs_f64();
+    let message = format!("the step did not end within {limit} s in all its attempts");
+    let steps = tx.lock_steps(&[step]).await?;
+    let failure = failure(FailureKind::Timeout, "Timeout", message);
+    let observation = Observation::StepLate { step, deadline, failure };
+    let by_task = ByTask::from([(step.task(), stored)]);
+    let decisions = decide_and_write(&mut tx, row, &steps, &observation, &by_task).await?;
+    shared.events.commit(tx, &decisions).await?;
+    info!(step_id = step.0, %deadline, "ended a step whose attempts take too long");
+    Ok(())
 }
 
 async fn end_one<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Result<Late, Error> {

@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::{ClaimBatchId, StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
-use crate::state::StepState;
-use crate::store::{ChildRow, NewWait, StepRow, StoreError, TaskRow, Transaction};
+use crate::state::{StepEvent, StepState};
+use crate::store::{ChildRow, NewWait, StepRow, StepTime, StoreError, TaskRow, Transaction};
 
 /// The templates of the tasks of one decision.
 pub(super) type ByTask = HashMap<TaskId, Arc<Stored>>;
@@ -76,6 +76,8 @@ pub(super) async fn end_claims(
     view.elsewhere = sight.elsewhere(view.children.values().flatten().copied());
     view.delays = sight.delays(view.children.values().flatten().copied());
     view.signalled = signalled(tx, &ends).await?;
+    view.deadlines = deadlines(tx, &ends, &by_task).await?;
+    view.progressed = progressed(tx, &ends).await?;
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     write(tx, decisions, &by_task, over).await
@@ -98,6 +100,72 @@ async fn signalled(
         return Ok(BTreeSet::new());
     }
     Ok(tx.sent_signals(&awaited).await?.into_iter().collect())
+}
+
+/// By when the steps that failed have to have ended, where their templates say so.
+async fn deadlines(
+    tx: &mut impl Transaction,
+    ends: &[ClaimEnd],
+    by_task: &ByTask,
+) -> Result<ByStep<Timestamp>, StoreError> {
+    let failed = ends.iter().filter(|end| matches!(end.outcome, Outcome::Failed(_)));
+    let limited = failed.map(|end| end.claim.step).filter(|step| has_limit(*step, by_task));
+    let limited: Vec<_> = limited.collect();
+    if limited.is_empty() {
+        return Ok(ByStep::default());
+    }
+    Ok(tx.step_deadlines(&limited).await?.into_iter().collect())
+}
+
+fn has_limit(step: StepId, by_task: &ByTask) -> bool {
+    by_task.get(&step.task()).is_some_and(|stored| stored.total_timeout(step).is_some())
+}
+
+/// Gives steps that begin the time that all their attempts together may take, and forgets that of steps that have ended.
+async fn keep_deadlines(
+    tx: &mut impl Transaction,
+    decisions: &Decisions,
+    by_task: &ByTask,
+) -> Result<(), StoreError> {
+    if !by_task.values().any(|stored| stored.total_timeouts) {
+        return Ok(());
+    }
+    let limited = decisions.steps.iter().filter(|c| has_limit(c.after.id, by_task));
+    let (mut begun, mut ended) = (Vec::new(), Vec::new());
+    for change in limited {
+        let step = change.after.id;
+        let state = change.after.state;
+        let begins = change.before.state == StepState::Pending && state.is_runnable()
+            || change.event == Some(StepEvent::Retried);
+        let limit = by_task.get(&step.task()).and_then(|stored| stored.total_timeout(step));
+        if let Some(limit) = limit.filter(|_| begins) {
+            let from = change.available_at;
+            begun.push(StepTime { step, seconds: limit.as_secs_f64(), from });
+        } else if state.is_terminal() || state == StepState::Blocked {
+            ended.push(step);
+        }
+    }
+    if !begun.is_empty() {
+        tx.record_step_deadlines(&begun).await?;
+    }
+    if !ended.is_empty() {
+        tx.forget_step_deadlines(&ended).await?;
+    }
+    Ok(())
+}
+
+/// The steps whose workers died after their handlers had moved a checkpoint. One that is made while this is decided may
+/// be missed: its worker was taken for dead and is not.
+async fn progressed(
+    tx: &mut impl Transaction,
+    ends: &[ClaimEnd],
+) -> Result<BTreeSet<StepId>, StoreError> {
+    let died = ends.iter().filter(|end| end.outcome == Outcome::WorkerDied);
+    let died: Vec<_> = died.map(|end| end.claim).collect();
+    if died.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    Ok(tx.moved_checkpoints(&died).await?.into_iter().collect())
 }
 
 /// The ended steps as their claims left them. Where a task runs fewer steps than ended here, somebody
@@ -183,6 +251,8 @@ pub(super) async fn write(
     if !waits.is_empty() {
         tx.record_waits(&waits).await?;
     }
+    keep_deadlines(tx, &decisions, by_task).await?;
+    tx.recall_claims(&decisions.recalled()).await?;
     let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
     let queues = enqueued.filter_map(|change| decisions.queue(change.after.id, queue_of));
     let queues: BTreeSet<_> = queues.collect();

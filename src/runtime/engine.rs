@@ -14,7 +14,7 @@ use super::branches;
 use super::delivery::Delivery;
 use super::heartbeat;
 use super::inbox::Interrupt;
-use super::ledger::Reported;
+use super::ledger::{Begun, Reported};
 use super::orchestrator::Orchestrator;
 use super::shared::{Phase, Shared};
 use super::templates::Stored;
@@ -23,7 +23,7 @@ use crate::decision::{ClaimEnd, Outcome};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::process::within;
-use crate::store::Database;
+use crate::store::{Checkpoint, Database};
 
 /// Time beyond its limit after which a stop does not wait for the database any more.
 const LAST_RESORT: Duration = Duration::from_secs(10);
@@ -78,14 +78,18 @@ impl<D: Database> Engine<D> {
         interrupt: &Interrupt,
     ) -> Option<Vec<Delivery>> {
         let shared = &self.shared;
-        let limited = Cell::new(false);
-        let steps = shared.inbox.pop(max, timeout, interrupt, |taken| {
+        let begun = Cell::new(Begun::default());
+        let mut steps = shared.inbox.pop(max, timeout, interrupt, |taken| {
             let claims = taken.iter().map(|d| d.claim);
-            limited.set(shared.ledger.begin(claims, Instant::now()));
+            begun.set(shared.ledger.begin(claims, Instant::now()));
         });
-        if limited.get() {
+        if begun.get().limited {
             // The orchestrator must not sleep past the new deadline.
             shared.wake();
+        }
+        if let Some(steps) = steps.as_mut().filter(|_| begun.get().lost) {
+            // Others ended the claim before a thread had it.
+            steps.retain(|delivery| shared.ledger.knows(delivery.claim));
         }
         let taken = steps.as_ref().map_or(0, Vec::len);
         shared.counts.taken.fetch_add(taken as u64, Ordering::Relaxed);
@@ -122,6 +126,7 @@ impl<D: Database> Engine<D> {
         let counts = &self.shared.counts;
         let Some(Reported { claim, decision }) = self.shared.ledger.report(step, attempt) else {
             counts.stale.fetch_add(1, Ordering::Relaxed);
+            self.shared.attached.drop_those_of(step, attempt);
             // The thread of a handler that took too long is free again.
             self.shared.wake();
             return;
@@ -131,6 +136,28 @@ impl<D: Database> Engine<D> {
         if self.ends.send(end).is_err() {
             debug!(step_id = step.0, attempt, "reported after the worker had ended");
         }
+    }
+
+    /// Whether the claim of an attempt is current, as far as is known here.
+    pub(crate) fn is_current(&self, step: StepId, attempt: u32) -> bool {
+        self.shared.ledger.current(step, attempt).is_some()
+    }
+
+    /// Writes where the next attempt is to go on, and says whether the claim of this one is current: nothing is written
+    /// where it is not.
+    pub(crate) async fn checkpoint(
+        &self,
+        step: StepId,
+        attempt: u32,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<bool, Error> {
+        let shared = &self.shared;
+        let Some(claim) = shared.ledger.current(step, attempt) else { return Ok(false) };
+        let written = shared.answer(shared.database.checkpoint(claim, checkpoint)).await??;
+        if !written {
+            shared.was_recalled(claim);
+        }
+        Ok(written)
     }
 
     /// Stops claiming and gives back what no thread has taken.

@@ -14,14 +14,19 @@ use crate::decision::NEVER;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::join_policy::JoinPolicy;
+use crate::json;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{
-    AttemptRow, StepListRow, StepTransitionRow, Store, TaskTransitionRow, WorkerRow,
+    AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store, TaskTransitionRow,
+    WorkerRow,
 };
 use crate::template::TaskTemplate;
 
 /// Steps explained for a whole task at most, those nearest to the reason first.
 const MOST_STEPS: usize = 20;
+
+/// Longest part of a cursor that a sentence repeats, in characters.
+const LONGEST_CURSOR: usize = 80;
 
 /// Parents named for one step at most.
 const MOST_PARENTS: usize = 5;
@@ -50,12 +55,28 @@ pub struct StepExplanation {
     pub state: StepState,
     /// In words.
     pub summary: String,
+    /// Its handler's last checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointInfo>,
+    /// By when it has to have ended, in all its attempts together.
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<DateTime<Utc>>,
     /// What can be done about it; nothing where it goes on by itself, or cannot any more.
     pub remedies: Vec<Remedy>,
     /// Its attempts that have ended.
     pub attempts: Vec<Attempt>,
     /// How its state came about.
     pub history: Vec<Change<StepState, StepEvent>>,
+}
+
+/// Where a handler had come at its last checkpoint.
+#[derive(Debug, Serialize)]
+pub struct CheckpointInfo {
+    /// What it goes on from; nothing where that cannot be decrypted here.
+    pub cursor: Option<Box<RawValue>>,
+    /// When it was made.
+    #[serde(serialize_with = "time")]
+    pub at: DateTime<Utc>,
 }
 
 /// An attempt that has ended.
@@ -111,6 +132,7 @@ struct Facts<'a> {
     workers: Vec<WorkerRow>,
     attempts: HashMap<i64, Vec<AttemptRow>>,
     history: HashMap<i64, Vec<StepTransitionRow>>,
+    progress: HashMap<i64, StepProgressRow>,
     now: DateTime<Utc>,
 }
 
@@ -139,6 +161,7 @@ pub(super) async fn explain(
         workers: store.workers().await?,
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
         history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
+        progress: store.progress(&ids).await?,
         steps,
         now: Utc::now(),
     };
@@ -185,6 +208,19 @@ fn relevance(state: StepState) -> u8 {
     }
 }
 
+/// How far an attempt got does not matter any more.
+fn has_results(state: StepState) -> bool {
+    matches!(state, StepState::Complete | StepState::ResolvedManually)
+}
+
+impl StepProgressRow {
+    fn checkpoint(&self) -> Option<CheckpointInfo> {
+        let at = self.checkpoint_at?;
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor.as_ref().ok());
+        Some(CheckpointInfo { cursor: cursor.cloned().and_then(raw), at })
+    }
+}
+
 fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> i64) -> HashMap<i64, Vec<T>> {
     let mut groups: HashMap<i64, Vec<T>> = HashMap::new();
     for row in rows {
@@ -199,13 +235,42 @@ impl Facts<'_> {
         let skippable = self.template.steps().get(at).is_some_and(|step| step.skippable);
         let attempts = self.attempts.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         let history = self.history.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
+        let progress = self.progress.get(&row.workflow_step_id).filter(|_| !has_results(row.state));
+        let summary = self.step_summary(at, attempts, history);
         StepExplanation {
             name: self.name(at),
             state: row.state,
-            summary: self.step_summary(at, attempts, history),
+            summary: progress.iter().fold(summary, |said, progress| said + &self.so_far(progress)),
+            checkpoint: progress.and_then(StepProgressRow::checkpoint),
+            deadline_at: progress.and_then(|progress| progress.deadline_at),
             remedies: remedies(task, row.state, skippable),
             attempts: attempts.iter().map(Attempt::from).collect(),
             history: history.iter().map(Change::from).collect(),
+        }
+    }
+
+    /// How far an attempt got, and how long the step has, as the end of a sentence.
+    fn so_far(&self, progress: &StepProgressRow) -> String {
+        let checkpoint = progress.checkpoint().map(|made| {
+            let cursor = made.cursor.as_ref().map_or("(encrypted)", |cursor| cursor.get());
+            format!(
+                "; its last checkpoint is {}, {}",
+                json::shorten(cursor, LONGEST_CURSOR),
+                self.ago(made.at)
+            )
+        });
+        let deadline = progress.deadline_at.map(|at| {
+            format!("; in all its attempts together it has until {}", self.when_over(at))
+        });
+        checkpoint.unwrap_or_default() + &deadline.unwrap_or_default()
+    }
+
+    fn when_over(&self, at: DateTime<Utc>) -> String {
+        let seconds = (at - self.now).as_seconds_f64();
+        if seconds <= 0.0 {
+            format!("{}, which is over: a worker will end it", clock(at))
+        } else {
+            format!("{} (in {})", clock(at), human(seconds))
         }
     }
 
@@ -402,6 +467,7 @@ impl Facts<'_> {
                 "{} workers died while they executed it; it is not tried again",
                 row.crashes
             ),
+            Some(StepEvent::TimedOut) => self.timed_out(at, row, last, change),
             Some(StepEvent::NotRetryable) => {
                 format!(
                     "attempt {} ended with {failure}, and the step must not be retried",
@@ -410,6 +476,25 @@ impl Facts<'_> {
             }
             Some(_) | None => format!("failed for good in attempt {}: {failure}", row.attempts),
         }
+    }
+
+    /// Why a step ended whose attempts together have a limit.
+    fn timed_out(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        last: Option<&AttemptRow>,
+        change: Option<&StepTransitionRow>,
+    ) -> String {
+        let limit = self.template.steps().get(at).and_then(|step| step.total_timeout);
+        let seconds = limit.unwrap_or_default().as_secs_f64();
+        let tried = match row.attempts {
+            0 => "no attempt began".to_owned(),
+            begun => format!("the last of {begun} attempts ended with {}", failure(last)),
+        };
+        let detail = parsed(change.and_then(|change| change.detail.as_deref()));
+        let next = detail["retry_at"].as_str().map(|_| "; the next one would have begun too late");
+        format!("did not end within {seconds} s in all; {tried}{}", next.unwrap_or_default())
     }
 
     fn limit(&self, at: usize) -> u32 {
@@ -558,6 +643,7 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::NeedsIntervention
         | StepEvent::CrashesExhausted
         | StepEvent::WentWaiting
+        | StepEvent::TimedOut
         | StepEvent::ConditionUnmet
         | StepEvent::Cancelled
         | StepEvent::Skipped
@@ -614,7 +700,7 @@ fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
 fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
     match change.map(|change| change.from_state) {
         Some(StepState::InProgress) => {
-            format!("its task ended while attempt {} ran", row.attempts)
+            format!("its task ended while attempt {} ran, which was cut off", row.attempts)
         }
         Some(_) | None => "its task ended before it could run".to_owned(),
     }

@@ -16,9 +16,8 @@ use super::rescuer;
 use super::rhythm::{Place, Rhythm, Signs, resting_ms};
 use super::shared::Shared;
 use crate::guard::{Guard, removed};
-use crate::ids::WorkerId;
 use crate::process::within;
-use crate::store::{Beat, Database, Line, Pulse, StoreError};
+use crate::store::{Beat, Call, Database, Line, Pulse, StoreError};
 
 /// The server's limit for a heartbeat is no shorter than this, however short a life is.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
@@ -80,11 +79,12 @@ impl<D: Database> Heart<D> {
         };
         match timeout_at(until, line.next()).await {
             Err(_) => {}
-            Ok(Ok(Some(queue))) => {
+            Ok(Ok(Some(Call::Steps(queue)))) => {
                 if self.shared.serves(&queue) {
                     self.shared.there_is_work();
                 }
             }
+            Ok(Ok(Some(Call::Ended(claim)))) => self.shared.was_recalled(claim),
             Ok(Ok(None)) => self.hang_up("the connection was closed"),
             Ok(Err(error)) => self.hang_up(&error.to_string()),
         }
@@ -124,6 +124,7 @@ impl<D: Database> Heart<D> {
             all_queues: self.shared.options.queues.is_none(),
             resting_ms: if over.is_some() { resting_ms() } else { 0 },
             over: over.map(|over| over.batches().to_vec()).unwrap_or_default(),
+            running: self.shared.ledger.running(),
         }
     }
 
@@ -164,7 +165,7 @@ impl<D: Database> Heart<D> {
         }
         self.beaten = Some(begun);
         self.rhythm.beaten(begun, pulse.resting_ms > 0, place(beat));
-        self.act(pulse.worker, beat);
+        self.act(pulse, beat);
         if beat.somebody_died && self.is_steady() {
             self.suspect(begun, close);
         }
@@ -173,13 +174,16 @@ impl<D: Database> Heart<D> {
         }
     }
 
-    fn act(&self, worker: WorkerId, beat: &Beat) {
+    fn act(&self, pulse: &Pulse, beat: &Beat) {
         let shared = &self.shared;
         if !beat.alive {
-            shared.was_buried(worker);
+            shared.was_buried(pulse.worker);
         }
         if usize::try_from(beat.claim_batches).is_ok_and(|known| known != shared.ledger.batches()) {
             shared.compare_claims();
+        }
+        for claim in pulse.running.iter().filter(|claim| beat.lost.contains(&claim.step)) {
+            shared.was_recalled(*claim);
         }
         shared.saw_busy_others(usize::try_from(beat.busy).unwrap_or(0));
         for queue in &beat.other_queues {

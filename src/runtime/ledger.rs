@@ -127,6 +127,15 @@ pub(crate) struct Described {
     pub(crate) decision: Option<Arc<Stored>>,
 }
 
+/// What is to be known of claims that a thread has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Begun {
+    /// One of them may run for a limited time.
+    pub(crate) limited: bool,
+    /// One of them is not held any more.
+    pub(crate) lost: bool,
+}
+
 /// The end of an attempt that a handler reports.
 #[derive(Debug)]
 pub(crate) struct Reported {
@@ -255,20 +264,49 @@ impl Ledger {
         held.map_or(0, |held| held.children)
     }
 
-    /// A handler thread has taken the claims. Says whether one of them may run for a limited time.
-    pub(crate) fn begin(&self, claims: impl Iterator<Item = Claim>, now: Instant) -> bool {
+    /// A handler thread has taken the claims.
+    pub(crate) fn begin(&self, claims: impl Iterator<Item = Claim>, now: Instant) -> Begun {
         let mut state = self.lock();
-        let mut limited = false;
+        let mut begun = Begun::default();
         for claim in claims {
             let held = state.held.get_mut(&claim.step).filter(|held| held.claim == claim);
-            let Some(held) = held else { continue };
+            let Some(held) = held else {
+                begun.lost = true;
+                continue;
+            };
             held.begun = Some(now);
             if let Some(deadline) = held.deadline().filter(|_| !held.ended) {
                 state.deadlines.insert((deadline, claim.step));
-                limited = true;
+                begun.limited = true;
             }
         }
-        limited
+        begun
+    }
+
+    /// The claim of an attempt, unless it is not held any more or its end is known.
+    pub(crate) fn current(&self, step: StepId, attempt: u32) -> Option<Claim> {
+        let state = self.lock();
+        let held = state.held.get(&step).filter(|held| held.claim.attempt == attempt)?;
+        (!held.ended).then_some(held.claim)
+    }
+
+    /// The claims whose handlers run, as far as is known.
+    pub(super) fn running(&self) -> Vec<Claim> {
+        let state = self.lock();
+        let running = state.held.values().filter(|held| held.begun.is_some() && !held.ended);
+        running.map(|held| held.claim).collect()
+    }
+
+    /// Others have ended the claim. One whose end is on its way into the database is refused there; says whether it was
+    /// another one. A handler that has begun keeps its thread.
+    pub(crate) fn recall(&self, claim: Claim) -> bool {
+        let mut state = self.lock();
+        let held = state.held.get(&claim.step).filter(|held| held.claim == claim && !held.ended);
+        let recalled = held.is_some();
+        if recalled {
+            state.forget(claim.step);
+        }
+        recalled
     }
 
     /// A handler reports the end of an attempt; `None` when its claim is not held, or ended before. Its
@@ -466,7 +504,7 @@ mod tests {
         );
         assert_eq!((ledger.children(claim(1)), ledger.children(claim(2))), (2, 0));
         assert_eq!(ledger.next_deadline(), None);
-        assert!(ledger.begin([claim(1)].into_iter(), now));
+        assert!(ledger.begin([claim(1)].into_iter(), now).limited);
         assert_eq!(ledger.next_deadline(), Some(now + Duration::from_secs(5)));
         assert!(ledger.overdue(now + Duration::from_secs(4)).is_empty());
         assert_eq!(ledger.overdue(now + Duration::from_secs(5)).len(), 1);
@@ -502,7 +540,7 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
         ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
-        assert!(!ledger.begin([other].into_iter(), Instant::now()));
+        assert_eq!(ledger.begin([other].into_iter(), Instant::now()), Begun::default());
         let begun: Vec<_> = ledger.give_up().iter().filter(|g| g.begun).map(|g| g.claim).collect();
         assert_eq!((begun, ledger.open(), ledger.load()), (vec![other], 0, 1));
     }
@@ -515,9 +553,37 @@ mod tests {
         ledger.enter(ClaimBatchId(2), &[(claim(2), Tried::default())]);
         assert_eq!((ledger.open(), ledger.load(), ledger.known()), (1, 2, 1));
         assert_eq!(over(&ledger), [BATCH]);
-        assert!(!ledger.begin([claim(1)].into_iter(), Instant::now()));
+        assert!(ledger.begin([claim(1)].into_iter(), Instant::now()).lost);
         assert_eq!(report(&ledger, 1, 1), None);
         assert_eq!(ledger.load(), 1);
+    }
+
+    #[test]
+    fn a_claim_that_others_have_ended_is_forgotten_and_its_thread_is_counted_until_it_reports() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.enter(BATCH, &[(claim(2), Tried::default())]);
+        ledger.begin([claim(2)].into_iter(), Instant::now());
+        assert!(!ledger.recall(claim(1)));
+        assert_eq!(
+            (ledger.current(claim(2).step, 2), ledger.running()),
+            (Some(claim(2)), vec![claim(2)])
+        );
+        assert!(ledger.recall(claim(2)));
+        assert!(!ledger.recall(claim(2)));
+        assert_eq!((ledger.current(claim(2).step, 2), ledger.running()), (None, vec![]));
+        assert_eq!((ledger.open(), ledger.load(), ledger.known()), (0, 1, 0));
+        assert_eq!(over(&ledger), [BATCH]);
+        assert_eq!(report(&ledger, 2, 2), None);
+        assert_eq!(ledger.load(), 0);
+    }
+
+    #[test]
+    fn a_claim_whose_end_is_on_its_way_is_not_recalled() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.report(claim(1).step, 1);
+        assert!(!ledger.recall(claim(1)));
+        assert_eq!((ledger.current(claim(1).step, 1), ledger.known()), (None, 1));
     }
 
     #[test]

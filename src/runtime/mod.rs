@@ -45,7 +45,7 @@ pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::Delivery;
 pub use events::{Event, EventSet, Events, Transition};
-pub use explain::{Attempt, Change, Explanation, StepExplanation};
+pub use explain::{Attempt, Change, CheckpointInfo, Explanation, StepExplanation};
 pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};
 pub use feed::{
     FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, TemplateName,

@@ -17,6 +17,7 @@ use super::ledger::Ledger;
 use super::patience::Patience;
 use super::templates::Templates;
 use crate::config::WorkerOptions;
+use crate::decision::Claim;
 use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::store::{Database, NewWorker, StoreError};
@@ -209,6 +210,18 @@ impl<D: Database> Shared<D> {
     pub(super) fn was_buried(&self, worker: WorkerId) {
         if worker == self.worker() {
             self.buried.store(true, Ordering::Release);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Others have ended this claim: its handler learns of it when it asks.
+    pub(super) fn was_recalled(&self, claim: Claim) {
+        if self.ledger.recall(claim) {
+            info!(
+                step_id = claim.step.0,
+                attempt = claim.attempt,
+                "others have ended this attempt"
+            );
             self.wake.notify_one();
         }
     }

@@ -166,6 +166,32 @@ pub(super) fn wait_from_json(json: &str, limits: JsonLimits) -> Result<Wait, Err
     })
 }
 
+/// A checkpoint as a handler makes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckpointReport {
+    pub(super) cursor: Box<RawValue>,
+    #[serde(default)]
+    pub(super) data: Option<Box<RawValue>>,
+    /// It is not where the handler was when the attempt began.
+    pub(super) moved: bool,
+}
+
+impl CheckpointReport {
+    /// # Errors
+    /// [`Error::Argument`] for what is no checkpoint, [`Error::Json`] for a cursor or data that are too large.
+    pub(super) fn from_json(json: &str, limits: JsonLimits) -> Result<Self, Error> {
+        let report: Self = parse("checkpoint", json)?;
+        let cursor = ("cursor of a checkpoint", Some(&report.cursor));
+        for (what, value) in [cursor, ("data of a checkpoint", report.data.as_ref())] {
+            let Some(value) = value else { continue };
+            json::check(value.get(), limits)
+                .map_err(|source| Error::Json { what: what.to_owned(), source })?;
+        }
+        Ok(report)
+    }
+}
+
 /// What a handler is told of its step's waits.
 #[derive(Debug, Serialize)]
 pub struct WaitInfo {
@@ -173,6 +199,8 @@ pub struct WaitInfo {
     pub waits: i32,
     /// What its handler kept.
     pub data: Option<Box<RawValue>>,
+    /// Where it had come at its last checkpoint.
+    pub cursor: Option<Box<RawValue>>,
     /// When the wait for the signal that is asked for is over, if it was what the step waited for last.
     #[serde(serialize_with = "optional_time")]
     pub deadline: Option<DateTime<Utc>>,
@@ -203,6 +231,7 @@ impl WaitInfo {
             source,
         };
         let data = row.data.transpose().map_err(|source| unreadable("the data", source))?;
+        let cursor = row.cursor.transpose().map_err(|source| unreadable("the cursor", source))?;
         let signal = row.signal.map(|signal| {
             let payload = signal.payload.map_err(|source| unreadable("a signal", source))?;
             let (id, actor, sent_at) = (signal.id, signal.actor, signal.sent_at);
@@ -211,6 +240,7 @@ impl WaitInfo {
         Ok(Self {
             waits: row.waits,
             data: data.and_then(raw),
+            cursor: cursor.and_then(raw),
             deadline: row.deadline,
             timed_out: row.timed_out,
             signal: signal.transpose()?,

@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::ids::TaskId;
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{NewTasks, StoreError, Transaction};
+use crate::store::{NewTasks, StepTime, StoreError, Transaction};
 use crate::template::{LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION};
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
@@ -114,6 +114,17 @@ pub struct Submission {
 
 fn default_namespace() -> String {
     "default".to_owned()
+}
+
+/// The time that all attempts of the steps together may take with which a task begins.
+fn first_times(stored: &Stored, task: TaskId) -> impl Iterator<Item = StepTime> {
+    let steps = if stored.total_timeouts { stored.template.steps() } else { &[] };
+    (0..).zip(steps).filter(|(_, step)| step.depends_on_steps.is_empty()).filter_map(
+        move |(index, step)| {
+            let seconds = (step.total_timeout? + step.delay.unwrap_or_default()).as_secs_f64();
+            Some(StepTime { step: task.step(index), seconds, from: None })
+        },
+    )
 }
 
 impl Submission {
@@ -261,6 +272,10 @@ impl Submission {
         let deadline = stored.template.deadline().map(|deadline| deadline.as_secs_f64());
         if let Some(seconds) = self.deadline_s.or(deadline) {
             tx.record_deadlines(&ids, seconds).await?;
+        }
+        let times: Vec<_> = ids.iter().flat_map(|task| first_times(stored, *task)).collect();
+        if !times.is_empty() {
+            tx.record_step_deadlines(&times).await?;
         }
         let mut queues = rows.ready_queues;
         queues.sort_unstable();

@@ -21,6 +21,8 @@ pub(crate) struct Stored {
     pub(crate) named_step_ids: Vec<i32>,
     /// Whether any step waits for a while after it got ready.
     pub(crate) delays: bool,
+    /// Whether any step has a limit for all its attempts together.
+    pub(crate) total_timeouts: bool,
 }
 
 impl Stored {
@@ -48,6 +50,11 @@ impl Stored {
     /// How long a step waits after it got ready, where it does.
     pub(crate) fn delay(&self, step: StepId) -> Option<Duration> {
         self.step(step)?.delay
+    }
+
+    /// How long all attempts of a step together may take, where that is limited.
+    pub(crate) fn total_timeout(&self, step: StepId) -> Option<Duration> {
+        self.step(step)?.total_timeout.filter(|_| self.total_timeouts)
     }
 
     /// Whether the step's handler says which of its children are taken.
@@ -125,5 +132,6 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
     let template = TaskTemplate::from_json(&row.configuration)
         .map_err(|error| unreadable(error.to_string()))?;
     let delays = template.steps().iter().any(|step| step.delay.is_some());
-    Ok(Stored { id, template, named_step_ids: row.named_step_ids, delays })
+    let total_timeouts = template.steps().iter().any(|step| step.total_timeout.is_some());
+    Ok(Stored { id, template, named_step_ids: row.named_step_ids, delays, total_timeouts })
 }

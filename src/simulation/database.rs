@@ -8,19 +8,19 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    BatchRecord, ReadyRecord, SignalRecord, StepRecord, StepTransition, TaskRecord, TaskTransition,
-    WaitRecord, WorkerRecord, steps_of,
+    BatchRecord, CheckpointRecord, ReadyRecord, SignalRecord, StepRecord, StepTransition,
+    TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
 };
-use crate::decision::{AwaitedSignal, Decisions, Task, Timestamp};
+use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
 use crate::encryption::Text;
 use crate::guard::{Guard, removed};
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    Beat, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewArtifact, NewSignal, NewTasks,
-    NewWait, NewWorker, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StoreError,
-    TaskContextRow, TaskRow, Transaction,
+    Beat, Call, Checkpoint, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewArtifact,
+    NewSignal, NewTasks, NewWait, NewWorker, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow,
+    StepTime, StoreError, TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -102,6 +102,35 @@ impl Database for SimulatedDatabase {
 
     async fn claims_of(&self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
         self.ask(|state, _| done(state.tables.listed(worker))).await
+    }
+
+    async fn checkpoint(
+        &self,
+        claim: Claim,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<bool, StoreError> {
+        let cursor = checkpoint.cursor.parse().unwrap_or(0);
+        self.ask(|state, work| {
+            held!(state.hold(work.id, Row::Step(claim.step)));
+            let held = state.tables.steps.get(&claim.step);
+            let current = held.is_some_and(|held| {
+                held.worker == Some(claim.worker) && held.attempts == claim.attempt
+            });
+            if !current && !removed(Guard::CheckpointsFenced) {
+                return done(false);
+            }
+            let known = state.tables.waits.get(&claim.step);
+            let before = known.and_then(|known| known.checkpoint?.moved_in);
+            let moved_in = if checkpoint.moved { Some(claim.attempt) } else { before };
+            let record = WaitRecord {
+                checkpoint: Some(CheckpointRecord { cursor, moved_in, claim }),
+                ..known.cloned().unwrap_or_default()
+            };
+            work.written.waits.insert(claim.step, record);
+            work.written.checkpoint = Some(claim.step);
+            done(true)
+        })
+        .await
     }
 
     async fn register_worker(&self, new: &NewWorker) -> Result<WorkerId, StoreError> {
@@ -317,7 +346,9 @@ impl Transaction for SimulatedTransaction {
             for new in waits {
                 let signal = new.wait.signal.clone();
                 let waits = state.tables.waits.get(&new.step).map_or(0, |known| known.waits) + 1;
-                let record = WaitRecord { waits, signal, deadline: new.deadline };
+                let checkpoint =
+                    state.tables.waits.get(&new.step).and_then(|known| known.checkpoint);
+                let record = WaitRecord { waits, signal, deadline: new.deadline, checkpoint };
                 work.written.waits.insert(new.step, record);
             }
             done(())
@@ -329,7 +360,7 @@ impl Transaction for SimulatedTransaction {
         self.run(|state, work| {
             for step in steps {
                 if let Some(known) = state.tables.waits.get(step) {
-                    let record = WaitRecord { waits: known.waits, signal: None, deadline: None };
+                    let record = WaitRecord { signal: None, deadline: None, ..known.clone() };
                     work.written.waits.insert(*step, record);
                 }
             }
@@ -392,8 +423,24 @@ impl Transaction for SimulatedTransaction {
     }
 
     async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
-        self.work.written.calls.extend_from_slice(queues);
+        self.work.written.calls.extend(queues.iter().cloned().map(Call::Steps));
         if queues.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
+    }
+
+    async fn recall_claims(&mut self, claims: &[Claim]) -> Result<(), StoreError> {
+        self.work.written.calls.extend(claims.iter().copied().map(Call::Ended));
+        if claims.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
+    }
+
+    async fn moved_checkpoints(&mut self, attempts: &[Claim]) -> Result<Vec<StepId>, StoreError> {
+        self.run(|state, _| {
+            let moved = |claim: &&Claim| {
+                let checkpoint = state.tables.waits.get(&claim.step).and_then(|w| w.checkpoint);
+                checkpoint.is_some_and(|one| one.moved_in == Some(claim.attempt))
+            };
+            done(attempts.iter().filter(moved).map(|claim| claim.step).collect())
+        })
+        .await
     }
 
     async fn pick_ready_steps(
@@ -515,6 +562,58 @@ impl Transaction for SimulatedTransaction {
         self.run(|_, work| {
             work.written.deadlines.insert(task, None);
             done(())
+        })
+        .await
+    }
+
+    async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            for time in times {
+                held!(state.hold(work.id, Row::StepDeadline(time.step)));
+                let from = time.from.unwrap_or_else(|| state.now());
+                let deadline = from + Duration::from_secs_f64(time.seconds);
+                work.written.step_deadlines.insert(time.step, Some(deadline));
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn forget_step_deadlines(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            for step in steps {
+                held!(state.hold(work.id, Row::StepDeadline(*step)));
+                work.written.step_deadlines.insert(*step, None);
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn step_deadlines(
+        &mut self,
+        steps: &[StepId],
+    ) -> Result<Vec<(StepId, Timestamp)>, StoreError> {
+        self.run(|state, _| {
+            let deadlines = &state.tables.step_deadlines;
+            done(steps.iter().filter_map(|step| Some((*step, *deadlines.get(step)?))).collect())
+        })
+        .await
+    }
+
+    async fn lock_late_step(
+        &mut self,
+        held: &[TaskId],
+    ) -> Result<Option<(StepId, Timestamp)>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let late = state.tables.late_steps(now).into_iter().find(|(step, _)| {
+                !held.contains(&step.task()) && state.is_free(work.id, Row::StepDeadline(*step))
+            });
+            if let Some((step, _)) = late {
+                let _ = state.hold(work.id, Row::StepDeadline(step));
+            }
+            done(late)
         })
         .await
     }
@@ -722,7 +821,7 @@ fn apply_task(state: &mut State, work: &mut Work, change: &crate::TaskChange) ->
 #[derive(Debug)]
 pub(super) struct SimulatedLine {
     connection: Connection,
-    calls: mpsc::UnboundedReceiver<String>,
+    calls: mpsc::UnboundedReceiver<Call>,
     patience: Duration,
 }
 
@@ -735,7 +834,7 @@ impl Line for SimulatedLine {
         beat
     }
 
-    async fn next(&mut self) -> Result<Option<String>, StoreError> {
+    async fn next(&mut self) -> Result<Option<Call>, StoreError> {
         let call = self.calls.recv().await;
         Ok(call.filter(|_| !self.connection.is_lost()))
     }
@@ -781,6 +880,12 @@ fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
         firsts.iter().filter(|(_, at)| rests && *at <= now).map(|(q, _)| (*q).to_owned()).collect();
     let dead = tables.silent(now).into_iter().any(|worker| worker != pulse.worker)
         || !tables.ended_with_claims().is_empty();
+    let lost = |claim: &&Claim| {
+        let held = tables.steps.get(&claim.step);
+        let current =
+            held.is_some_and(|s| s.worker == Some(claim.worker) && s.attempts == claim.attempt);
+        !current && !removed(Guard::LostClaimsAsked)
+    };
     let beat = Beat {
         alive: alive.is_some(),
         workers: workers.into(),
@@ -802,9 +907,10 @@ fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
             tables.batches.values().filter(|batch| batch.worker == pulse.worker).count(),
         ),
         somebody_died: dead,
-        somebody_late: !tables.late(now).is_empty(),
+        somebody_late: !tables.late(now).is_empty() || !tables.late_steps(now).is_empty(),
+        lost: pulse.running.iter().filter(lost).map(|claim| claim.step).collect(),
     };
-    work.written.calls.extend(due);
+    work.written.calls.extend(due.into_iter().map(Call::Steps));
     state.tell(|| {
         let rests = if pulse.resting_ms > 0 { ", at rest" } else { "" };
         format!("worker {} beats{rests}", pulse.worker)

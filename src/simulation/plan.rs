@@ -40,6 +40,13 @@ pub(super) struct StepPlan {
         rename = "timeout_ms"
     )]
     pub(super) timeout: Option<Duration>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_ms",
+        rename = "total_timeout_ms"
+    )]
+    pub(super) total_timeout: Option<Duration>,
     /// Of a decision step with children: which of them are taken, bit n for step n.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) takes: Option<u64>,
@@ -84,6 +91,8 @@ pub(super) enum Conduct {
     Nap,
     /// Waits for a signal, and begins anew until it is there.
     Listen,
+    /// Makes checkpoints, and dies between two of them now and then.
+    Advance,
 }
 
 /// Tasks of a template that are made at once.
@@ -304,6 +313,7 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].join = JoinPolicy::default());
                 without(&|plan| plan.templates[template][step].takes = None);
                 without(&|plan| plan.templates[template][step].when = None);
+                without(&|plan| plan.templates[template][step].total_timeout = None);
             }
         }
         for field in [
@@ -335,6 +345,9 @@ impl Plan {
             json["decides"] = taken(&self.templates[template], number).is_some().into();
             if let Some(timeout) = step.timeout {
                 json["timeout_seconds"] = timeout.as_secs_f64().into();
+            }
+            if let Some(timeout) = step.total_timeout {
+                json["total_timeout_seconds"] = timeout.as_secs_f64().into();
             }
             json
         });
@@ -416,6 +429,7 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             queue: usize::from(rng.u8(..6) == 0),
             retry_limit: rng.u32(0..=4),
             retryable: rng.u8(..8) != 0,
+            total_timeout: None,
             takes: None,
             when: None,
             timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(500..2_000))),
@@ -443,6 +457,7 @@ fn conduct(rng: &mut Rng) -> Conduct {
         8..=9 => Conduct::Dawdle,
         10..=11 => Conduct::Nap,
         12..=13 => Conduct::Listen,
+        14..=15 => Conduct::Advance,
         _ => Conduct::Succeed,
     }
 }
@@ -455,7 +470,8 @@ fn branching(rng: &mut Rng, step: StepPlan) -> StepPlan {
         2 if rng.bool() => Some(When::Fails),
         _ => None,
     };
-    StepPlan { takes, when, ..step }
+    let total_timeout = (rng.u8(..8) == 0).then(|| Duration::from_millis(rng.u64(200..20_000)));
+    StepPlan { takes, when, total_timeout, ..step }
 }
 
 fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {

@@ -16,7 +16,7 @@ use crate::decision::Timestamp;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
 use crate::process::Process;
-use crate::store::StoreError;
+use crate::store::{Call, StoreError};
 
 /// How long a transaction may be silent: `idle_in_transaction_session_timeout` of workers.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
@@ -40,6 +40,7 @@ pub(super) enum Row {
     Worker(WorkerId),
     Identity(Identity),
     Deadline(TaskId),
+    StepDeadline(StepId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,7 +151,7 @@ pub(super) struct State {
     down_until: Instant,
     /// Counts how often all connections were lost.
     restarts: u64,
-    listeners: Vec<mpsc::UnboundedSender<String>>,
+    listeners: Vec<mpsc::UnboundedSender<Call>>,
     /// What happened, where somebody wants to read it.
     pub(super) story: Option<Vec<String>>,
 }
@@ -251,7 +252,7 @@ impl State {
         false
     }
 
-    fn call(&mut self, queue: &str) {
+    fn call(&mut self, call: &Call) {
         let mut listeners = std::mem::take(&mut self.listeners);
         listeners.retain(|listener| {
             let copies = if self.chance(self.weather.lost_calls) {
@@ -259,14 +260,14 @@ impl State {
             } else {
                 1 + usize::from(self.chance(self.weather.double_calls))
             };
-            (0..copies).all(|_| listener.send(queue.to_owned()).is_ok()) && !listener.is_closed()
+            (0..copies).all(|_| listener.send(call.clone()).is_ok()) && !listener.is_closed()
         });
         self.listeners = listeners;
     }
 
     pub(super) fn call_all(&mut self) {
         for queue in super::plan::QUEUES {
-            self.call(queue);
+            self.call(&Call::Steps(queue.to_owned()));
         }
     }
 }
@@ -432,7 +433,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn listen(&self) -> mpsc::UnboundedReceiver<String> {
+    pub(super) fn listen(&self) -> mpsc::UnboundedReceiver<Call> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.server.lock().listeners.push(sender);
         receiver
@@ -520,8 +521,8 @@ impl Work {
             tables.commit(&written);
             watch.after(tables, &written);
             state.tell_of(&written);
-            for queue in &written.calls {
-                state.call(queue);
+            for call in &written.calls {
+                state.call(call);
             }
         }
         self.over = true;

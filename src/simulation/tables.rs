@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
-use crate::store::{ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
+use crate::store::{Call, ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
 
 #[derive(Clone, Debug)]
 pub(super) struct TemplateRecord {
@@ -24,6 +24,8 @@ pub(super) struct TemplateRecord {
     pub(super) whens: Vec<Option<When>>,
     pub(super) queues: Vec<String>,
     pub(super) retry_limits: Vec<u32>,
+    /// Whether all attempts of a step together have a limit.
+    pub(super) limited: Vec<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,12 +110,23 @@ pub(super) struct TaskTransition {
     pub(super) event: TaskEvent,
 }
 
-/// What a step waits for, or waited for last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a step waits for, or waited for last, and its last checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct WaitRecord {
     pub(super) waits: u32,
     pub(super) signal: Option<AwaitedSignal>,
     pub(super) deadline: Option<Timestamp>,
+    pub(super) checkpoint: Option<CheckpointRecord>,
+}
+
+/// The last checkpoint of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CheckpointRecord {
+    pub(super) cursor: u64,
+    /// The last attempt whose checkpoints got further.
+    pub(super) moved_in: Option<u32>,
+    /// Who made it.
+    pub(super) claim: Claim,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +146,7 @@ pub(super) struct Tables {
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) deadlines: BTreeMap<TaskId, Timestamp>,
+    pub(super) step_deadlines: BTreeMap<StepId, Timestamp>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
 }
@@ -148,12 +162,14 @@ pub(super) struct Written {
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
     pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) deadlines: BTreeMap<TaskId, Option<Timestamp>>,
+    pub(super) step_deadlines: BTreeMap<StepId, Option<Timestamp>>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
-    /// Queues whose workers are called.
-    pub(super) calls: Vec<String>,
+    pub(super) calls: Vec<Call>,
+    /// The step of a checkpoint.
+    pub(super) checkpoint: Option<StepId>,
 }
 
 /// The steps of a task.
@@ -276,6 +292,14 @@ impl Tables {
         late
     }
 
+    /// The same of steps.
+    pub(super) fn late_steps(&self, now: Timestamp) -> Vec<(StepId, Timestamp)> {
+        let late = self.step_deadlines.iter().filter(|(_, deadline)| **deadline <= now);
+        let mut late: Vec<_> = late.map(|(step, deadline)| (*step, *deadline)).collect();
+        late.sort_unstable_by_key(|(step, deadline)| (*deadline, *step));
+        late
+    }
+
     /// Workers whose heartbeat ended.
     pub(super) fn silent(&self, now: Timestamp) -> Vec<WorkerId> {
         let silent = |(id, worker): &(&WorkerId, &WorkerRecord)| {
@@ -321,6 +345,7 @@ impl Tables {
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
         change(&mut self.deadlines, &written.deadlines);
+        change(&mut self.step_deadlines, &written.step_deadlines);
     }
 }
 

@@ -13,7 +13,7 @@ use super::tables::{
     StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
 use super::world::NAP;
-use crate::decision::NEVER;
+use crate::decision::{Claim, NEVER};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
@@ -21,6 +21,10 @@ use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 
 /// How long a worker that nothing disturbs may be without a heartbeat through delays on its way.
 const SLACK: Duration = Duration::from_millis(500);
+
+/// How long a worker that nothing disturbs may think that an attempt which runs is still its own: a second between two
+/// heartbeats, and what may go wrong with one.
+const LONGEST_IGNORANCE: Duration = Duration::from_secs(4);
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -45,6 +49,10 @@ pub(super) struct Watch {
     naps: BTreeMap<StepId, Instant>,
     /// When the handler of a step has reported, the last time.
     reported_at: BTreeMap<StepId, Instant>,
+    /// The last checkpoint of each step of which its handler was told that it is written.
+    checkpoints: BTreeMap<StepId, u64>,
+    /// When others have ended executions that a handler may have begun.
+    cut_off: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// The server's clock was put forward or back: waits by it may be shorter or longer.
     clock_put: bool,
     pub(super) transitions: u64,
@@ -135,6 +143,97 @@ impl Watch {
         let never = tables.ready.get(&id).is_some_and(|ready| ready.available_at == NEVER);
         if let Some(signal) = sent.filter(|_| never) {
             self.violated(format!("step {id} waits for signal {signal}, which was sent"));
+        }
+    }
+
+    /// A checkpoint is made by the claim that is current, and goes on where the last one was.
+    fn checkpoint_is_its(&mut self, before: &Tables, written: &Written) {
+        let Some(step) = written.checkpoint else { return };
+        let Some(made) = written.waits.get(&step).and_then(|wait| wait.checkpoint) else { return };
+        let held = before.steps.get(&step);
+        let current = held.is_some_and(|held| {
+            held.worker == Some(made.claim.worker) && held.attempts == made.claim.attempt
+        });
+        if !current {
+            let Claim { attempt, worker, .. } = made.claim;
+            self.violated(format!(
+                "attempt {attempt} of step {step} made a checkpoint on worker {worker}, which does not hold it"
+            ));
+        }
+        let last = before.waits.get(&step).and_then(|wait| wait.checkpoint);
+        if last.is_some_and(|last| last.cursor >= made.cursor) {
+            self.violated(format!("step {step} went back to checkpoint {}", made.cursor));
+        }
+    }
+
+    /// A handler is told that its checkpoint is written.
+    pub(super) fn checkpointed(&mut self, step: StepId, cursor: u64) {
+        self.checkpoints.insert(step, cursor);
+    }
+
+    /// A handler reads where it is to go on.
+    pub(super) fn resumes(&mut self, step: StepId, cursor: Option<u64>) {
+        let last = self.checkpoints.get(&step).copied();
+        if last > cursor {
+            self.violated(format!("step {step} goes on from {cursor:?}, and was told of {last:?}"));
+        }
+    }
+
+    /// A handler looks whether its attempt is still its own.
+    pub(super) fn looks(&mut self, claim: Claim, is_current: bool, host: &Host) {
+        if is_current
+            && let Some(since) = self.cut_off.get(&(claim.step, claim.attempt, claim.worker))
+            && since.elapsed().min(host.undisturbed()) > LONGEST_IGNORANCE
+        {
+            self.violated(format!(
+                "attempt {} of step {} was ended {:?} ago, and its worker does not know",
+                claim.attempt,
+                claim.step,
+                since.elapsed()
+            ));
+        }
+    }
+
+    /// A step ends by its deadline only if it has one, and no attempt is scheduled for later than that.
+    fn deadline_is_kept(&mut self, after: &Tables, change: &StepTransition) {
+        let step = change.step;
+        let retries = change.event == StepEvent::RetryScheduled;
+        let deadline = after.step_deadlines.get(&step).copied().filter(|_| retries);
+        let retry_at = after.ready.get(&step).map(|ready| ready.available_at);
+        if deadline.is_some_and(|deadline| retry_at.is_some_and(|at| at >= deadline)) {
+            self.violated(format!(
+                "step {step} is tried again at {retry_at:?}, after {deadline:?}"
+            ));
+        }
+        let task = after.tasks.get(&step.task());
+        let template = task.and_then(|task| after.template(task.template));
+        let limited = template.and_then(|t| t.limited.get(step.index() as usize)).copied();
+        if change.event == StepEvent::TimedOut && limited != Some(true) {
+            self.violated(format!("step {step} was late, and has no limit"));
+        }
+        if change.from == StepState::Pending
+            && matches!(change.to, StepState::Enqueued | StepState::InProgress)
+            && limited == Some(true)
+            && !after.step_deadlines.contains_key(&step)
+        {
+            self.violated(format!("step {step} begins, and its time does not"));
+        }
+    }
+
+    /// Remembers when others end attempts that run.
+    fn cuts(&mut self, before: &Tables, written: &Written) {
+        for change in written.step_transitions.iter().filter(|c| c.from == StepState::InProgress) {
+            let ended = matches!(
+                change.event,
+                StepEvent::Cancelled
+                    | StepEvent::Skipped
+                    | StepEvent::ResolvedManually
+                    | StepEvent::TimedOut
+            );
+            let worker = before.steps.get(&change.step).and_then(|step| step.worker);
+            if let Some(worker) = worker.filter(|_| ended) {
+                self.cut_off.insert((change.step, change.attempt, worker), Instant::now());
+            }
         }
     }
 
@@ -232,6 +331,8 @@ impl Watch {
     pub(super) fn before(&mut self, before: &Tables, written: &Written, by: &Host) {
         self.batches_are_over(before, written);
         self.identities_stay(before, written);
+        self.checkpoint_is_its(before, written);
+        self.cuts(before, written);
         self.changes_are_told(before, written);
         for transition in &written.step_transitions {
             self.step_changes(before, transition);
@@ -246,6 +347,7 @@ impl Watch {
     /// Looks at what a transaction has made visible.
     pub(super) fn after(&mut self, after: &Tables, written: &Written) {
         for change in &written.step_transitions {
+            self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
             if change.from == StepState::Pending && starts {
                 self.parents_allow(after, change.step, "started");
@@ -339,6 +441,7 @@ impl Watch {
             | StepEvent::Cancelled
             | StepEvent::Retried
             | StepEvent::Signalled
+            | StepEvent::TimedOut
             | StepEvent::Skipped
             | StepEvent::ResolvedManually => true,
         };

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::database::SimulatedDatabase;
 use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan, taken};
 use super::server::{Host, Server};
-use super::tables::{Tables, TemplateRecord};
+use super::tables::{Tables, TemplateRecord, steps_of};
 use super::watch::Watch;
 use crate::config::WorkerOptions;
 use crate::decision::{AwaitedSignal, Claim, Failure, FailureKind, Outcome, Request, Until, Wait};
@@ -22,7 +22,7 @@ use crate::runtime::simulated::{
     Delivery, Engine, Interrupt, SignalRequest, Steering, Submission, Templates, signal, steer,
 };
 use crate::state::TaskState;
-use crate::store::{Database, StoreError, Transaction};
+use crate::store::{Checkpoint, Database, StoreError, Transaction};
 
 /// By when every task must have ended, or be waiting for a person, after the last fault: handlers may have taken
 /// their only worker along many times.
@@ -36,6 +36,9 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
 /// How long a handler waits that naps.
 pub(super) const NAP: Duration = Duration::from_secs(2);
+
+/// Between two looks of a handler at whether its attempt is still its own.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// The signal that handlers wait for.
 const SIGNAL: &str = r#"{"name": "go", "payload": null, "idempotency_key": "once"}"#;
@@ -297,13 +300,16 @@ impl World {
         }
     }
 
-    /// Every task that waits gets the signal to which nobody was told that it has been sent.
+    /// Every task that waits gets the signal of which nobody was told that it has been sent, unless it waits for a time that
+    /// comes.
     fn signal_waiting(&self) {
         let waiting: Vec<_> = {
             let state = self.server.lock();
             let tasks = state.tables.tasks.values().map(|record| record.task);
             let waiting = tasks.filter(|task| task.state == TaskState::Waiting).map(|task| task.id);
-            waiting.filter(|task| !state.watch.is_signalled(*task)).collect()
+            let limited =
+                |task: &TaskId| state.tables.step_deadlines.range(steps_of(*task)).next().is_some();
+            waiting.filter(|task| !state.watch.is_signalled(*task) && !limited(task)).collect()
         };
         for task in waiting {
             tokio::spawn(signal_task(self.somebody(), task));
@@ -361,6 +367,7 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         whens: steps.iter().map(|step| step.when).collect(),
         queues: steps.iter().map(|step| super::plan::QUEUES[step.queue].to_owned()).collect(),
         retry_limits: steps.iter().map(StepPlan::attempts).collect(),
+        limited: steps.iter().map(|step| step.total_timeout.is_some()).collect(),
     }
 }
 
@@ -666,6 +673,7 @@ impl Hand {
                 sleep(Duration::from_millis(ms)).await;
                 Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }))
             }
+            Conduct::Advance => self.advance(claim).await,
             Conduct::Fail => failure(FailureKind::Retryable),
             Conduct::FailForGood => failure(FailureKind::Permanent),
             Conduct::Block => failure(FailureKind::Blocked),
@@ -674,5 +682,45 @@ impl Hand {
                 std::future::pending().await
             }
         }
+    }
+
+    /// Makes some checkpoints from where the last one was, and asks between them whether the attempt is still its own.
+    async fn advance(&self, claim: Claim) -> Outcome {
+        let Claim { step, attempt, .. } = claim;
+        let (began, more) = {
+            let mut state = self.server.lock();
+            let checkpoint = state.tables.waits.get(&step).and_then(|wait| wait.checkpoint);
+            let began = checkpoint.map(|checkpoint| checkpoint.cursor);
+            state.watch.resumes(step, began);
+            (began.unwrap_or(0), state.rng.u64(1..=3))
+        };
+        for cursor in (began + 1..).take(usize::try_from(more).unwrap_or(1)) {
+            let (looks, dies) = {
+                let mut state = self.server.lock();
+                let most = if state.rng.u8(..4) == 0 { 24 } else { 6 };
+                (state.rng.u8(0..=most), state.rng.u8(..8) == 0)
+            };
+            for _ in 0..looks {
+                sleep(BETWEEN_LOOKS).await;
+                let is_current = self.engine.is_current(step, attempt);
+                self.server.lock().watch.looks(claim, is_current, &self.process.host);
+            }
+            if dies {
+                self.process.killed.notify_one();
+                return std::future::pending().await;
+            }
+            let text = cursor.to_string();
+            let checkpoint = Checkpoint { cursor: &text, data: None, moved: true };
+            match self.engine.checkpoint(step, attempt, checkpoint).await {
+                Ok(true) => self.server.lock().watch.checkpointed(step, cursor),
+                Ok(false) => break,
+                Err(error) => {
+                    let failure =
+                        Failure::new(FailureKind::Retryable, "Simulated", error.to_string());
+                    return Outcome::Failed(failure);
+                }
+            }
+        }
+        Outcome::Succeeded(format!("[{step},{attempt}]").into())
     }
 }

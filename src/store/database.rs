@@ -9,10 +9,10 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, ListedClaim, NewArtifact, NewSignal, NewTasks, NewWait, NewWorker, Picked,
-    Place, Pulse, StepRow, StoreError, TaskRow,
+    Beat, Call, Checkpoint, ChildRow, ListedClaim, NewArtifact, NewSignal, NewTasks, NewWait,
+    NewWorker, Picked, Place, Pulse, StepRow, StepTime, StoreError, TaskRow,
 };
-use crate::decision::{AwaitedSignal, Decisions, Timestamp};
+use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
@@ -63,6 +63,13 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
         &self,
         worker: WorkerId,
     ) -> impl Future<Output = Result<Vec<ListedClaim>, StoreError>> + Send;
+
+    /// Writes where the next attempt of a step is to go on, if the claim is current. Says whether it is.
+    fn checkpoint(
+        &self,
+        claim: Claim,
+        checkpoint: Checkpoint<'_>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     fn register_worker(
         &self,
@@ -191,6 +198,18 @@ pub(crate) trait Transaction: Send + 'static {
         queues: &[String],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Calls the holders of these claims, which the transaction ends, when it commits.
+    fn recall_claims(
+        &mut self,
+        claims: &[Claim],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Those of the steps whose handlers have moved their checkpoint in this attempt.
+    fn moved_checkpoints(
+        &mut self,
+        attempts: &[Claim],
+    ) -> impl Future<Output = Result<Vec<StepId>, StoreError>> + Send;
+
     /// Locks up to `limit` due steps of the queues that stand after a place, belong to none of the tasks
     /// `without` and that no other worker holds.
     fn pick_ready_steps(
@@ -250,6 +269,30 @@ pub(crate) trait Transaction: Send + 'static {
         task: TaskId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Gives steps the time that all their attempts together may take.
+    fn record_step_deadlines(
+        &mut self,
+        times: &[StepTime],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes the deadlines of steps.
+    fn forget_step_deadlines(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The deadlines of those of the steps that have one.
+    fn step_deadlines(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<Vec<(StepId, Timestamp)>, StoreError>> + Send;
+
+    /// Locks the deadline of a step that has passed, that no other worker holds and that is of none of the `held` tasks.
+    fn lock_late_step(
+        &mut self,
+        held: &[TaskId],
+    ) -> impl Future<Output = Result<Option<(StepId, Timestamp)>, StoreError>> + Send;
+
     /// The task of an identity, if there is one.
     fn find_identity(
         &mut self,
@@ -274,7 +317,6 @@ pub(crate) trait Transaction: Send + 'static {
 pub(crate) trait Line: Send + Sync + 'static {
     fn beat(&mut self, pulse: &Pulse) -> impl Future<Output = Result<Beat, StoreError>> + Send;
 
-    /// The next queue with new steps; `None` when the connection is lost, and with it perhaps calls.
-    /// May be dropped while it waits.
-    fn next(&mut self) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+    /// The next call; `None` when the connection is lost, and with it perhaps calls. May be dropped while it waits.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Call>, StoreError>> + Send;
 }

@@ -11,9 +11,35 @@ use tracing::debug;
 use super::pool::Pool;
 use super::sessions::Way;
 use super::{StoreError, Tx};
+use crate::decision::Claim;
+use crate::ids::{StepId, WorkerId};
 
 /// The channel; its payload is the name of the queue that has new steps.
 const CHANNEL: &str = "tasker_ready";
+
+/// Whose payload is a claim that others than its holder have ended: step, attempt, worker.
+const ENDED: &str = "tasker_ended";
+
+/// What a worker is called for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A queue has new steps.
+    Steps(String),
+    /// Somebody else has ended a claim, perhaps of another worker.
+    Ended(Claim),
+}
+
+/// The payload of a call about a claim.
+fn payload(claim: &Claim) -> String {
+    format!("{} {} {}", claim.step.0, claim.attempt, claim.worker.0)
+}
+
+fn claim(payload: &str) -> Option<Claim> {
+    let mut numbers = payload.split(' ').map(str::parse);
+    let (step, attempt, worker) = (numbers.next()?, numbers.next()?, numbers.next()?);
+    let attempt = u32::try_from(attempt.ok()?).ok()?;
+    Some(Claim { step: StepId(step.ok()?), attempt, worker: WorkerId(worker.ok()?) })
+}
 
 /// Between two looks for steps where nothing can be listened for: a step waits for a quarter of a second on
 /// average.
@@ -37,12 +63,12 @@ impl Heartline {
         Ok(Self::Listening(Listener::connect(&way).await?))
     }
 
-    /// The next queue with new steps; `None` when the connection is lost, and with it perhaps calls.
+    /// The next call; `None` when the connection is lost, and with it perhaps calls.
     /// May be dropped while it waits.
-    pub(super) async fn next_call(&mut self) -> Result<Option<String>, StoreError> {
+    pub(super) async fn next_call(&mut self) -> Result<Option<Call>, StoreError> {
         match self {
             Self::Listening(listener) => listener.next_call().await,
-            Self::Polling(poller) => poller.next_queue().await.map(Some),
+            Self::Polling(poller) => Ok(Some(Call::Steps(poller.next_queue().await?))),
         }
     }
 }
@@ -58,7 +84,7 @@ impl Listener {
         let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(way.options());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
-        if let Err(error) = listener.listen(CHANNEL).await {
+        if let Err(error) = listener.listen_all([CHANNEL, ENDED]).await {
             debug!(%error, "listening is not possible");
         }
         Ok(Self { listener })
@@ -68,9 +94,18 @@ impl Listener {
         &mut self.listener
     }
 
-    async fn next_call(&mut self) -> Result<Option<String>, StoreError> {
-        let call = self.listener.try_recv().await?;
-        Ok(call.map(|call| call.payload().to_owned()))
+    async fn next_call(&mut self) -> Result<Option<Call>, StoreError> {
+        loop {
+            let Some(call) = self.listener.try_recv().await? else { return Ok(None) };
+            let payload = call.payload();
+            if call.channel() != ENDED {
+                return Ok(Some(Call::Steps(payload.to_owned())));
+            }
+            // Who is no worker can call too.
+            if let Some(claim) = claim(payload) {
+                return Ok(Some(Call::Ended(claim)));
+            }
+        }
     }
 }
 
@@ -119,4 +154,35 @@ pub(super) async fn call(tx: &mut Tx, queues: &[String]) -> Result<(), StoreErro
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Calls the holders of claims that this transaction ends, when it commits.
+pub(super) async fn recall(tx: &mut Tx, claims: &[Claim]) -> Result<(), StoreError> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let payloads: Vec<_> = claims.iter().map(payload).collect();
+    sqlx::query!(
+        "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS p (payload)",
+        ENDED,
+        &payloads
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TaskId;
+
+    #[test]
+    fn a_claim_is_read_back_from_its_call_and_nothing_else_is() {
+        let sent = Claim { step: TaskId(7).step(3), attempt: 2, worker: WorkerId(9) };
+        assert_eq!(claim(&payload(&sent)), Some(sent));
+        for wrong in ["", "1 2", "1 x 3", "1 -2 3", "99999999999999999999 1 1"] {
+            assert_eq!(claim(wrong), None, "{wrong}");
+        }
+    }
 }

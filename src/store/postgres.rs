@@ -7,11 +7,11 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, ChildRow, Heartline, ListedClaim, NewArtifact, NewSignal, NewTasks, NewWait, NewWorker,
-    Picked, Place, Pulse, StepRow, Store, StoreError, TaskRow, Tx, artifacts, claims, deadlines,
-    identities, notify, steps, tasks, templates, waits, workers,
+    Beat, Call, Checkpoint, ChildRow, Heartline, ListedClaim, NewArtifact, NewSignal, NewTasks,
+    NewWait, NewWorker, Picked, Place, Pulse, StepRow, StepTime, Store, StoreError, TaskRow, Tx,
+    artifacts, claims, deadlines, identities, notify, steps, tasks, templates, waits, workers,
 };
-use crate::decision::{AwaitedSignal, Decisions, Timestamp};
+use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
@@ -51,6 +51,14 @@ impl Database for Store {
 
     async fn claims_of(&self, worker: WorkerId) -> Result<Vec<ListedClaim>, StoreError> {
         claims::listed(&self.pool, worker).await
+    }
+
+    async fn checkpoint(
+        &self,
+        claim: Claim,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<bool, StoreError> {
+        waits::checkpoint(self, claim, checkpoint).await
     }
 
     async fn register_worker(&self, new: &NewWorker) -> Result<WorkerId, StoreError> {
@@ -154,6 +162,14 @@ impl Transaction for Tx {
         notify::call(self, queues).await
     }
 
+    async fn recall_claims(&mut self, claims: &[Claim]) -> Result<(), StoreError> {
+        notify::recall(self, claims).await
+    }
+
+    async fn moved_checkpoints(&mut self, attempts: &[Claim]) -> Result<Vec<StepId>, StoreError> {
+        waits::moved(self, attempts).await
+    }
+
     async fn pick_ready_steps(
         &mut self,
         queues: &[String],
@@ -206,6 +222,28 @@ impl Transaction for Tx {
         deadlines::forget(self, task).await
     }
 
+    async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {
+        deadlines::record_steps(self, times).await
+    }
+
+    async fn forget_step_deadlines(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        deadlines::forget_steps(self, steps).await
+    }
+
+    async fn step_deadlines(
+        &mut self,
+        steps: &[StepId],
+    ) -> Result<Vec<(StepId, Timestamp)>, StoreError> {
+        deadlines::of_steps(self, steps).await
+    }
+
+    async fn lock_late_step(
+        &mut self,
+        held: &[TaskId],
+    ) -> Result<Option<(StepId, Timestamp)>, StoreError> {
+        deadlines::lock_late_step(self, held).await
+    }
+
     async fn find_identity(
         &mut self,
         identity: &Identity,
@@ -239,7 +277,7 @@ impl Line for Heartline {
         }
     }
 
-    async fn next(&mut self) -> Result<Option<String>, StoreError> {
+    async fn next(&mut self) -> Result<Option<Call>, StoreError> {
         self.next_call().await
     }
 }

@@ -1,11 +1,12 @@
 //! What handlers wait for, and the signals that were sent.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError, Tx};
-use crate::decision::{AwaitedSignal, Timestamp, Wait};
+use super::{Store, StoreError, Tx, int};
+use crate::decision::{AwaitedSignal, Claim, Timestamp, Wait};
 use crate::encryption::{Content, Text};
 use crate::ids::{SignalId, StepId, TaskId};
 
@@ -15,6 +16,17 @@ pub(crate) struct NewWait<'a> {
     pub(crate) step: StepId,
     pub(crate) wait: &'a Wait,
     pub(crate) deadline: Option<Timestamp>,
+}
+
+/// Where a handler has come in the middle of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checkpoint<'a> {
+    /// JSON text.
+    pub(crate) cursor: &'a str,
+    /// JSON text; what was kept before stays where there is none.
+    pub(crate) data: Option<&'a str>,
+    /// It is not where the handler was when the attempt began.
+    pub(crate) moved: bool,
 }
 
 /// A signal that is to be sent.
@@ -34,6 +46,8 @@ pub(crate) struct WaitRow {
     pub(crate) waits: i32,
     /// What its handler kept.
     pub(crate) data: Option<Text>,
+    /// Where it had come at its last checkpoint.
+    pub(crate) cursor: Option<Text>,
     /// When the wait for this signal is over, whatever comes, if it waited for it last.
     pub(crate) deadline: Option<DateTime<Utc>>,
     /// That time has come.
@@ -71,6 +85,42 @@ pub(super) async fn record(tx: &mut Tx, waits: &[NewWait<'_>]) -> Result<(), Sto
     .execute(&mut tx.sql)
     .await?;
     Ok(())
+}
+
+/// Writes a checkpoint of the holder of a claim, and says whether that is current.
+pub(super) async fn checkpoint(
+    store: &Store,
+    claim: Claim,
+    checkpoint: Checkpoint<'_>,
+) -> Result<bool, StoreError> {
+    let seal = |text| store.keys.seal(Content::Wait, text);
+    let cursor = seal(checkpoint.cursor)?;
+    let data = checkpoint.data.map(seal).transpose()?;
+    let written = sqlx::query_file!(
+        "src/store/sql/checkpoint.sql",
+        claim.step.0,
+        int(claim.attempt),
+        claim.worker.0,
+        &cursor as &str,
+        data.as_deref(),
+        checkpoint.moved
+    )
+    .execute(&store.pool)
+    .await?;
+    Ok(written.rows_affected() > 0)
+}
+
+/// Those of the steps whose checkpoint was moved in this attempt.
+pub(super) async fn moved(tx: &mut Tx, attempts: &[Claim]) -> Result<Vec<StepId>, StoreError> {
+    let steps: Vec<_> = attempts.iter().map(|claim| claim.step).collect();
+    let numbers: Vec<_> = attempts.iter().map(|claim| int(claim.attempt)).collect();
+    Ok(sqlx::query_file_scalar!(
+        "src/store/sql/moved_checkpoints.sql",
+        &steps as &[StepId],
+        &numbers
+    )
+    .fetch_all(&mut **tx)
+    .await?)
 }
 
 /// Lets the handlers of steps wait anew for what they waited for.
@@ -130,7 +180,36 @@ pub(super) async fn record_signal(
     Ok((row.signal_id, row.existing))
 }
 
+/// How far a step got whose attempts have not succeeded.
+#[derive(Debug)]
+pub(crate) struct StepProgressRow {
+    /// Where its handler had come at its last checkpoint.
+    pub(crate) cursor: Option<Text>,
+    pub(crate) checkpoint_at: Option<DateTime<Utc>>,
+    /// By when it has to have ended.
+    pub(crate) deadline_at: Option<DateTime<Utc>>,
+}
+
 impl Store {
+    /// How far these steps got, those of which something is known.
+    pub(crate) async fn progress(
+        &self,
+        steps: &[StepId],
+    ) -> Result<HashMap<i64, StepProgressRow>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/step_progress.sql", steps as &[StepId])
+            .fetch_all(&self.pool)
+            .await?;
+        let progress = rows.into_iter().map(|row| {
+            let progress = StepProgressRow {
+                cursor: row.cursor.map(|cursor| self.open(Content::Wait, cursor)),
+                checkpoint_at: row.checkpoint_at,
+                deadline_at: row.deadline_at,
+            };
+            (row.workflow_step_id, progress)
+        });
+        Ok(progress.collect())
+    }
+
     /// What a step waited for last, and the first signal of that name after another one.
     pub(crate) async fn look_at_wait(
         &self,
@@ -145,6 +224,7 @@ impl Store {
         Ok(WaitRow {
             waits: row.waits.unwrap_or(0),
             data: row.data.map(|data| self.open(Content::Wait, data)),
+            cursor: row.cursor.map(|cursor| self.open(Content::Wait, cursor)),
             deadline: row.deadline.filter(|_| row.same),
             timed_out: row.same && row.over,
             signal: signal.map(|((id, payload), sent_at)| SignalRow {

@@ -3,8 +3,8 @@
 use sqlx::PgExecutor;
 
 use super::{StoreError, Tx, int};
-use crate::decision::Timestamp;
-use crate::ids::{ClaimBatchId, WorkerId};
+use crate::decision::{Claim, Timestamp};
+use crate::ids::{ClaimBatchId, StepId, WorkerId};
 use crate::state::WorkerState;
 
 /// What a worker says of itself.
@@ -31,6 +31,8 @@ pub(crate) struct Pulse {
     pub(crate) resting_ms: u32,
     /// Batches that need not be listed any more.
     pub(crate) over: Vec<ClaimBatchId>,
+    /// Its claims whose handlers run, as far as it knows.
+    pub(crate) running: Vec<Claim>,
 }
 
 /// What a heartbeat brings back.
@@ -57,6 +59,8 @@ pub(crate) struct Beat {
     pub(crate) somebody_died: bool,
     /// There is a task whose deadline has passed.
     pub(crate) somebody_late: bool,
+    /// Steps of the claims whose handlers run that others have ended.
+    pub(crate) lost: Vec<StepId>,
 }
 
 /// Registers a worker under an id that no other registration ever gets.
@@ -110,6 +114,8 @@ pub(super) async fn beat(
     connection: impl PgExecutor<'_>,
     pulse: &Pulse,
 ) -> Result<Beat, StoreError> {
+    let steps: Vec<_> = pulse.running.iter().map(|claim| claim.step).collect();
+    let attempts: Vec<_> = pulse.running.iter().map(|claim| int(claim.attempt)).collect();
     let row = sqlx::query_file!(
         "src/store/sql/beat.sql",
         pulse.worker.0,
@@ -117,6 +123,8 @@ pub(super) async fn beat(
         pulse.all_queues,
         int(pulse.resting_ms),
         &pulse.over as &[ClaimBatchId],
+        &steps as &[StepId],
+        &attempts,
     )
     .fetch_one(connection)
     .await?;
@@ -132,6 +140,7 @@ pub(super) async fn beat(
         claim_batches: row.claim_batches,
         somebody_died: row.somebody_died,
         somebody_late: row.somebody_late,
+        lost: row.lost.into_iter().map(StepId).collect(),
     })
 }
 

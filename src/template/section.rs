@@ -20,7 +20,7 @@ pub(super) const LONGEST_KEY: usize = 80;
 const WORD_ALLOWED: &str = "text without control characters and without space around it";
 
 /// Keys as the Ruby DSL and other engines spell them, with the key of a template that is meant.
-const OTHER_SPELLINGS: [(&str, &str); 12] = [
+const OTHER_SPELLINGS: [(&str, &str); 13] = [
     ("backoff_seconds", "base_seconds"),
     ("config", "handler_config"),
     ("delay", "delay_seconds"),
@@ -33,6 +33,7 @@ const OTHER_SPELLINGS: [(&str, &str); 12] = [
     ("retryable", "default_retryable"),
     ("steps", "step_templates"),
     ("timeout", "timeout_seconds"),
+    ("total_timeout", "total_timeout_seconds"),
 ];
 
 /// A JSON object whose keys are all known. A key with the value null counts as left out, except

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::error::TemplateError;
-use super::parse::{LONGEST_CLASS, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM};
+use super::parse::{
+    LONGEST_CLASS, LONGEST_DEADLINE, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM,
+};
 use super::section::{self, LONGEST_SECONDS, Section};
 use super::{StepTemplate, classes};
 use crate::condition::Condition;
@@ -18,7 +20,7 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "name",
     "handler_class",
     "description",
@@ -34,6 +36,7 @@ const KEYS: [&str; 20] = [
     "skippable",
     "delay_seconds",
     "timeout_seconds",
+    "total_timeout_seconds",
     "retry",
     "error_classes",
     "handler_config",
@@ -124,6 +127,7 @@ impl Steps {
             skippable: section.flag("skippable", false)?,
             delay: section.seconds("delay_seconds", LONGEST_SECONDS)?,
             timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
+            total_timeout: section.seconds("total_timeout_seconds", LONGEST_DEADLINE)?,
             error_classes: classes::read(&mut section)?,
             handler_config: section.object("handler_config")?,
             dependent_system: dependent_system.or_else(|| common.dependent_system.clone()),

@@ -131,6 +131,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("decide", method!(Worker::decide, 5))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("wait", method!(Worker::wait, 4))?;
+    worker.define_method("current", method!(Worker::is_current, 2))?;
+    worker.define_method("checkpoint", method!(Worker::checkpoint, 3))?;
     worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;
     worker.define_method("template", method!(Worker::template, 1))?;
     worker.define_method("results_of", method!(Worker::results_of, 2))?;

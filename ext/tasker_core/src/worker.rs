@@ -212,6 +212,31 @@ impl Worker {
         })
     }
 
+    /// Whether others have left the attempt alone, as far as is known here.
+    pub(crate) fn is_current(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+    ) -> Result<bool, Error> {
+        guard(ruby, || Ok(this.here(ruby)?.is_current(StepId(step), attempt)))
+    }
+
+    /// Whether it was written; if not, others have ended the attempt.
+    pub(crate) fn checkpoint(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        checkpoint: RString,
+    ) -> Result<bool, Error> {
+        guard(ruby, || {
+            let checkpoint = text(ruby, checkpoint)?;
+            let worker = this.here(ruby)?;
+            block_on(ruby, worker.checkpoint(StepId(step), attempt, &checkpoint))
+        })
+    }
+
     pub(crate) fn look_at_wait(
         ruby: &Ruby,
         this: &Self,

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require_relative "../sequence"
 require_relative "../step"
 require_relative "../step_handler/base"
@@ -21,6 +22,9 @@ module TaskerCore
       INTERRUPTIBLE = { Object => :immediate }.freeze
       # What an attempt without results sends.
       NO_RESULTS = "null"
+      # How an attempt ends that others have ended: the native library refuses it, as any other end.
+      CUT_OFF = JSON.generate("kind" => "permanent", "class" => "TaskerCore::Step",
+                              "message" => "the attempt was ended by others").freeze
       # Code of attempts whose results cannot be kept.
       INVALID_RESULTS = "INVALID_RESULTS"
 
@@ -101,9 +105,16 @@ module TaskerCore
       # Where the native library refuses the results (their size, U+0000), the attempt is still open.
       def report(item, execution_us, ended)
         how, *said = ended
+        return cut_off(item, execution_us) if how == :cut_off
+
         @native.public_send(how, item[0], item[2], execution_us, *said)
       rescue InvalidContext, InvalidArgument => e
         report_failure(item, execution_us, unkept(e))
+      end
+
+      def cut_off(item, execution_us)
+        @native.fail(item[0], item[2], execution_us, CUT_OFF)
+        @logger.info { "step #{step_name(item)} of task #{item[1]}, attempt #{item[2]}: ended, because others ended it" }
       end
 
       def report_failure(item, execution_us, failure)

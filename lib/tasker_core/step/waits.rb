@@ -140,7 +140,7 @@ module TaskerCore
         last_wait["waits"]
       end
 
-      # @return [Object, nil] what this step's handler kept when it waited last, frozen
+      # @return [Object, nil] what this step's handler kept when it waited last or made a checkpoint, frozen
       # @example
       #   page = step.data ? step.data["page"] : 1
       def data

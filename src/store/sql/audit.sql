@@ -106,7 +106,7 @@ WITH step AS (
   UNION ALL
   SELECT 'waits', s.workflow_step_id
   FROM step s LEFT JOIN tasker_step_waits w USING (workflow_step_id)
-  WHERE s.state = 'waiting' AND w.workflow_step_id IS NULL
+  WHERE s.state = 'waiting' AND coalesce(w.waits, 0) = 0
   UNION ALL
   SELECT 'missed_signals', s.workflow_step_id
   FROM step s JOIN tasker_step_waits w USING (workflow_step_id) JOIN tasker_ready_steps r USING (workflow_step_id)

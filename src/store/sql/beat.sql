@@ -1,8 +1,9 @@
 -- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
--- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended, a task that is late.
+-- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended, a task that is late,
+-- which of the attempts that run ($6, $7) others have ended. BETWEEN stands for equality: docs/decisions/0004-plans.md.
 -- Where workers rest, the queues of due steps are called: they may sleep for longer than a step may
 -- wait. Indexes: primary keys, tasker_ready_steps_order with one probe a queue that has steps,
--- tasker_workers_alive, tasker_task_deadlines_due. The batches of claims are few. Locks: the worker's row.
+-- tasker_workers_alive, tasker_task_deadlines_due, tasker_step_deadlines_due. The batches of claims are few. Locks: the worker's row.
 WITH RECURSIVE fleet AS (
   SELECT count(*) AS workers,
          count(*) FILTER (WHERE worker_id < $1) AS before,
@@ -49,5 +50,13 @@ SELECT EXISTS (SELECT FROM beat) AS "alive!",
          JOIN tasker_workers w USING (worker_id)
          WHERE w.state IN ('stopped', 'dead')
        ) AS "somebody_died!",
-       EXISTS (SELECT FROM tasker_task_deadlines WHERE deadline_at <= statement_timestamp()) AS "somebody_late!"
+       EXISTS (SELECT FROM tasker_task_deadlines WHERE deadline_at <= statement_timestamp())
+         OR EXISTS (SELECT FROM tasker_step_deadlines WHERE deadline_at <= statement_timestamp()) AS "somebody_late!",
+       ARRAY (
+         SELECT ran.id
+         FROM unnest($6::bigint[], $7::int[]) AS ran (id, attempt)
+         WHERE NOT EXISTS (
+           SELECT FROM tasker_workflow_steps s
+           WHERE s.workflow_step_id BETWEEN ran.id AND ran.id AND s.attempts = ran.attempt AND s.worker_id = $1)
+       ) AS "lost!"
 FROM fleet

@@ -27,6 +27,7 @@ fn key() -> impl Strategy<Value = String> {
         "error_classes",
         "delay_seconds",
         "timeout_seconds",
+        "total_timeout_seconds",
         "handler_config",
         "named_steps",
         "custom_events",
