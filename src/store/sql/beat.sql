@@ -1,9 +1,8 @@
 -- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
--- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended, a task that is late,
--- which of the attempts that run ($6, $7) others have ended. BETWEEN stands for equality: docs/decisions/0004-plans.md.
+-- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended, a task that is late.
 -- Where workers rest, the queues of due steps are called: they may sleep for longer than a step may
 -- wait. Indexes: primary keys, tasker_ready_steps_order with one probe a queue that has steps,
--- tasker_workers_alive, tasker_task_deadlines_due, tasker_step_deadlines_due. The batches of claims are few. Locks: the worker's row.
+-- tasker_workers_alive, those of deadlines. The batches of claims are few. Locks: the worker's row.
 WITH RECURSIVE fleet AS (
   SELECT count(*) AS workers,
          count(*) FILTER (WHERE worker_id < $1) AS before,
@@ -52,6 +51,7 @@ SELECT EXISTS (SELECT FROM beat) AS "alive!",
        ) AS "somebody_died!",
        EXISTS (SELECT FROM tasker_task_deadlines WHERE deadline_at <= statement_timestamp())
          OR EXISTS (SELECT FROM tasker_step_deadlines WHERE deadline_at <= statement_timestamp()) AS "somebody_late!",
+       -- The attempts that run and that others have ended. BETWEEN stands for equality: docs/decisions/0004-plans.md.
        ARRAY (
          SELECT ran.id
          FROM unnest($6::bigint[], $7::int[]) AS ran (id, attempt)
