@@ -8,6 +8,7 @@ require_relative "tasker_core/configuration"
 require_relative "tasker_core/database"
 require_relative "tasker_core/step_handler/base"
 require_relative "tasker_core/step_handler/approval"
+require_relative "tasker_core/step_handler/workflow"
 require_relative "tasker_core/handler_registry"
 require_relative "tasker_core/task"
 require_relative "tasker_core/step"
@@ -284,6 +285,15 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     #   TaskerCore.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
     def retry(task_id, step: nil, actor: nil, reason: nil)
       client.retry(task_id, step: step, actor: actor, reason: reason)
+    end
+
+    # Undoes what a task did that failed or was cancelled. See {Client#compensate}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.compensate(1, actor: "support", reason: "the customer agreed")
+    def compensate(task_id, actor: nil, reason: nil)
+      client.compensate(task_id, actor: actor, reason: reason)
     end
 
     # Leaves a step out. See {Client#skip}.

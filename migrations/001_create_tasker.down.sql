@@ -2,7 +2,8 @@
 
 DROP VIEW tasker_attempts, tasker_silent_workers;
 
-DROP TABLE tasker_feeds, tasker_artifacts, tasker_signals, tasker_step_waits, tasker_step_deadlines, tasker_task_deadlines,
+DROP TABLE tasker_follow_ups, tasker_compensations, tasker_child_tasks, tasker_feeds, tasker_artifacts, tasker_signals,
+  tasker_step_waits, tasker_step_deadlines, tasker_task_deadlines,
   tasker_task_identities, tasker_pruned_tasks, tasker_task_transitions, tasker_workflow_step_transitions, tasker_claim_batches, tasker_ready_steps,
   tasker_workflow_step_edges, tasker_workflow_steps, tasker_tasks,
   tasker_workers, tasker_named_steps, tasker_named_tasks, tasker_task_namespaces;
@@ -11,5 +12,5 @@ DROP SEQUENCE tasker_transition_ids;
 
 DROP FUNCTION tasker_delete_rows_of_task();
 
-DROP TYPE tasker_worker_state, tasker_attempt_outcome, tasker_task_event, tasker_step_event,
+DROP TYPE tasker_follow_up_kind, tasker_worker_state, tasker_attempt_outcome, tasker_task_event, tasker_step_event,
   tasker_step_state, tasker_task_state;

@@ -22,6 +22,8 @@ CREATE TYPE tasker_attempt_outcome AS ENUM (
   'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled',
   'waiting');
 
+CREATE TYPE tasker_follow_up_kind AS ENUM ('tell_parent', 'compensate', 'cancel');
+
 CREATE TYPE tasker_worker_state AS ENUM ('running', 'draining', 'stopped', 'dead');
 
 CREATE TABLE tasker_task_namespaces (
@@ -84,6 +86,7 @@ CREATE INDEX tasker_workers_alive ON tasker_workers (worker_id) WHERE state IN (
 CREATE TABLE tasker_tasks (
   task_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   named_task_id  int NOT NULL REFERENCES tasker_named_tasks,
+  parent_step_id bigint,
   state          tasker_task_state NOT NULL DEFAULT 'pending',
   total_steps    int NOT NULL CHECK (total_steps BETWEEN 1 AND 1048576),
   runnable_steps int NOT NULL CHECK (runnable_steps >= 0),
@@ -349,6 +352,34 @@ CREATE TABLE tasker_signals (
 -- Serves: signals that are sent again.
 CREATE UNIQUE INDEX tasker_signals_key ON tasker_signals (task_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
+-- Tasks that steps of other tasks run (docs/subworkflows.md). One that is made anew for the same call has the next generation.
+CREATE TABLE tasker_child_tasks (
+  task_id        bigint PRIMARY KEY,
+  parent_step_id bigint NOT NULL,
+  name           text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 100),
+  generation     int NOT NULL CHECK (generation > 0),
+  depth          int NOT NULL CHECK (depth > 0),
+  left_alone     boolean NOT NULL,
+  UNIQUE (parent_step_id, name, generation)
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Tasks that undo what others did (docs/compensation.md): a task is undone by one other at most.
+CREATE TABLE tasker_compensations (
+  original_task_id bigint PRIMARY KEY,
+  task_id          bigint NOT NULL UNIQUE
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- What the end of a task leaves to be done, each in a transaction of its own: written with the end, deleted when it is done.
+CREATE TABLE tasker_follow_ups (
+  follow_up_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  task_id      bigint NOT NULL,
+  kind         tasker_follow_up_kind NOT NULL,
+  created_at   timestamptz NOT NULL DEFAULT now()
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+
 -- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
 -- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -364,6 +395,8 @@ BEGIN
   DELETE FROM tasker_step_deadlines WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_step_waits WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_signals WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_child_tasks WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_compensations WHERE original_task_id = OLD.task_id;
   RETURN OLD;
 END
 $$;

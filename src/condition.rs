@@ -118,6 +118,29 @@ impl Condition {
         context: &str,
         results: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<bool, String> {
+        match self.evaluate(context, results)? {
+            Value::Bool(met) => Ok(met),
+            other => Err(format!("its value is neither true nor false but {}", other.type_of())),
+        }
+    }
+
+    /// The value of the expression, as JSON.
+    ///
+    /// # Errors
+    /// Why there is none, or that JSON cannot say it.
+    pub fn value<'a>(
+        &self,
+        context: &str,
+        results: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Json, String> {
+        convert_back(&self.evaluate(context, results)?)
+    }
+
+    fn evaluate<'a>(
+        &self,
+        context: &str,
+        results: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Value, String> {
         let mut bytes = context.len();
         let context = value(context)?;
         let results = results.map(|(name, json)| {
@@ -140,10 +163,7 @@ impl Condition {
             return Err("it reads context and results too often for how large they are".to_owned());
         }
         match evaluated {
-            Ok(Ok(Value::Bool(met))) => Ok(met),
-            Ok(Ok(other)) => {
-                Err(format!("its value is neither true nor false but {}", other.type_of()))
-            }
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(shorten(&error.to_string(), LONGEST_REASON)),
             Err(_) => Err("its evaluation is defective".to_owned()),
         }
@@ -336,6 +356,28 @@ fn convert(json: Json) -> Value {
             let entries = object.into_iter().map(|(key, value)| (Key::from(key), convert(value)));
             Value::Map(Map { map: Arc::new(entries.collect()) })
         }
+    }
+}
+
+fn convert_back(value: &Value) -> Result<Json, String> {
+    match value {
+        Value::Null => Ok(Json::Null),
+        Value::Bool(value) => Ok(Json::Bool(*value)),
+        Value::Int(int) => Ok(Json::from(*int)),
+        Value::UInt(uint) => Ok(Json::from(*uint)),
+        Value::Float(float) => serde_json::Number::from_f64(*float)
+            .map(Json::Number)
+            .ok_or_else(|| format!("its value holds {float}, which JSON cannot say")),
+        Value::String(text) => Ok(Json::String(text.to_string())),
+        Value::List(list) => list.iter().map(convert_back).collect(),
+        Value::Map(map) => {
+            let entries = map.map.iter().map(|(key, value)| match key {
+                Key::String(key) => Ok((key.to_string(), convert_back(value)?)),
+                other => Err(format!("its value has the key {other:?}, which is no text")),
+            });
+            entries.collect::<Result<serde_json::Map<_, _>, _>>().map(Json::Object)
+        }
+        other => Err(format!("its value is {}, which JSON cannot say", other.type_of())),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
-use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+use crate::state::{AttemptOutcome, FollowUpKind, StepEvent, StepState, TaskEvent, TaskState};
 
 /// A point in time by the database's clock.
 pub type Timestamp = DateTime<Utc>;
@@ -32,6 +32,8 @@ pub struct Task {
     /// Failures that hold something up: for each pending step its parents in error, and each step in error that
     /// no other depends on.
     pub failures: u32,
+    /// A step of another task runs it.
+    pub is_child: bool,
 }
 
 /// A step's row, as far as decisions need it, and what its template says of its parents. They are counted while it is
@@ -92,6 +94,8 @@ pub struct View {
     pub progressed: BTreeSet<StepId>,
     /// The children of observed steps: at least of those that succeeded.
     pub children: ByStep<Vec<StepId>>,
+    /// Tasks whose template says that their steps are undone when they end otherwise than complete.
+    pub compensated: BTreeSet<TaskId>,
     /// The policies of steps whose claims ended otherwise than with results; [`RetryPolicy::DEFAULT`] goes for
     /// one that is not here.
     pub policies: ByStep<RetryPolicy>,
@@ -461,6 +465,10 @@ pub struct Decisions {
     pub stale: Vec<Claim>,
     /// Tasks of the view that are paused: their steps are not to be claimed.
     pub paused: Vec<TaskId>,
+    /// What the ends of tasks leave to be done.
+    pub follow_ups: Vec<(TaskId, FollowUpKind)>,
+    /// Steps that were ended by others than their handlers: nobody waits for the tasks that they run.
+    pub abandoned: Vec<StepId>,
     /// The time by which it was decided.
     pub now: Timestamp,
 }
@@ -489,6 +497,11 @@ impl Decisions {
             )
         });
         taken.filter_map(|change| change.before.claim()).collect()
+    }
+
+    /// Whether something is to be done after it, in other transactions.
+    pub(crate) fn leaves_something(&self) -> bool {
+        !self.follow_ups.is_empty() || !self.abandoned.is_empty()
     }
 
     /// How many steps got ready because of what their parents did.

@@ -101,6 +101,14 @@ pub enum Error {
         /// What was asked for and what is allowed.
         source: InvalidTransition,
     },
+    /// What the task did is undone by another one, or was: it cannot go on.
+    #[error("task {task} is undone by task {by} and cannot go on; submit it again")]
+    Undone {
+        /// The task.
+        task: TaskId,
+        /// The one that undoes it.
+        by: TaskId,
+    },
     /// The database has another schema than this version of the library.
     #[error("{}", schema_mismatch(*.found))]
     SchemaMismatch {
@@ -196,7 +204,7 @@ impl Error {
             Self::UnknownTask { .. } => ErrorKind::NotFound,
             Self::DuplicateTask { .. } => ErrorKind::DuplicateTask,
             Self::FeedTaken { .. } => ErrorKind::FeedTaken,
-            Self::Transition { .. } => ErrorKind::InvalidTransition,
+            Self::Transition { .. } | Self::Undone { .. } => ErrorKind::InvalidTransition,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::Decryption { .. } => ErrorKind::Decryption,
             Self::Store(StoreError::Url(_)) => ErrorKind::Configuration,
@@ -226,7 +234,7 @@ impl Error {
     pub(crate) fn is_about_data(&self) -> bool {
         match self {
             Self::Store(error) => error.is_about_data(),
-            Self::Transition { .. } => true,
+            Self::Transition { .. } | Self::Undone { .. } => true,
             Self::Configuration { .. }
             | Self::Argument { .. }
             | Self::Template(_)
@@ -277,6 +285,7 @@ impl Error {
             Self::Transition { task, source } => {
                 json!({ "task_id": task, "state": source.from, "event": source.event })
             }
+            Self::Undone { task, by } => json!({ "task_id": task, "undone_by": by }),
             Self::SchemaMismatch { found } => json!({ "found": found, "wanted": SCHEMA_VERSION }),
             Self::Decryption { what, source } => json!({ "value": what, "key": source.key() }),
             Self::Store(error) => json!({ "sqlstate": error.code() }),

@@ -60,12 +60,22 @@ pub enum Guard {
     LostClaimsAsked,
     /// No attempt is scheduled for when a step has to have ended.
     TotalTimeout,
+    /// A step that runs a task is told of its end.
+    ParentsAreTold,
+    /// What the end of a task leaves to be done is found by whoever lives.
+    FollowUpsFound,
+    /// A step makes the task that it runs once.
+    ChildMadeOnce,
+    /// A task is undone once.
+    UndoneOnce,
+    /// A task whose undoing has begun does not go on.
+    UndoneStays,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 32] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -93,6 +103,11 @@ impl Guard {
         Self::CheckpointsFenced,
         Self::LostClaimsAsked,
         Self::TotalTimeout,
+        Self::ParentsAreTold,
+        Self::FollowUpsFound,
+        Self::ChildMadeOnce,
+        Self::UndoneOnce,
+        Self::UndoneStays,
     ];
 }
 

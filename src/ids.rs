@@ -64,6 +64,11 @@ id!(
     i64
 );
 id!(
+    /// Something that the end of a task leaves to be done.
+    FollowUpId,
+    i64
+);
+id!(
     /// One version of a template (`tasker_named_tasks.named_task_id`).
     TemplateId,
     i32

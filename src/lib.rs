@@ -52,13 +52,14 @@ pub use ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    Artifact, Attempt, Batch, BrokenStep, Change, CheckpointInfo, Client, Comparison, Delivery,
-    Event, EventSet, Events, Explanation, FailureFilter, FailurePage, FeedBatch, FeedEvent,
-    FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, Interrupt, ListFilter, LiveTasks,
-    OnDuplicate, Pruned, Pruning, Remedy, SignalInfo, SignalRequest, Steering, StepExplanation,
-    StepFailure, StepProgress, StepResult, Stopped, Submission, Submitted, TaskResult, TaskStatus,
-    TemplateInfo, TemplateName, TemplatesToCompare, Transition, Unsettled, WaitInfo, Worker,
-    WorkerInfo, WorkerStats, names, step_ids,
+    Artifact, Attempt, Batch, BrokenStep, Change, CheckpointInfo, ChildTask, Client, Comparison,
+    Delivery, Event, EventSet, Events, Explanation, FailureFilter, FailurePage, FeedBatch,
+    FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, Interrupt, ListFilter,
+    LiveTasks, OnDuplicate, ParentStep, Pruned, Pruning, RelatedTask, Remedy, SignalInfo,
+    SignalRequest, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
+    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare,
+    Transition, Unsettled, WaitInfo, Worker, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun,
+    WorkflowWait, names, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

@@ -197,6 +197,18 @@ database_enum!(
     }
 );
 
+database_enum!(
+    /// What the end of a task leaves to be done.
+    FollowUpKind, "tasker_follow_up_kind", {
+        /// The step that runs it goes on.
+        TellParent = "tell_parent",
+        /// What its steps did is undone.
+        Compensate = "compensate",
+        /// The task is cancelled itself: the step that runs it has ended.
+        Cancel = "cancel",
+    }
+);
+
 /// The step machine: `(from, event, to)`. Any other pair is an [`InvalidTransition`].
 ///
 /// `Pending` goes to `InProgress` at once when the worker that completed the last parent claims

@@ -14,6 +14,7 @@
 //! | `schema` | none: any object | a JSON Schema for contexts of at most 1 MiB, without references to the outside; at most 1000 schemas about one value, 2000 within one another |
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
 //! | `deadline_seconds` | none | more than 0, at most 31622400 (366 days): by when after its submit a task has to have ended |
+//! | `compensation` | `automatic` | `automatic`, `manual`: when the steps of a task that failed or was cancelled are undone (`docs/compensation.md`) |
 //! | `error_classes` | `{}` | what failures by exceptions of certain classes mean: at most 1000 names of classes or modules, none of `TaskerCore`'s own, each with `retryable`, `permanent` or `blocked` |
 //! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
 //! | `module_namespace` | none | Ruby module put before each `handler_class` |
@@ -24,7 +25,7 @@
 //! | key of a step | default | allowed |
 //! |---|---|---|
 //! | `name` | needed | 1 to 512 bytes, unique in the template |
-//! | `handler_class` | needed | 1 to 255 bytes; `::` in front keeps `module_namespace` away |
+//! | `handler_class` | needed, not with `workflow` | 1 to 255 bytes; `::` in front keeps `module_namespace` away |
 //! | `description` | none | at most 4096 bytes |
 //! | `depends_on_step`, `depends_on_steps` | none | names of other steps, each once, no circle |
 //! | `join` | `all_complete` | `all_complete`, `all_done`, `any_complete`, `none_failed`, `{"quorum": 2}` with at most the number of parents |
@@ -44,17 +45,22 @@
 //! | `retry.jitter` | 0.1 | 0.0 to 1.0 |
 //! | `retry.delays_seconds` | needed with `list` | 1 to 100 numbers from 0 to 86400, of which the last repeats; with `list` only |
 //! | `error_classes` | `{}` | as the template's, and asked before it |
+//! | `workflow` | none | the template that the step runs (`docs/subworkflows.md`): its name, or an object with `name`, `namespace_name`, `version`, `context`, `on_failure` (`fail`, `block`), `on_cancel` (`cancel`, `leave`) |
+//! | `compensate_with` | none | the class that undoes the step; as `compensate` with `handler_class` alone |
+//! | `compensate` | none | an object with `handler_class`, `default_retryable`, `default_retry_limit`, `retry`, `timeout_seconds` |
 //! | `handler_config` | `{}` | an object |
 //! | `dependent_system` | the template's | 1 to 64 bytes, no control characters |
 //! | `custom_events` | | accepted for older templates and dropped |
 
 mod classes;
+mod compensation;
 mod diff;
 mod error;
 mod parse;
 mod schema;
 mod section;
 mod steps;
+mod workflow;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -63,6 +69,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use classes::{ErrorClass, ErrorClasses};
+pub(crate) use compensation::COMPENSATION_SUFFIX;
+pub use compensation::{Compensation, CompensationMode};
 pub use diff::{KeyChange, RenamedStep, StepChange, StepSummary, TemplateDiff};
 pub use error::TemplateError;
 pub(crate) use parse::{
@@ -71,6 +79,7 @@ pub(crate) use parse::{
 use schema::Schema;
 pub use schema::{ContextError, Violation};
 pub(crate) use steps::LONGEST_STEP_NAME;
+pub use workflow::{OnCancel, OnFailure, Workflow, WorkflowContext};
 
 use crate::condition::Condition;
 use crate::graph::Graph;
@@ -113,6 +122,10 @@ pub struct StepTemplate {
     pub handler_config: Map<String, Value>,
     /// The outside system that it talks to.
     pub dependent_system: Option<String>,
+    /// The template that it runs.
+    pub workflow: Option<Workflow>,
+    /// What undoes it.
+    pub compensation: Option<Compensation>,
 }
 
 impl Serialize for StepTemplate {
@@ -143,6 +156,10 @@ struct StepJson<'a> {
     error_classes: &'a ErrorClasses,
     handler_config: &'a Map<String, Value>,
     dependent_system: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow: Option<&'a Workflow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compensate: Option<&'a Compensation>,
 }
 
 #[derive(Serialize)]
@@ -176,6 +193,8 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             error_classes: &step.error_classes,
             handler_config: &step.handler_config,
             dependent_system: step.dependent_system.as_deref(),
+            workflow: step.workflow.as_ref(),
+            compensate: step.compensation.as_ref(),
         }
     }
 }
@@ -211,6 +230,8 @@ struct Content {
     queue: String,
     #[serde(rename = "deadline_seconds", serialize_with = "seconds")]
     deadline: Option<Duration>,
+    #[serde(skip_serializing_if = "CompensationMode::is_default")]
+    compensation: CompensationMode,
     error_classes: ErrorClasses,
     step_templates: Vec<StepTemplate>,
 }

@@ -122,7 +122,15 @@ impl World {
 
     fn task(&self, id: TaskId) -> Task {
         let state = TaskState::InProgress;
-        Task { id, state, runnable: self.width, waiting: 0, blocked: 0, failures: 0 }
+        Task {
+            id,
+            state,
+            runnable: self.width,
+            waiting: 0,
+            blocked: 0,
+            failures: 0,
+            is_child: false,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ require_relative "cli/cancel"
 require_relative "cli/pause"
 require_relative "cli/resume"
 require_relative "cli/retry"
+require_relative "cli/compensate"
 require_relative "cli/skip"
 require_relative "cli/resolve"
 require_relative "cli/send_signal"
@@ -40,8 +41,8 @@ module TaskerCore
   #   exit TaskerCore::CLI.start(ARGV)
   class CLI
     # name => class, in the order of the help.
-    COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Skip, Resolve,
-                SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate,
+    COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Compensate, Skip,
+                Resolve, SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate,
                 TemplatesDiff, Doctor, Expire, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

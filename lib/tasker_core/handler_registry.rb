@@ -35,7 +35,7 @@ module TaskerCore
       #   TaskerCore::HandlerRegistry.check(template)
       def check(template)
         template.steps.each do |step|
-          resolve(step.fetch("handler_class"))
+          [step.fetch("handler_class"), step.dig("compensate", "handler_class")].compact.each { |name| resolve(name) }
         rescue HandlerNotFound => e
           raise HandlerNotFound.new("#{template.source}: step #{step.fetch("name").inspect}: #{e.message}",
                                     details: e.details.merge("file" => template.source, "step" => step.fetch("name")))

@@ -6,6 +6,7 @@ require_relative "internal/json_text"
 require_relative "internal/suggestion"
 require_relative "step/checkpoints"
 require_relative "step/waits"
+require_relative "step/workflows"
 require_relative "step_handler/errors"
 
 module TaskerCore
@@ -18,6 +19,7 @@ module TaskerCore
   class Step
     include Waits
     include Checkpoints
+    include Workflows
 
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze

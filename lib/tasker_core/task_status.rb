@@ -34,6 +34,15 @@ module TaskerCore
     attr_reader :steps_by_state
     # @return [Integer] attempts so far, of all steps
     attr_reader :attempts_total
+    # @return [Hash{String => Object}, nil] frozen; the step that runs this task: "task_id", "step", "call", "state"
+    attr_reader :parent
+    # @return [Array<Hash{String => Object}>] frozen; the tasks that its steps run: "task_id", "step", "call", "name",
+    #   "version", "state". Empty in lists of tasks.
+    attr_reader :children
+    # @return [Integer, nil] the task that this one undoes
+    attr_reader :compensates
+    # @return [Integer, nil] the task that undoes this one
+    attr_reader :compensated_by
     # @return [String, nil] why the task is in its state, where that was said
     attr_reader :reason
 
@@ -47,6 +56,8 @@ module TaskerCore
       @requested_at, @started_at, @finished_at, @deadline_at =
         attributes.values_at("requested_at", "started_at", "finished_at", "deadline_at")
                   .map { |text| text && Time.iso8601(text) }
+      @parent, @children, @compensates, @compensated_by =
+        attributes.values_at("parent", "children", "compensates", "compensated_by")
       freeze
     end
 

@@ -17,7 +17,7 @@ module TaskerCore
   class TemplateDSL
     # Options of the template => key in the definition.
     TEMPLATE_KEYS = { namespace: "namespace_name", version: "version", description: "description",
-                      schema: "schema", queue: "queue", deadline: "deadline_seconds",
+                      schema: "schema", queue: "queue", deadline: "deadline_seconds", compensation: "compensation",
                       error_classes: "error_classes" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {
@@ -26,7 +26,8 @@ module TaskerCore
       retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
       timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system",
       delay: "delay_seconds", total_timeout: "total_timeout_seconds", crash_limit: "crash_limit",
-      error_classes: "error_classes"
+      error_classes: "error_classes",
+      workflow: "workflow", compensate_with: "compensate_with", compensate: "compensate"
     }.freeze
 
     # Runs the block of a definition.
@@ -65,7 +66,7 @@ module TaskerCore
     # Adds a step.
     #
     # @param name [String, Symbol]
-    # @param options [Hash{Symbol => Object}] all but the handler may be left out:
+    # @param options [Hash{Symbol => Object}] all but the handler, or the workflow, may be left out:
     #   handler (a class or its name), depends_on (a name or an array of names), join ("all_complete", the default,
     #   "all_done", "any_complete", "none_failed" or { quorum: 2 }), description,
     #   when (an expression in CEL over `context` and `results`; the step is skipped where it is not met),
@@ -76,8 +77,12 @@ module TaskerCore
     #   and for "list" delays_seconds: [1, 5, 30]),
     #   crash_limit (workers that may die while they execute it, default 3),
     #   error_classes (exception classes or their names => "retryable", "permanent" or "blocked"),
-    #   timeout (seconds, default none), total_timeout (seconds for all attempts together, default none), delay (seconds from when it got ready, default none), queue,
-    #   config (what the handler reads as `step.config`), skippable, dependent_system
+    #   timeout (seconds, default none), total_timeout (seconds for all attempts together, default none),
+    #   delay (seconds from when it got ready, default none), queue,
+    #   config (what the handler reads as `step.config`), skippable, dependent_system,
+    #   workflow (the template that the step runs: its name, or name:, namespace_name:, version:, context:, on_failure:,
+    #   on_cancel:), compensate_with (the class that undoes it, or its name), compensate (the same with handler_class:,
+    #   default_retryable:, default_retry_limit:, retry:, timeout_seconds:)
     # @return [void]
     # @raise [InvalidTemplate] an unknown option, or a class without a name
     # @example
@@ -85,7 +90,7 @@ module TaskerCore
     def step(name, **options)
       path = "step #{name.to_s.inspect}"
       keys = translate(options, STEP_KEYS, path)
-      keys["handler_class"] = handler_name(keys["handler_class"], path) if keys.key?("handler_class")
+      %w[handler_class compensate_with].each { |key| keys[key] = handler_name(keys[key], path) if keys.key?(key) }
       keys["depends_on_steps"] = [*keys["depends_on_steps"]] if keys.key?("depends_on_steps")
       definition["step_templates"] << { "name" => name, **keys }
       nil

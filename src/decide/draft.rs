@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::retry::Jitter;
-use super::{Undecided, task};
+use super::{Undecided, follow_up, task};
 use crate::decision::{
     ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
@@ -151,8 +151,11 @@ impl<'v> Draft<'v> {
         // No decision pauses a task, or lets it go on, and enqueues steps of it as well.
         let paused = |task: &&Task| task.state == TaskState::Paused;
         let paused = self.view.tasks.values().filter(paused).map(|task| task.id).collect();
+        let follow_ups = self.tasks.values().flat_map(|change| follow_up::after(change, self.view));
         Ok(Decisions {
             paused,
+            follow_ups: follow_ups.collect(),
+            abandoned: self.steps.iter().filter_map(follow_up::abandoned).collect(),
             steps: self.steps,
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             stale: self.stale,

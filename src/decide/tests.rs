@@ -10,12 +10,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::decision::{
     AwaitedSignal, Claim, ClaimEnd, Failure, FailureKind, Join, NEVER, Outcome, Request, Room,
-    Signal, Step, StepChange, Taken, Task, Until, Wait,
+    Signal, Step, StepChange, Taken, Task, TaskChange, Until, Wait,
 };
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
-use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+use crate::state::{AttemptOutcome, FollowUpKind, StepEvent, StepState, TaskEvent, TaskState};
 
 const TASK: TaskId = TaskId(5);
 const WORKER: WorkerId = WorkerId(9);
@@ -75,8 +75,10 @@ impl World {
             waiting: 0,
             blocked: 0,
             failures: 0,
+            is_child: true,
         };
         view.tasks.insert(TASK, task);
+        view.compensated.insert(TASK);
         let available = view
             .steps
             .values()
@@ -181,6 +183,7 @@ impl World {
         for change in &decisions.tasks {
             self.view.tasks.insert(change.after.id, change.after);
         }
+        assert_eq!(decisions.follow_ups, follow_ups(decisions.tasks.first()));
         let ended =
             decisions.steps.iter().filter_map(|change| Some((change, change.ended.as_ref()?)));
         self.attempts
@@ -270,6 +273,18 @@ impl World {
         if idle && failures == 0 && task.state != TaskState::Cancelled {
             assert_eq!((task.state, count(|s| s == StepState::Pending)), (TaskState::Complete, 0));
         }
+    }
+}
+
+/// What the change of a task leaves to be done that a step of another one runs, and that is undone when it fails.
+fn follow_ups(change: Option<&TaskChange>) -> Vec<(TaskId, FollowUpKind)> {
+    let state = change.filter(|change| change.event.is_some()).map(|change| change.after.state);
+    match state {
+        Some(TaskState::Complete) => vec![(TASK, FollowUpKind::TellParent)],
+        Some(TaskState::Error | TaskState::Cancelled) => {
+            vec![(TASK, FollowUpKind::TellParent), (TASK, FollowUpKind::Compensate)]
+        }
+        Some(_) | None => vec![],
     }
 }
 
@@ -747,6 +762,29 @@ fn a_deadline_does_the_same_and_says_which_it_was() {
     assert_eq!(detail, Some(r#"{"deadline_at":"1970-01-01T00:00:00Z"}"#));
     assert!((0..4).all(|i| world.step(i).state == StepState::Cancelled));
     assert_eq!(world.end(a, ok()).stale, vec![a]);
+}
+
+#[test]
+fn nobody_is_told_of_the_end_of_a_task_of_its_own() {
+    let mut world = diamond();
+    world.view.compensated.clear();
+    world.view.tasks.get_mut(&TASK).unwrap().is_child = false;
+    let decisions = decide(&world.view, &cancel(), world.now, Jitter(1)).unwrap();
+    assert_eq!(decisions.tasks[0].after.state, TaskState::Cancelled);
+    assert_eq!((decisions.follow_ups, decisions.abandoned), (vec![], vec![]));
+}
+
+#[test]
+fn steps_that_begun_and_were_ended_by_others_are_abandoned() {
+    let mut world = diamond();
+    let a = world.claim(0);
+    world.end(a, ok());
+    let b = world.claim(1);
+    assert_eq!(world.end(b, Outcome::Waiting(Arc::default())).abandoned, vec![]);
+    assert_eq!(world.clone().skip(1).unwrap().abandoned, vec![TASK.step(1)]);
+    assert_eq!(world.clone().resolve(1).unwrap().abandoned, vec![TASK.step(1)]);
+    assert_eq!(world.clone().skip(2).unwrap().abandoned, vec![]);
+    assert_eq!(world.see(&cancel()).abandoned, vec![TASK.step(1)]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use tracing::debug;
 
 use super::arguments::{at_most, parse, refused};
 use super::artifacts::Artifact;
@@ -14,6 +15,7 @@ use super::events::Events;
 use super::explain::{self, Explanation};
 use super::failures::{FailureFilter, FailurePage, StepFailure, StepProgress};
 use super::feed::{self, FeedBatch, FeedOpened, FeedOpening, FeedReading};
+use super::follow_ups::Doer;
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
@@ -194,10 +196,15 @@ impl Client {
     /// another definition.
     pub async fn register_template(&self, json: &str) -> Result<TemplateId, Error> {
         let template = TaskTemplate::from_json(json)?;
+        template.check_name()?;
+        let undoing = template.compensation()?;
         self.check_schema().await?;
         let stored = async {
             let mut tx = self.store.begin().await?;
             let id = store_template(&mut tx, &template).await?;
+            if let Some(undoing) = &undoing {
+                store_template(&mut tx, undoing).await?;
+            }
             tx.commit().await?;
             Ok(id)
         };
@@ -290,8 +297,13 @@ impl Client {
     pub async fn status(&self, task: TaskId) -> Result<TaskStatus, Error> {
         self.check_schema().await?;
         let filter = TaskFilter { task: Some(task), limit: 1, ..TaskFilter::default() };
-        let row = self.answer(async { Ok(self.store.list_tasks(&filter).await?.pop()) }).await?;
-        row.map(TaskStatus::from).ok_or(Error::UnknownTask { task })
+        let read = async {
+            let row = self.store.list_tasks(&filter).await?.pop();
+            Ok((row, self.store.kin(&[task]).await?))
+        };
+        let (row, kin) = self.answer(read).await?;
+        let status = row.map(TaskStatus::from).ok_or(Error::UnknownTask { task })?;
+        Ok(status.with_kin(&kin))
     }
 
     /// Tasks, newest first.
@@ -495,7 +507,12 @@ impl Client {
         let mut tries = 1;
         loop {
             match self.answer(self.try_to_steer(task, steering, request, events)).await {
-                Ok(()) => return self.status(task).await,
+                Ok(left) => {
+                    if left {
+                        self.follow_up(events).await;
+                    }
+                    return self.status(task).await;
+                }
                 Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
                 // An earlier try took place, and its answer was lost.
                 Err(Error::Transition { source, .. })
@@ -510,16 +527,25 @@ impl Client {
         }
     }
 
+    /// Does what ends of tasks left to be done; what fails is left to the workers.
+    async fn follow_up(&self, events: Option<&Events>) {
+        let (database, templates, patience) = (&self.store, &self.templates, &self.patience);
+        if let Err(error) = (Doer { database, templates, events, patience }).do_all().await {
+            debug!(%error, "what ends of tasks left to be done is left to the workers");
+        }
+    }
+
     async fn try_to_steer(
         &self,
         task: TaskId,
         steering: &Steering,
         request: &Request,
         events: Option<&Events>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
         let decisions = steer(&mut tx, &self.templates, task, steering, request).await?;
-        commit(tx, &decisions, events).await
+        commit(tx, &decisions, events).await?;
+        Ok(decisions.leaves_something())
     }
 
     /// Sends a signal to a task, and has the steps claimed whose handlers wait for it. It is kept as long as the task: a
@@ -576,7 +602,7 @@ impl Client {
         let status = self.status(task).await?;
         let explained = async {
             let stored = self.templates.of_task(&self.store, task).await?;
-            explain::explain(&self.store, &status, &stored.template, step).await
+            explain::explain(&self.store, &self.templates, &status, &stored.template, step).await
         };
         self.answer(explained).await
     }
@@ -710,7 +736,10 @@ async fn find_version(
     Ok(choose_version(&versions, submission.version.as_deref()))
 }
 
-fn choose_version(versions: &[(TemplateId, String)], wanted: Option<&str>) -> Option<TemplateId> {
+pub(super) fn choose_version(
+    versions: &[(TemplateId, String)],
+    wanted: Option<&str>,
+) -> Option<TemplateId> {
     let found = match wanted {
         Some(wanted) => versions.iter().find(|(_, version)| version == wanted),
         None => versions.iter().max_by_key(|(_, version)| semver::Version::parse(version).ok()),

@@ -2,7 +2,7 @@
 
 use tracing::info;
 
-use super::ending::ByTask;
+use super::ending::{ByTask, load_templates};
 use super::orchestrator::failure;
 use super::shared::Shared;
 use super::steering::decide_and_write;
@@ -73,6 +73,7 @@ async fn end_step<D: Database>(
     let by_task = ByTask::from([(step.task(), stored)]);
     let decisions = decide_and_write(&mut tx, row, &steps, &observation, &by_task).await?;
     shared.events.commit(tx, &decisions).await?;
+    shared.leave(&decisions);
     info!(step_id = step.0, %deadline, "ended a step whose attempts take too long");
     Ok(())
 }
@@ -103,8 +104,10 @@ async fn end<D: Database>(
     };
     let steps = tx.read_open_steps(task).await?;
     let observation = Observation::DeadlinePassed(deadline);
-    let decisions = decide_and_write(&mut tx, row, &steps, &observation, &ByTask::new()).await?;
+    let by_task = load_templates(&mut tx, &shared.templates, &[row]).await?;
+    let decisions = decide_and_write(&mut tx, row, &steps, &observation, &by_task).await?;
     shared.events.commit(tx, &decisions).await?;
+    shared.leave(&decisions);
     info!(task_id = task.0, %deadline, "ended a task whose deadline has passed");
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::compensation;
 use super::failure::bounded;
 use super::orchestrator::{blocked, failure};
 use super::templates::{Stored, Templates};
@@ -86,6 +87,7 @@ impl Courier {
                 Err(error) => refused.push((*claim, blocked(error.to_string()))),
             }
         }
+        refused.extend(compensation::leave_out(database, templates, &mut prepared).await?);
         refused.extend(attach_parents(database, &mut prepared, results).await?);
         Ok((prepared, refused))
     }
@@ -154,10 +156,12 @@ impl<'a> Results<'a> {
     }
 }
 
-/// The parents of a step, as its template has them.
+/// The parents of a step, as its template has them; none of one that undoes another, whose handler reads the results of
+/// the task that it undoes.
 fn parents(one: &Prepared) -> impl Iterator<Item = StepId> {
     let step = one.delivery.claim.step;
-    one.template.parents(step).iter().map(move |parent| step.task().step(*parent))
+    let parents = if one.template.compensates { &[] } else { one.template.parents(step) };
+    parents.iter().map(move |parent| step.task().step(*parent))
 }
 
 /// Gives each step the results of its parents: those that are at hand, and the others read in one query. Takes

@@ -78,6 +78,7 @@ pub(super) async fn end_claims(
     view.signalled = signalled(tx, &ends).await?;
     view.deadlines = deadlines(tx, &ends, &by_task).await?;
     view.progressed = progressed(tx, &ends).await?;
+    view.compensated = compensated(&by_task);
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     write(tx, decisions, &by_task, over).await
@@ -253,11 +254,22 @@ pub(super) async fn write(
     }
     keep_deadlines(tx, &decisions, by_task).await?;
     tx.recall_claims(&decisions.recalled()).await?;
+    if !decisions.follow_ups.is_empty() {
+        tx.record_follow_ups(&decisions.follow_ups).await?;
+    }
+    if !decisions.abandoned.is_empty() {
+        tx.cancel_children(&decisions.abandoned).await?;
+    }
     let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
     let queues = enqueued.filter_map(|change| decisions.queue(change.after.id, queue_of));
     let queues: BTreeSet<_> = queues.collect();
     tx.call_workers(&queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(Written { decisions, batch })
+}
+
+/// The tasks whose steps are undone when they end otherwise than complete.
+pub(super) fn compensated(by_task: &ByTask) -> BTreeSet<TaskId> {
+    by_task.iter().filter(|(_, stored)| stored.undone).map(|(task, _)| *task).collect()
 }
 
 fn new_wait(change: &StepChange, now: Timestamp) -> Option<NewWait<'_>> {
@@ -288,7 +300,7 @@ pub(super) fn step(row: &StepRow, join: Join) -> Step {
 
 /// The templates by task. A template that this version cannot read is left out: its steps follow the
 /// default policy.
-async fn load_templates(
+pub(super) async fn load_templates(
     tx: &mut impl Transaction,
     templates: &Templates,
     rows: &[TaskRow],

@@ -12,14 +12,16 @@ use tracing::{debug, error};
 
 use super::branches;
 use super::delivery::Delivery;
+use super::follow_ups;
 use super::heartbeat;
 use super::inbox::Interrupt;
 use super::ledger::{Begun, Reported};
 use super::orchestrator::Orchestrator;
 use super::shared::{Phase, Shared};
+use super::subworkflows::{self, WorkflowCall, WorkflowRun};
 use super::templates::Stored;
 use crate::config::WorkerOptions;
-use crate::decision::{ClaimEnd, Outcome};
+use crate::decision::{Claim, ClaimEnd, Outcome};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::process::within;
@@ -41,6 +43,7 @@ pub(crate) struct Engine<D: Database> {
 struct Parts {
     orchestrator: AbortOnDropHandle<bool>,
     heart: AbortOnDropHandle<()>,
+    follower: AbortOnDropHandle<()>,
 }
 
 impl<D: Database> Engine<D> {
@@ -59,6 +62,9 @@ impl<D: Database> Engine<D> {
                 orchestrator,
             )))),
             heart: AbortOnDropHandle::new(tokio::spawn(within(heartbeat::beat(Arc::clone(
+                &shared,
+            ))))),
+            follower: AbortOnDropHandle::new(tokio::spawn(within(follow_ups::follow(Arc::clone(
                 &shared,
             ))))),
         };
@@ -114,6 +120,20 @@ impl<D: Database> Engine<D> {
         self.report_end(step, attempt, execution, |decision| {
             branches::outcome(decision.as_deref(), step, results, took)
         });
+    }
+
+    /// Makes the task that a step runs which is executed here, unless it is there, and says how far it is.
+    ///
+    /// # Errors
+    /// As [`Worker::run_workflow`](super::Worker::run_workflow).
+    pub(crate) async fn run_workflow(
+        &self,
+        step: StepId,
+        attempt: u32,
+        call: &WorkflowCall,
+    ) -> Result<WorkflowRun, Error> {
+        let claim = Claim { step, attempt, worker: self.shared.worker() };
+        subworkflows::run(&self.shared, claim, call).await
     }
 
     fn report_end(
@@ -173,15 +193,17 @@ impl<D: Database> Engine<D> {
     /// [`Error::Closed`] when it was stopped before.
     pub(crate) async fn stop(&self, timeout: Duration) -> Result<bool, Error> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Parts { orchestrator, heart } = parts.ok_or(Error::Closed("worker"))?;
+        let Parts { orchestrator, heart, follower } = parts.ok_or(Error::Closed("worker"))?;
         self.shared.hurry(timeout);
         self.drain();
         self.shared.advance(Phase::Stopping);
         let in_order = tokio::time::timeout(timeout.saturating_add(LAST_RESORT), orchestrator)
             .await
             .is_ok_and(|ended| ended.unwrap_or(false));
-        heart.abort();
-        let _ = heart.await;
+        for part in [heart, follower] {
+            part.abort();
+            let _ = part.await;
+        }
         Ok(in_order)
     }
 }

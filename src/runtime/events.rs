@@ -281,7 +281,15 @@ mod tests {
     }
 
     fn task(id: i64, state: TaskState) -> Task {
-        Task { id: TaskId(id), state, runnable: 0, waiting: 0, blocked: 0, failures: 0 }
+        Task {
+            id: TaskId(id),
+            state,
+            runnable: 0,
+            waiting: 0,
+            blocked: 0,
+            failures: 0,
+            is_child: false,
+        }
     }
 
     fn task_change(

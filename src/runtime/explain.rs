@@ -1,6 +1,6 @@
 //! Why a task or step is where it is, in words, from recorded decisions.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -8,7 +8,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::remedies::{Remedy, remedies};
-use super::reports::{TaskStatus, milliseconds, optional_time, raw, time};
+use super::reports::{ParentStep, TaskStatus, milliseconds, optional_time, raw, time};
+use super::templates::Templates;
 use super::worker::no_such_step;
 use crate::decision::NEVER;
 use crate::error::Error;
@@ -17,10 +18,10 @@ use crate::join_policy::JoinPolicy;
 use crate::json;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{
-    AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store, TaskTransitionRow,
-    WorkerRow,
+    AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store, TaskFilter,
+    TaskTransitionRow, WorkerRow,
 };
-use crate::template::TaskTemplate;
+use crate::template::{COMPENSATION_SUFFIX, TaskTemplate};
 
 /// Steps explained for a whole task at most, those nearest to the reason first.
 const MOST_STEPS: usize = 20;
@@ -44,6 +45,12 @@ pub struct Explanation {
     pub history: Vec<Change<TaskState, TaskEvent>>,
     /// The step asked for, or those that have not completed.
     pub steps: Vec<StepExplanation>,
+    /// The step that runs it.
+    pub parent: Option<ParentStep>,
+    /// The task that it undoes.
+    pub compensates: Option<TaskId>,
+    /// The task that undoes it.
+    pub compensated_by: Option<TaskId>,
 }
 
 /// Why a step is where it is.
@@ -67,6 +74,8 @@ pub struct StepExplanation {
     pub attempts: Vec<Attempt>,
     /// How its state came about.
     pub history: Vec<Change<StepState, StepEvent>>,
+    /// The tasks that it runs, or ran last.
+    pub children: Vec<RelatedTask>,
 }
 
 /// Where a handler had come at its last checkpoint.
@@ -125,6 +134,53 @@ pub struct Change<S, E> {
     pub next_attempt_at: Option<DateTime<Utc>>,
 }
 
+/// Another task of which an explanation tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct RelatedTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its template: name and version.
+    pub workflow: String,
+    /// Its state.
+    pub state: TaskState,
+    /// Why, in words.
+    pub summary: String,
+}
+
+/// The others that are told of, the youngest.
+const MOST_RELATED: usize = 50;
+
+/// What is told of other tasks: each as it is by itself.
+async fn related(
+    store: &Store,
+    templates: &Templates,
+    tasks: &[TaskId],
+) -> Result<HashMap<TaskId, RelatedTask>, Error> {
+    let mut found = HashMap::new();
+    for task in tasks {
+        let filter = TaskFilter { task: Some(*task), limit: 1, ..TaskFilter::default() };
+        let Some(row) = store.list_tasks(&filter).await?.pop() else { continue };
+        let status = TaskStatus::from(row);
+        let stored = templates.of_task(store, *task).await?;
+        let facts = Facts {
+            template: &stored.template,
+            steps: store.list_steps(*task).await?,
+            workers: Vec::new(),
+            attempts: HashMap::new(),
+            history: HashMap::new(),
+            progress: HashMap::new(),
+            children: HashMap::new(),
+            undoing: None,
+            now: Utc::now(),
+        };
+        let history = store.task_history(*task).await?;
+        let summary = facts.task_summary(&status, &history);
+        let workflow = format!("{} {}", status.name, status.version);
+        found.insert(*task, RelatedTask { task_id: *task, workflow, state: status.state, summary });
+    }
+    Ok(found)
+}
+
 /// Everything that was read for an explanation.
 struct Facts<'a> {
     template: &'a TaskTemplate,
@@ -133,12 +189,43 @@ struct Facts<'a> {
     attempts: HashMap<i64, Vec<AttemptRow>>,
     history: HashMap<i64, Vec<StepTransitionRow>>,
     progress: HashMap<i64, StepProgressRow>,
+    /// The tasks that steps run, by step: the last one of each call.
+    children: HashMap<i64, Vec<RelatedTask>>,
+    /// The task that undoes this one.
+    undoing: Option<Undoing>,
     now: DateTime<Utc>,
+}
+
+/// How far the undoing of a task is.
+struct Undoing {
+    task: TaskId,
+    state: TaskState,
+    done: i64,
+    all: i64,
+}
+
+impl Undoing {
+    async fn read(store: &Store, task: TaskId) -> Result<Option<Self>, Error> {
+        let filter = TaskFilter { task: Some(task), limit: 1, ..TaskFilter::default() };
+        let Some(row) = store.list_tasks(&filter).await?.pop() else { return Ok(None) };
+        let counts: HashMap<String, i64> =
+            serde_json::from_str(&row.steps_by_state).unwrap_or_default();
+        let count = |state: StepState| counts.get(state.as_str()).copied().unwrap_or(0);
+        let done = count(StepState::Complete) + count(StepState::ResolvedManually);
+        let all = i64::from(row.total_steps) - count(StepState::Skipped);
+        Ok(Some(Self { task, state: row.state, done, all }))
+    }
+
+    fn words(&self) -> String {
+        let Self { task, state, done, all } = self;
+        format!("; it is undone by task {task}, which is {state}: {done} of {all} steps")
+    }
 }
 
 /// Explains a task, or one step of it.
 pub(super) async fn explain(
     store: &Store,
+    templates: &Templates,
     status: &TaskStatus,
     template: &TaskTemplate,
     step: Option<&str>,
@@ -156,8 +243,27 @@ pub(super) async fn explain(
     let decisions = skipped.flat_map(|at| decisions_above(template, *at)).map(id);
     let told: BTreeSet<_> = ids.iter().copied().chain(decisions).collect();
     let told: Vec<_> = told.into_iter().collect();
+    let mut latest: BTreeMap<(i64, &str), TaskId> = BTreeMap::new();
+    for child in &status.children {
+        let index = template.step_index(&child.step);
+        if let Some(step) = index.map(|index| task.step(index)).filter(|step| ids.contains(step)) {
+            latest.insert((step.0, child.call.as_str()), child.task_id);
+        }
+    }
+    let wanted: Vec<_> = latest.values().rev().copied().take(MOST_RELATED).collect();
+    let mut found = related(store, templates, &wanted).await?;
+    let mut children: HashMap<i64, Vec<RelatedTask>> = HashMap::new();
+    for ((step, _), child) in &latest {
+        children.entry(*step).or_default().extend(found.remove(child));
+    }
+    let undoing = match status.compensated_by {
+        Some(by) => Undoing::read(store, by).await?,
+        None => None,
+    };
     let facts = Facts {
         template,
+        children,
+        undoing,
         workers: store.workers().await?,
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
         history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
@@ -172,6 +278,9 @@ pub(super) async fn explain(
         summary: facts.task_summary(status, &history),
         history: history.into_iter().map(Change::from).collect(),
         steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),
+        parent: status.parent.clone(),
+        compensates: status.compensates,
+        compensated_by: status.compensated_by,
     })
 }
 
@@ -246,6 +355,7 @@ impl Facts<'_> {
             remedies: remedies(task, row.state, skippable),
             attempts: attempts.iter().map(Attempt::from).collect(),
             history: history.iter().map(Change::from).collect(),
+            children: self.children.get(&row.workflow_step_id).cloned().unwrap_or_default(),
         }
     }
 
@@ -295,7 +405,7 @@ impl Facts<'_> {
             },
             StepState::InProgress => self.in_progress(row),
             StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
-            StepState::Waiting => self.waiting(row, change),
+            StepState::Waiting => self.runs(row).unwrap_or_else(|| self.waiting(row, change)),
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))
             }
@@ -344,6 +454,9 @@ impl Facts<'_> {
             return format!("skipped by {}", asked_by(detail));
         }
         if let Some(condition) = why["when"].as_str() {
+            if self.template.name().ends_with(COMPENSATION_SUFFIX) {
+                return format!("there is nothing to undo: it is not so that {condition}");
+            }
             return format!("skipped: its condition {condition} was not met");
         }
         self.not_taken(at)
@@ -424,6 +537,19 @@ impl Facts<'_> {
         format!("waits for the signal {signal:?}{since}{latest}{paused}")
     }
 
+    /// The tasks that a waiting step runs which have not ended.
+    fn runs(&self, row: &StepListRow) -> Option<String> {
+        let children = self.children.get(&row.workflow_step_id)?;
+        let open = children.iter().filter(|child| !child.state.is_terminal());
+        let told = open.map(|child| {
+            let RelatedTask { task_id, workflow, state, summary } = child;
+            format!("runs task {task_id} ({workflow}), which is {state}: {summary}")
+        });
+        let told: Vec<_> = told.collect();
+        let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
+        (!told.is_empty()).then(|| told.join("; ") + paused)
+    }
+
     fn in_progress(&self, row: &StepListRow) -> String {
         let since = row.claimed_at.map(|at| self.ago(at)).unwrap_or_default();
         let attempt = row.attempts;
@@ -502,7 +628,14 @@ impl Facts<'_> {
     }
 
     fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
-        let summary = self.state_summary(status, history);
+        let mut summary = self.state_summary(status, history);
+        if let Some(parent) = &status.parent {
+            summary += &format!("; it is run by step {} of task {}", parent.step, parent.task_id);
+        }
+        if let Some(original) = status.compensates {
+            summary += &format!("; it undoes task {original}");
+        }
+        summary += &self.undoing.as_ref().map(Undoing::words).unwrap_or_default();
         match status.deadline_at.filter(|_| !status.state.is_terminal()) {
             Some(deadline) => format!("{summary}; it is cancelled {}", self.ahead(deadline)),
             None => summary,

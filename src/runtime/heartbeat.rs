@@ -172,6 +172,9 @@ impl<D: Database> Heart<D> {
         if beat.somebody_late && !removed(Guard::DeadlinesEnd) {
             self.end_late();
         }
+        if beat.somebody_ended && !removed(Guard::FollowUpsFound) {
+            self.shared.follow_up();
+        }
     }
 
     fn act(&self, pulse: &Pulse, beat: &Beat) {

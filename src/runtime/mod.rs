@@ -5,6 +5,7 @@ mod artifacts;
 mod branches;
 mod client;
 mod comparison;
+mod compensation;
 mod deadlines;
 mod deciding;
 mod delivery;
@@ -15,6 +16,7 @@ mod explain;
 mod failure;
 mod failures;
 mod feed;
+mod follow_ups;
 mod heartbeat;
 mod inbox;
 mod lane;
@@ -34,6 +36,7 @@ mod shared;
 mod signals;
 mod steering;
 mod submission;
+mod subworkflows;
 mod templates;
 mod turns;
 mod undelivered;
@@ -45,7 +48,7 @@ pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::Delivery;
 pub use events::{Event, EventSet, Events, Transition};
-pub use explain::{Attempt, Change, CheckpointInfo, Explanation, StepExplanation};
+pub use explain::{Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation};
 pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};
 pub use feed::{
     FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, TemplateName,
@@ -54,10 +57,13 @@ pub use feed::{
 pub use inbox::{Batch, Interrupt};
 pub use pruner::{Pruned, Pruning};
 pub use remedies::Remedy;
-pub use reports::{StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
+pub use reports::{
+    ChildTask, ParentStep, StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo,
+};
 pub use signals::{SignalInfo, SignalRequest, WaitInfo};
 pub use steering::Steering;
 pub use submission::{OnDuplicate, Submission, Submitted};
+pub use subworkflows::{WorkflowCall, WorkflowRun, WorkflowWait};
 /// What the simulator runs.
 #[cfg(feature = "simulation")]
 pub(crate) mod simulated {
@@ -65,7 +71,9 @@ pub(crate) mod simulated {
     pub(crate) use super::signals::send as signal;
     pub(crate) use super::steering::steer;
     pub(crate) use super::templates::Templates;
-    pub(crate) use super::{Delivery, Interrupt, SignalRequest, Steering, Submission};
+    pub(crate) use super::{
+        Delivery, Interrupt, SignalRequest, Steering, Submission, WorkflowCall,
+    };
 }
 
 pub use worker::{Stopped, Worker, WorkerStats};

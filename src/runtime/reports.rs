@@ -8,7 +8,7 @@ use crate::encryption::Text;
 use crate::error::Error;
 use crate::ids::{TaskId, WorkerId};
 use crate::state::{StepState, TaskState, WorkerState};
-use crate::store::{StepListRow, TaskListRow, TemplateListRow, WorkerRow};
+use crate::store::{KinRow, StepListRow, TaskListRow, TemplateListRow, WorkerRow};
 use crate::template::TaskTemplate;
 
 /// A stored version of a template.
@@ -67,6 +67,66 @@ pub struct TaskStatus {
     pub steps_by_state: Box<RawValue>,
     /// Attempts begun, over all steps.
     pub attempts_total: i64,
+    /// The step that runs it.
+    pub parent: Option<ParentStep>,
+    /// The tasks that its steps run; empty in lists of tasks.
+    pub children: Vec<ChildTask>,
+    /// The task that it undoes.
+    pub compensates: Option<TaskId>,
+    /// The task that undoes it.
+    pub compensated_by: Option<TaskId>,
+}
+
+/// The step that runs a task.
+#[derive(Debug, Clone, Serialize)]
+pub struct ParentStep {
+    /// Its task.
+    pub task_id: TaskId,
+    /// Its name.
+    pub step: String,
+    /// The name of the call.
+    pub call: String,
+    /// The state of its task.
+    pub state: TaskState,
+}
+
+/// A task that a step runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChildTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// The name of the step.
+    pub step: String,
+    /// The name of the call.
+    pub call: String,
+    /// Its template's name.
+    pub name: String,
+    /// Its template's version.
+    pub version: String,
+    /// Its state.
+    pub state: TaskState,
+}
+
+impl TaskStatus {
+    /// Adds what it has to do with other tasks.
+    pub(super) fn with_kin(mut self, rows: &[KinRow]) -> Self {
+        for row in rows.iter().filter(|row| row.of == self.task_id) {
+            let (task_id, state) = (row.task, row.state);
+            let step = row.step_name.clone().unwrap_or_default();
+            let call = row.call.clone().unwrap_or_default();
+            match &*row.kin {
+                "parent" => self.parent = Some(ParentStep { task_id, step, call, state }),
+                "child" => {
+                    let (name, version) = (row.name.clone(), row.version.clone());
+                    self.children.push(ChildTask { task_id, step, call, name, version, state });
+                }
+                "compensates" => self.compensates = Some(task_id),
+                "compensated_by" => self.compensated_by = Some(task_id),
+                _ => {}
+            }
+        }
+        self
+    }
 }
 
 /// A task's results so far.
@@ -158,6 +218,10 @@ impl From<TaskListRow> for TaskStatus {
             steps_total: row.total_steps,
             steps_by_state: raw(row.steps_by_state).unwrap_or_default(),
             attempts_total: row.attempts,
+            parent: None,
+            children: Vec::new(),
+            compensates: None,
+            compensated_by: None,
         }
     }
 }

@@ -122,6 +122,7 @@ impl<D: Database> Rescue<'_, D> {
         let observed = Observed { ends, known: &Known::new(), room: None, queues: None };
         let decisions = end_claims(&mut tx, templates, observed, &[]).await?.decisions;
         events.commit(tx, &decisions).await?;
+        self.shared.leave(&decisions);
         info!(
             worker_id = worker,
             rescued = decisions.steps.len(),

@@ -139,6 +139,7 @@ async fn try_to_write_ends<D: Database>(
         tx.record_artifacts(&artifacts).await.map_err(Error::from)?;
     }
     commit(tx, &shared.events, &written.decisions).await?;
+    shared.leave(&written.decisions);
     over.deleted();
     Ok((written, held))
 }

@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 use super::patience::Patience;
 use super::templates::Templates;
 use crate::config::WorkerOptions;
-use crate::decision::Claim;
+use crate::decision::{Claim, Decisions};
 use crate::error::Error;
 use crate::ids::WorkerId;
 use crate::store::{Database, NewWorker, StoreError};
@@ -50,6 +50,8 @@ pub(super) struct Shared<D> {
     worker: AtomicI64,
     phase: AtomicU8,
     wake: Notify,
+    /// The end of a task left something to be done.
+    left: Notify,
     work: AtomicBool,
     buried: AtomicBool,
     compare: AtomicBool,
@@ -95,6 +97,7 @@ impl<D: Database> Shared<D> {
             worker: AtomicI64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             wake: Notify::new(),
+            left: Notify::new(),
             work: AtomicBool::new(false),
             buried: AtomicBool::new(false),
             compare: AtomicBool::new(false),
@@ -126,6 +129,26 @@ impl<D: Database> Shared<D> {
     /// What the database, asked for something, comes to, unless it is silent for too long.
     pub(super) async fn answer<T>(&self, asked: impl Future<Output = T>) -> Result<T, StoreError> {
         self.patience.with(&self.database, asked).await
+    }
+
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// A decision was written that perhaps leaves something to be done.
+    pub(super) fn leave(&self, decisions: &Decisions) {
+        if decisions.leaves_something() {
+            self.follow_up();
+        }
+    }
+
+    /// There is something that the end of a task left to be done.
+    pub(super) fn follow_up(&self) {
+        self.left.notify_one();
+    }
+
+    pub(super) async fn something_left(&self) {
+        self.left.notified().await;
     }
 
     /// No claims are made and none are handed out.

@@ -10,6 +10,7 @@ use super::arguments::{at_most, parse, refused};
 use super::ending::ByTask;
 use super::reports::{optional_time, raw, time};
 use super::steering::decide_and_write;
+use super::subworkflows::RESERVED;
 use super::templates::Templates;
 use crate::decision::{AwaitedSignal, Decisions, Observation, Signal, Until, Wait};
 use crate::error::Error;
@@ -55,6 +56,11 @@ impl SignalRequest {
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let request: Self = parse("signal", json)?;
         check_name(&request.name)?;
+        if request.name.starts_with(RESERVED) {
+            let allowed =
+                format!("a name that does not begin with {RESERVED}: the engine sends those");
+            return Err(refused("name", &format!("{:?}", request.name), &allowed));
+        }
         at_most("actor", request.actor.as_deref(), 128)?;
         if let Some(key) = &request.idempotency_key {
             not_empty("idempotency_key", key, LONGEST_KEY)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::arguments::refused;
 use super::branches;
+use super::compensation;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
 use super::templates::{Stored, Templates};
@@ -35,6 +36,8 @@ pub enum Steering {
         /// The step's name.
         step: String,
     },
+    /// To undo what the complete steps of a task did that has ended in error or was cancelled.
+    Compensate,
     /// To count a step as complete.
     Resolve {
         /// The step's name.
@@ -56,9 +59,12 @@ impl Steering {
                     what: format!("results of step {step:?}"),
                     source,
                 }),
-            Self::Cancel | Self::Pause | Self::Resume | Self::Retry { .. } | Self::Skip { .. } => {
-                Ok(())
-            }
+            Self::Cancel
+            | Self::Pause
+            | Self::Resume
+            | Self::Retry { .. }
+            | Self::Skip { .. }
+            | Self::Compensate => Ok(()),
         }
     }
 }
@@ -82,7 +88,8 @@ pub(crate) async fn steer(
         Steering::Cancel => {
             let open = tx.read_open_steps(task).await?;
             let observation = Observation::CancelRequested(request);
-            decide_and_write(tx, row, &open, &observation, &ByTask::new()).await
+            let by_task = ending::load_templates(tx, templates, &[row]).await?;
+            decide_and_write(tx, row, &open, &observation, &by_task).await
         }
         Steering::Pause => {
             let observation = Observation::PauseRequested(request);
@@ -92,7 +99,8 @@ pub(crate) async fn steer(
         }
         Steering::Resume => {
             let observation = Observation::ResumeRequested(request);
-            let decisions = decide_and_write(tx, row, &[], &observation, &ByTask::new()).await?;
+            let by_task = ending::load_templates(tx, templates, &[row]).await?;
+            let decisions = decide_and_write(tx, row, &[], &observation, &by_task).await?;
             let queues = tx.release_ready_steps(task).await?;
             tx.call_workers(&queues).await?;
             Ok(decisions)
@@ -101,6 +109,7 @@ pub(crate) async fn steer(
             let failed = tx.read_failed_steps(task).await?;
             let steps = failed.iter().map(|row| row.id).collect();
             let stored = templates.get_within(tx, row.template).await?;
+            compensation::refuse_undone(tx, &stored, row).await?;
             let observation = Observation::RetryRequested { steps, request };
             let by_task = ByTask::from([(task, stored)]);
             let decisions = decide_and_write(tx, row, &failed, &observation, &by_task).await?;
@@ -119,6 +128,12 @@ pub(crate) async fn steer(
             check_skippable(&stored, step, name)?;
             let observation = Observation::SkipRequested { step, request };
             steer_step(tx, row, stored, step, &observation).await
+        }
+        Steering::Compensate => {
+            let stored = templates.get_within(tx, row.template).await?;
+            compensation::check_undoable(&stored, row)?;
+            compensation::undo(tx, templates, row).await?;
+            Ok(Decisions::default())
         }
         Steering::Resolve { step: name, results, take } => {
             let (stored, step) = find(tx, templates, row, name).await?;
@@ -147,6 +162,7 @@ async fn find(
     let stored = templates.get_within(tx, row.template).await?;
     let index = stored.template.step_index(name);
     let index = index.ok_or_else(|| no_such_step(&stored.template, name))?;
+    compensation::refuse_undone(tx, &stored, row).await?;
     Ok((stored, row.task.id.step(index)))
 }
 
@@ -201,7 +217,7 @@ pub(super) async fn decide_and_write(
     by_task: &ByTask,
 ) -> Result<Decisions, Error> {
     let sight = Sight { by_task, served: None };
-    let mut view = View::default();
+    let mut view = View { compensated: ending::compensated(by_task), ..View::default() };
     view.tasks.insert(row.task.id, row.task);
     let step = |row: &StepRow| (row.id, ending::step(row, sight.join(row.id)));
     view.steps.extend(steps.iter().map(step));

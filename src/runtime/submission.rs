@@ -9,7 +9,7 @@ use crate::decide::initial_state;
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::identity::Identity;
-use crate::ids::TaskId;
+use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
 use crate::store::{NewTasks, StepTime, StoreError, Transaction};
@@ -110,6 +110,9 @@ pub struct Submission {
     pub deadline_s: Option<f64>,
     /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
+    /// The step that runs the tasks.
+    #[serde(skip)]
+    parent_step: Option<StepId>,
 }
 
 fn default_namespace() -> String {
@@ -137,6 +140,33 @@ impl Submission {
         let submission: Self = parse("submission", json)?;
         submission.check()?;
         Ok(submission)
+    }
+
+    /// A request of the engine itself, for one task.
+    pub(super) fn internal(
+        stored: &Stored,
+        context: &str,
+        initiator: String,
+        reason: String,
+        parent_step: Option<StepId>,
+    ) -> Result<Self, Error> {
+        let template = &stored.template;
+        Ok(Self {
+            namespace: template.namespace().to_owned(),
+            name: template.name().to_owned(),
+            version: Some(template.version().to_owned()),
+            initiator: Some(initiator),
+            source_system: None,
+            reason: Some(reason),
+            tags: Vec::new(),
+            idempotency_key: None,
+            unique: false,
+            unique_for_s: None,
+            on_duplicate: None,
+            deadline_s: None,
+            contexts: vec![parse::<&RawValue>("context", context)?.to_owned()],
+            parent_step,
+        })
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -258,7 +288,7 @@ impl Submission {
         Ok(Submitted { task_ids: vec![task], existing: !is_own })
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         tx: &mut impl Transaction,
         stored: &Stored,
@@ -310,6 +340,7 @@ impl Submission {
             source_system: self.source_system.as_deref(),
             reason: self.reason.as_deref(),
             tags,
+            parent_step: self.parent_step,
             named_step_ids: stored.named_step_ids.clone(),
             ..NewTasks::default()
         };

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::retry_policy::RetryPolicy;
 use crate::store::{Database, LoadedTemplate, StoreError, Transaction};
-use crate::template::{StepTemplate, TaskTemplate};
+use crate::template::{COMPENSATION_SUFFIX, CompensationMode, StepTemplate, TaskTemplate};
 
 /// A stored version.
 #[derive(Debug)]
@@ -23,6 +23,10 @@ pub(crate) struct Stored {
     pub(crate) delays: bool,
     /// Whether any step has a limit for all its attempts together.
     pub(crate) total_timeouts: bool,
+    /// Whether what its steps did is undone as soon as a task of it has ended otherwise than complete.
+    pub(crate) undone: bool,
+    /// Whether its steps undo what those of another template did.
+    pub(crate) compensates: bool,
 }
 
 impl Stored {
@@ -133,5 +137,9 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
         .map_err(|error| unreadable(error.to_string()))?;
     let delays = template.steps().iter().any(|step| step.delay.is_some());
     let total_timeouts = template.steps().iter().any(|step| step.total_timeout.is_some());
-    Ok(Stored { id, template, named_step_ids: row.named_step_ids, delays, total_timeouts })
+    let undone =
+        template.is_compensated() && template.compensation_mode() == CompensationMode::Automatic;
+    let compensates = template.name().ends_with(COMPENSATION_SUFFIX);
+    let named_step_ids = row.named_step_ids;
+    Ok(Stored { id, template, named_step_ids, delays, total_timeouts, undone, compensates })
 }

@@ -16,6 +16,7 @@ use super::patience::Patience;
 use super::pruner;
 use super::shared::{Counts, Shared};
 use super::signals::{CheckpointReport, WaitInfo, check_name, wait_from_json};
+use super::subworkflows::{WorkflowCall, WorkflowRun};
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, Outcome};
 use crate::encryption::Text;
@@ -246,6 +247,32 @@ impl Worker {
         let after = after.unwrap_or(SignalId(0));
         let row = shared.answer(shared.database.look_at_wait(step, signal, after)).await??;
         WaitInfo::new(step, row)
+    }
+
+    /// Makes the task that a step of this worker runs, unless it is there, and says how far it is. While it has not ended, the
+    /// handler reports with [`Worker::wait`] that it waits for the signal that is named, and is called anew.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTemplate`], [`Error::Context`], [`Error::Argument`] where tasks lie too deep within one another,
+    /// [`Error::Transition`] where the attempt was ended by somebody else.
+    pub async fn run_workflow(
+        &self,
+        step: StepId,
+        attempt: u32,
+        call: &WorkflowCall,
+    ) -> Result<WorkflowRun, Error> {
+        self.engine.run_workflow(step, attempt, call).await
+    }
+
+    /// The task that a task undoes, for the handlers of its steps.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`] where it undoes none, or that one is gone.
+    pub async fn original_of(&self, task: TaskId) -> Result<(TaskId, TemplateId), Error> {
+        let shared = self.shared();
+        let found = shared.answer(shared.database.originals(&[task])).await??;
+        let found = found.first().ok_or(Error::UnknownTask { task })?;
+        Ok((found.original, found.template))
     }
 
     /// The normalised JSON of a template.

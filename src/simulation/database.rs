@@ -8,19 +8,20 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    BatchRecord, CheckpointRecord, ReadyRecord, SignalRecord, StepRecord, StepTransition,
-    TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
+    BatchRecord, CheckpointRecord, ChildRecord, ReadyRecord, SignalRecord, StepRecord,
+    StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
 };
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
 use crate::encryption::Text;
 use crate::guard::{Guard, removed};
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{StepEvent, StepState, TaskState, WorkerState};
+use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    Beat, Call, Checkpoint, ChildRow, Database, Line, ListedClaim, LoadedTemplate, NewArtifact,
-    NewSignal, NewTasks, NewWait, NewWorker, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow,
-    StepTime, StoreError, TaskContextRow, TaskRow, Transaction,
+    Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, FollowUp, Line, ListedClaim,
+    LoadedTemplate, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
+    ParentRow, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError,
+    TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -92,6 +93,18 @@ impl Database for SimulatedDatabase {
                 .filter_map(|id| Some((*id, state.tables.steps.get(id)?)))
                 .map(|(id, step)| (id, (step.state, step.results.clone().map(Ok))));
             done(rows.collect())
+        })
+        .await
+    }
+
+    async fn originals(&self, tasks: &[TaskId]) -> Result<Vec<OriginalRow>, StoreError> {
+        self.ask(|state, _| {
+            let all = state.tables.compensations.iter().filter(|(_, by)| tasks.contains(by));
+            let row = |(original, task): (&TaskId, &TaskId)| {
+                let template = state.tables.tasks.get(original)?.template;
+                Some(OriginalRow { task: *task, original: *original, template })
+            };
+            done(all.filter_map(row).collect())
         })
         .await
     }
@@ -647,6 +660,153 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
+    async fn record_follow_ups(
+        &mut self,
+        follow_ups: &[(TaskId, FollowUpKind)],
+    ) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            for follow_up in follow_ups {
+                let id = FollowUpId(state.next_id());
+                work.written.follow_ups.insert(id, Some(*follow_up));
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn cancel_children(&mut self, steps: &[StepId]) -> Result<u64, StoreError> {
+        self.run(|state, work| {
+            let open = |task: &TaskId| {
+                state.tables.tasks.get(task).is_some_and(|t| !t.task.state.is_terminal())
+            };
+            let children = state.tables.children.iter();
+            let own = children.filter(|(task, child)| {
+                steps.contains(&child.step) && !child.left_alone && open(task)
+            });
+            let own: Vec<_> = own.map(|(task, _)| *task).collect();
+            for task in &own {
+                let id = FollowUpId(state.next_id());
+                work.written.follow_ups.insert(id, Some((*task, FollowUpKind::Cancel)));
+            }
+            done(own.len() as u64)
+        })
+        .await
+    }
+
+    async fn lock_follow_up(
+        &mut self,
+        tried: &[FollowUpId],
+    ) -> Result<Option<FollowUp>, StoreError> {
+        self.run(|state, work| {
+            let all = state.tables.follow_ups.iter().filter(|(id, _)| !tried.contains(id));
+            let all: Vec<_> = all.map(|(id, (task, kind))| (*id, *task, *kind)).collect();
+            let mut all = all.into_iter();
+            let next = all.find(|(id, ..)| state.is_free(work.id, Row::FollowUp(*id)));
+            let Some((id, task, kind)) = next else { return done(None) };
+            let _ = state.hold(work.id, Row::FollowUp(id));
+            done(Some(FollowUp { id, task, kind }))
+        })
+        .await
+    }
+
+    async fn delete_follow_up(&mut self, id: FollowUpId) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.follow_ups.insert(id, None);
+            done(())
+        })
+        .await
+    }
+
+    async fn parent_of(&mut self, task: TaskId) -> Result<Option<ParentRow>, StoreError> {
+        self.run(|state, _| {
+            let child = state.tables.children.get(&task);
+            done(child.map(|child| ParentRow {
+                step: child.step,
+                name: child.name.clone(),
+                depth: child.depth,
+            }))
+        })
+        .await
+    }
+
+    async fn find_child(
+        &mut self,
+        step: StepId,
+        _: &str,
+    ) -> Result<Option<ChildTaskRow>, StoreError> {
+        self.run(|state, _| {
+            let tables = &state.tables;
+            let found = tables.child_of(step).and_then(|(task, child)| {
+                let record = tables.tasks.get(&task)?;
+                Some(ChildTaskRow {
+                    task,
+                    template: record.template,
+                    state: record.task.state,
+                    generation: child.generation,
+                    undone: tables.compensations.contains_key(&task),
+                    retried: tables.retried.get(&step) > tables.changed.get(&task),
+                })
+            });
+            done(found)
+        })
+        .await
+    }
+
+    async fn record_child(&mut self, new: NewChild<'_>) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            let child = ChildRecord {
+                step: new.step,
+                name: new.name.to_owned(),
+                generation: new.generation,
+                depth: new.depth,
+                left_alone: new.left_alone,
+            };
+            work.written.children.insert(new.task, child);
+            done(())
+        })
+        .await
+    }
+
+    async fn last_signal(&mut self, task: TaskId, name: &str) -> Result<SignalId, StoreError> {
+        self.run(|state, _| {
+            let named = state.tables.signals_of(task).filter(|(_, sent)| sent.name == name);
+            done(named.map(|(id, _)| id).max().unwrap_or(SignalId(0)))
+        })
+        .await
+    }
+
+    async fn compensation_of(&mut self, original: TaskId) -> Result<Option<TaskId>, StoreError> {
+        self.run(|state, _| done(state.tables.compensations.get(&original).copied())).await
+    }
+
+    async fn record_compensation(
+        &mut self,
+        original: TaskId,
+        task: TaskId,
+    ) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.compensations.insert(original, task);
+            done(())
+        })
+        .await
+    }
+
+    async fn versions(
+        &mut self,
+        _: &str,
+        name: &str,
+    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
+        self.run(|state, _| {
+            let named = (0..).zip(state.tables.templates.iter()).filter(|(_, t)| t.name == name);
+            done(named.map(|(id, _)| (TemplateId(id), "0.1.0".to_owned())).collect())
+        })
+        .await
+    }
+
+    async fn hold_template(&mut self, _: TemplateId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     async fn commit(self) -> Result<(), StoreError> {
         self.work.commit().await
     }
@@ -655,8 +815,10 @@ impl Transaction for SimulatedTransaction {
 fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp) -> TaskId {
     let id = TaskId(state.next_id());
     let runnable = u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX);
+    let is_child = new.parent_step.is_some();
+    let state_now = TaskState::Pending;
     let task =
-        Task { id, state: TaskState::Pending, runnable, waiting: 0, blocked: 0, failures: 0 };
+        Task { id, state: state_now, runnable, waiting: 0, blocked: 0, failures: 0, is_child };
     work.written.tasks.insert(id, TaskRecord { task, template: TemplateId(new.template) });
     for ((index, state), parents) in new.step_indexes.iter().zip(&new.states).zip(&new.open_parents)
     {
@@ -909,6 +1071,7 @@ fn beat(state: &mut State, work: &mut Work, pulse: &Pulse) -> Answer<Beat> {
         somebody_died: dead,
         somebody_late: !tables.late(now).is_empty() || !tables.late_steps(now).is_empty(),
         lost: pulse.running.iter().filter(lost).map(|claim| claim.step).collect(),
+        somebody_ended: !tables.follow_ups.is_empty(),
     };
     work.written.calls.extend(due.into_iter().map(Call::Steps));
     state.tell(|| {

@@ -52,6 +52,12 @@ pub(super) struct StepPlan {
     pub(super) takes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) when: Option<When>,
+    /// The template of which its handler runs a task, where it would succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) runs: Option<usize>,
+    /// It is undone when its task has failed or was cancelled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) undone: bool,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
 }
@@ -174,6 +180,8 @@ pub(super) enum FaultKind {
     Retry { task: usize },
     /// Somebody sends a signal to a task.
     Signal { task: usize },
+    /// An operator has a task undone.
+    Compensate { task: usize },
     /// An operator leaves a step of a task out.
     Skip { task: usize, step: usize },
     /// An operator gives the results of a step of a task.
@@ -246,7 +254,18 @@ impl Plan {
         let tasks = tasks.into_iter().map(|task| with_deadline(&mut rng, task)).collect();
         let branching =
             |steps: Vec<StepPlan>| steps.into_iter().map(|s| branching(&mut rng, s)).collect();
-        let templates = templates.into_iter().map(branching).collect();
+        let templates: Vec<_> = templates.into_iter().map(branching).collect();
+        let last = templates.len() - 1;
+        let linked = |(number, steps): (usize, Vec<StepPlan>)| {
+            let undoes = rng.u8(..3) == 0;
+            let linked = |s| linked(&mut rng, s, (number < last).then_some(last), undoes);
+            steps.into_iter().map(linked).collect()
+        };
+        let templates: Vec<Vec<_>> = templates.into_iter().enumerate().map(linked).collect();
+        if templates.iter().flatten().any(|step| step.undone) {
+            faults.extend((0..2).map(|_| steered(&mut rng, count)));
+            faults.sort_by_key(|fault| fault.at);
+        }
         Self { seed, templates, tasks, workers, faults, weather }
     }
 
@@ -286,6 +305,7 @@ impl Plan {
         if self.tasks.iter().all(|task| task.template + 1 < self.templates.len()) {
             without(&|plan| {
                 plan.templates.pop();
+                plan.templates.iter_mut().flatten().for_each(|step| step.runs = None);
             });
         }
         for (index, _) in self.faults.iter().enumerate() {
@@ -314,6 +334,8 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].takes = None);
                 without(&|plan| plan.templates[template][step].when = None);
                 without(&|plan| plan.templates[template][step].total_timeout = None);
+                without(&|plan| plan.templates[template][step].runs = None);
+                without(&|plan| plan.templates[template][step].undone = false);
             }
         }
         for field in [
@@ -341,6 +363,9 @@ impl Plan {
             });
             if let Some(when) = step.when {
                 json["when"] = when.expression().into();
+            }
+            if step.undone {
+                json["compensate_with"] = "Simulated".into();
             }
             json["decides"] = taken(&self.templates[template], number).is_some().into();
             if let Some(timeout) = step.timeout {
@@ -388,6 +413,7 @@ impl FaultKind {
             | Self::Resume { .. }
             | Self::Retry { .. }
             | Self::Signal { .. }
+            | Self::Compensate { .. }
             | Self::Skip { .. }
             | Self::Resolve { .. }
             | Self::Keep { .. }
@@ -432,6 +458,8 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             total_timeout: None,
             takes: None,
             when: None,
+            runs: None,
+            undone: false,
             timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(500..2_000))),
             conduct: (0..rng.usize(1..=3)).map(|_| conduct(rng)).collect(),
         })
@@ -472,6 +500,23 @@ fn branching(rng: &mut Rng, step: StepPlan) -> StepPlan {
     };
     let total_timeout = (rng.u8(..8) == 0).then(|| Duration::from_millis(rng.u64(200..20_000)));
     StepPlan { takes, when, total_timeout, ..step }
+}
+
+fn linked(rng: &mut Rng, step: StepPlan, other: Option<usize>, undoes: bool) -> StepPlan {
+    let runs = other.filter(|_| rng.u8(..4) == 0);
+    let undone = undoes && rng.u8(..3) > 0;
+    StepPlan { runs, undone, ..step }
+}
+
+/// What operators do with tasks that are undone.
+fn steered(rng: &mut Rng, tasks: usize) -> Fault {
+    let (at, task) = (time(rng, LASTS), rng.usize(..tasks));
+    let kind = match rng.u8(..3) {
+        0 => FaultKind::Cancel { task },
+        1 => FaultKind::Retry { task },
+        _ => FaultKind::Compensate { task },
+    };
+    Fault { at, kind }
 }
 
 fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {

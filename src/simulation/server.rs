@@ -14,7 +14,7 @@ use super::tables::{Tables, Written};
 use super::watch::Watch;
 use crate::decision::Timestamp;
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
+use crate::ids::{ClaimBatchId, FollowUpId, StepId, TaskId, WorkerId};
 use crate::process::Process;
 use crate::store::{Call, StoreError};
 
@@ -41,6 +41,7 @@ pub(super) enum Row {
     Identity(Identity),
     Deadline(TaskId),
     StepDeadline(StepId),
+    FollowUp(FollowUpId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

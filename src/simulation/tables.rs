@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::plan::When;
 use crate::decision::{AwaitedSignal, Claim, Task, Timestamp};
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
+use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::join_policy::JoinPolicy;
-use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
+use crate::state::{FollowUpKind, StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 use crate::store::{Call, ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
 
 #[derive(Clone, Debug)]
@@ -26,6 +26,21 @@ pub(super) struct TemplateRecord {
     pub(super) retry_limits: Vec<u32>,
     /// Whether all attempts of a step together have a limit.
     pub(super) limited: Vec<bool>,
+    /// Which steps run a task of another template.
+    pub(super) runs: Vec<bool>,
+    /// Its name, and of a template that undoes another one, that one and the steps of it.
+    pub(super) name: String,
+    pub(super) undoes: Option<(TemplateId, Vec<u32>)>,
+}
+
+/// A task that a step runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ChildRecord {
+    pub(super) step: StepId,
+    pub(super) name: String,
+    pub(super) generation: u32,
+    pub(super) depth: u32,
+    pub(super) left_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -149,6 +164,14 @@ pub(super) struct Tables {
     pub(super) step_deadlines: BTreeMap<StepId, Timestamp>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
+    pub(super) children: BTreeMap<TaskId, ChildRecord>,
+    /// The task that undoes another one, by that one.
+    pub(super) compensations: BTreeMap<TaskId, TaskId>,
+    pub(super) follow_ups: BTreeMap<FollowUpId, (TaskId, FollowUpKind)>,
+    /// When steps were tried again by operators, and tasks changed: numbers of transitions.
+    pub(super) retried: BTreeMap<StepId, u64>,
+    pub(super) changed: BTreeMap<TaskId, u64>,
+    pub(super) transitions: u64,
 }
 
 /// What a transaction has written.
@@ -165,6 +188,9 @@ pub(super) struct Written {
     pub(super) step_deadlines: BTreeMap<StepId, Option<Timestamp>>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
+    pub(super) children: BTreeMap<TaskId, ChildRecord>,
+    pub(super) compensations: BTreeMap<TaskId, TaskId>,
+    pub(super) follow_ups: BTreeMap<FollowUpId, Option<(TaskId, FollowUpKind)>>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     pub(super) calls: Vec<Call>,
@@ -257,6 +283,47 @@ impl Tables {
         self.signals_of(task).find(answers).map(|(id, _)| id)
     }
 
+    /// Whether a step runs a task of another template.
+    pub(super) fn runs(&self, step: StepId) -> bool {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        template.and_then(|template| template.runs.get(step.index() as usize)) == Some(&true)
+    }
+
+    /// The last task that was made for a step.
+    pub(super) fn child_of(&self, step: StepId) -> Option<(TaskId, &ChildRecord)> {
+        let own = self.children.iter().filter(|(_, child)| child.step == step);
+        own.max_by_key(|(_, child)| child.generation).map(|(task, child)| (*task, child))
+    }
+
+    /// The step that a step undoes; `None` for one that undoes none.
+    pub(super) fn undone_by(&self, step: StepId) -> Option<StepId> {
+        let template = self.template(self.tasks.get(&step.task())?.template)?;
+        let (_, steps) = template.undoes.as_ref()?;
+        let mut compensations = self.compensations.iter();
+        let (original, _) = compensations.find(|(_, by)| **by == step.task())?;
+        Some(original.step(*steps.get(step.index() as usize)?))
+    }
+
+    /// The template that undoes tasks of another one, and the steps of that one which it undoes.
+    pub(super) fn undoing(&self, template: TemplateId) -> Option<&[u32]> {
+        let undoing = self.templates.iter().filter_map(|record| record.undoes.as_ref());
+        undoing.into_iter().find(|(of, _)| *of == template).map(|(_, steps)| steps.as_slice())
+    }
+
+    /// Nothing of the task can move before a person does something, with the task or with one that a step of it runs. Whoever
+    /// holds one of the `kept` is a person too.
+    pub(super) fn needs_person(&self, task: TaskId, kept: &BTreeSet<TaskId>) -> bool {
+        let Some(record) = self.tasks.get(&task) else { return false };
+        if record.task.state == TaskState::Blocked || kept.contains(&task) {
+            return true;
+        }
+        let waits = |(id, step): (&StepId, &StepRecord)| {
+            step.state == StepState::Waiting
+                && self.child_of(*id).is_some_and(|(child, _)| self.needs_person(child, kept))
+        };
+        record.task.state == TaskState::Waiting && self.steps.range(steps_of(task)).any(waits)
+    }
+
     /// Due steps of a queue after a place, in their order.
     pub(super) fn due(&self, queue: &str, after: Place, now: Timestamp) -> Vec<Place> {
         let due = self.ready.iter().filter(|(_, ready)| ready.available_at <= now);
@@ -342,6 +409,19 @@ impl Tables {
         self.identities.extend(&written.identities);
         self.waits.extend(written.waits.iter().map(|(id, wait)| (*id, wait.clone())));
         self.signals.extend(written.signals.iter().map(|(id, sent)| (*id, sent.clone())));
+        self.children.extend(written.children.iter().map(|(id, child)| (*id, child.clone())));
+        self.compensations.extend(&written.compensations);
+        change(&mut self.follow_ups, &written.follow_ups);
+        for change in &written.step_transitions {
+            self.transitions += 1;
+            if change.event == StepEvent::Retried {
+                self.retried.insert(change.step, self.transitions);
+            }
+        }
+        for change in &written.task_transitions {
+            self.transitions += 1;
+            self.changed.insert(change.task, self.transitions);
+        }
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
         change(&mut self.deadlines, &written.deadlines);

@@ -65,6 +65,10 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+fn is_complete(tables: &Tables, step: StepId) -> bool {
+    tables.steps.get(&step).is_some_and(|step| COMPLETE.contains(&step.state))
+}
+
 /// Whether the parents of a step are as its join policy asks for.
 fn satisfied(tables: &Tables, step: StepId) -> bool {
     let all = tables.parents(step).count();
@@ -271,6 +275,11 @@ impl Watch {
                 "attempt {attempt} of step {step} began twice on worker {worker}"
             ));
         }
+        if let Some(undone) = tables.undone_by(step)
+            && !is_complete(tables, undone)
+        {
+            self.violated(format!("step {undone} is undone, and was never done"));
+        }
         if !matches!(tables.when(step), None | Some(When::Met)) {
             self.violated(format!("step {step} began, and its condition is not met"));
         }
@@ -293,6 +302,10 @@ impl Watch {
 
     /// What a handler is given of the steps before its own.
     pub(super) fn inputs(&mut self, tables: &Tables, step: StepId, given: Option<&str>) {
+        // What it needs it reads from the task that it undoes.
+        if tables.undone_by(step).is_some() {
+            return;
+        }
         let results =
             |parent: &StepId| tables.steps.get(parent).and_then(|parent| parent.results.as_deref());
         let parents: Vec<_> = tables.parents(step).collect();
@@ -334,6 +347,7 @@ impl Watch {
         self.checkpoint_is_its(before, written);
         self.cuts(before, written);
         self.changes_are_told(before, written);
+        self.links_are_made_once(before, written);
         for transition in &written.step_transitions {
             self.step_changes(before, transition);
         }
@@ -353,6 +367,7 @@ impl Watch {
                 self.parents_allow(after, change.step, "started");
             }
             self.naps_last(after, change);
+            self.ends_as_its_child(after, change);
             let task = after.tasks.get(&change.step.task());
             if change.event == StepEvent::Claimed
                 && task.is_some_and(|task| task.task.state == TaskState::Paused)
@@ -408,7 +423,11 @@ impl Watch {
             ));
         }
         let unmet = event == StepEvent::ConditionUnmet;
-        if unmet && before.when(step) != Some(When::Unmet) {
+        let undone = before.undone_by(step);
+        if unmet && undone.is_some_and(|undone| is_complete(before, undone)) {
+            self.violated(format!("step {step} was left out, and there is something to undo"));
+        }
+        if unmet && before.when(step) != Some(When::Unmet) && undone.is_none() {
             self.violated(format!("step {step} was left out, and nothing says so"));
         }
         // Nobody executes a step whose condition cannot be told.
@@ -515,8 +534,65 @@ impl Watch {
         if from.after(event).ok() != Some(to) {
             self.violated(format!("task {task} took {event} from {from} to {to}"));
         }
+        if before.compensations.contains_key(&task) {
+            self.violated(format!("task {task} took {event}, and is undone"));
+        }
         if event == TaskEvent::DeadlinePassed && !before.deadlines.contains_key(&task) {
             self.violated(format!("task {task} was late, and has no deadline"));
+        }
+    }
+
+    /// A task is made for a step when there is none that can go on, and a task is undone once, after it has failed.
+    fn links_are_made_once(&mut self, before: &Tables, written: &Written) {
+        for (task, child) in &written.children {
+            if let Some((other, _)) = before.child_of(child.step) {
+                let state = before.tasks.get(&other).map(|record| record.task.state);
+                if !matches!(state, Some(TaskState::Error | TaskState::Cancelled)) {
+                    let step = child.step;
+                    self.violated(format!("step {step} has made task {task}, and has {other}"));
+                }
+            }
+            if written.children.len() > 1 {
+                self.violated(format!("step {} has made two tasks at once", child.step));
+            }
+        }
+        for (task, by) in &written.compensations {
+            if let Some(other) = before.compensations.get(task) {
+                self.violated(format!("task {task} is undone by task {other} and by task {by}"));
+            }
+            let state = before.tasks.get(task).map(|record| record.task.state);
+            if !matches!(state, Some(TaskState::Error | TaskState::Cancelled)) {
+                self.violated(format!("task {task} is undone, and is {state:?}"));
+            }
+        }
+    }
+
+    /// A step that runs a task completes when that has.
+    fn ends_as_its_child(&mut self, after: &Tables, change: &StepTransition) {
+        if change.event != StepEvent::Succeeded || !after.runs(change.step) {
+            return;
+        }
+        let child = after.child_of(change.step).map(|(child, _)| child);
+        let state = child.and_then(|child| after.tasks.get(&child)).map(|child| child.task.state);
+        if state != Some(TaskState::Complete) {
+            let step = change.step;
+            self.violated(format!(
+                "step {step} is complete, and the task that it runs is {state:?}"
+            ));
+        }
+    }
+
+    /// What a task that has failed did is undone. Steps that an operator resolved afterwards, without having the task go on, are
+    /// no part of what it did by then.
+    pub(super) fn is_undone(&mut self, tables: &Tables, id: TaskId) {
+        let Some(record) = tables.tasks.get(&id) else { return };
+        let Some(steps) = tables.undoing(record.template) else { return };
+        let failed = matches!(record.task.state, TaskState::Error | TaskState::Cancelled);
+        let state = |step: &u32| tables.steps.get(&id.step(*step)).map(|step| step.state);
+        let done = steps.iter().any(|step| state(step) == Some(StepState::Complete));
+        if failed && done && !tables.compensations.contains_key(&id) {
+            let state = record.task.state;
+            self.violated(format!("task {id} is {state}, and nothing undoes it"));
         }
     }
 

@@ -19,10 +19,12 @@ use crate::decision::{AwaitedSignal, Claim, Failure, FailureKind, Outcome, Reque
 use crate::ids::{TaskId, TemplateId};
 use crate::process::within;
 use crate::runtime::simulated::{
-    Delivery, Engine, Interrupt, SignalRequest, Steering, Submission, Templates, signal, steer,
+    Delivery, Engine, Interrupt, SignalRequest, Steering, Submission, Templates, WorkflowCall,
+    signal, steer,
 };
-use crate::state::TaskState;
+use crate::state::{FollowUpKind, TaskState};
 use crate::store::{Checkpoint, Database, StoreError, Transaction};
+use crate::template::TaskTemplate;
 
 /// By when every task must have ended, or be waiting for a person, after the last fault: handlers may have taken
 /// their only worker along many times.
@@ -95,7 +97,13 @@ enum Wish {
 
 impl World {
     fn new(plan: &Plan, told: bool) -> Self {
-        let templates = (0..plan.templates.len()).map(|number| template(plan, number)).collect();
+        let mut templates: Vec<_> =
+            (0..plan.templates.len()).map(|number| template(plan, number)).collect();
+        let undoing: Vec<_> = (0..)
+            .zip(&templates)
+            .filter_map(|(of, record)| undoing(TemplateId(of), record))
+            .collect();
+        templates.extend(undoing);
         let tables = Tables { templates: Arc::new(templates), ..Tables::default() };
         let server = Server::new(tables, Watch::default(), plan.seed, plan.weather, told);
         let process = |(number, plan): (usize, &WorkerPlan)| {
@@ -203,6 +211,9 @@ impl World {
             FaultKind::Resume { task } => self.somebody_asks(client, task, Steering::Resume),
             FaultKind::Retry { task } => {
                 self.somebody_asks(client, task, Steering::Retry { step: None });
+            }
+            FaultKind::Compensate { task } => {
+                self.somebody_asks(client, task, Steering::Compensate);
             }
             FaultKind::Signal { task } => {
                 if let Some(task) = self.task(task) {
@@ -322,10 +333,16 @@ impl World {
         let open = state.tables.tasks.values().map(|record| record.task);
         let open = open.filter(|task| {
             !task.state.is_terminal()
-                && (task.state != TaskState::Blocked || has_deadline(task.id))
                 && !kept.contains(&task.id)
+                && (!state.tables.needs_person(task.id, kept) || has_deadline(task.id))
         });
-        open.map(|task| format!("task {} is {}", task.id, task.state)).collect()
+        let open = open.map(|task| format!("task {} is {}", task.id, task.state));
+        let left = state.tables.follow_ups.values().filter(|(task, kind)| {
+            let parent = state.tables.children.get(task).map(|child| child.step.task());
+            let told = parent.filter(|_| *kind == FollowUpKind::TellParent).unwrap_or(*task);
+            !kept.contains(&told)
+        });
+        open.chain(left.map(|(task, kind)| format!("the end of task {task} left {kind}"))).collect()
     }
 
     /// Lets every process end, and recounts.
@@ -343,6 +360,7 @@ impl World {
         let tables = std::mem::take(&mut state.tables);
         for task in tables.tasks.keys() {
             state.watch.recount(&tables, *task);
+            state.watch.is_undone(&tables, *task);
         }
         if let Some((step, _)) = tables.steps.iter().find(|(_, step)| step.worker.is_some()) {
             state
@@ -368,7 +386,34 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         queues: steps.iter().map(|step| super::plan::QUEUES[step.queue].to_owned()).collect(),
         retry_limits: steps.iter().map(StepPlan::attempts).collect(),
         limited: steps.iter().map(|step| step.total_timeout.is_some()).collect(),
+        runs: steps.iter().map(|step| step.runs.is_some()).collect(),
+        name: format!("t{number}"),
+        undoes: None,
     }
+}
+
+/// The template that undoes tasks of another one, as registering that one makes it.
+fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
+    let template = TaskTemplate::from_json(&record.configuration).ok()?;
+    let undoing = template.compensation().ok()??;
+    let steps = undoing.steps();
+    let all = 0..u32::try_from(steps.len()).unwrap_or(0);
+    Some(TemplateRecord {
+        configuration: undoing.to_json(),
+        parents: all.map(|step| undoing.graph().parents(step).to_vec()).collect(),
+        joins: steps.iter().map(|step| step.join).collect(),
+        taken: vec![None; steps.len()],
+        whens: vec![None; steps.len()],
+        queues: steps.iter().map(|step| step.queue.clone()).collect(),
+        retry_limits: steps.iter().map(|step| step.retry_policy.max_attempts()).collect(),
+        limited: vec![false; steps.len()],
+        runs: vec![false; steps.len()],
+        name: undoing.name().to_owned(),
+        undoes: Some((
+            of,
+            steps.iter().filter_map(|step| template.step_index(&step.name)).collect(),
+        )),
+    })
 }
 
 /// The names of the branches that a step takes, if it decides.
@@ -625,7 +670,14 @@ impl Hand {
             if conduct == Conduct::Nap && number > last { Conduct::Succeed } else { conduct }
         });
         let began = Instant::now();
-        let outcome = self.behave(conduct, claim).await;
+        let runs = self.step(delivery).and_then(|step| step.runs);
+        let outcome = match self.behave(conduct, claim).await {
+            Outcome::Succeeded(results) => match runs {
+                Some(other) => self.run_workflow(claim, other, results).await,
+                None => Outcome::Succeeded(results),
+            },
+            other => other,
+        };
         let success = outcome.is_success();
         self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
         let (step, attempt, execution) = (claim.step, claim.attempt, began.elapsed());
@@ -645,6 +697,28 @@ impl Hand {
     fn steps(&self, delivery: &Delivery) -> Option<&[StepPlan]> {
         let template = usize::try_from(delivery.template.0).ok()?;
         self.plan.templates.get(template).map(Vec::as_slice)
+    }
+
+    /// Runs a task of another template, and ends as it does.
+    async fn run_workflow(&self, claim: Claim, other: usize, results: Arc<str>) -> Outcome {
+        let failure = |kind, why: String| Outcome::Failed(Failure::new(kind, "Simulated", why));
+        let call = serde_json::json!({ "workflow": format!("t{other}") }).to_string();
+        let call = WorkflowCall::from_json(&call).expect("a call as it is allowed");
+        match self.engine.run_workflow(claim.step, claim.attempt, &call).await {
+            Ok(run) => match (run.wait, run.results) {
+                (Some(wait), _) => {
+                    let after = Some(wait.after_signal);
+                    let awaited = AwaitedSignal { name: wait.signal, after };
+                    Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }))
+                }
+                (None, Some(_)) => Outcome::Succeeded(results),
+                (None, None) => failure(FailureKind::Permanent, run.state.to_string()),
+            },
+            Err(error) if error.is_retryable() => {
+                failure(FailureKind::Retryable, error.to_string())
+            }
+            Err(error) => failure(FailureKind::Permanent, error.to_string()),
+        }
     }
 
     async fn behave(&self, conduct: Conduct, claim: Claim) -> Outcome {

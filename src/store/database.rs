@@ -9,14 +9,15 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, Call, Checkpoint, ChildRow, ListedClaim, NewArtifact, NewSignal, NewTasks, NewWait,
-    NewWorker, Picked, Place, Pulse, StepRow, StepTime, StoreError, TaskRow,
+    Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, ListedClaim, NewArtifact, NewChild,
+    NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
+    StepTime, StoreError, TaskRow,
 };
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{StepState, TaskState};
+use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::{FollowUpKind, StepState, TaskState};
 
 /// The results of steps, by step; `None` where there are none.
 pub(crate) type ResultsByStep = HashMap<StepId, (StepState, Option<Text>)>;
@@ -54,6 +55,12 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
         &self,
         steps: &[StepId],
     ) -> impl Future<Output = Result<ResultsByStep, StoreError>> + Send;
+
+    /// What those of the tasks undo that undo others.
+    fn originals(
+        &self,
+        tasks: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<OriginalRow>, StoreError>> + Send;
 
     /// All queues that a template names.
     fn known_queues(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
@@ -306,6 +313,82 @@ pub(crate) trait Transaction: Send + 'static {
         identity: &Identity,
         task: TaskId,
         seconds: Option<f64>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Writes what ends of tasks leave to be done.
+    fn record_follow_ups(
+        &mut self,
+        follow_ups: &[(TaskId, FollowUpKind)],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Has the tasks cancelled that these steps run, as far as they have not ended. Returns how many there are.
+    fn cancel_children(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Locks something that is left to be done, that nobody else does and that is none of `tried`.
+    fn lock_follow_up(
+        &mut self,
+        tried: &[FollowUpId],
+    ) -> impl Future<Output = Result<Option<FollowUp>, StoreError>> + Send;
+
+    /// It is done.
+    fn delete_follow_up(
+        &mut self,
+        id: FollowUpId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The step that runs a task.
+    fn parent_of(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Option<ParentRow>, StoreError>> + Send;
+
+    /// The last task that was made for a step by a name.
+    fn find_child(
+        &mut self,
+        step: StepId,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<ChildTaskRow>, StoreError>> + Send;
+
+    /// Joins a task to the step that it was made for.
+    fn record_child(
+        &mut self,
+        new: NewChild<'_>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The last signal of a name; 0 where there is none.
+    fn last_signal(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> impl Future<Output = Result<SignalId, StoreError>> + Send;
+
+    /// The task that undoes another one.
+    fn compensation_of(
+        &mut self,
+        original: TaskId,
+    ) -> impl Future<Output = Result<Option<TaskId>, StoreError>> + Send;
+
+    /// Joins a task to the one that it undoes.
+    fn record_compensation(
+        &mut self,
+        original: TaskId,
+        task: TaskId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The stored versions of a template.
+    fn versions(
+        &mut self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<(TemplateId, String)>, StoreError>> + Send;
+
+    /// Keeps a version as it is until the transaction ends; `false` when it is not there any more.
+    fn hold_template(
+        &mut self,
+        id: TemplateId,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// # Errors

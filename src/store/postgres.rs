@@ -7,15 +7,16 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, Call, Checkpoint, ChildRow, Heartline, ListedClaim, NewArtifact, NewSignal, NewTasks,
-    NewWait, NewWorker, Picked, Place, Pulse, StepRow, StepTime, Store, StoreError, TaskRow, Tx,
-    artifacts, claims, deadlines, identities, notify, steps, tasks, templates, waits, workers,
+    Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, Heartline, ListedClaim, NewArtifact,
+    NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place,
+    Pulse, StepRow, StepTime, Store, StoreError, TaskRow, Tx, artifacts, claims, deadlines,
+    follow_ups, identities, notify, steps, tasks, templates, waits, workers,
 };
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
-use crate::ids::{ClaimBatchId, SignalId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{TaskState, WorkerState};
+use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
+use crate::state::{FollowUpKind, TaskState, WorkerState};
 
 impl Database for Store {
     type Tx = Tx;
@@ -43,6 +44,10 @@ impl Database for Store {
 
     async fn step_results(&self, steps: &[StepId]) -> Result<ResultsByStep, StoreError> {
         steps::results(&self.pool, &self.keys, steps).await
+    }
+
+    async fn originals(&self, tasks: &[TaskId]) -> Result<Vec<OriginalRow>, StoreError> {
+        follow_ups::originals(&self.pool, tasks).await
     }
 
     async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
@@ -262,6 +267,72 @@ impl Transaction for Tx {
         seconds: Option<f64>,
     ) -> Result<bool, StoreError> {
         identities::record(self, identity, task, seconds).await
+    }
+
+    async fn record_follow_ups(
+        &mut self,
+        follow_ups: &[(TaskId, FollowUpKind)],
+    ) -> Result<(), StoreError> {
+        follow_ups::record(self, follow_ups).await
+    }
+
+    async fn cancel_children(&mut self, steps: &[StepId]) -> Result<u64, StoreError> {
+        follow_ups::cancel_children(self, steps).await
+    }
+
+    async fn lock_follow_up(
+        &mut self,
+        tried: &[FollowUpId],
+    ) -> Result<Option<FollowUp>, StoreError> {
+        follow_ups::lock_next(self, tried).await
+    }
+
+    async fn delete_follow_up(&mut self, id: FollowUpId) -> Result<(), StoreError> {
+        follow_ups::delete(self, id).await
+    }
+
+    async fn parent_of(&mut self, task: TaskId) -> Result<Option<ParentRow>, StoreError> {
+        follow_ups::parent(self, task).await
+    }
+
+    async fn find_child(
+        &mut self,
+        step: StepId,
+        name: &str,
+    ) -> Result<Option<ChildTaskRow>, StoreError> {
+        follow_ups::child(self, step, name).await
+    }
+
+    async fn record_child(&mut self, new: NewChild<'_>) -> Result<(), StoreError> {
+        follow_ups::record_child(self, new).await
+    }
+
+    async fn last_signal(&mut self, task: TaskId, name: &str) -> Result<SignalId, StoreError> {
+        follow_ups::last_signal(self, task, name).await
+    }
+
+    async fn compensation_of(&mut self, original: TaskId) -> Result<Option<TaskId>, StoreError> {
+        follow_ups::compensation(self, original).await
+    }
+
+    async fn record_compensation(
+        &mut self,
+        original: TaskId,
+        task: TaskId,
+    ) -> Result<(), StoreError> {
+        follow_ups::record_compensation(self, original, task).await
+    }
+
+    async fn versions(
+        &mut self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
+        templates::versions(self, namespace, name).await
+    }
+
+    async fn hold_template(&mut self, id: TemplateId) -> Result<bool, StoreError> {
+        templates::hold(self, id).await
     }
 
     async fn commit(self) -> Result<(), StoreError> {

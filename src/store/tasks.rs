@@ -8,7 +8,7 @@ use sqlx::PgExecutor;
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Task, Timestamp};
 use crate::encryption::{Content, Keyring, Text};
-use crate::ids::{TaskId, TemplateId};
+use crate::ids::{StepId, TaskId, TemplateId};
 use crate::state::{StepState, TaskState};
 
 /// A locked task and its template.
@@ -28,6 +28,8 @@ pub(crate) struct NewTasks<'a> {
     pub(crate) source_system: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
     pub(crate) tags: Option<&'a str>,
+    /// The step that runs them.
+    pub(crate) parent_step: Option<StepId>,
     pub(crate) step_indexes: Vec<i32>,
     pub(crate) named_step_ids: Vec<i32>,
     pub(crate) states: Vec<StepState>,
@@ -95,6 +97,7 @@ macro_rules! task_row {
                 waiting: count($row.waiting_steps),
                 blocked: count($row.blocked_steps),
                 failures: count($row.open_failures),
+                is_child: $row.is_child,
             },
         }
     };
@@ -162,6 +165,7 @@ pub(super) async fn create(
         &new.ready_indexes,
         &new.ready_queues,
         &new.ready_delays_s,
+        new.parent_step as Option<StepId>,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -61,6 +61,8 @@ pub(crate) struct Beat {
     pub(crate) somebody_late: bool,
     /// Steps of the claims whose handlers run that others have ended.
     pub(crate) lost: Vec<StepId>,
+    /// The end of a task left something to be done.
+    pub(crate) somebody_ended: bool,
 }
 
 /// Registers a worker under an id that no other registration ever gets.
@@ -141,6 +143,7 @@ pub(super) async fn beat(
         somebody_died: row.somebody_died,
         somebody_late: row.somebody_late,
         lost: row.lost.into_iter().map(StepId).collect(),
+        somebody_ended: row.somebody_ended,
     })
 }
 

@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::error::TemplateError;
 use super::section::Section;
 use super::steps::{Common, LONGEST_STEP_NAME, Steps};
-use super::{Content, TaskTemplate, classes, schema};
+use super::{Content, TaskTemplate, classes, compensation, schema};
 use crate::json::{self, JsonLimits};
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "name",
     "namespace_name",
     "version",
@@ -21,6 +21,7 @@ const KEYS: [&str; 15] = [
     "schema",
     "queue",
     "deadline_seconds",
+    "compensation",
     "error_classes",
     "step_templates",
     "module_namespace",
@@ -69,6 +70,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     check_unused(&mut section)?;
     let common = common(&mut section)?;
     let deadline = section.seconds("deadline_seconds", LONGEST_DEADLINE)?;
+    let compensation = compensation::mode(&mut section)?;
     let error_classes = classes::read(&mut section)?;
     let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
     let content = Content {
@@ -79,6 +81,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
         schema,
         queue: common.queue,
         deadline,
+        compensation,
         error_classes,
         step_templates,
     };

@@ -70,6 +70,11 @@ impl Section {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    /// Whether the key is given, and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.take_even_null(name).filter(|value| !value.is_null())
     }

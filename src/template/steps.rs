@@ -11,7 +11,7 @@ use super::parse::{
     LONGEST_CLASS, LONGEST_DEADLINE, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM,
 };
 use super::section::{self, LONGEST_SECONDS, Section};
-use super::{StepTemplate, classes};
+use super::{StepTemplate, classes, compensation, workflow};
 use crate::condition::Condition;
 use crate::graph::{Graph, GraphError};
 use crate::join_policy::JoinPolicy;
@@ -20,7 +20,7 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 24] = [
     "name",
     "handler_class",
     "description",
@@ -41,6 +41,9 @@ const KEYS: [&str; 21] = [
     "error_classes",
     "handler_config",
     "dependent_system",
+    "workflow",
+    "compensate_with",
+    "compensate",
     "custom_events",
 ];
 
@@ -106,8 +109,9 @@ impl Steps {
     fn add(&mut self, path: String, value: Value, common: &Common) -> Result<()> {
         let mut section = Section::open(path, value, &KEYS)?;
         let name = name(&mut section, common)?;
-        let handler_class = handler_class(&mut section, common)?;
         let (depends_on_steps, has_single_parent) = parents(&mut section)?;
+        let workflow = workflow::read(&mut section, &depends_on_steps)?;
+        let handler_class = handler_class(&mut section, common, workflow.is_some())?;
         let join = join(&mut section, depends_on_steps.len())?;
         let when = when(&mut section, &depends_on_steps)?;
         let queue = section.word("queue", LONGEST_QUEUE)?;
@@ -122,7 +126,7 @@ impl Steps {
             join,
             when,
             queue: queue.unwrap_or_else(|| common.queue.clone()),
-            retry_policy: retry_policy(&mut section)?,
+            retry_policy: retry_policy(&mut section, true)?,
             decides: section.flag("decides", false)?,
             skippable: section.flag("skippable", false)?,
             delay: section.seconds("delay_seconds", LONGEST_SECONDS)?,
@@ -131,6 +135,8 @@ impl Steps {
             error_classes: classes::read(&mut section)?,
             handler_config: section.object("handler_config")?,
             dependent_system: dependent_system.or_else(|| common.dependent_system.clone()),
+            workflow,
+            compensation: compensation::read(&mut section, common)?,
         });
         Ok(())
     }
@@ -234,7 +240,15 @@ fn name(section: &mut Section, common: &Common) -> Result<String> {
 }
 
 /// The class with its module. `::` in front says that the name is complete.
-fn handler_class(section: &mut Section, common: &Common) -> Result<String> {
+fn handler_class(section: &mut Section, common: &Common, runs_workflow: bool) -> Result<String> {
+    if runs_workflow && !section.has("handler_class") {
+        return Ok(workflow::HANDLER.to_owned());
+    }
+    complete_class(section, common)
+}
+
+/// The key `handler_class`, which is needed.
+pub(super) fn complete_class(section: &mut Section, common: &Common) -> Result<String> {
     let class = section.required_word("handler_class", LONGEST_CLASS)?;
     let full = match (&common.module_namespace, class.strip_prefix("::")) {
         (_, Some(complete)) => complete.to_owned(),
@@ -302,7 +316,8 @@ fn join_policy(key: &str, value: &Value, parents: usize) -> Result<JoinPolicy> {
     })
 }
 
-fn retry_policy(section: &mut Section) -> Result<RetryPolicy> {
+/// `crashes`: whether the section may say how many workers may die.
+pub(super) fn retry_policy(section: &mut Section, crashes: bool) -> Result<RetryPolicy> {
     let defaults = RetryPolicy::DEFAULT;
     let retry = Value::Object(section.object("retry")?);
     let mut retry = Section::open(section.key("retry"), retry, &RETRY_KEYS)?;
@@ -311,7 +326,11 @@ fn retry_policy(section: &mut Section) -> Result<RetryPolicy> {
     Ok(RetryPolicy {
         retryable: section.flag("default_retryable", defaults.retryable)?,
         limit: section.integer("default_retry_limit", 0..=MOST_ATTEMPTS, defaults.limit)?,
-        crash_limit: section.integer("crash_limit", 1..=MOST_CRASHES, defaults.crash_limit)?,
+        crash_limit: if crashes {
+            section.integer("crash_limit", 1..=MOST_CRASHES, defaults.crash_limit)?
+        } else {
+            defaults.crash_limit
+        },
         cap: cap(&mut retry, &backoff, base)?,
         jitter: retry.fraction("jitter", defaults.jitter)?,
         backoff,

@@ -1,6 +1,7 @@
 mod contexts;
 mod diffs;
 mod keys;
+mod links;
 mod properties;
 mod schemas;
 mod steps;

@@ -109,7 +109,7 @@ impl Client {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.result(TaskId(task)).await)?))
     }
 
-    steers_a_whole_task!(cancel: Cancel, pause: Pause, resume: Resume);
+    steers_a_whole_task!(cancel: Cancel, pause: Pause, resume: Resume, compensate: Compensate);
 
     pub(crate) fn retry(
         ruby: &Ruby,

@@ -99,6 +99,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("pause", method!(Client::pause, 3))?;
     client.define_method("resume", method!(Client::resume, 3))?;
     client.define_method("retry", method!(Client::retry, 4))?;
+    client.define_method("compensate", method!(Client::compensate, 3))?;
     client.define_method("skip", method!(Client::skip, 4))?;
     client.define_method("resolve", method!(Client::resolve, 6))?;
     client.define_method("signal", method!(Client::signal, 2))?;
@@ -134,6 +135,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("current", method!(Worker::is_current, 2))?;
     worker.define_method("checkpoint", method!(Worker::checkpoint, 3))?;
     worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;
+    worker.define_method("run_workflow", method!(Worker::run_workflow, 3))?;
+    worker.define_method("original_of", method!(Worker::original_of, 1))?;
     worker.define_method("template", method!(Worker::template, 1))?;
     worker.define_method("results_of", method!(Worker::results_of, 2))?;
     worker.define_method("state_of", method!(Worker::state_of, 2))?;

@@ -8,7 +8,7 @@ use magnus::value::ReprValue;
 use magnus::{Error, IntoValue, RArray, RString, Ruby};
 use tasker_core::{
     Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, SignalId, StepId, TaskId,
-    TemplateId, Transition, WorkerOptions, names,
+    TemplateId, Transition, WorkerOptions, WorkflowCall, names,
 };
 
 use crate::errors::{guard, raise, raise_kind};
@@ -248,6 +248,31 @@ impl Worker {
             let (signal, after) = (optional_text(ruby, signal)?, after.map(SignalId));
             let asked = this.here(ruby)?.look_at_wait(StepId(step), signal.as_deref(), after);
             answer(ruby, &block_on(ruby, asked)?)
+        })
+    }
+
+    /// The task that a step runs, as JSON; made by this call unless it is there.
+    pub(crate) fn run_workflow(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        call: RString,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let worker = this.here(ruby)?;
+            let call = text(ruby, call)?;
+            let call = WorkflowCall::from_json(&call).map_err(|e| raise(ruby, &e))?;
+            let ran = block_on(ruby, worker.run_workflow(StepId(step), attempt, &call))?;
+            answer(ruby, &ran)
+        })
+    }
+
+    /// The task that a task undoes, and its template.
+    pub(crate) fn original_of(ruby: &Ruby, this: &Self, task: i64) -> Result<(i64, i32), Error> {
+        guard(ruby, || {
+            let (task, template) = block_on(ruby, this.here(ruby)?.original_of(TaskId(task)))?;
+            Ok((task.0, template.0))
         })
     }
 

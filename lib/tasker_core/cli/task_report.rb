@@ -47,7 +47,7 @@ module TaskerCore
       #   report.show(TaskerCore.status(42))
       def show(status, more = {})
         @output.line(@output.style.bold("task #{status.task_id}: #{template(status)}"))
-        @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status),
+        @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status), **kin(status),
                       "steps" => steps(status), "attempts" => Format.count(status.attempts_total),
                       "requested" => happened(status.requested_at), "started" => happened(status.started_at),
                       "deadline" => deadline(status), "finished" => happened(status.finished_at),
@@ -76,6 +76,19 @@ module TaskerCore
 
       def reason(status)
         status.reason && Format.clean(status.reason)
+      end
+
+      # What it has to do with other tasks.
+      def kin(status)
+        parent = status.parent
+        children = status.children.to_a.map do |child|
+          "task #{child["task_id"]} (#{child["step"]}: #{child["name"]} #{child["version"]}, #{child["state"]})"
+        end
+        above = parent && "step #{parent["step"]} of task #{parent["task_id"]} (#{parent["state"]})"
+        { "child of" => above && Format.clean(above),
+          "runs" => children.any? ? Format.clean(children.join(", ")) : nil,
+          "undoes" => status.compensates && "task #{status.compensates}",
+          "undone by" => status.compensated_by && "task #{status.compensated_by}" }
       end
 
       def deadline(status)

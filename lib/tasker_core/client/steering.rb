@@ -71,6 +71,22 @@ module TaskerCore
         steer(task_id, actor, reason) { |id, *request| native.retry(id, step, *request) }
       end
 
+      # Undoes what the complete steps of a task did that ended in error or was cancelled, as their `compensate_with`
+      # says: another task does that. Once; a task that is undone cannot go on. Needed for templates with
+      # `compensation: manual`; others do it by themselves.
+      #
+      # @param task_id [Integer]
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus] of the task; its `compensated_by` says which one undoes it
+      # @raise [NotFound]
+      # @raise [InvalidArgument] the task has not failed, or its template does not say how steps are undone
+      # @example
+      #   client.compensate(1, actor: "support").compensated_by # => 7
+      def compensate(task_id, actor: nil, reason: nil)
+        steer(task_id, actor, reason) { |id, *request| native.compensate(id, *request) }
+      end
+
       # Leaves a skippable step out that has not completed: it counts as done for the steps that depend on it, which are
       # skipped as well where their join policies need it to be complete. An attempt that is running comes to nothing. A
       # task that ended in error goes on. A step that is skipped already stays so.

@@ -129,6 +129,19 @@ module TaskerCore
 
       # @param value [Object] nil passes
       # @param key [String] name of the argument
+      # @param allowed [Array<String>]
+      # @return [String, nil]
+      # @raise [InvalidArgument] none of these
+      # @example
+      #   Check.choice(:leave, "on_cancel", %w[cancel leave]) # => "leave"
+      def choice(value, key, allowed)
+        return if value.nil?
+
+        allowed.find { |word| word == value.to_s } || refuse(key, value, "nil, #{allowed.join(", ")}")
+      end
+
+      # @param value [Object] nil passes
+      # @param key [String] name of the argument
       # @return [String, nil] the time in ISO 8601, to the microsecond
       # @raise [InvalidArgument] no Time
       # @example

@@ -86,8 +86,31 @@ module TaskerCore
       end
     end
 
+    # The steps of a task that is undone, as the handler of one that undoes sees them: results are all fetched.
+    OriginalSteps = Struct.new(:template, :name) do
+      # @param _name [String]
+      # @return [Boolean]
+      def parent?(_name)
+        false
+      end
+
+      # @param step [String]
+      # @return [Boolean] whether the template has such a step
+      def step?(step)
+        template.index_of(step) ? true : false
+      end
+
+      # @return [Array<String>] names of the template's steps
+      def step_names
+        template.step_names
+      end
+    end
+
     # The steps of one template as the database has it, which may be another version than this process loaded.
     class TemplateSteps
+      # What names of templates end with that undo others.
+      COMPENSATION = " (compensation)"
+
       # @return [String]
       attr_reader :name, :namespace, :version
 
@@ -121,6 +144,11 @@ module TaskerCore
       #   own and the template's
       def error_classes(index)
         { "step" => @steps.fetch(index).fetch("error_classes", {}), "template" => @error_classes }
+      end
+
+      # @return [Boolean] whether its steps undo those of another template
+      def compensation?
+        name.end_with?(COMPENSATION)
       end
 
       # @param name [String]

@@ -74,9 +74,17 @@ module TaskerCore
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native)
-        taken = handle(plan, task, Sequence.new(task_id, plan, parents_json, @native), step)
+        taken = handle(plan, task, sequence(task_id, plan, parents_json), step)
         results = results_json(step.results)
         taken ? [:decide, results, JSON.generate(taken)] : [:succeed, results]
+      end
+
+      # The steps before this one; for one that undoes another, those of the task that it undoes.
+      def sequence(task_id, plan, parents_json)
+        return Sequence.new(task_id, plan, parents_json, @native) unless plan.template.compensation?
+
+        original, template_id = @native.original_of(task_id)
+        Sequence.new(original, OriginalSteps.new(@plans.template(template_id), plan.name), nil, @native)
       end
 
       # Returns the branches that `process` took.

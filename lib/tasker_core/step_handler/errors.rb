@@ -88,6 +88,12 @@ module TaskerCore
     CODE = :signal_timeout
   end
 
+  # A task that a step runs ended in error or was cancelled. Unless the handler rescues it, the step ends in error. Its
+  # `context` holds "task_id", "state", "workflow" and "failed_steps".
+  class WorkflowFailed < PermanentError
+    CODE = :workflow_failed
+  end
+
   # What a handler polls for did not come in time. Unless the handler rescues it, the step ends in error.
   class PollTimeout < PermanentError
     CODE = :poll_timeout

@@ -58,5 +58,6 @@ SELECT EXISTS (SELECT FROM beat) AS "alive!",
          WHERE NOT EXISTS (
            SELECT FROM tasker_workflow_steps s
            WHERE s.workflow_step_id BETWEEN ran.id AND ran.id AND s.attempts = ran.attempt AND s.worker_id = $1)
-       ) AS "lost!"
+       ) AS "lost!",
+       EXISTS (SELECT FROM tasker_follow_ups WHERE follow_up_id > 0) AS "somebody_ended!"
 FROM fleet

@@ -1,6 +1,7 @@
 -- Caller: the pruner. Index: primary keys; of identities, that of their tasks. Locks: the tasks that it deletes, unless somebody
 -- holds them. Their identities go with them, so that none leads to a task that is gone, and their deadlines; their other rows
--- follow later.
+-- follow later. Kept are tasks whose results are still asked for: by the step that runs them, while its task has not ended, and
+-- by the task that undoes them.
 -- Reads $2 tasks from $1 on: none that was requested after the youngest that may be deleted could be deleted itself.
 WITH cutoff AS (
   SELECT statement_timestamp() - make_interval(secs => $3) AS finished,
@@ -17,6 +18,11 @@ WITH cutoff AS (
   JOIN tasker_tasks t USING (task_id)
   CROSS JOIN cutoff
   WHERE t.finished_at < CASE t.state WHEN 'error' THEN cutoff.failed ELSE cutoff.finished END
+    AND (t.parent_step_id IS NULL OR NOT EXISTS (
+      SELECT FROM tasker_tasks p WHERE p.task_id = t.parent_step_id >> 20 AND p.finished_at IS NULL))
+    AND (t.state NOT IN ('error', 'cancelled') OR NOT EXISTS (
+      SELECT FROM tasker_compensations c JOIN tasker_tasks u ON u.task_id = c.task_id
+      WHERE c.original_task_id = t.task_id AND u.finished_at IS NULL))
   FOR UPDATE OF t SKIP LOCKED
 ), gone AS (
   DELETE FROM tasker_tasks t
@@ -31,6 +37,14 @@ WITH cutoff AS (
   DELETE FROM tasker_task_deadlines d
   USING gone
   WHERE d.task_id = gone.task_id
+), orphaned AS (
+  DELETE FROM tasker_child_tasks c
+  USING gone
+  WHERE c.task_id = gone.task_id
+), undone AS (
+  DELETE FROM tasker_compensations c
+  USING gone
+  WHERE c.original_task_id = gone.task_id
 ), noted AS (
   INSERT INTO tasker_pruned_tasks (task_id) SELECT task_id FROM gone
 )

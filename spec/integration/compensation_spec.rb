@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+require "tmpdir"
+
+RSpec.describe "Compensation", :database do
+  include CommandLine
+  include Workflows
+
+  # Steps "reserve" and "charge" that say how they are undone, with "note" between them that does not, and "ship".
+  def define_order(**options, &ship)
+    handler("Work") { |task, _, step| { "did" => step.name, "id" => task.context["id"] } }
+    handler("Ship", &ship)
+    undone = @undone = []
+    handler("Undo") do |task, sequence, step|
+      undone << [step.name, sequence.results_of(step.name), sequence.state_of("ship"), task.context, step.config]
+      { "undid" => step.name }
+    end
+    TaskerCore.define("order", **options) do
+      step "reserve", handler: "Work", compensate_with: "Undo", config: { warehouse: 3 }
+      step "note", handler: "Work", depends_on: "reserve"
+      step "charge", handler: "Work", depends_on: "note",
+                     compensate: { handler_class: "Undo", default_retry_limit: 2, retry: Workflows::RETRY_AT_ONCE }
+      step "ship", handler: "Ship", depends_on: "charge", skippable: true
+    end
+  end
+
+  def undoing(task_id)
+    wait_until("it is undone") { TaskerCore.status(task_id).compensated_by }
+  end
+
+  def run_and_undo(**submission)
+    task_id = TaskerCore.submit("order", **submission)
+    working do
+      TaskerCore.wait(task_id, timeout: 30)
+      yield task_id if block_given?
+      TaskerCore.wait(undoing(task_id), timeout: 30)
+    end
+    task_id
+  end
+
+  it "undoes the complete steps of a task in error, the last one first, with what they returned" do
+    define_order { raise TaskerCore::PermanentError, "out of stock" }
+    task_id = run_and_undo(context: { id: 7 })
+    expect(@undone).to eq(
+      [["charge", { "did" => "charge", "id" => 7 }, "error", { "id" => 7 }, {}],
+       ["reserve", { "did" => "reserve", "id" => 7 }, "error", { "id" => 7 }, { "warehouse" => 3 }]]
+    )
+    by = undoing(task_id)
+    status = TaskerCore.status(by)
+    expect([status.name, status.version, status.compensates, status.state])
+      .to eq(["order (compensation)", "0.1.0", task_id, "complete"])
+    expect(TaskerCore.explain(task_id)["summary"])
+      .to end_with("; it is undone by task #{by}, which is complete: 2 of 2 steps")
+    expect(TaskerCore.explain(by)["summary"]).to end_with("; it undoes task #{task_id}")
+    expect(tasker("status", task_id.to_s).out).to match(/undone by:\s+task #{by}/)
+  end
+
+  it "undoes a task that was cancelled, and no step that was not complete" do
+    define_order { "shipped" }
+    handler("Work") { |_, _, step| step.name == "charge" ? step.wait_for("go") : step.name }
+    task_id = TaskerCore.submit("order")
+    working do
+      wait_until("it waits") { TaskerCore.status(task_id).state == "waiting" }
+      TaskerCore.cancel(task_id)
+      TaskerCore.wait(undoing(task_id), timeout: 30)
+    end
+    expect(@undone.map(&:first)).to eq(%w[reserve])
+    steps = TaskerCore.result(undoing(task_id)).steps.to_h { |step| [step.name, step.state] }
+    expect(steps).to eq("reserve" => "complete", "charge" => "skipped")
+    expect(TaskerCore.explain(undoing(task_id), step: "charge")["steps"].first["summary"])
+      .to eq("there is nothing to undo: it is not so that charge of task #{task_id} is complete")
+  end
+
+  it "leaves a task alone that completes, or of which nothing is to be undone" do
+    define_order { "shipped" }
+    expect(run("order")).to be_complete
+    cancelled = TaskerCore.submit("order")
+    TaskerCore.cancel(cancelled)
+    working { wait_until("nothing is left to be done") { count("tasker_follow_ups").zero? } }
+    expect([count("tasker_compensations"), count("tasker_tasks")]).to eq([0, 2])
+  end
+
+  it "tries again what fails, and undoes the others whatever becomes of it" do
+    define_order { raise TaskerCore::PermanentError, "out of stock" }
+    handler("Undo") { |_, _, step| step.name == "charge" ? raise("the bank is down") : "undone" }
+    task_id = run_and_undo
+    result = TaskerCore.result(undoing(task_id))
+    expect(result.steps.to_h { |step| [step.name, [step.state, step.attempts]] })
+      .to eq("charge" => ["error", 2], "reserve" => ["complete", 1])
+    handler("Undo") { "undone" }
+    expect(TaskerCore.explain(task_id)["summary"]).to include("undone by task")
+  end
+
+  it "keeps a task that is undone as it is" do
+    define_order { raise TaskerCore::PermanentError, "out of stock" }
+    task_id = run_and_undo
+    by = undoing(task_id)
+    problem = /task #{task_id} is undone by task #{by} and cannot go on; submit it again/
+    expect { TaskerCore.retry(task_id) }.to raise_error(TaskerCore::InvalidTransition, problem)
+    expect { TaskerCore.resolve(task_id, "ship") }.to raise_error(TaskerCore::InvalidTransition, problem)
+    expect { TaskerCore.skip(task_id, "ship") }.to raise_error(TaskerCore::InvalidTransition, problem)
+    expect(TaskerCore.compensate(task_id).compensated_by).to eq(by)
+    expect(count("tasker_tasks")).to eq(2)
+  end
+
+  it "waits for a person where the template says so" do
+    define_order(compensation: "manual") { raise TaskerCore::PermanentError, "out of stock" }
+    expect { TaskerCore.compensate(TaskerCore.submit("order")) }
+      .to raise_error(TaskerCore::InvalidArgument, /task is 1, which is pending; allowed: one that has ended in error/)
+    working do
+      TaskerCore.wait(1, timeout: 30)
+      expect(TaskerCore.status(1).compensated_by).to be_nil
+      out = tasker("compensate", "1", "--reason", "the customer agreed").out
+      TaskerCore.wait(undoing(1), timeout: 30)
+      expect(out).to include("undone by")
+    end
+    expect(@undone.map(&:first)).to eq(%w[charge reserve])
+  end
+
+  it "ends the step of a task above at once" do
+    define_order { raise TaskerCore::PermanentError, "out of stock" }
+    TaskerCore.define("above") { step "run", workflow: "order" }
+    result = run("above")
+    expect(result.state).to eq("error")
+    child = TaskerCore.status(result.task_id).children.first["task_id"]
+    working { TaskerCore.wait(undoing(child), timeout: 30) }
+    expect(@undone.size).to eq(2)
+  end
+
+  it "refuses what says it twice, and names that are the engine's" do
+    handler("Work") { 1 }
+    expect { TaskerCore.define("x") { step "a", handler: "Work", compensate_with: "A", compensate: {} } }
+      .to raise_error(TaskerCore::InvalidTemplate, /step_templates\[0\]\.compensate_with.*one of compensate_with and/)
+    TaskerCore.define("x (compensation)") { step "a", handler: "Work" }
+    expect { TaskerCore.submit("x (compensation)") }
+      .to raise_error(TaskerCore::InvalidTemplate, /does not end with " \(compensation\)"/)
+    expect { define_order(compensation: "never") { nil } }
+      .to raise_error(TaskerCore::InvalidTemplate, /compensation is "never"; allowed: automatic, manual/)
+  end
+
+  describe "with two worker processes" do
+    let(:workflow) { File.join(CommandLine::ROOT, "spec/fixtures/subworkflows_workflow.rb") }
+    let(:folder) { Dir.mktmpdir }
+    let(:ledger) { File.join(folder, "ledger") }
+    let(:context) { { order_id: 7, sold_out: true, ledger: ledger } }
+
+    before { load workflow }
+    after { FileUtils.remove_entry(folder) }
+
+    def undone
+      File.readlines(ledger).map { |line| line.split.first }
+    end
+
+    it "undoes each task once, in order" do
+      in_two_processes(workflow) do
+        ids = TaskerCore.submit_all("purchase", contexts: Array.new(10) { |n| context.merge(ledger: "#{ledger}#{n}") })
+        ids.each do |id|
+          TaskerCore.wait(id, timeout: 30)
+          TaskerCore.wait(undoing(id), timeout: 30)
+        end
+      end
+      ledgers = Array.new(10) { |n| File.readlines("#{ledger}#{n}").map { |line| line.split.first } }
+      expect(ledgers).to all(eq(%w[bill check]))
+      expect([count("tasker_compensations"), count("tasker_follow_ups")]).to eq([10, 0])
+    end
+
+    it "loses nothing when the worker is killed before it has made the task that undoes" do
+      task_id = TaskerCore.submit("purchase", context: context.merge(waits: true))
+      holder = PG.connect(database_url)
+      tasker_running("work", "-r", workflow, "-c", "2") do |worker|
+        wait_until("it waits") { TaskerCore.status(task_id).children.any? { |child| child["state"] == "waiting" } }
+        holder.exec("BEGIN; SELECT FROM tasker_named_tasks WHERE name = 'purchase (compensation)' FOR UPDATE")
+        TaskerCore.signal(TaskerCore.status(task_id).children.first["task_id"], "go")
+        wait_until("it has failed") { TaskerCore.status(task_id).state == "error" }
+        worker.signal("KILL")
+        wait_until("the worker is dead") { worker.status }
+      end
+      expect([count("tasker_follow_ups"), count("tasker_compensations")]).to eq([1, 0])
+      holder.exec("ROLLBACK")
+      in_two_processes(workflow) { TaskerCore.wait(undoing(task_id), timeout: 30) }
+      expect(undone).to eq(%w[bill check])
+    ensure
+      holder&.close
+    end
+  end
+end
