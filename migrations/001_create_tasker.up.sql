@@ -12,7 +12,7 @@ CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
-  'went_waiting', 'signalled', 'timed_out');
+  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
@@ -380,6 +380,33 @@ CREATE TABLE tasker_follow_ups (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 
+-- Steps that were added while their task ran (docs/decomposition.md, docs/map.md). `step_index` is the position of the prototype
+-- in the template; a step that is executed for an item of a list has its number.
+CREATE TABLE tasker_added_steps (
+  workflow_step_id bigint PRIMARY KEY,
+  step_index       int NOT NULL CHECK (step_index BETWEEN 0 AND 1048575),
+  name             text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 512),
+  item_index       int CHECK (item_index >= 0),
+  added_by_step_id bigint NOT NULL,
+  added_by_attempt int NOT NULL CHECK (added_by_attempt > 0),
+  inputs           json NOT NULL,
+  CHECK (workflow_step_id >> 20 = added_by_step_id >> 20),
+  CHECK (workflow_step_id <> added_by_step_id)
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: steps by name, and that a name is given once in a task.
+CREATE UNIQUE INDEX tasker_added_steps_name ON tasker_added_steps ((workflow_step_id >> 20), name);
+
+-- How many parents a step has whose template does not say so: it was added, or others were added before it, or it is a map
+-- step that waits for its items, of which `first_item_id` is the first.
+CREATE TABLE tasker_parent_counts (
+  workflow_step_id bigint PRIMARY KEY,
+  parents          int NOT NULL CHECK (parents >= 0),
+  first_item_id    bigint CHECK (first_item_id >> 20 = workflow_step_id >> 20)
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
 -- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
 -- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -397,6 +424,8 @@ BEGIN
   DELETE FROM tasker_signals WHERE task_id = OLD.task_id;
   DELETE FROM tasker_child_tasks WHERE task_id = OLD.task_id;
   DELETE FROM tasker_compensations WHERE original_task_id = OLD.task_id;
+  DELETE FROM tasker_added_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_parent_counts WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   RETURN OLD;
 END
 $$;

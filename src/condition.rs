@@ -118,10 +118,11 @@ impl Condition {
         context: &str,
         results: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<bool, String> {
-        match self.evaluate(context, results)? {
-            Value::Bool(met) => Ok(met),
-            other => Err(format!("its value is neither true nor false but {}", other.type_of())),
+        let value = self.evaluate(context, results)?;
+        if let Value::Bool(met) = value {
+            return Ok(met);
         }
+        Err(format!("its value is neither true nor false but {}", value.type_of()))
     }
 
     /// The value of the expression, as JSON.
@@ -134,6 +135,22 @@ impl Condition {
         results: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Json, String> {
         convert_back(&self.evaluate(context, results)?)
+    }
+
+    /// The expression's value, a list, each of its elements as JSON text.
+    ///
+    /// # Errors
+    /// Why it cannot be told, or that its value is no list of what JSON can say.
+    pub fn list<'a>(
+        &self,
+        context: &str,
+        results: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Vec<Arc<str>>, String> {
+        let value = self.evaluate(context, results)?;
+        if let Value::List(list) = &value {
+            return list.iter().map(|value| Ok(convert_back(value)?.to_string().into())).collect();
+        }
+        Err(format!("its value is no list but {}", value.type_of()))
     }
 
     fn evaluate<'a>(

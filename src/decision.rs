@@ -1,5 +1,7 @@
 //! What the core sees and what it answers, as plain data: rows in, observation in, changes out.
 
+mod growth;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,11 @@ use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{AttemptOutcome, FollowUpKind, StepEvent, StepState, TaskEvent, TaskState};
+
+pub use growth::{
+    Added, AddedStep, Grown, Growth, Items, MOST_STEPS, Mapped, NewStep, ParentCount, Relative,
+    ResolvedStep,
+};
 
 /// A point in time by the database's clock.
 pub type Timestamp = DateTime<Utc>;
@@ -99,6 +106,8 @@ pub struct View {
     /// The policies of steps whose claims ended otherwise than with results; [`RetryPolicy::DEFAULT`] goes for
     /// one that is not here.
     pub policies: ByStep<RetryPolicy>,
+    /// What is known of steps that were added, or are to be.
+    pub grown: Grown,
 }
 
 /// Identifies a claim: a completion is accepted only when all three are current.
@@ -191,6 +200,10 @@ pub enum Outcome {
     Succeeded(Arc<str>),
     /// The handler of a decision step returned; its results as JSON text, and the branches that it takes.
     Decided(Arc<str>, Arc<Taken>),
+    /// The handler returned, and adds steps; its results as JSON text.
+    Grew(Arc<str>, Arc<Growth>),
+    /// The list that a map step is executed over, before any handler begins.
+    Mapped(Arc<Items>),
     /// The handler failed.
     Failed(Failure),
     /// The handler waits, and begins anew afterwards.
@@ -259,7 +272,7 @@ impl Outcome {
     /// The attempt returned results.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Succeeded(_) | Self::Decided(..))
+        matches!(self, Self::Succeeded(_) | Self::Decided(..) | Self::Grew(..))
     }
 }
 
@@ -463,6 +476,8 @@ pub struct Decisions {
     pub tasks: Vec<TaskChange>,
     /// Ends that came from a claim which is not current; they change nothing.
     pub stale: Vec<Claim>,
+    /// Steps that are added.
+    pub added: Added,
     /// Tasks of the view that are paused: their steps are not to be claimed.
     pub paused: Vec<TaskId>,
     /// What the ends of tasks leave to be done.

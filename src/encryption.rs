@@ -74,6 +74,8 @@ pub(crate) enum Content {
     Signal,
     /// What a handler that waits is given back.
     Wait,
+    /// What the handler of a step is given that was added.
+    Inputs,
 }
 
 /// JSON text from a row, where a key for it is at hand.
@@ -149,6 +151,7 @@ impl Content {
             Self::Artifact => b"artifact",
             Self::Signal => b"signal",
             Self::Wait => b"wait",
+            Self::Inputs => b"inputs",
         }
     }
 }

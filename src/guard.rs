@@ -70,12 +70,18 @@ pub enum Guard {
     UndoneOnce,
     /// A task whose undoing has begun does not go on.
     UndoneStays,
+    /// A map step waits for all its items.
+    ItemsAwaited,
+    /// No more items run at a time than may.
+    TurnsCount,
+    /// A step waits for those that are added before it.
+    BeforeCounts,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -108,6 +114,9 @@ impl Guard {
         Self::ChildMadeOnce,
         Self::UndoneOnce,
         Self::UndoneStays,
+        Self::ItemsAwaited,
+        Self::TurnsCount,
+        Self::BeforeCounts,
     ];
 }
 

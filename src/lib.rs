@@ -42,8 +42,9 @@ pub mod template;
 pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
 pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
-    AwaitedSignal, ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause, FailureKind, Join,
-    LONGEST_WAIT, NEVER, Observation, Outcome, Request, Room, Signal, Step, StepChange, Taken,
+    Added, AddedStep, AwaitedSignal, ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause,
+    FailureKind, Grown, Growth, Items, Join, LONGEST_WAIT, Mapped, NEVER, NewStep, Observation,
+    Outcome, ParentCount, Relative, Request, ResolvedStep, Room, Signal, Step, StepChange, Taken,
     Task, TaskChange, Timestamp, Until, View, Wait,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
@@ -52,14 +53,14 @@ pub use ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    Artifact, Attempt, Batch, BrokenStep, Change, CheckpointInfo, ChildTask, Client, Comparison,
-    Delivery, Event, EventSet, Events, Explanation, FailureFilter, FailurePage, FeedBatch,
-    FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, Interrupt, ListFilter,
-    LiveTasks, OnDuplicate, ParentStep, Pruned, Pruning, RelatedTask, Remedy, SignalInfo,
-    SignalRequest, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
-    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare,
-    Transition, Unsettled, WaitInfo, Worker, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun,
-    WorkflowWait, names, step_ids,
+    AddedDelivery, Artifact, Attempt, Batch, BrokenStep, Change, CheckpointInfo, ChildTask, Client,
+    Comparison, Delivery, Event, EventSet, Events, Explanation, FailureFilter, FailurePage,
+    FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, Interrupt,
+    Item, ListFilter, LiveTasks, OnDuplicate, ParentStep, Pruned, Pruning, RelatedTask, Remedy,
+    SignalInfo, SignalRequest, Steering, StepExplanation, StepFailure, StepProgress, StepResult,
+    Stopped, Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName,
+    TemplatesToCompare, Transition, Unsettled, WaitInfo, Worker, WorkerInfo, WorkerStats,
+    WorkflowCall, WorkflowRun, WorkflowWait, names, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

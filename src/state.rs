@@ -132,6 +132,10 @@ database_enum!(
         Signalled = "signalled",
         /// It had not ended within the time that all its attempts together may take.
         TimedOut = "timed_out",
+        /// The items of a map step were made, and it waits for them.
+        Mapped = "mapped",
+        /// The items of a map step are done.
+        ItemsDone = "items_done",
     }
 );
 
@@ -239,6 +243,8 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::InProgress, E::TimedOut, S::Error),
         (S::WaitingForRetry, E::TimedOut, S::Error),
         (S::Waiting, E::TimedOut, S::Error),
+        (S::InProgress, E::Mapped, S::Pending),
+        (S::Pending, E::ItemsDone, S::Complete),
         (S::Pending, E::Cancelled, S::Cancelled),
         (S::Enqueued, E::Cancelled, S::Cancelled),
         (S::InProgress, E::Cancelled, S::Cancelled),

@@ -34,6 +34,8 @@
 //! | `default_retryable` | true | true or false |
 //! | `default_retry_limit` | 3 | attempts in all, 0 to 1000; 0 counts as 1 |
 //! | `crash_limit` | 3 | workers that may die while they execute it, 1 to 100 |
+//! | `dynamic` | false | true or false: whether it is a prototype, of which no step is made with a task, for steps that handlers add (`docs/decomposition.md`); it depends on none, none depends on it |
+//! | `map` | none | an object: `over`, an expression in CEL whose value is a list, of at most 1024 bytes; `max_parallel`, 1 to 1048576, default none; `tolerate`, 0 to 1048576 or `all`, default 0 (`docs/map.md`) |
 //! | `decides` | false | true or false: whether its handler says which of the steps that depend on it are taken; it needs one |
 //! | `skippable` | false | true or false: whether an operator may leave it out |
 //! | `delay_seconds` | none | how long it waits after it got ready: more than 0, at most 2592000 (30 days) |
@@ -108,6 +110,10 @@ pub struct StepTemplate {
     pub retry_policy: RetryPolicy,
     /// Whether its handler says which of the steps that depend on it are taken.
     pub decides: bool,
+    /// Whether it is a prototype of steps that are added while a task runs.
+    pub dynamic: bool,
+    /// Whether it is executed for each item of a list.
+    pub map: Option<MapTemplate>,
     /// Whether an operator may leave it out.
     pub skippable: bool,
     /// How long it waits after it got ready.
@@ -126,6 +132,32 @@ pub struct StepTemplate {
     pub workflow: Option<Workflow>,
     /// What undoes it.
     pub compensation: Option<Compensation>,
+}
+
+/// How a step is executed for each item of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapTemplate {
+    /// The list.
+    pub over: Condition,
+    /// How many items may run at a time; nothing for as many as there are.
+    pub max_parallel: Option<u32>,
+    /// How many items may fail for good; nothing for all of them.
+    pub tolerate: Option<u32>,
+}
+
+impl Serialize for MapTemplate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let tolerate = self.tolerate.map_or_else(|| Value::from("all"), Value::from);
+        MapJson { over: self.over.text(), max_parallel: self.max_parallel, tolerate }
+            .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct MapJson<'a> {
+    over: &'a str,
+    max_parallel: Option<u32>,
+    tolerate: Value,
 }
 
 impl Serialize for StepTemplate {
@@ -148,6 +180,10 @@ struct StepJson<'a> {
     default_retry_limit: u32,
     crash_limit: u32,
     decides: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dynamic: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map: Option<&'a MapTemplate>,
     skippable: bool,
     delay_seconds: Option<f64>,
     timeout_seconds: Option<f64>,
@@ -185,6 +221,8 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             default_retry_limit: step.retry_policy.limit,
             crash_limit: step.retry_policy.crash_limit,
             decides: step.decides,
+            dynamic: step.dynamic,
+            map: step.map.as_ref(),
             skippable: step.skippable,
             delay_seconds: step.delay.map(|delay| delay.as_secs_f64()),
             timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),

@@ -36,6 +36,18 @@ module TaskerCore
       end
     end
 
+    # An item of a map step.
+    #
+    # @!attribute [r] index
+    #   @return [Integer] from 0
+    # @!attribute [r] state
+    #   @return [String] of the step that is executed for it
+    # @!attribute [r] item
+    #   @return [Object, nil] frozen
+    # @!attribute [r] results
+    #   @return [Object, nil] frozen; nil while the step is not complete
+    Item = Struct.new(:index, :state, :item, :results)
+
     # @api private
     # @param task_id [Integer]
     # @param plan [Internal::StepPlan] the step that asks
@@ -57,7 +69,42 @@ module TaskerCore
     #   sequence.results_of("validate_order") # => { "total" => 99 }
     def results_of(name)
       name = name.to_s
-      @plan.parent?(name) ? parents[name] : fetched(name)
+      @plan.parent?(name) && parents.key?(name) ? parents[name] : fetched(name)
+    end
+
+    # A part of the items of a map step, in their order.
+    #
+    # @param name [String, Symbol] a map step
+    # @param after [Integer, nil] number of an item: only later ones. Default nil: from the first on.
+    # @param limit [Integer] at most so many, 1 to 10,000. Default 1,000.
+    # @return [Array<Item>] frozen; [] at the end, and before the step has begun
+    # @raise [InvalidArgument] no map step
+    # @example
+    #   sequence.items_of("resize", after: 999, limit: 500).count { |item| item.state == "complete" }
+    def items_of(name, after: nil, limit: 1_000)
+      text = @native.items_of(@task_id, name.to_s, after, limit)
+      JSON.parse(text, freeze: true, max_nesting: false).map do |item|
+        Item.new(*item.values_at("index", "state", "item", "results")).freeze
+      end.freeze
+    end
+
+    # All items of a map step, read in parts.
+    #
+    # @param name [String, Symbol] a map step
+    # @param batch [Integer] items of a part, 1 to 10,000. Default 1,000.
+    # @yieldparam item [Item]
+    # @return [Enumerator, nil] without a block, an enumerator
+    # @raise [InvalidArgument] no map step
+    # @example
+    #   sequence.each_item("resize").sum { |item| item.results["bytes"] }
+    def each_item(name, batch: 1_000, &block)
+      return enum_for(:each_item, name, batch: batch) unless block
+
+      after = nil
+      until (items = items_of(name, after: after, limit: batch)).empty?
+        items.each(&block)
+        after = items.last.index
+      end
     end
 
     # The state of a step as it is now: for a step that does not wait for all its parents, or not for their success.
@@ -113,8 +160,9 @@ module TaskerCore
       JSON.parse(text, freeze: true, max_nesting: false)
     end
 
+    # The names of steps that are added stand in the database.
     def check(name)
-      return if @plan.step?(name)
+      return if @plan.step?(name) || @plan.template.grows?
 
       raise InvalidArgument.new("#{@plan.template} has no step #{name.inspect}" \
                                 "#{Internal::Suggestion.sentence(name, names)}",

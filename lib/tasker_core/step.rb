@@ -5,6 +5,7 @@ require_relative "internal/check"
 require_relative "internal/json_text"
 require_relative "internal/suggestion"
 require_relative "step/checkpoints"
+require_relative "step/growth"
 require_relative "step/waits"
 require_relative "step/workflows"
 require_relative "step_handler/errors"
@@ -20,6 +21,7 @@ module TaskerCore
     include Waits
     include Checkpoints
     include Workflows
+    include Growth
 
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze
@@ -48,6 +50,7 @@ module TaskerCore
       @plan = plan
       @task = task
       @native = native
+      @added = nil
       @results = nil
       @polls = 0
       @expired = []
@@ -80,7 +83,7 @@ module TaskerCore
 
     # @return [String]
     def name
-      @plan.name
+      @added ? @added.first : @plan.name
     end
 
     # @return [Integer] attempts that ended before this one, 0 in the first
@@ -100,9 +103,9 @@ module TaskerCore
       @plan.config
     end
 
-    # @return [Hash{String => Object}] the task's context, frozen
+    # @return [Object] what the step was added with, frozen; for any other step the task's context
     def inputs
-      @task.context
+      @added ? added_inputs : @task.context
     end
 
     # The same text in every attempt of this step, and in no other step. Pass it to systems that can tell by it that

@@ -27,6 +27,10 @@ module TaskerCore
       attr_reader :depends_on
       # @return [Float, nil] how long the last attempt took, in milliseconds
       attr_reader :execution_ms
+      # @return [String, nil] name of the step whose handler added it
+      attr_reader :added_by
+      # @return [Hash{String => Integer}, nil] of a map step that has begun: how many items are in which state
+      attr_reader :items
       # @return [Time, nil] UTC; of the last attempt
       attr_reader :started_at, :finished_at
 
@@ -36,6 +40,7 @@ module TaskerCore
         @attributes = attributes
         @name, @state, @attempts, @results, @error, @depends_on, @execution_ms =
           attributes.values_at("name", "state", "attempts", "results", "error", "depends_on", "execution_ms")
+        @added_by, @items = attributes.values_at("added_by", "items")
         @started_at, @finished_at =
           attributes.values_at("started_at", "finished_at").map { |text| text && Time.iso8601(text) }
         freeze

@@ -22,7 +22,7 @@ module TaskerCore
     # Options of a step => key in the definition.
     STEP_KEYS = {
       handler: "handler_class", depends_on: "depends_on_steps", join: "join", when: "when",
-      decides: "decides", description: "description", queue: "queue",
+      decides: "decides", dynamic: "dynamic", map: "map", description: "description", queue: "queue",
       retryable: "default_retryable", retry_limit: "default_retry_limit", retry: "retry", skippable: "skippable",
       timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system",
       delay: "delay_seconds", total_timeout: "total_timeout_seconds", crash_limit: "crash_limit",
@@ -72,6 +72,9 @@ module TaskerCore
     #   when (an expression in CEL over `context` and `results`; the step is skipped where it is not met),
     #   decides (whether its handler says with `step.take` which of the steps that depend on it are taken, default
     #   false),
+    #   dynamic (whether it is a prototype of steps that handlers add with `step.add`, default false),
+    #   map (over: an expression in CEL whose value is a list, max_parallel:, tolerate:; the handler is executed for
+    #   each item),
     #   retryable (default true), retry_limit (executions in all, default 3),
     #   retry (backoff: "exponential", "linear", "fixed", "fibonacci" or "list", base_seconds:, max_seconds:, jitter:,
     #   and for "list" delays_seconds: [1, 5, 30]),

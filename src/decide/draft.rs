@@ -3,10 +3,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::growth::Additions;
 use super::retry::Jitter;
 use super::{Undecided, follow_up, task};
 use crate::decision::{
-    ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
+    Added, ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
@@ -31,6 +32,10 @@ pub(super) struct Draft<'v> {
     stale: Vec<Claim>,
     /// Steps whose children the view should hold, and does not.
     unseen: BTreeSet<StepId>,
+    /// Other steps that it should hold.
+    unseen_steps: BTreeSet<StepId>,
+    /// Steps that are added; nothing in most decisions.
+    additions: Option<Box<Additions>>,
 }
 
 impl<'v> Draft<'v> {
@@ -45,7 +50,32 @@ impl<'v> Draft<'v> {
             tasks: BTreeMap::new(),
             stale: Vec::new(),
             unseen: BTreeSet::new(),
+            unseen_steps: BTreeSet::new(),
+            additions: None,
         }
+    }
+
+    /// The steps that are added.
+    pub(super) fn additions(&mut self) -> &mut Additions {
+        self.additions.get_or_insert_default()
+    }
+
+    /// The same where there are some.
+    pub(super) fn added(&mut self) -> Option<&mut Additions> {
+        self.additions.as_deref_mut()
+    }
+
+    /// A step that is added, and where its change is kept.
+    pub(super) fn add(&mut self, step: Step) -> Place {
+        let place = Place(self.steps.len());
+        self.places.insert(step.id, place);
+        self.steps.push(unchanged(step));
+        place
+    }
+
+    /// A step that the view does not hold, and is needed.
+    pub(super) fn ask_for(&mut self, step: StepId) {
+        self.unseen_steps.insert(step);
     }
 
     /// The place of a step of the view; `None` for any other. Its change begins as "nothing changes".
@@ -64,6 +94,9 @@ impl<'v> Draft<'v> {
     /// The children of a step; `None` when the view does not hold them, so that nothing can be decided.
     pub(super) fn children(&mut self, parent: StepId) -> Option<&'v [StepId]> {
         let children = self.view.children.get(&parent);
+        if children.is_none() && self.additions.as_ref().is_some_and(|added| added.has(parent)) {
+            return Some(&[]);
+        }
         if children.is_none() {
             self.unseen.insert(parent);
         }
@@ -144,9 +177,17 @@ impl<'v> Draft<'v> {
         if !self.unseen.is_empty() {
             return Err(Undecided::UnseenChildren(self.unseen.into_iter().collect()));
         }
+        if !self.unseen_steps.is_empty() {
+            return Err(Undecided::UnseenSteps(self.unseen_steps.into_iter().collect()));
+        }
         for change in self.tasks.values_mut() {
             task::settle(change)?;
         }
+        let added = self.additions.take();
+        let added = added.map_or_else(Added::default, |added| {
+            let places = &self.places;
+            added.finish(&mut self.steps, |step| places.get(&step).map(|place| place.0))
+        });
         self.steps.retain(|change| change.before != change.after);
         // No decision pauses a task, or lets it go on, and enqueues steps of it as well.
         let paused = |task: &&Task| task.state == TaskState::Paused;
@@ -156,6 +197,7 @@ impl<'v> Draft<'v> {
             paused,
             follow_ups: follow_ups.collect(),
             abandoned: self.steps.iter().filter_map(follow_up::abandoned).collect(),
+            added,
             steps: self.steps,
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             stale: self.stale,

@@ -41,6 +41,8 @@ pub(super) fn abandoned(change: &StepChange) -> Option<StepId> {
         | StepEvent::CrashesExhausted
         | StepEvent::Retried
         | StepEvent::WentWaiting
+        | StepEvent::Mapped
+        | StepEvent::ItemsDone
         | StepEvent::Signalled => false,
     };
     (by_others && change.before.attempts > 0).then_some(change.after.id)

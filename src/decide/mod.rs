@@ -5,6 +5,7 @@ mod cancel;
 mod claim;
 mod draft;
 mod follow_up;
+mod growth;
 mod late;
 mod pause;
 mod readiness;
@@ -32,6 +33,9 @@ pub enum Undecided {
     /// What these steps do matters to their children, and the view does not hold them.
     #[error("the children of {0:?} are not in the view")]
     UnseenChildren(Vec<StepId>),
+    /// These steps matter, and the view does not hold them.
+    #[error("{0:?} are not in the view")]
+    UnseenSteps(Vec<StepId>),
 }
 
 /// Decides what follows from `observation`.
@@ -43,7 +47,7 @@ pub enum Undecided {
 /// [`Undecided::Transition`] when the observation asks for a change that the machines do not allow, such as
 /// cancelling a task that is complete, or a signal to one. [`Undecided::UnseenChildren`] names steps whose children have to be added to
 /// the view, which depends on what is decided: an attempt that fails for the last time matters to them, one that is
-/// tried again does not. Nothing is decided then.
+/// tried again does not. [`Undecided::UnseenSteps`] names items of map steps that have to be added. Nothing is decided then.
 ///
 /// # Examples
 /// ```
@@ -99,3 +103,6 @@ pub fn decide(
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod growth_tests;

@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::claim;
 use super::draft::{Draft, Place};
+use super::{claim, growth};
 use crate::decision::{Room, Step, Taken, Task, View};
 use crate::guard::{Guard, removed};
 use crate::ids::StepId;
@@ -69,6 +69,7 @@ pub(super) fn close_parents(
     mut done: Vec<(StepId, Done<'_>)>,
 ) -> Result<Vec<Place>, InvalidTransition> {
     let mut ready = Vec::with_capacity(done.len());
+    release(draft, &mut done, &mut ready)?;
     let mut next = 0;
     while let Some((parent, how)) = done.get(next).copied() {
         next += 1;
@@ -76,12 +77,24 @@ pub(super) fn close_parents(
         if how == Done::Failed && children.is_empty() {
             draft.task(parent.task()).after.failures += 1;
         }
-        for child in children {
+        let added = draft.added().map(|added| added.children_of(parent)).unwrap_or_default();
+        for child in children.iter().chain(&added) {
             let Some(place) = draft.place(*child).filter(|place| waits(draft.step(*place))) else {
                 continue;
             };
+            let items = growth::items_of(draft, *child);
+            if items.is_some_and(|items| !items.has(parent)) {
+                continue;
+            }
             let how = how.seen_by(*child);
             count_off(draft, place, how);
+            if let Some(items) = items {
+                ready.extend(growth::next_in_turn(draft, place, &items));
+                if growth::complete_map(draft, place, &items)? {
+                    done.push((*child, Done::Complete));
+                }
+                continue;
+            }
             match verdict(draft.step(place)) {
                 Verdict::Wait => {}
                 Verdict::Ready => {
@@ -100,6 +113,30 @@ pub(super) fn close_parents(
     Ok(ready)
 }
 
+/// Lets go of the steps that are added, which nothing else but their parents holds then.
+fn release(
+    draft: &mut Draft<'_>,
+    done: &mut Vec<(StepId, Done<'_>)>,
+    ready: &mut Vec<Place>,
+) -> Result<(), InvalidTransition> {
+    for place in draft.added().map(growth::Additions::take_holds).unwrap_or_default() {
+        draft.change(place).after.open_parents -= 1;
+        match verdict(draft.step(place)) {
+            Verdict::Wait => {}
+            Verdict::Ready => {
+                draft.change(place).after.open_parents = 0;
+                ready.push(place);
+            }
+            Verdict::Skip => {
+                let skipped = draft.transition(place, StepEvent::Skipped)?;
+                skipped.detail = Some(Done::Skipped.detail());
+                done.push((skipped.after.id, Done::Skipped));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Takes back in each pending child that the parent failed.
 pub(super) fn reopen_parent(draft: &mut Draft<'_>, parent: StepId) {
     if removed(Guard::ParentsReopen) {
@@ -114,6 +151,9 @@ pub(super) fn reopen_parent(draft: &mut Draft<'_>, parent: StepId) {
         let Some(place) = draft.place(*child).filter(|place| failed(draft.step(*place))) else {
             continue;
         };
+        if growth::items_of(draft, *child).is_some_and(|items| !items.has(parent)) {
+            continue;
+        }
         let child = &mut draft.change(place).after;
         child.failed_parents -= 1;
         child.open_parents += 1;
@@ -177,14 +217,18 @@ pub(super) fn hand_out(
     let mut taken = 0;
     for place in ready {
         let id = draft.step(*place).id;
-        if let Some(delay) = draft.view.delays.get(&id) {
-            let at = now + *delay;
+        let added = draft.added();
+        let elsewhere = added.as_ref().is_some_and(|added| added.is_elsewhere(id));
+        let delay = added.and_then(|added| added.delay(id));
+        if let Some(delay) = delay.or_else(|| draft.view.delays.get(&id).copied()) {
+            let at = now + delay;
             let change = draft.transition(*place, StepEvent::ParentsCompleted)?;
             change.available_at = Some(at);
             change.detail = Some(json!({ "delayed_until": at }).to_string());
             continue;
         }
-        match room.filter(|room| taken < room.steps && may_be_taken(draft.view, id)) {
+        let takes = |room: &Room| taken < room.steps && !elsewhere && may_be_taken(draft.view, id);
+        match room.filter(takes) {
             Some(room) => {
                 claim::claim_step(draft, *place, room.worker)?;
                 taken += 1;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::cancel::taken_away;
 use super::draft::{Draft, Place};
+use super::growth;
 use super::readiness::{self, Done};
-use crate::decision::{Request, StepChange, Taken};
+use crate::decision::{Request, Step, StepChange, Taken};
 use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent};
 
@@ -67,6 +68,7 @@ fn end(
         return Ok(());
     };
     may_go_on(draft)?;
+    leave_nothing_behind(draft, place, event)?;
     let ended = taken_away(draft.step(place).state);
     let change = steer(draft, place, event, request)?;
     change.results = results.map(Arc::clone);
@@ -76,6 +78,26 @@ fn end(
     change.ended = ended;
     let ready = readiness::close_parents(draft, vec![(step, how)])?;
     readiness::hand_out(draft, &ready, None)
+}
+
+/// Items whose turn has not come begin only when others have ended, which the map step counts.
+fn leave_nothing_behind(
+    draft: &mut Draft<'_>,
+    place: Place,
+    event: StepEvent,
+) -> Result<(), InvalidTransition> {
+    let Step { id, state, open_parents, .. } = *draft.step(place);
+    let items = growth::items_of(draft, id).and_then(|items| items.max_parallel);
+    let waiting = open_parents.saturating_sub(items.unwrap_or(open_parents));
+    if state != StepState::Pending || waiting == 0 {
+        return Ok(());
+    }
+    Err(InvalidTransition {
+        machine: "step",
+        from: state.as_str(),
+        event: event.as_str(),
+        allowed: format!("cancelled, while {waiting} of its items wait for their turn"),
+    })
 }
 
 /// A task that has ended goes on where it ended in error.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
-use super::{late, rescue, retry};
+use super::{growth, late, rescue, retry};
 use crate::decision::{
     ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Taken, Timestamp, Wait,
 };
@@ -50,6 +50,8 @@ fn taken(outcome: &Outcome) -> Option<&Taken> {
     match outcome {
         Outcome::Decided(_, taken) => Some(taken),
         Outcome::Succeeded(_)
+        | Outcome::Grew(..)
+        | Outcome::Mapped(_)
         | Outcome::Failed(_)
         | Outcome::ConditionUnmet(_)
         | Outcome::GivenBack
@@ -72,6 +74,19 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
             change.detail = Some(taken.detail());
             (AttemptOutcome::Succeeded, None)
         }
+        Outcome::Grew(results, growth) => match growth::grow(draft, end.claim, growth) {
+            Ok(()) => {
+                let change = draft.transition(place, StepEvent::Succeeded)?;
+                change.results = Some(Arc::clone(results));
+                change.detail = Some(json!({ "added": growth.steps.len() }).to_string());
+                (AttemptOutcome::Succeeded, None)
+            }
+            Err(problem) => refuse_growth(draft, place, &problem)?,
+        },
+        Outcome::Mapped(items) => match growth::map(draft, place, end.claim, items)? {
+            Ok(()) => return Ok(()),
+            Err(problem) => refuse_growth(draft, place, &problem)?,
+        },
         Outcome::Failed(failure) => {
             fail(draft, place, failure)?;
             (recorded(failure.kind), serde_json::to_string(failure).ok())
@@ -93,6 +108,20 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
     };
     draft.change(place).ended = Some(EndedAttempt { outcome, execution: *execution, error });
     Ok(())
+}
+
+/// An attempt that adds what must not be added fails for good.
+fn refuse_growth(
+    draft: &mut Draft<'_>,
+    place: Place,
+    problem: &str,
+) -> Result<(AttemptOutcome, Option<String>), InvalidTransition> {
+    let failure = Failure {
+        code: Some("INVALID_GROWTH".to_owned()),
+        ..Failure::new(FailureKind::Permanent, "TaskerCore::PermanentError", problem)
+    };
+    fail(draft, place, &failure)?;
+    Ok((AttemptOutcome::Permanent, serde_json::to_string(&failure).ok()))
 }
 
 /// The step is skipped; an attempt that never began does not count.

@@ -137,6 +137,7 @@ impl World {
             }
             Err(Undecided::Transition(refused)) => Err(refused),
             Err(Undecided::UnseenChildren(steps)) => panic!("all children of {steps:?} are seen"),
+            Err(Undecided::UnseenSteps(steps)) => panic!("{steps:?} are seen"),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::arguments::parse;
 use super::orchestrator::failure;
 use super::templates::Stored;
-use crate::decision::{FailureKind, Outcome, Taken};
+use crate::decision::{FailureKind, Growth, Outcome, Taken};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::json;
@@ -20,6 +20,17 @@ const LONGEST_NAME: usize = 80;
 
 /// Code of attempts whose decision is refused.
 const INVALID_DECISION: &str = "INVALID_DECISION";
+
+/// How an attempt ended that returned results and adds steps. `decision`: the template of a step that decides.
+pub(super) fn grown(decision: Option<&Stored>, results: Arc<str>, growth: Growth) -> Outcome {
+    if decision.is_none() {
+        return Outcome::Grew(results, Arc::new(growth));
+    }
+    let message = "the handler adds steps, and its step decides; allowed: steps that do not decide";
+    let mut failure = failure(FailureKind::Permanent, "Permanent", message.to_owned());
+    failure.code = Some("INVALID_GROWTH".to_owned());
+    Outcome::Failed(failure)
+}
 
 /// How an attempt ended that returned results. `decision`: the template of a step that decides; `took`: the names of
 /// the branches that its handler takes.

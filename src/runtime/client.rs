@@ -16,6 +16,7 @@ use super::explain::{self, Explanation};
 use super::failures::{FailureFilter, FailurePage, StepFailure, StepProgress};
 use super::feed::{self, FeedBatch, FeedOpened, FeedOpening, FeedReading};
 use super::follow_ups::Doer;
+use super::grown::GrownTask;
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
@@ -449,11 +450,14 @@ impl Client {
         let status = self.status(task).await?;
         let read = async {
             let stored = self.templates.of_task(&self.store, task).await?;
-            Ok((stored, self.store.list_steps(task).await?))
+            let (store, total) = (&self.store, status.steps_total);
+            let grown = GrownTask::read(store, task, &stored, total, None).await?;
+            let steps = store.list_steps(&grown.parts(task)).await?;
+            Ok((stored, grown, steps))
         };
-        let (stored, steps) = self.answer(read).await?;
+        let (stored, grown, steps) = self.answer(read).await?;
         let open = |results| self.store.open(Content::Results, results);
-        TaskResult::new(task, status.state, &stored.template, steps, open)
+        TaskResult::new((task, status.state), &stored.template, &grown, steps, open)
     }
 
     /// What handlers attached to attempts of a task, or of one of its steps.
@@ -468,7 +472,10 @@ impl Client {
         self.check_schema().await?;
         let read = async {
             let stored = self.templates.of_task(&self.store, task).await?;
-            let step = step.map(|name| step_named(task, &stored, name)).transpose()?;
+            let step = match step {
+                Some(name) => Some(step_named(&self.store, task, &stored, name).await?),
+                None => None,
+            };
             Ok((self.store.artifacts(task, step).await?, stored))
         };
         let (rows, stored) = self.answer(read).await?;
@@ -602,7 +609,7 @@ impl Client {
         let status = self.status(task).await?;
         let explained = async {
             let stored = self.templates.of_task(&self.store, task).await?;
-            explain::explain(&self.store, &self.templates, &status, &stored.template, step).await
+            explain::explain(&self.store, &self.templates, &status, &stored, step).await
         };
         self.answer(explained).await
     }
@@ -714,9 +721,22 @@ impl Client {
 }
 
 /// The step of the task with this name.
-fn step_named(task: TaskId, stored: &Stored, name: &str) -> Result<StepId, Error> {
-    let index = stored.template.step_index(name);
-    Ok(task.step(index.ok_or_else(|| no_such_step(&stored.template, name))?))
+pub(super) async fn step_named(
+    store: &Store,
+    task: TaskId,
+    stored: &Stored,
+    name: &str,
+) -> Result<StepId, Error> {
+    if let Some(index) = stored.made_with_task(name) {
+        return Ok(task.step(index));
+    }
+    let added = store.find_added(task, &[name.to_owned()]).await?;
+    Ok(added.first().ok_or_else(|| no_such_step(&stored.template, name))?.step)
+}
+
+/// The last step that a task can have.
+pub(super) fn last_step(task: TaskId) -> StepId {
+    StepId(TaskId(task.0 + 1).step(0).0 - 1)
 }
 
 /// Commits, and tells subscribers where there are some.

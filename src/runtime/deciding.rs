@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::ending::{ByTask, queue_of, step};
+use super::growth::{self, template_of};
 use crate::decide::{Jitter, Undecided, decide};
 use crate::decision::{ByStep, Decisions, Join, Observation, Timestamp, View};
 use crate::error::Error;
@@ -16,6 +17,8 @@ pub(super) struct Sight<'a> {
     pub(super) by_task: &'a ByTask,
     /// The queues of the one who takes steps at once; `None` for all.
     pub(super) served: Option<&'a [String]>,
+    /// Tasks to which steps were added: what their steps depend on is in their rows.
+    pub(super) grown: &'a BTreeSet<TaskId>,
 }
 
 impl Sight<'_> {
@@ -27,23 +30,40 @@ impl Sight<'_> {
     /// The children of a step; `None` when no template tells them.
     pub(super) fn children(&self, parent: StepId) -> Option<Vec<StepId>> {
         let stored = self.by_task.get(&parent.task())?;
+        if self.grown.contains(&parent.task()) {
+            return None;
+        }
         stored.step(parent)?;
         Some(stored.children(parent).iter().map(|index| parent.task().step(*index)).collect())
     }
 
     /// How long these steps wait after they got ready, where they do.
-    pub(super) fn delays(&self, steps: impl Iterator<Item = StepId>) -> ByStep<Duration> {
+    pub(super) fn delays(
+        &self,
+        steps: impl Iterator<Item = StepId>,
+        prototypes: &ByStep<u32>,
+    ) -> ByStep<Duration> {
         if !self.by_task.values().any(|stored| stored.delays) {
             return ByStep::default();
         }
-        let delay = |step: StepId| Some((step, self.by_task.get(&step.task())?.delay(step)?));
+        let delay = |step: StepId| {
+            let template = template_of(self.by_task, prototypes, step)?;
+            // A map step has waited before its items were made.
+            let is_item = template.map.is_some() && prototypes.contains_key(&step);
+            Some((step, template.delay.filter(|_| !is_item)?))
+        };
         steps.filter_map(delay).collect()
     }
 
     /// Those of the steps that are served by others.
-    pub(super) fn elsewhere(&self, steps: impl Iterator<Item = StepId>) -> BTreeSet<StepId> {
+    pub(super) fn elsewhere(
+        &self,
+        steps: impl Iterator<Item = StepId>,
+        prototypes: &ByStep<u32>,
+    ) -> BTreeSet<StepId> {
         let Some(served) = self.served else { return BTreeSet::new() };
-        steps.filter(|step| !served.contains(&queue_of(*step, self.by_task))).collect()
+        let is_served = |step| served.contains(&queue_of(step, self.by_task, prototypes));
+        steps.filter(|step| !is_served(*step)).collect()
     }
 }
 
@@ -66,6 +86,7 @@ pub(super) async fn decide_seeing(
                 let task = view.tasks.keys().next().copied().unwrap_or(TaskId(0));
                 return Err(Error::Transition { task, source });
             }
+            Err(Undecided::UnseenSteps(steps)) => growth::see(tx, view, &steps, sight).await?,
             Err(Undecided::UnseenChildren(parents)) => {
                 see_children(tx, view, parents, ahead, sight).await?;
                 // Skips may go on for long: as many rows again as were needed so far are read at once.
@@ -105,15 +126,19 @@ async fn see_children(
     }
     let unread: Vec<_> = unread.into_iter().collect();
     let mut told: HashMap<StepId, Vec<StepId>> = HashMap::new();
+    let mut read = Vec::new();
     for row in tx.read_ended_steps(&unread, &strange).await? {
         let id = row.step.id;
+        read.push(id);
         view.steps.entry(id).or_insert_with(|| step(&row.step, sight.join(id)));
         if let Some(parent) = row.parent {
             told.entry(parent).or_default().push(id);
         }
     }
     view.children.extend(told);
-    view.elsewhere.extend(sight.elsewhere(view.steps.keys().copied()));
-    view.delays.extend(sight.delays(view.steps.keys().copied()));
+    growth::learn(tx, view, &read, sight).await?;
+    let prototypes = &view.grown.prototypes;
+    view.elsewhere.extend(sight.elsewhere(view.steps.keys().copied(), prototypes));
+    view.delays.extend(sight.delays(view.steps.keys().copied(), prototypes));
     Ok(())
 }

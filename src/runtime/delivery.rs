@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::compensation;
 use super::failure::bounded;
+use super::mapping as items;
 use super::orchestrator::{blocked, failure};
 use super::templates::{Stored, Templates};
 use crate::decision::{Claim, Decisions, FailureKind, Outcome, StepChange};
@@ -13,6 +14,7 @@ use crate::encryption::{Text, Unreadable};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::store::Database;
+use crate::template::StepTemplate;
 
 /// Bytes of contexts kept; beyond them all are dropped and read again as needed.
 const MOST_BYTES: usize = 64 << 20;
@@ -31,6 +33,21 @@ pub struct Delivery {
     pub context: Arc<str>,
     /// The results of the direct parents by name, a JSON object; `None` without parents.
     pub parents: Option<Box<str>>,
+    /// What there is to know of a step that was added.
+    pub added: Option<Box<AddedDelivery>>,
+}
+
+/// What the handler of a step is given that was added while its task ran.
+#[derive(Debug)]
+pub struct AddedDelivery {
+    /// The position of its prototype in the template.
+    pub prototype: u32,
+    /// The step's name.
+    pub name: String,
+    /// What whoever added it gave it, JSON text: the item, for an item of a map step.
+    pub inputs: Box<str>,
+    /// The number of the item.
+    pub item: Option<u32>,
 }
 
 /// Reads what handlers need, and keeps the contexts of recent tasks. The lock is a `std` one: it is
@@ -53,6 +70,16 @@ struct Contexts {
 pub(super) struct Prepared {
     pub(super) delivery: Delivery,
     pub(super) template: Arc<Stored>,
+}
+
+impl Prepared {
+    /// The template's step that tells how it is executed.
+    pub(super) fn step(&self) -> Option<&StepTemplate> {
+        match &self.delivery.added {
+            Some(added) => self.template.template.steps().get(added.prototype as usize),
+            None => self.template.step(self.delivery.claim.step),
+        }
+    }
 }
 
 impl Courier {
@@ -80,7 +107,8 @@ impl Courier {
                     continue;
                 }
             };
-            let delivery = Delivery { claim: *claim, template, context, parents: None };
+            let delivery =
+                Delivery { claim: *claim, template, context, parents: None, added: None };
             match templates.get(database, template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
@@ -88,6 +116,7 @@ impl Courier {
             }
         }
         refused.extend(compensation::leave_out(database, templates, &mut prepared).await?);
+        refused.extend(items::attach_added(database, &mut prepared).await?);
         refused.extend(attach_parents(database, &mut prepared, results).await?);
         Ok((prepared, refused))
     }
@@ -191,7 +220,7 @@ async fn attach_parents(
         let parents: Result<Vec<_>, _> = parents(one).map(given).collect();
         match parents {
             Ok(parents) => {
-                let unfit = condition(one, &parents);
+                let unfit = condition(one, &parents).or_else(|| items::map(one, &parents));
                 let fits = unfit.is_none();
                 refused.extend(unfit.map(|outcome| (one.delivery.claim, outcome)));
                 if fits && !parents.is_empty() {
@@ -212,10 +241,10 @@ async fn attach_parents(
 /// The end of a step whose condition is not met, or cannot be told; `None` for one that is executed.
 fn condition(one: &Prepared, parents: &[(StepId, Option<&str>)]) -> Option<Outcome> {
     let template = &one.template;
-    let when = template.step(one.delivery.claim.step)?.when.as_ref()?;
-    let given =
-        parents.iter().filter_map(|(step, results)| Some((name(template, *step), (*results)?)));
-    match when.is_met(&one.delivery.context, given) {
+    let step = one.step()?;
+    // That of a map step was met before its items were made.
+    let when = step.when.as_ref().filter(|_| step.map.is_none() || one.delivery.added.is_none())?;
+    match when.is_met(&one.delivery.context, given(template, parents)) {
         Ok(true) => None,
         Ok(false) => Some(Outcome::ConditionUnmet(when.text().into())),
         Err(why) => {
@@ -223,6 +252,14 @@ fn condition(one: &Prepared, parents: &[(StepId, Option<&str>)]) -> Option<Outco
             Some(Outcome::Failed(bounded(failure(FailureKind::Permanent, "Condition", why))))
         }
     }
+}
+
+/// The results of parents that have some, by name.
+pub(super) fn given<'a>(
+    template: &'a Stored,
+    parents: &'a [(StepId, Option<&'a str>)],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    parents.iter().filter_map(|(step, results)| Some((name(template, *step), (*results)?)))
 }
 
 fn name(template: &Stored, step: StepId) -> &str {

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::deciding::{Sight, decide_seeing};
+use super::growth::{self, template_of};
 use super::ledger::Tried;
 use super::templates::{Stored, Templates};
 use crate::decision::{
@@ -54,10 +55,11 @@ pub(super) async fn end_claims(
     let Observed { ends, known, room, queues } = observed;
     let rows = tx.lock_tasks(&task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
-        return write(tx, all_stale(ends), &ByTask::new(), over).await;
+        return write(tx, all_stale(ends), &ByTask::new(), &ByStep::default(), over).await;
     };
     let by_task = load_templates(tx, templates, &rows).await?;
-    let sight = Sight { by_task: &by_task, served: queues };
+    let grown = growth::grown(&rows, &by_task);
+    let sight = Sight { by_task: &by_task, served: queues, grown: &grown };
     let held = held_steps(&ends, known, &rows, sight);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
     let mut children = Children { unread: unknown.collect(), ..Children::default() };
@@ -66,22 +68,31 @@ pub(super) async fn end_claims(
         .map(|end| end.claim.step)
         .filter(|step| !children.follow(*step, held.contains_key(step), sight))
         .collect();
+    let growths = growth::resolve(tx, &ends, &rows, sight).await?;
+    children.unread.extend(growths.named.iter().filter(|step| !held.contains_key(step)));
     let unread: Vec<_> = children.unread.into_iter().collect();
     let steps = tx.read_ended_steps(&unread, &strange).await?;
     let mut view = view(&rows, &steps, sight);
-    view.policies = policies(&ends, &by_task);
     view.steps.extend(held);
     view.steps.extend(children.untouched);
     view.children.extend(children.by_parent);
-    view.elsewhere = sight.elsewhere(view.children.values().flatten().copied());
-    view.delays = sight.delays(view.children.values().flatten().copied());
+    view.grown = growths.grown;
+    for parent in strange.iter().filter(|parent| grown.contains(&parent.task())) {
+        view.children.entry(*parent).or_default();
+    }
+    let seen: Vec<_> = view.steps.keys().copied().collect();
+    growth::learn(tx, &mut view, &seen, sight).await?;
+    let prototypes = &view.grown.prototypes;
+    view.policies = policies(&ends, &by_task, prototypes);
+    view.elsewhere = sight.elsewhere(view.children.values().flatten().copied(), prototypes);
+    view.delays = sight.delays(view.children.values().flatten().copied(), prototypes);
     view.signalled = signalled(tx, &ends).await?;
     view.deadlines = deadlines(tx, &ends, &by_task).await?;
     view.progressed = progressed(tx, &ends).await?;
     view.compensated = compensated(&by_task);
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
-    write(tx, decisions, &by_task, over).await
+    write(tx, decisions, &by_task, &view.grown.prototypes, over).await
 }
 
 /// The steps whose handlers wait for a signal that was sent already. Who sends one holds the lock of the task, as this
@@ -183,7 +194,9 @@ fn held_steps(
         runnable.entry(end.claim.step.task()).and_modify(|left| *left -= 1);
     }
     let trusted = |task| runnable.get(&task).is_some_and(|left| *left >= 0);
-    let claims = ends.iter().map(|end| end.claim).filter(|claim| trusted(claim.step.task()));
+    // Steps are inserted before it is compared what was thought of others: a claim that adds some must be seen.
+    let others = ends.iter().filter(|end| !growth::grows(end));
+    let claims = others.map(|end| end.claim).filter(|claim| trusted(claim.step.task()));
     let held = |claim: Claim| {
         let tried = *known.get(&claim.step)?;
         Some((claim.step, held_step(claim, tried, sight.join(claim.step))))
@@ -233,9 +246,9 @@ impl Children {
 }
 
 /// The policies that decide about the ends without results; templates that cannot be read have none.
-fn policies(ends: &[ClaimEnd], by_task: &ByTask) -> ByStep<RetryPolicy> {
+fn policies(ends: &[ClaimEnd], by_task: &ByTask, prototypes: &ByStep<u32>) -> ByStep<RetryPolicy> {
     let failed = ends.iter().filter(|end| !end.outcome.is_success());
-    let policy = |step: StepId| by_task.get(&step.task())?.policy(step).cloned();
+    let policy = |step| Some(template_of(by_task, prototypes, step)?.retry_policy.clone());
     failed.filter_map(|end| Some((end.claim.step, policy(end.claim.step)?))).collect()
 }
 
@@ -244,9 +257,14 @@ pub(super) async fn write(
     tx: &mut impl Transaction,
     decisions: Decisions,
     by_task: &ByTask,
+    prototypes: &ByStep<u32>,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
-    let queue_of = |step: StepId| queue_of(step, by_task);
+    let new: ByStep<u32> =
+        decisions.added.steps.iter().map(|added| (added.step.id, added.prototype)).collect();
+    let queue_of = |step: StepId| {
+        queue_of(step, by_task, if new.contains_key(&step) { &new } else { prototypes })
+    };
     let batch = tx.apply(&decisions, &queue_of, over).await?;
     let waits: Vec<_> = decisions.steps.iter().filter_map(|c| new_wait(c, decisions.now)).collect();
     if !waits.is_empty() {
@@ -260,8 +278,10 @@ pub(super) async fn write(
     if !decisions.abandoned.is_empty() {
         tx.cancel_children(&decisions.abandoned).await?;
     }
-    let enqueued = decisions.steps.iter().filter(|c| c.after.state == StepState::Enqueued);
-    let queues = enqueued.filter_map(|change| decisions.queue(change.after.id, queue_of));
+    let changed = decisions.steps.iter().map(|change| &change.after);
+    let added = decisions.added.steps.iter().map(|added| &added.step);
+    let enqueued = changed.chain(added).filter(|step| step.state == StepState::Enqueued);
+    let queues = enqueued.filter_map(|step| decisions.queue(step.id, queue_of));
     let queues: BTreeSet<_> = queues.collect();
     tx.call_workers(&queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(Written { decisions, batch })
@@ -324,8 +344,8 @@ fn readable(template: Result<Arc<Stored>, Error>) -> Result<Option<Arc<Stored>>,
     }
 }
 
-pub(super) fn queue_of(step: StepId, by_task: &ByTask) -> String {
-    let template = by_task.get(&step.task()).and_then(|stored| stored.step(step));
+pub(super) fn queue_of(step: StepId, by_task: &ByTask, prototypes: &ByStep<u32>) -> String {
+    let template = template_of(by_task, prototypes, step);
     template.map_or_else(|| "default".to_owned(), |step| step.queue.clone())
 }
 

@@ -21,7 +21,7 @@ use super::shared::{Phase, Shared};
 use super::subworkflows::{self, WorkflowCall, WorkflowRun};
 use super::templates::Stored;
 use crate::config::WorkerOptions;
-use crate::decision::{Claim, ClaimEnd, Outcome};
+use crate::decision::{Claim, ClaimEnd, Growth, Outcome};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::process::within;
@@ -134,6 +134,20 @@ impl<D: Database> Engine<D> {
     ) -> Result<WorkflowRun, Error> {
         let claim = Claim { step, attempt, worker: self.shared.worker() };
         subworkflows::run(&self.shared, claim, call).await
+    }
+
+    /// Reports that an attempt returned results and adds steps. Does not wait for the database.
+    pub(crate) fn report_growth(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: Arc<str>,
+        growth: Growth,
+    ) {
+        self.report_end(step, attempt, execution, |decision| {
+            branches::grown(decision.as_deref(), results, growth)
+        });
     }
 
     fn report_end(

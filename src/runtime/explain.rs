@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::client::step_named;
+use super::grown::GrownTask;
 use super::remedies::{Remedy, remedies};
 use super::reports::{ParentStep, TaskStatus, milliseconds, optional_time, raw, time};
-use super::templates::Templates;
-use super::worker::no_such_step;
+use super::templates::{Stored, Templates};
 use crate::decision::NEVER;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
@@ -21,7 +22,7 @@ use crate::store::{
     AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store, TaskFilter,
     TaskTransitionRow, WorkerRow,
 };
-use crate::template::{COMPENSATION_SUFFIX, TaskTemplate};
+use crate::template::{COMPENSATION_SUFFIX, StepTemplate, TaskTemplate};
 
 /// Steps explained for a whole task at most, those nearest to the reason first.
 const MOST_STEPS: usize = 20;
@@ -162,9 +163,11 @@ async fn related(
         let Some(row) = store.list_tasks(&filter).await?.pop() else { continue };
         let status = TaskStatus::from(row);
         let stored = templates.of_task(store, *task).await?;
+        let grown = GrownTask::read(store, *task, &stored, status.steps_total, None).await?;
         let facts = Facts {
             template: &stored.template,
-            steps: store.list_steps(*task).await?,
+            steps: store.list_steps(&grown.parts(*task)).await?,
+            grown,
             workers: Vec::new(),
             attempts: HashMap::new(),
             history: HashMap::new(),
@@ -184,6 +187,7 @@ async fn related(
 /// Everything that was read for an explanation.
 struct Facts<'a> {
     template: &'a TaskTemplate,
+    grown: GrownTask,
     steps: Vec<StepListRow>,
     workers: Vec<WorkerRow>,
     attempts: HashMap<i64, Vec<AttemptRow>>,
@@ -227,20 +231,23 @@ pub(super) async fn explain(
     store: &Store,
     templates: &Templates,
     status: &TaskStatus,
-    template: &TaskTemplate,
+    stored: &Stored,
     step: Option<&str>,
 ) -> Result<Explanation, Error> {
-    let task = status.task_id;
+    let (task, template) = (status.task_id, &stored.template);
     let asked = match step {
-        Some(name) => Some(template.step_index(name).ok_or_else(|| no_such_step(template, name))?),
+        Some(name) => Some(step_named(store, task, stored, name).await?),
         None => None,
     };
-    let steps = store.list_steps(task).await?;
+    let grown = GrownTask::read(store, task, stored, status.steps_total, asked).await?;
+    let mut steps = store.list_steps(&grown.parts(task)).await?;
+    steps.sort_by_key(|row| row.workflow_step_id);
+    steps.dedup_by_key(|row| row.workflow_step_id);
     let chosen = choose(&steps, asked);
     let id = |at: usize| StepId(steps[at].workflow_step_id);
     let ids: Vec<_> = chosen.iter().map(|at| id(*at)).collect();
     let skipped = chosen.iter().filter(|at| steps[**at].state == StepState::Skipped);
-    let decisions = skipped.flat_map(|at| decisions_above(template, *at)).map(id);
+    let decisions = skipped.flat_map(|at| decisions_above(template, id(*at)));
     let told: BTreeSet<_> = ids.iter().copied().chain(decisions).collect();
     let told: Vec<_> = told.into_iter().collect();
     let mut latest: BTreeMap<(i64, &str), TaskId> = BTreeMap::new();
@@ -264,6 +271,7 @@ pub(super) async fn explain(
         template,
         children,
         undoing,
+        grown,
         workers: store.workers().await?,
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
         history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
@@ -284,17 +292,23 @@ pub(super) async fn explain(
     })
 }
 
-/// The positions of the parents of a step that decide.
-fn decisions_above(template: &TaskTemplate, at: usize) -> impl Iterator<Item = usize> {
-    let parents = template.graph().parents(u32::try_from(at).unwrap_or(u32::MAX));
-    let parents = parents.iter().map(|parent| *parent as usize);
-    parents.filter(|parent| template.steps()[*parent].decides)
+/// The parents of a step that decide.
+fn decisions_above(template: &TaskTemplate, step: StepId) -> impl Iterator<Item = StepId> {
+    let parents = parents_in(template, step).iter();
+    let parents = parents.filter(|parent| template.steps()[**parent as usize].decides);
+    parents.map(move |parent| step.task().step(*parent))
+}
+
+/// The positions of a step's parents in the template; none for a step that was added.
+fn parents_in(template: &TaskTemplate, step: StepId) -> &[u32] {
+    let is_there = (step.index() as usize) < template.steps().len();
+    if is_there { template.graph().parents(step.index()) } else { &[] }
 }
 
 /// The positions of the steps to explain.
-fn choose(steps: &[StepListRow], asked: Option<u32>) -> Vec<usize> {
-    if let Some(index) = asked {
-        return vec![index as usize];
+fn choose(steps: &[StepListRow], asked: Option<StepId>) -> Vec<usize> {
+    if let Some(step) = asked {
+        return steps.iter().position(|row| row.workflow_step_id == step.0).into_iter().collect();
     }
     let mut open: Vec<_> =
         (0..steps.len()).filter(|at| steps[*at].state != StepState::Complete).collect();
@@ -341,7 +355,7 @@ fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> i64) -> HashMap<i64, Vec<T>> {
 impl Facts<'_> {
     fn explanation(&self, at: usize, task: TaskState) -> StepExplanation {
         let row = &self.steps[at];
-        let skippable = self.template.steps().get(at).is_some_and(|step| step.skippable);
+        let skippable = self.step(at).is_some_and(|step| step.skippable);
         let attempts = self.attempts.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         let history = self.history.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         let progress = self.progress.get(&row.workflow_step_id).filter(|_| !has_results(row.state));
@@ -349,7 +363,8 @@ impl Facts<'_> {
         StepExplanation {
             name: self.name(at),
             state: row.state,
-            summary: progress.iter().fold(summary, |said, progress| said + &self.so_far(progress)),
+            summary: progress.iter().fold(summary, |said, progress| said + &self.so_far(progress))
+                + &self.added_by(at),
             checkpoint: progress.and_then(StepProgressRow::checkpoint),
             deadline_at: progress.and_then(|progress| progress.deadline_at),
             remedies: remedies(task, row.state, skippable),
@@ -384,8 +399,62 @@ impl Facts<'_> {
         }
     }
 
+    /// The template's step that tells about a step.
+    fn step(&self, at: usize) -> Option<&StepTemplate> {
+        self.template.steps().get(self.grown.position(self.steps[at].workflow_step_id))
+    }
+
+    /// The places of steps.
+    fn at(&self, step: i64) -> Option<usize> {
+        self.steps.binary_search_by_key(&step, |row| row.workflow_step_id).ok()
+    }
+
+    fn parents(&self, at: usize) -> Vec<usize> {
+        let step = self.steps[at].workflow_step_id;
+        let in_template = || {
+            let parents = parents_in(self.template, StepId(step)).iter();
+            parents.map(|parent| StepId(step).task().step(*parent).0).collect()
+        };
+        let parents = self.grown.parents(step).map_or_else(in_template, <[i64]>::to_vec);
+        parents.into_iter().filter_map(|parent| self.at(parent)).collect()
+    }
+
     fn name(&self, at: usize) -> String {
-        self.template.steps().get(at).map_or_else(String::new, |step| step.name.clone())
+        match self.grown.added(self.steps[at].workflow_step_id) {
+            Some(added) => added.name.clone(),
+            None => self.step(at).map_or_else(String::new, |step| step.name.clone()),
+        }
+    }
+
+    /// Who added a step, as the end of a sentence.
+    fn added_by(&self, at: usize) -> String {
+        let Some(added) = self.grown.added(self.steps[at].workflow_step_id) else {
+            return String::new();
+        };
+        let by = self.at(added.added_by_step_id).map(|at| self.name(at)).unwrap_or_default();
+        match added.item_index {
+            Some(index) => format!("; item {index} of {by}"),
+            None => format!("; added by {by}, attempt {}", added.added_by_attempt),
+        }
+    }
+
+    /// What a map step waits for that has begun, and an item that has not.
+    fn mapping(&self, at: usize) -> Option<String> {
+        let step = self.steps[at].workflow_step_id;
+        let map = self.step(at)?.map.as_ref()?;
+        if self.grown.added(step).is_some() {
+            let most = map.max_parallel?;
+            return Some(format!("waits for its turn: {most} items may run at a time"));
+        }
+        let items = self.grown.map(step)?;
+        let by_state = parsed(Some(&items.by_state));
+        let of = |state: StepState| by_state[state.as_str()].as_u64().unwrap_or(0);
+        let (complete, failed) = (of(StepState::Complete), of(StepState::Error));
+        let may = map.tolerate.map_or_else(|| "all".to_owned(), |most| most.to_string());
+        let (all, waits) = (items.parents, of(StepState::Pending) + of(StepState::Enqueued));
+        let counts =
+            format!("{complete} of {all} items are complete, {failed} failed and {may} may");
+        Some(format!("waits for its items: {counts}, {waits} have not begun"))
     }
 
     fn step_summary(
@@ -421,11 +490,14 @@ impl Facts<'_> {
     }
 
     fn pending(&self, at: usize) -> String {
-        let parents = self.template.graph().parents(u32::try_from(at).unwrap_or(u32::MAX));
-        let (all, parents) = (parents.len(), parents.iter().map(|parent| *parent as usize));
-        let join = self.template.steps().get(at).map_or_else(JoinPolicy::default, |step| step.join);
+        if let Some(mapping) = self.mapping(at) {
+            return mapping;
+        }
+        let parents = self.parents(at);
+        let all = parents.len();
+        let join = self.step(at).map_or_else(JoinPolicy::default, |step| step.join);
         let of_state = |wanted: fn(StepState) -> bool| -> Vec<usize> {
-            parents.clone().filter(|parent| wanted(self.steps[*parent].state)).collect()
+            parents.iter().copied().filter(|parent| wanted(self.steps[*parent].state)).collect()
         };
         let failed = of_state(|state| state == StepState::Error);
         if let (JoinPolicy::AllComplete | JoinPolicy::NoneFailed, Some(parent)) =
@@ -465,8 +537,10 @@ impl Facts<'_> {
 
     /// The decision that did not take the step, if there is one.
     fn not_taken(&self, at: usize) -> Option<String> {
-        decisions_above(self.template, at).find_map(|decision| {
-            let history = self.history.get(&self.steps[decision].workflow_step_id)?;
+        let step = StepId(self.steps[at].workflow_step_id);
+        decisions_above(self.template, step).find_map(|decision| {
+            let history = self.history.get(&decision.0)?;
+            let decision = self.at(decision.0)?;
             let branches = branches(history.last()?)?;
             if branches.contains(&self.name(at)) {
                 return None;
@@ -514,7 +588,7 @@ impl Facts<'_> {
         row: &StepListRow,
         change: Option<&StepTransitionRow>,
     ) -> Option<String> {
-        self.template.steps().get(at)?.delay?;
+        self.step(at)?.delay?;
         let starts = change.is_none_or(|change| change.event == StepEvent::ParentsCompleted);
         let at = row.available_at.filter(|at| starts && *at > self.now && row.queue.is_some())?;
         Some(format!("ready, and its template has it wait: it may start {}", self.ahead(at)))
@@ -624,7 +698,7 @@ impl Facts<'_> {
     }
 
     fn limit(&self, at: usize) -> u32 {
-        self.template.steps().get(at).map_or(1, |step| step.retry_policy.max_attempts())
+        self.step(at).map_or(1, |step| step.retry_policy.max_attempts())
     }
 
     fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
@@ -644,7 +718,10 @@ impl Facts<'_> {
 
     fn state_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
         let total = status.steps_total;
-        let count = |state| self.steps.iter().filter(|step| step.state == state).count();
+        let by_state = parsed(Some(status.steps_by_state.get()));
+        let count = |state: StepState| {
+            usize::try_from(by_state[state.as_str()].as_u64().unwrap_or(0)).unwrap_or(0)
+        };
         let done = count(StepState::Complete) + count(StepState::ResolvedManually);
         let since = history.last().map_or(status.requested_at, |change| change.created_at);
         let since = self.ago(since);
@@ -672,7 +749,7 @@ impl Facts<'_> {
                     status.task_id
                 )
             }
-            TaskState::Complete if done == self.steps.len() => {
+            TaskState::Complete if usize::try_from(total).is_ok_and(|total| done == total) => {
                 format!("all {total} steps are complete since {since}")
             }
             TaskState::Complete => format!(
@@ -777,6 +854,8 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::CrashesExhausted
         | StepEvent::WentWaiting
         | StepEvent::TimedOut
+        | StepEvent::Mapped
+        | StepEvent::ItemsDone
         | StepEvent::ConditionUnmet
         | StepEvent::Cancelled
         | StepEvent::Skipped

@@ -17,10 +17,14 @@ mod failure;
 mod failures;
 mod feed;
 mod follow_ups;
+mod grown;
+mod growth;
 mod heartbeat;
 mod inbox;
+mod items;
 mod lane;
 mod ledger;
+mod mapping;
 mod orchestrator;
 mod pace;
 mod parked;
@@ -46,7 +50,7 @@ pub use artifacts::Artifact;
 pub use branches::names;
 pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
-pub use delivery::Delivery;
+pub use delivery::{AddedDelivery, Delivery};
 pub use events::{Event, EventSet, Events, Transition};
 pub use explain::{Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation};
 pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};
@@ -55,6 +59,7 @@ pub use feed::{
     Unsettled,
 };
 pub use inbox::{Batch, Interrupt};
+pub use items::Item;
 pub use pruner::{Pruned, Pruning};
 pub use remedies::Remedy;
 pub use reports::{

@@ -1,9 +1,12 @@
 //! Answers as data, in the words of the JSON that people and machines read.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::grown::GrownTask;
 use crate::encryption::Text;
 use crate::error::Error;
 use crate::ids::{TaskId, WorkerId};
@@ -136,7 +139,7 @@ pub struct TaskResult {
     pub task_id: TaskId,
     /// Its state.
     pub state: TaskState,
-    /// Its steps, parents first.
+    /// Its steps, parents first, without the items of map steps.
     pub steps: Vec<StepResult>,
 }
 
@@ -155,6 +158,12 @@ pub struct StepResult {
     pub error: Option<Box<RawValue>>,
     /// The names of its parents.
     pub depends_on: Vec<String>,
+    /// The name of the step whose handler added it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added_by: Option<String>,
+    /// Of a map step that has begun, how many items are in which state: they are not among the steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Box<RawValue>>,
     /// How long the last attempt's handler ran, in milliseconds.
     pub execution_ms: Option<f64>,
     /// When the last attempt was claimed.
@@ -246,31 +255,78 @@ impl From<WorkerRow> for WorkerInfo {
 impl TaskResult {
     /// Joins the rows, which are in the order of the template, with the template's names.
     pub(super) fn new(
-        task_id: TaskId,
-        state: TaskState,
+        (task_id, state): (TaskId, TaskState),
         template: &TaskTemplate,
+        grown: &GrownTask,
         rows: Vec<StepListRow>,
         open: impl Fn(String) -> Text,
     ) -> Result<Self, Error> {
-        let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
-        let order = template.graph().topological_order();
-        let step = |index: &u32| {
-            let at = *index as usize;
-            let mut row = rows.get_mut(at).and_then(Option::take)?;
-            let template = template.steps().get(at)?;
-            let name = template.name.clone();
+        let order = template.graph().topological_order().iter().map(|at| task_id.step(*at).0);
+        let order: Vec<_> = order.collect();
+        let added: Vec<_> = rows.iter().map(|row| row.workflow_step_id).collect();
+        let added = added.into_iter().filter(|id| grown.added(*id).is_some());
+        let mut rows: HashMap<_, _> =
+            rows.into_iter().map(|row| (row.workflow_step_id, row)).collect();
+        let name_of = |id: i64| match grown.added(id) {
+            Some(added) => added.name.clone(),
+            None => template
+                .steps()
+                .get(grown.position(id))
+                .map(|step| step.name.clone())
+                .unwrap_or_default(),
+        };
+        let step = |id: i64| {
+            let mut row = rows.remove(&id)?;
+            let template = template.steps().get(grown.position(id))?;
+            let name = name_of(id);
             let results = match row.results.take().map(&open).transpose() {
                 Ok(results) => results.and_then(raw),
                 Err(source) => {
                     return Some(Err(Error::results_unreadable(task_id, &name, source)));
                 }
             };
-            let depends_on = template.depends_on_steps.clone();
-            Some(Ok(StepResult::new(name, depends_on, results, row)))
+            let depends_on = match grown.parents(id) {
+                Some(parents) => parents.iter().map(|parent| name_of(*parent)).collect(),
+                None => template.depends_on_steps.clone(),
+            };
+            let added_by = grown.added(id).map(|added| name_of(added.added_by_step_id));
+            let items = grown.items(id);
+            let step = StepResult::new(name, depends_on, results, row);
+            Some(Ok(StepResult { added_by, items, ..step }))
         };
-        let steps = order.iter().filter_map(step).collect::<Result<_, _>>()?;
+        let steps = order.into_iter().chain(added).filter_map(step);
+        let steps: Vec<_> = steps.collect::<Result<_, _>>()?;
+        let steps = if grown.is_grown() { parents_first(steps) } else { steps };
         Ok(Self { task_id, state, steps })
     }
+}
+
+/// The steps, none before its parents; those that wait for one another come last.
+fn parents_first(steps: Vec<StepResult>) -> Vec<StepResult> {
+    let places: HashMap<_, _> =
+        steps.iter().zip(0_usize..).map(|(step, at)| (step.name.clone(), at)).collect();
+    let mut open = vec![0_usize; steps.len()];
+    let mut children = vec![Vec::new(); steps.len()];
+    for (at, step) in steps.iter().enumerate() {
+        for parent in step.depends_on.iter().filter_map(|parent| places.get(parent)) {
+            children[*parent].push(at);
+            open[at] += 1;
+        }
+    }
+    let mut order: Vec<_> = (0..steps.len()).filter(|at| open[*at] == 0).collect();
+    let mut next = 0;
+    while let Some(at) = order.get(next).copied() {
+        next += 1;
+        for child in &children[at] {
+            open[*child] -= 1;
+            if open[*child] == 0 {
+                order.push(*child);
+            }
+        }
+    }
+    order.extend((0..steps.len()).filter(|at| open[*at] > 0));
+    let mut steps: Vec<_> = steps.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|at| steps[at].take()).collect()
 }
 
 impl StepResult {
@@ -287,6 +343,8 @@ impl StepResult {
             results,
             error: row.error.and_then(raw),
             depends_on,
+            added_by: None,
+            items: None,
             execution_ms: row.execution_us.map(milliseconds),
             started_at: row.claimed_at.or(row.attempt_claimed_at),
             finished_at: row.attempt_finished_at.filter(|_| row.claimed_at.is_none()),

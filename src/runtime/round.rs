@@ -232,9 +232,10 @@ async fn write_claims<D: Database>(
     let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
     let by_task = ending::ByTask::new();
-    let sight = Sight { by_task: &by_task, served: None };
+    let sight = Sight { by_task: &by_task, served: None, grown: &BTreeSet::new() };
     let decisions = decide_seeing(&mut tx, &mut view, &observation, now, sight).await?;
-    let written = ending::write(&mut tx, decisions, &by_task, &[]).await?;
+    let prototypes = &view.grown.prototypes;
+    let written = ending::write(&mut tx, decisions, &by_task, prototypes, &[]).await?;
     commit(tx, &shared.events, &written.decisions).await?;
     *search = match passed {
         Some(last) => search.pass(last, Instant::now()),
@@ -334,7 +335,7 @@ fn described(prepared: &Prepared) -> Described {
     let template = &prepared.template;
     Described {
         step,
-        timeout: template.step(step).and_then(|step| step.timeout),
+        timeout: prepared.step().and_then(|step| step.timeout),
         children: template.children(step).len(),
         decision: template.decides(step).then(|| Arc::clone(template)),
     }
@@ -356,9 +357,10 @@ fn strike<'a, D>(
         match end.outcome {
             Outcome::Succeeded(_)
             | Outcome::Decided(..)
+            | Outcome::Grew(..)
             | Outcome::Failed(_)
             | Outcome::Waiting(_) => &counts.ended,
-            Outcome::ConditionUnmet(_) => continue,
+            Outcome::ConditionUnmet(_) | Outcome::Mapped(_) => continue,
             Outcome::GivenBack => &counts.given_back,
             Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
         }

@@ -7,6 +7,7 @@ use super::branches;
 use super::compensation;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
+use super::growth;
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
 use crate::decision::{Decisions, Observation, Request, Taken, View};
@@ -117,15 +118,15 @@ pub(crate) async fn steer(
             Ok(decisions)
         }
         Steering::Retry { step: Some(name) } => {
-            let (stored, step) = find(tx, templates, row, name).await?;
+            let (stored, step, _) = find(tx, templates, row, name).await?;
             let observation = Observation::RetryRequested { steps: vec![step], request };
             let decisions = steer_step(tx, row, stored, step, &observation).await?;
             forget_waits(tx, &decisions).await?;
             Ok(decisions)
         }
         Steering::Skip { step: name } => {
-            let (stored, step) = find(tx, templates, row, name).await?;
-            check_skippable(&stored, step, name)?;
+            let (stored, step, position) = find(tx, templates, row, name).await?;
+            check_skippable(&stored, position, name)?;
             let observation = Observation::SkipRequested { step, request };
             steer_step(tx, row, stored, step, &observation).await
         }
@@ -136,7 +137,7 @@ pub(crate) async fn steer(
             Ok(Decisions::default())
         }
         Steering::Resolve { step: name, results, take } => {
-            let (stored, step) = find(tx, templates, row, name).await?;
+            let (stored, step, _) = find(tx, templates, row, name).await?;
             let taken = taken(&stored, step, take.as_deref())?.map(Arc::new);
             let results = Arc::clone(results);
             let observation = Observation::ResolveRequested { step, results, taken, request };
@@ -152,18 +153,21 @@ async fn forget_waits(tx: &mut impl Transaction, decisions: &Decisions) -> Resul
     if steps.is_empty() { Ok(()) } else { tx.forget_waits(&steps).await }
 }
 
-/// The step of that name, and the template of its task.
+/// The step of that name, the template of its task, and the position there that tells about it.
 async fn find(
     tx: &mut impl Transaction,
     templates: &Templates,
     row: TaskRow,
     name: &str,
-) -> Result<(Arc<Stored>, StepId), Error> {
+) -> Result<(Arc<Stored>, StepId, u32), Error> {
     let stored = templates.get_within(tx, row.template).await?;
-    let index = stored.template.step_index(name);
-    let index = index.ok_or_else(|| no_such_step(&stored.template, name))?;
     compensation::refuse_undone(tx, &stored, row).await?;
-    Ok((stored, row.task.id.step(index)))
+    if let Some(index) = stored.made_with_task(name) {
+        return Ok((stored, row.task.id.step(index), index));
+    }
+    let found = tx.find_added(row.task.id, &[name.to_owned()]).await?;
+    let found = found.first().ok_or_else(|| no_such_step(&stored.template, name))?;
+    Ok((stored, found.step, found.prototype))
 }
 
 async fn steer_step(
@@ -178,8 +182,9 @@ async fn steer_step(
     decide_and_write(tx, row, &steps, observation, &by_task).await
 }
 
-fn check_skippable(stored: &Stored, step: StepId, name: &str) -> Result<(), Error> {
-    if stored.step(step).is_some_and(|step| step.skippable) {
+fn check_skippable(stored: &Stored, position: u32, name: &str) -> Result<(), Error> {
+    let step = stored.template.steps().get(position as usize);
+    if step.is_some_and(|step| step.skippable) {
         return Ok(());
     }
     let allowed = "a step that its template declares skippable; or resolve it with results";
@@ -216,12 +221,15 @@ pub(super) async fn decide_and_write(
     observation: &Observation,
     by_task: &ByTask,
 ) -> Result<Decisions, Error> {
-    let sight = Sight { by_task, served: None };
+    let grown = growth::grown(&[row], by_task);
+    let sight = Sight { by_task, served: None, grown: &grown };
     let mut view = View { compensated: ending::compensated(by_task), ..View::default() };
     view.tasks.insert(row.task.id, row.task);
     let step = |row: &StepRow| (row.id, ending::step(row, sight.join(row.id)));
     view.steps.extend(steps.iter().map(step));
+    let seen: Vec<_> = steps.iter().map(|step| step.id).collect();
+    growth::learn(tx, &mut view, &seen, sight).await?;
     let now = steps.first().map_or(row.now, |step| step.now);
     let decisions = decide_seeing(tx, &mut view, observation, now, sight).await?;
-    Ok(ending::write(tx, decisions, by_task, &[]).await?.decisions)
+    Ok(ending::write(tx, decisions, by_task, &view.grown.prototypes, &[]).await?.decisions)
 }

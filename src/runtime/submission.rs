@@ -341,11 +341,12 @@ impl Submission {
             reason: self.reason.as_deref(),
             tags,
             parent_step: self.parent_step,
-            named_step_ids: stored.named_step_ids.clone(),
             ..NewTasks::default()
         };
         let graph = stored.template.graph();
-        for (index, step) in (0u32..).zip(stored.template.steps()) {
+        let steps = stored.template.steps().iter().zip(&stored.named_step_ids);
+        for (index, (step, named)) in (0u32..).zip(steps).filter(|(_, (step, _))| !step.dynamic) {
+            rows.named_step_ids.push(*named);
             let parents = graph.in_degree(index);
             let state = initial_state(parents);
             rows.step_indexes.push(index.cast_signed());

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::decision::Join;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
-use crate::retry_policy::RetryPolicy;
 use crate::store::{Database, LoadedTemplate, StoreError, Transaction};
 use crate::template::{COMPENSATION_SUFFIX, CompensationMode, StepTemplate, TaskTemplate};
 
@@ -27,9 +26,27 @@ pub(crate) struct Stored {
     pub(crate) undone: bool,
     /// Whether its steps undo what those of another template did.
     pub(crate) compensates: bool,
+    /// How many steps a task has when it is made.
+    pub(crate) planned: u32,
 }
 
 impl Stored {
+    /// How many positions the template takes up: a step that is added has one after them.
+    pub(crate) fn positions(&self) -> u32 {
+        u32::try_from(self.template.steps().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The position that the next step gets which is added to a task with so many steps.
+    pub(crate) fn next_position(&self, total_steps: u32) -> u32 {
+        self.positions() + total_steps.saturating_sub(self.planned)
+    }
+
+    /// The position of the step of that name that every task has.
+    pub(crate) fn made_with_task(&self, name: &str) -> Option<u32> {
+        let index = self.template.step_index(name)?;
+        (!self.template.steps().get(index as usize)?.dynamic).then_some(index)
+    }
+
     pub(crate) fn step(&self, step: StepId) -> Option<&StepTemplate> {
         self.template.steps().get(step.index() as usize)
     }
@@ -51,23 +68,13 @@ impl Stored {
         })
     }
 
-    /// How long a step waits after it got ready, where it does.
-    pub(crate) fn delay(&self, step: StepId) -> Option<Duration> {
-        self.step(step)?.delay
-    }
-
     /// How long all attempts of a step together may take, where that is limited.
     pub(crate) fn total_timeout(&self, step: StepId) -> Option<Duration> {
         self.step(step)?.total_timeout.filter(|_| self.total_timeouts)
     }
-
     /// Whether the step's handler says which of its children are taken.
     pub(crate) fn decides(&self, step: StepId) -> bool {
         self.step(step).is_some_and(|template| template.decides)
-    }
-
-    pub(crate) fn policy(&self, step: StepId) -> Option<&RetryPolicy> {
-        self.step(step).map(|step| &step.retry_policy)
     }
 }
 
@@ -136,10 +143,21 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
     let template = TaskTemplate::from_json(&row.configuration)
         .map_err(|error| unreadable(error.to_string()))?;
     let delays = template.steps().iter().any(|step| step.delay.is_some());
+    let planned = template.steps().iter().filter(|step| !step.dynamic).count();
+    let planned = u32::try_from(planned).unwrap_or(u32::MAX);
     let total_timeouts = template.steps().iter().any(|step| step.total_timeout.is_some());
     let undone =
         template.is_compensated() && template.compensation_mode() == CompensationMode::Automatic;
     let compensates = template.name().ends_with(COMPENSATION_SUFFIX);
     let named_step_ids = row.named_step_ids;
-    Ok(Stored { id, template, named_step_ids, delays, total_timeouts, undone, compensates })
+    Ok(Stored {
+        id,
+        template,
+        named_step_ids,
+        delays,
+        total_timeouts,
+        undone,
+        compensates,
+        planned,
+    })
 }

@@ -11,7 +11,9 @@ use super::arguments::parse;
 use super::engine::Engine;
 use super::events::Events;
 use super::failure::bounded;
+use super::growth;
 use super::inbox::{Batch, Interrupt};
+use super::items::{self, Item};
 use super::patience::Patience;
 use super::pruner;
 use super::shared::{Counts, Shared};
@@ -152,6 +154,48 @@ impl Worker {
         took: &[String],
     ) -> Result<(), Error> {
         self.end(step, attempt, execution, results, Some(took))
+    }
+
+    /// The same of a handler that adds steps to its task: `steps` is a JSON list of objects with `name`, `like` (the name of a
+    /// step of the template that is `dynamic`), and if wanted `inputs`, `depends_on` and `before` (names of steps). The
+    /// attempt fails for good where one of them must not be added.
+    ///
+    /// # Errors
+    /// As [`Worker::succeed`]; [`Error::Argument`] for what is no such list.
+    pub fn grow(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: &str,
+        steps: &str,
+    ) -> Result<(), Error> {
+        let growth = growth::from_json(steps)?;
+        json::check(results, self.shared().options.results_limits())
+            .map_err(|source| Error::Json { what: format!("results of step {step}"), source })?;
+        self.engine.report_growth(step, attempt, execution, results.into(), growth);
+        Ok(())
+    }
+
+    /// Items of a map step of the task, after the one of this number, at most so many: their steps' states and results.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that is no map step or a limit that is not 1 to 10,000, and
+    /// [`Error::Decryption`].
+    pub async fn items_of(
+        &self,
+        task: TaskId,
+        name: &str,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Item>, Error> {
+        let shared = self.shared();
+        let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
+        items::check_limit(limit)?;
+        let map = task.step(items::map_step(&stored, name)?);
+        let after = after.map_or(-1, u32::cast_signed);
+        let rows = shared.answer(shared.database.items(map, after, limit.into())).await??;
+        rows.into_iter().map(|row| Item::new(task, name, row)).collect()
     }
 
     fn end(
@@ -306,9 +350,14 @@ impl Worker {
     async fn step(&self, task: TaskId, name: &str) -> Result<(StepState, Option<Text>), Error> {
         let shared = self.shared();
         let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
-        let index =
-            stored.template.step_index(name).ok_or_else(|| no_such_step(&stored.template, name))?;
-        let step = task.step(index);
+        let step = match stored.made_with_task(name) {
+            Some(index) => task.step(index),
+            None => {
+                let names = [name.to_owned()];
+                let added = shared.answer(shared.database.find_added(task, &names)).await??;
+                added.first().ok_or_else(|| no_such_step(&stored.template, name))?.step
+            }
+        };
         let mut found = shared.answer(shared.database.step_results(&[step])).await??;
         found.remove(&step).ok_or(Error::UnknownTask { task })
     }

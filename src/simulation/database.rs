@@ -1,6 +1,6 @@
 //! The simulated database as workers see it: statements that do to the tables what the SQL files do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    BatchRecord, CheckpointRecord, ChildRecord, ReadyRecord, SignalRecord, StepRecord,
+    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ReadyRecord, SignalRecord, StepRecord,
     StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
 };
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
@@ -18,10 +18,10 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, FollowUp, Line, ListedClaim,
-    LoadedTemplate, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
-    ParentRow, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError,
-    TaskContextRow, TaskRow, Transaction,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, FollowUp,
+    GrowthRow, Line, ListedClaim, LoadedTemplate, NewArtifact, NewChild, NewSignal, NewTasks,
+    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, QueueOf, ResultsByStep,
+    StepRow, StepTime, StoreError, TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -105,6 +105,28 @@ impl Database for SimulatedDatabase {
                 Some(OriginalRow { task: *task, original: *original, template })
             };
             done(all.filter_map(row).collect())
+        })
+        .await
+    }
+
+    async fn added_to_run(&self, steps: &[StepId]) -> Result<Vec<AddedToRun>, StoreError> {
+        self.ask(|state, _| {
+            let tables = &state.tables;
+            let to_run = |step: &StepId| {
+                let added = tables.added.get(step)?;
+                let map = tables.steps.get(&added.by);
+                let waiting = map.filter(|map| map.state == StepState::Pending);
+                let failed_items = waiting.map_or(0, |map| map.failed_parents);
+                Some(AddedToRun {
+                    step: *step,
+                    prototype: added.prototype,
+                    name: format!("added {step}"),
+                    item: added.item,
+                    inputs: Ok("{}".to_owned()),
+                    failed_items: if added.item.is_some() { failed_items } else { 0 },
+                })
+            };
+            done(steps.iter().filter_map(to_run).collect())
         })
         .await
     }
@@ -322,7 +344,14 @@ impl Transaction for SimulatedTransaction {
                 Some(template.queues.clone())
             });
             let released = released.unwrap_or_default();
-            put_ready(state, work, task, &|step| released.get(step.index() as usize).cloned())
+            let position = |step| state.tables.position(step);
+            let positions: BTreeMap<_, _> = state
+                .tables
+                .ready
+                .range(steps_of(task))
+                .map(|(step, _)| (*step, position(*step)))
+                .collect();
+            put_ready(state, work, task, &|step| released.get(*positions.get(&step)?).cloned())
         });
         queues.await?;
         Ok(super::plan::QUEUES.map(str::to_owned).to_vec())
@@ -347,6 +376,40 @@ impl Transaction for SimulatedTransaction {
     ) -> Result<Option<ClaimBatchId>, StoreError> {
         let applied = self.run(|state, work| apply(state, work, decisions, queue_of, over)).await?;
         applied.map_err(|(expected, written)| StoreError::Conflict { expected, written })
+    }
+
+    async fn read_growth(&mut self, steps: &[StepId]) -> Result<Vec<GrowthRow>, StoreError> {
+        self.run(|state, _| {
+            let tables = &state.tables;
+            let row = |step: &StepId| {
+                let (added, count) = (tables.added.get(step), tables.parent_counts.get(step));
+                (added.is_some() || count.is_some()).then(|| GrowthRow {
+                    step: *step,
+                    prototype: added.map(|added| added.prototype),
+                    parents: count.map(|(parents, _)| *parents),
+                    first_item: count.and_then(|(_, first)| *first),
+                })
+            };
+            done(steps.iter().filter_map(row).collect())
+        })
+        .await
+    }
+
+    async fn find_added(
+        &mut self,
+        task: TaskId,
+        names: &[String],
+    ) -> Result<Vec<AddedName>, StoreError> {
+        self.run(|state, _| {
+            let tables = &state.tables;
+            let found = |name: &String| {
+                let step = *tables.names.get(&(task, name.clone()))?;
+                let prototype = tables.added.get(&step)?.prototype;
+                Some(AddedName { step, prototype, name: name.clone() })
+            };
+            done(names.iter().filter_map(found).collect())
+        })
+        .await
     }
 
     /// Simulated handlers attach nothing.
@@ -819,7 +882,9 @@ fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp
     let state_now = TaskState::Pending;
     let task =
         Task { id, state: state_now, runnable, waiting: 0, blocked: 0, failures: 0, is_child };
-    work.written.tasks.insert(id, TaskRecord { task, template: TemplateId(new.template) });
+    let total_steps = u32::try_from(new.step_indexes.len()).unwrap_or(u32::MAX);
+    let record = TaskRecord { task, template: TemplateId(new.template), total_steps };
+    work.written.tasks.insert(id, record);
     for ((index, state), parents) in new.step_indexes.iter().zip(&new.states).zip(&new.open_parents)
     {
         let step = StepRecord {
@@ -869,6 +934,7 @@ fn apply(
     }
     let now = state.now();
     let mut written = 0;
+    add(state, work, decisions, queue_of);
     for change in &decisions.steps {
         let queue_of = |step| decisions.queue(step, queue_of);
         written += usize::from(apply_step(state, work, change, &queue_of, now));
@@ -892,6 +958,49 @@ fn apply(
         id
     });
     done(Ok(batch))
+}
+
+/// As `add_steps.sql`.
+fn add(state: &mut State, work: &mut Work, decisions: &Decisions, queue_of: QueueOf<'_>) {
+    for added in &decisions.added.steps {
+        let (id, task) = (added.step.id, added.step.id.task());
+        let total = work.written.tasks.get(&task).or_else(|| state.tables.tasks.get(&task));
+        if let Some(total) = total.copied() {
+            let record = TaskRecord { total_steps: total.total_steps + 1, ..total };
+            work.written.tasks.insert(task, record);
+        }
+        if state.tables.steps.contains_key(&id) || work.written.steps.contains_key(&id) {
+            state.watch.refused(id, "there is such a step already");
+        }
+        let name = (task, added.name.to_string());
+        if state.tables.names.contains_key(&name) || work.written.names.contains_key(&name) {
+            state.watch.refused(id, "there is a step of that name already");
+        }
+        let step = StepRecord {
+            state: added.step.state,
+            open_parents: added.step.open_parents,
+            failed_parents: added.step.failed_parents,
+            skipped_parents: added.step.skipped_parents,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            worker: None,
+            claimed_at: None,
+            results: None,
+        };
+        work.written.steps.insert(id, step);
+        if let Some(available_at) = added.available_at {
+            let ready = ReadyRecord { queue: decisions.queue(id, queue_of), available_at };
+            work.written.ready.insert(id, Some(ready));
+        }
+        let (prototype, item, by) = (added.prototype, added.item, added.by.step);
+        work.written.added.insert(id, AddedRecord { prototype, item, by });
+        work.written.names.insert(name, id);
+    }
+    work.written.edges.extend(decisions.added.edges.iter().map(|(from, to)| (*to, *from)));
+    let counts = decisions.added.parents.iter();
+    let counts = counts.map(|count| (count.step, (count.parents, count.first_item)));
+    work.written.parent_counts.extend(counts);
 }
 
 /// Puts the claimable steps of a task into queues.
@@ -919,7 +1028,8 @@ fn apply_step(
     now: Timestamp,
 ) -> bool {
     let (before, after) = (&change.before, &change.after);
-    let Some(found) = state.tables.steps.get(&after.id) else { return false };
+    let new = work.written.steps.get(&after.id);
+    let Some(found) = state.tables.steps.get(&after.id).or(new).cloned() else { return false };
     let as_read = found.state == before.state
         && found.attempts == before.attempts
         && found.worker == before.worker;
@@ -967,9 +1077,10 @@ fn apply_step(
 
 fn apply_task(state: &mut State, work: &mut Work, change: &crate::TaskChange) -> bool {
     let id = change.after.id;
-    let found = state.tables.tasks.get(&id).filter(|found| found.task.state == change.before.state);
+    let found = work.written.tasks.get(&id).or_else(|| state.tables.tasks.get(&id));
+    let found = found.filter(|found| found.task.state == change.before.state).copied();
     let Some(found) = found else { return false };
-    work.written.tasks.insert(id, TaskRecord { task: change.after, ..*found });
+    work.written.tasks.insert(id, TaskRecord { task: change.after, ..found });
     work.written.task_transitions.extend(change.event.map(|event| TaskTransition {
         task: id,
         from: change.before.state,

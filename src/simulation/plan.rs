@@ -58,8 +58,25 @@ pub(super) struct StepPlan {
     /// It is undone when its task has failed or was cancelled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) undone: bool,
+    /// Of a step that does not decide: how its handler adds steps. Of n % 4 steps the second and further ones depend on the
+    /// one before; with n / 4 > 0, the last of them is put before step n / 4 - 1 of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) grows: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) map: Option<MapPlan>,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
+}
+
+/// How a map step runs its items.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MapPlan {
+    pub(super) items: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max_parallel: Option<u32>,
+    /// `None`: all.
+    pub(super) tolerate: Option<u32>,
 }
 
 /// What becomes of a step's condition.
@@ -221,6 +238,9 @@ pub(super) struct Weather {
 /// How long faults go on at least, and the weather.
 const LASTS: Duration = Duration::from_secs(12);
 
+/// The name of the step of a template that those are like which handlers add.
+pub(super) const PROTOTYPE: &str = "dynamic";
+
 /// The queues of all plans.
 pub(super) const QUEUES: [&str; 2] = ["default", "other"];
 
@@ -266,6 +286,9 @@ impl Plan {
             faults.extend((0..2).map(|_| steered(&mut rng, count)));
             faults.sort_by_key(|fault| fault.at);
         }
+        let growing =
+            |steps: Vec<StepPlan>| steps.into_iter().map(|s| growing(&mut rng, s)).collect();
+        let templates = templates.into_iter().map(growing).collect();
         Self { seed, templates, tasks, workers, faults, weather }
     }
 
@@ -273,6 +296,16 @@ impl Plan {
     pub(super) fn over(&self) -> Duration {
         let ends = self.faults.iter().map(|fault| fault.at + fault.kind.lasts());
         ends.max().unwrap_or_default().max(LASTS)
+    }
+
+    /// How many items the map steps of all tasks have.
+    pub(super) fn items(&self) -> u32 {
+        let items = |task: &TaskPlan| {
+            let maps = self.templates[task.template].iter().filter_map(|step| step.map);
+            let items: u32 = maps.map(|map| map.items).sum();
+            items * u32::try_from(task.count).unwrap_or(u32::MAX)
+        };
+        self.tasks.iter().map(items).sum()
     }
 
     /// By how much the clock of the database is put back.
@@ -336,6 +369,8 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].total_timeout = None);
                 without(&|plan| plan.templates[template][step].runs = None);
                 without(&|plan| plan.templates[template][step].undone = false);
+                without(&|plan| plan.templates[template][step].grows = None);
+                without(&|plan| plan.templates[template][step].map = None);
             }
         }
         for field in [
@@ -350,33 +385,75 @@ impl Plan {
         plans
     }
 
+    /// How a map step runs its items; `None` for any other step.
+    pub(super) fn map_of(&self, template: usize, number: usize) -> Option<MapPlan> {
+        let steps = &self.templates[template];
+        let step = &steps[number];
+        let is_plain = taken(steps, number).is_none()
+            && step.total_timeout.is_none()
+            && !step.undone
+            && step.runs.is_none();
+        steps[number].map.filter(|_| is_plain)
+    }
+
+    /// Whether the handlers of a step add others.
+    pub(super) fn grows(&self, template: usize, number: usize) -> Option<u32> {
+        let steps = &self.templates[template];
+        steps[number]
+            .grows
+            .filter(|_| taken(steps, number).is_none() && steps[number].runs.is_none())
+    }
+
+    /// Whether a template has a prototype of steps that are added.
+    pub(super) fn has_prototype(&self, template: usize) -> bool {
+        (0..self.templates[template].len()).any(|number| self.grows(template, number).is_some())
+    }
+
     /// A template as an application would declare it.
     pub(super) fn declaration(&self, template: usize) -> Value {
-        let steps = self.templates[template].iter().enumerate().map(|(number, step)| {
-            let parents: Vec<_> = step.parents.iter().map(|parent| format!("s{parent}")).collect();
-            let mut json = json!({
-                "name": format!("s{number}"), "handler_class": "Simulated",
-                "depends_on_steps": parents, "queue": QUEUES[step.queue], "skippable": true,
-                "join": step.join(),
-                "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
-                "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
-            });
-            if let Some(when) = step.when {
-                json["when"] = when.expression().into();
-            }
-            if step.undone {
-                json["compensate_with"] = "Simulated".into();
-            }
-            json["decides"] = taken(&self.templates[template], number).is_some().into();
-            if let Some(timeout) = step.timeout {
-                json["timeout_seconds"] = timeout.as_secs_f64().into();
-            }
-            if let Some(timeout) = step.total_timeout {
-                json["total_timeout_seconds"] = timeout.as_secs_f64().into();
-            }
-            json
-        });
-        json!({ "name": format!("t{template}"), "step_templates": steps.collect::<Vec<_>>() })
+        let steps = self.templates[template].iter().enumerate();
+        let mut steps: Vec<_> = steps
+            .map(|(number, step)| {
+                let parents: Vec<_> =
+                    step.parents.iter().map(|parent| format!("s{parent}")).collect();
+                let mut json = json!({
+                    "name": format!("s{number}"), "handler_class": "Simulated",
+                    "depends_on_steps": parents, "queue": QUEUES[step.queue], "skippable": true,
+                    "join": step.join(),
+                    "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
+                    "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
+                });
+                if let Some(when) = step.when {
+                    json["when"] = when.expression().into();
+                }
+                if step.undone {
+                    json["compensate_with"] = "Simulated".into();
+                }
+                json["decides"] = taken(&self.templates[template], number).is_some().into();
+                if let Some(timeout) = step.timeout {
+                    json["timeout_seconds"] = timeout.as_secs_f64().into();
+                }
+                if let Some(timeout) = step.total_timeout {
+                    json["total_timeout_seconds"] = timeout.as_secs_f64().into();
+                }
+                if let Some(MapPlan { items, max_parallel, tolerate }) =
+                    self.map_of(template, number)
+                {
+                    let tolerate = tolerate.map_or_else(|| "all".into(), Value::from);
+                    let over = json!((0..items).collect::<Vec<_>>()).to_string();
+                    json["map"] =
+                        json!({ "over": over, "max_parallel": max_parallel, "tolerate": tolerate });
+                }
+                json
+            })
+            .collect();
+        if self.has_prototype(template) {
+            steps.push(json!({
+                "name": PROTOTYPE, "handler_class": "Simulated", "dynamic": true, "skippable": true,
+                "default_retry_limit": 2, "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
+            }));
+        }
+        json!({ "name": format!("t{template}"), "step_templates": steps })
     }
 }
 
@@ -460,6 +537,8 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             when: None,
             runs: None,
             undone: false,
+            grows: None,
+            map: None,
             timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(500..2_000))),
             conduct: (0..rng.usize(1..=3)).map(|_| conduct(rng)).collect(),
         })
@@ -517,6 +596,16 @@ fn steered(rng: &mut Rng, tasks: usize) -> Fault {
         _ => FaultKind::Compensate { task },
     };
     Fault { at, kind }
+}
+
+fn growing(rng: &mut Rng, step: StepPlan) -> StepPlan {
+    let grows = (rng.u8(..6) == 0).then(|| rng.u32(..24));
+    let map = (rng.u8(..6) == 0).then(|| MapPlan {
+        items: rng.u32(0..=6),
+        max_parallel: rng.bool().then(|| rng.u32(1..=3)),
+        tolerate: (rng.u8(..4) > 0).then(|| rng.u32(0..=2)),
+    });
+    StepPlan { grows, map, ..step }
 }
 
 fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {

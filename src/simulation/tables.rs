@@ -26,6 +26,10 @@ pub(super) struct TemplateRecord {
     pub(super) retry_limits: Vec<u32>,
     /// Whether all attempts of a step together have a limit.
     pub(super) limited: Vec<bool>,
+    /// How each map step's items run.
+    pub(super) maps: Vec<Option<super::plan::MapPlan>>,
+    /// Which steps may add others.
+    pub(super) grows: Vec<bool>,
     /// Which steps run a task of another template.
     pub(super) runs: Vec<bool>,
     /// Its name, and of a template that undoes another one, that one and the steps of it.
@@ -43,10 +47,19 @@ pub(super) struct ChildRecord {
     pub(super) left_alone: bool,
 }
 
+/// A step that was added, and the parents that its row was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AddedRecord {
+    pub(super) prototype: u32,
+    pub(super) item: Option<u32>,
+    pub(super) by: StepId,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TaskRecord {
     pub(super) task: Task,
     pub(super) template: TemplateId,
+    pub(super) total_steps: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -172,6 +185,11 @@ pub(super) struct Tables {
     pub(super) retried: BTreeMap<StepId, u64>,
     pub(super) changed: BTreeMap<TaskId, u64>,
     pub(super) transitions: u64,
+    pub(super) added: BTreeMap<StepId, AddedRecord>,
+    pub(super) names: BTreeMap<(TaskId, String), StepId>,
+    /// Edges that no template has, by child.
+    pub(super) edges: BTreeSet<(StepId, StepId)>,
+    pub(super) parent_counts: BTreeMap<StepId, (u32, Option<StepId>)>,
 }
 
 /// What a transaction has written.
@@ -191,6 +209,10 @@ pub(super) struct Written {
     pub(super) children: BTreeMap<TaskId, ChildRecord>,
     pub(super) compensations: BTreeMap<TaskId, TaskId>,
     pub(super) follow_ups: BTreeMap<FollowUpId, Option<(TaskId, FollowUpKind)>>,
+    pub(super) added: BTreeMap<StepId, AddedRecord>,
+    pub(super) names: BTreeMap<(TaskId, String), StepId>,
+    pub(super) edges: BTreeSet<(StepId, StepId)>,
+    pub(super) parent_counts: BTreeMap<StepId, (u32, Option<StepId>)>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     pub(super) calls: Vec<Call>,
@@ -218,33 +240,86 @@ impl Tables {
 
     pub(super) fn task_row(&self, id: TaskId, now: Timestamp) -> Option<TaskRow> {
         let record = self.tasks.get(&id)?;
-        Some(TaskRow { task: record.task, template: record.template, now })
+        let TaskRecord { task, template, total_steps } = *record;
+        Some(TaskRow { task, template, total_steps, now })
     }
 
-    /// The steps that a step depends on.
-    pub(super) fn parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
+    /// The position of the template that tells about a step.
+    pub(super) fn position(&self, step: StepId) -> usize {
+        self.added.get(&step).map_or(step.index(), |added| added.prototype) as usize
+    }
+
+    /// Whether a step is an item of a map step.
+    pub(super) fn is_item(&self, step: StepId) -> bool {
+        self.added.get(&step).is_some_and(|added| added.item.is_some())
+    }
+
+    /// The first item of a map step that has begun, and how many there are.
+    pub(super) fn items(&self, step: StepId) -> Option<(StepId, u32)> {
+        let (items, first) = self.parent_counts.get(&step)?;
+        Some(((*first)?, *items))
+    }
+
+    /// How a map step runs its items.
+    pub(super) fn map(&self, step: StepId) -> Option<super::plan::MapPlan> {
+        let template = self.template(self.tasks.get(&step.task())?.template)?;
+        template.maps.get(self.position(step)).copied()?
+    }
+
+    /// Whether an item waits for its turn: the map step counts how many have ended.
+    pub(super) fn waits_for_turn(&self, step: StepId) -> bool {
+        let waits = || {
+            let added = self.added.get(&step)?;
+            let (index, most) = (added.item?, self.map(added.by)?.max_parallel?);
+            let map = self.steps.get(&added.by)?;
+            let (_, items) = self.items(added.by)?;
+            let waits = map.state == StepState::Pending;
+            Some(waits && index >= most + (items - map.open_parents))
+        };
+        waits().unwrap_or(false)
+    }
+
+    /// The steps that a step depends on, as its template says.
+    pub(super) fn template_parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
         let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
         let parents = template.and_then(|template| template.parents.get(step.index() as usize));
+        let is_added = self.added.contains_key(&step);
+        let parents = parents.filter(|_| !is_added);
         parents.into_iter().flatten().map(move |parent| step.task().step(*parent))
+    }
+
+    /// The steps that a step depends on: for a map step that has begun, its items.
+    pub(super) fn parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
+        let items = self.items(step);
+        let counts = move |parent: &StepId| match items {
+            None => true,
+            Some((first, items)) => (first.0..first.0 + i64::from(items)).contains(&parent.0),
+        };
+        self.all_parents(step).filter(counts)
+    }
+
+    fn all_parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
+        let others = self.edges.range((step, StepId(i64::MIN))..=(step, StepId(i64::MAX)));
+        self.template_parents(step).chain(others.map(|(_, parent)| *parent))
     }
 
     /// The join policy of a step.
     pub(super) fn join(&self, step: StepId) -> JoinPolicy {
         let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
-        let join = template.and_then(|template| template.joins.get(step.index() as usize));
-        join.copied().unwrap_or_default()
+        let join = template.and_then(|template| template.joins.get(self.position(step)));
+        join.copied().filter(|_| !self.is_item(step)).unwrap_or_default()
     }
 
     /// What becomes of a step's condition, if it has one.
     pub(super) fn when(&self, step: StepId) -> Option<When> {
         let template = self.template(self.tasks.get(&step.task())?.template)?;
-        template.whens.get(step.index() as usize).copied()?
+        template.whens.get(step.index() as usize).copied().filter(|_| !self.is_item(step))?
     }
 
     /// Whether a parent that is complete is so for this child.
     fn takes(&self, parent: StepId, child: StepId) -> bool {
         let template = self.tasks.get(&parent.task()).and_then(|task| self.template(task.template));
-        let taken = template.and_then(|template| template.taken.get(parent.index() as usize));
+        let taken = template.and_then(|template| template.taken.get(self.position(parent)));
         taken.and_then(Option::as_ref).is_none_or(|taken| taken.contains(&child.index()))
     }
 
@@ -263,7 +338,7 @@ impl Tables {
     /// The steps that depend on a step.
     pub(super) fn children(&self, step: StepId) -> impl Iterator<Item = StepId> {
         let steps = self.steps.range(steps_of(step.task())).map(|(id, _)| *id);
-        steps.filter(move |id| self.parents(*id).any(|parent| parent == step))
+        steps.filter(move |id| self.all_parents(*id).any(|parent| parent == step))
     }
 
     /// The signals of a task, in their order.
@@ -422,6 +497,10 @@ impl Tables {
             self.transitions += 1;
             self.changed.insert(change.task, self.transitions);
         }
+        self.added.extend(&written.added);
+        self.names.extend(written.names.iter().map(|(name, step)| (name.clone(), *step)));
+        self.edges.extend(&written.edges);
+        self.parent_counts.extend(&written.parent_counts);
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
         change(&mut self.deadlines, &written.deadlines);

@@ -55,6 +55,12 @@ pub(super) struct Watch {
     cut_off: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// The server's clock was put forward or back: waits by it may be shorter or longer.
     clock_put: bool,
+    /// Map steps, their items, and steps whose handlers add others, that have changed.
+    mapping: BTreeSet<StepId>,
+    items: BTreeSet<StepId>,
+    growing: BTreeSet<StepId>,
+    /// How often operators had to do with items of a task.
+    steered: BTreeMap<TaskId, u32>,
     pub(super) transitions: u64,
 }
 
@@ -75,12 +81,18 @@ fn satisfied(tables: &Tables, step: StepId) -> bool {
     let complete = tables.count_parents(step, COMPLETE);
     let skipped = tables.count_parents(step, &[StepState::Skipped]);
     let failed = tables.count_parents(step, &[StepState::Error]);
+    if tables.items(step).is_some() {
+        let tolerate = tables.map(step).and_then(|map| map.tolerate);
+        let is_tolerated = tolerate.is_none_or(|most| failed <= most as usize);
+        return complete + skipped + failed == all && is_tolerated;
+    }
     match tables.join(step) {
+        _ if all == 0 => true,
         JoinPolicy::AllComplete => complete == all,
         JoinPolicy::AllDone => complete + skipped + failed == all,
         JoinPolicy::AnyComplete => complete > 0,
         JoinPolicy::NoneFailed => complete + skipped == all && complete > 0,
-        JoinPolicy::Quorum(wanted) => complete >= wanted as usize,
+        JoinPolicy::Quorum(wanted) => complete >= (wanted as usize).min(all),
     }
 }
 
@@ -308,7 +320,7 @@ impl Watch {
         }
         let results =
             |parent: &StepId| tables.steps.get(parent).and_then(|parent| parent.results.as_deref());
-        let parents: Vec<_> = tables.parents(step).collect();
+        let parents: Vec<_> = tables.template_parents(step).collect();
         let expected = parents
             .iter()
             .map(|parent| format!("\"s{}\":{}", parent.index(), results(parent).unwrap_or("null")));
@@ -342,6 +354,7 @@ impl Watch {
 
     /// Looks at what a transaction is about to change.
     pub(super) fn before(&mut self, before: &Tables, written: &Written, by: &Host) {
+        self.note_growth(before, written);
         self.batches_are_over(before, written);
         self.identities_stay(before, written);
         self.checkpoint_is_its(before, written);
@@ -363,7 +376,8 @@ impl Watch {
         for change in &written.step_transitions {
             self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
-            if change.from == StepState::Pending && starts {
+            let completes = change.event == StepEvent::ItemsDone;
+            if change.from == StepState::Pending && (starts || completes) {
                 self.parents_allow(after, change.step, "started");
             }
             self.naps_last(after, change);
@@ -385,8 +399,12 @@ impl Watch {
     fn step_changes(&mut self, before: &Tables, change: &StepTransition) {
         self.transitions += 1;
         let StepTransition { step, from, to, event, attempt, worker } = *change;
+        // A step that is added is pending, if it is anything before.
         let Some(found) = before.steps.get(&step) else {
-            return self.violated(format!("step {step} changes and does not exist"));
+            if from != StepState::Pending {
+                self.violated(format!("step {step} changes and does not exist"));
+            }
+            return;
         };
         if found.state != from {
             self.violated(format!(
@@ -443,9 +461,15 @@ impl Watch {
         let reported =
             worker.and_then(|worker| self.reported.get(&(step, attempt, worker))).copied();
         let fits = match event {
-            StepEvent::Succeeded => reported == Some(true),
+            // Nobody executes a map step.
+            StepEvent::Succeeded => reported == Some(true) || self.mapping.contains(&step),
             StepEvent::WentWaiting => reported == Some(false),
-            StepEvent::FailedPermanently | StepEvent::NeedsIntervention => reported == Some(false),
+            StepEvent::FailedPermanently => {
+                reported == Some(false)
+                    || self.growing.contains(&step)
+                    || self.items.contains(&step)
+            }
+            StepEvent::NeedsIntervention => reported == Some(false),
             StepEvent::RetryScheduled | StepEvent::RetriesExhausted => {
                 reported == Some(false) || self.began(step, attempt, worker)
             }
@@ -461,6 +485,8 @@ impl Watch {
             | StepEvent::Retried
             | StepEvent::Signalled
             | StepEvent::TimedOut
+            | StepEvent::Mapped
+            | StepEvent::ItemsDone
             | StepEvent::Skipped
             | StepEvent::ResolvedManually => true,
         };
@@ -474,6 +500,43 @@ impl Watch {
             self.violated(format!(
                 "attempt {attempt} of step {step} ended with {event} after it began"
             ));
+        }
+    }
+
+    /// What may end without the report of a handler, or otherwise than it reported.
+    fn note_growth(&mut self, before: &Tables, written: &Written) {
+        for change in &written.step_transitions {
+            let step = change.step;
+            let template = before.tasks.get(&step.task());
+            let Some(template) = template.and_then(|task| before.template(task.template)) else {
+                continue;
+            };
+            if before.is_item(step) {
+                self.items.insert(step);
+                let steered = matches!(
+                    change.event,
+                    StepEvent::Retried | StepEvent::Skipped | StepEvent::ResolvedManually
+                );
+                *self.steered.entry(step.task()).or_default() += u32::from(steered);
+            } else if before.map(step).is_some() {
+                self.mapping.insert(step);
+            } else if template.grows.get(step.index() as usize).copied().unwrap_or(false) {
+                self.growing.insert(step);
+            }
+        }
+    }
+
+    /// No more items of a map step run at a time than may, but for those that operators have to do with.
+    fn items_take_turns(&mut self, tables: &Tables, map: StepId) {
+        let Some((first, items)) = tables.items(map) else { return };
+        let Some(most) = tables.map(map).and_then(|map| map.max_parallel) else { return };
+        let items = (0..i64::from(items)).filter_map(|n| tables.steps.get(&StepId(first.0 + n)));
+        let run =
+            items.filter(|item| !item.state.is_terminal() && item.state != StepState::Pending);
+        let (run, steered) =
+            (count(run.count()), self.steered.get(&map.task()).copied().unwrap_or_default());
+        if run > most + steered {
+            self.violated(format!("{run} items of step {map} run, and {most} may"));
         }
     }
 
@@ -626,6 +689,12 @@ impl Watch {
                 counted[3] += 1;
             }
             self.recount_step(tables, *step, task.state);
+            self.items_take_turns(tables, *step);
+        }
+        let steps = count(tables.steps.range(steps_of(id)).count());
+        if record.total_steps != steps {
+            let total = record.total_steps;
+            self.violated(format!("task {id} says that it has {total} steps, and has {steps}"));
         }
         let kept = [task.runnable, task.waiting, task.blocked, task.failures];
         if kept != counted {
@@ -661,7 +730,12 @@ impl Watch {
         let Some(step) = tables.steps.get(&id) else { return };
         let of = |states: &[StepState]| count(tables.count_parents(id, states));
         let (failed, skipped) = (of(&[StepState::Error]), of(&[StepState::Skipped]));
-        let open = count(tables.parents(id).count()) - failed - skipped - of(COMPLETE);
+        let waits_for_turn = tables.waits_for_turn(id);
+        let all = count(tables.parents(id).count());
+        let open = all - failed - skipped - of(COMPLETE) + u32::from(waits_for_turn);
+        if tables.parent_counts.get(&id).is_some_and(|(parents, _)| *parents != all) {
+            self.violated(format!("step {id} has {all} parents, and its count says else"));
+        }
         let counted = [step.open_parents, step.failed_parents, step.skipped_parents];
         let expected =
             if step.state == StepState::Pending { [open, failed, skipped] } else { [0; 3] };
@@ -671,7 +745,8 @@ impl Watch {
                 "{state} step {id} counts {counted:?} parents, not {expected:?}"
             ));
         }
-        if step.state == StepState::Pending && (open + failed == 0 || satisfied(tables, id)) {
+        let is_ready = || !waits_for_turn && satisfied(tables, id);
+        if step.state == StepState::Pending && (open + failed == 0 || is_ready()) {
             self.violated(format!("step {id} is pending with {counted:?} parents"));
         }
         self.no_signal_is_missed(tables, id);
@@ -708,7 +783,7 @@ impl Watch {
             ));
         }
         let template = tables.tasks.get(&id.task()).and_then(|task| tables.template(task.template));
-        let limit = template.and_then(|template| template.retry_limits.get(id.index() as usize));
+        let limit = template.and_then(|template| template.retry_limits.get(tables.position(id)));
         if limit.is_some_and(|limit| step.failures > *limit) {
             self.violated(format!(
                 "step {id} has failed {} times of {limit:?} allowed",

@@ -15,8 +15,11 @@ use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord, steps_of};
 use super::watch::Watch;
 use crate::config::WorkerOptions;
-use crate::decision::{AwaitedSignal, Claim, Failure, FailureKind, Outcome, Request, Until, Wait};
+use crate::decision::{
+    AwaitedSignal, Claim, Failure, FailureKind, Growth, NewStep, Outcome, Request, Until, Wait,
+};
 use crate::ids::{TaskId, TemplateId};
+use crate::join_policy::JoinPolicy;
 use crate::process::within;
 use crate::runtime::simulated::{
     Delivery, Engine, Interrupt, SignalRequest, Steering, Submission, Templates, WorkflowCall,
@@ -29,6 +32,9 @@ use crate::template::TaskTemplate;
 /// By when every task must have ended, or be waiting for a person, after the last fault: handlers may have taken
 /// their only worker along many times.
 const PATIENCE: Duration = Duration::from_secs(900);
+
+/// How much later for each item of a map step: each may take the only worker along some times.
+const PER_ITEM: Duration = Duration::from_secs(20);
 
 /// Between two looks at whether everything has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -283,7 +289,7 @@ impl World {
     }
 
     async fn settle_all_but(&self, kept: &BTreeSet<TaskId>) -> Option<String> {
-        let patience = PATIENCE + self.plan.put_back();
+        let patience = PATIENCE + self.plan.put_back() + PER_ITEM * self.plan.items();
         let until = Instant::now() + patience;
         loop {
             let open = self.open_tasks(kept);
@@ -375,8 +381,10 @@ impl World {
 fn template(plan: &Plan, number: usize) -> TemplateRecord {
     let steps = &plan.templates[number];
     let index = |step: &usize| u32::try_from(*step).unwrap_or(u32::MAX);
-    TemplateRecord {
+    let mut record = TemplateRecord {
         configuration: plan.declaration(number).to_string(),
+        maps: (0..steps.len()).map(|step| plan.map_of(number, step)).collect(),
+        grows: (0..steps.len()).map(|step| plan.grows(number, step).is_some()).collect(),
         parents: steps.iter().map(|step| step.parents.iter().map(index).collect()).collect(),
         joins: steps.iter().map(StepPlan::join).collect(),
         taken: (0..steps.len())
@@ -389,7 +397,20 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         runs: steps.iter().map(|step| step.runs.is_some()).collect(),
         name: format!("t{number}"),
         undoes: None,
+    };
+    if plan.has_prototype(number) {
+        record.parents.push(Vec::new());
+        record.joins.push(JoinPolicy::default());
+        record.taken.push(None);
+        record.whens.push(None);
+        record.queues.push(super::plan::QUEUES[0].to_owned());
+        record.retry_limits.push(2);
+        record.maps.push(None);
+        record.grows.push(false);
+        record.limited.push(false);
+        record.runs.push(false);
     }
+    record
 }
 
 /// The template that undoes tasks of another one, as registering that one makes it.
@@ -406,6 +427,8 @@ fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
         whens: vec![None; steps.len()],
         queues: steps.iter().map(|step| step.queue.clone()).collect(),
         retry_limits: steps.iter().map(|step| step.retry_policy.max_attempts()).collect(),
+        maps: vec![None; steps.len()],
+        grows: vec![false; steps.len()],
         limited: vec![false; steps.len()],
         runs: vec![false; steps.len()],
         name: undoing.name().to_owned(),
@@ -613,6 +636,15 @@ struct Hand {
     turn: Arc<Turn>,
 }
 
+/// What the handler of a step does that another one has added.
+fn of_added(claim: Claim) -> Conduct {
+    match (claim.step.index() % 5, claim.attempt) {
+        (1, 1) => Conduct::Fail,
+        (2, 1) => Conduct::FailForGood,
+        (_, _) => Conduct::Succeed,
+    }
+}
+
 impl Hand {
     async fn work(self) {
         while let Some(steps) = self.take().await {
@@ -664,11 +696,14 @@ impl Hand {
                 )
             });
         }
-        let conduct = self.step(delivery).map_or(Conduct::Succeed, |step| {
-            let (last, number) = (step.conduct.len() - 1, claim.attempt as usize - 1);
-            let conduct = step.conduct[last.min(number)];
-            if conduct == Conduct::Nap && number > last { Conduct::Succeed } else { conduct }
-        });
+        let conduct = self.step(delivery).map_or_else(
+            || of_added(claim),
+            |step| {
+                let (last, number) = (step.conduct.len() - 1, claim.attempt as usize - 1);
+                let conduct = step.conduct[last.min(number)];
+                if conduct == Conduct::Nap && number > last { Conduct::Succeed } else { conduct }
+            },
+        );
         let began = Instant::now();
         let runs = self.step(delivery).and_then(|step| step.runs);
         let outcome = match self.behave(conduct, claim).await {
@@ -681,7 +716,10 @@ impl Hand {
         let success = outcome.is_success();
         self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
         let (step, attempt, execution) = (claim.step, claim.attempt, began.elapsed());
-        if let Outcome::Succeeded(results) = outcome {
+        let growth = self.growth(delivery);
+        if let (Outcome::Succeeded(results), Some(growth)) = (&outcome, growth) {
+            self.engine.report_growth(step, attempt, execution, Arc::clone(results), growth);
+        } else if let Outcome::Succeeded(results) = outcome {
             let took =
                 self.steps(delivery).and_then(|steps| branches(steps, step.index() as usize));
             self.engine.report_results(step, attempt, execution, results, took.as_deref());
@@ -691,7 +729,29 @@ impl Hand {
     }
 
     fn step(&self, delivery: &Delivery) -> Option<&StepPlan> {
-        self.steps(delivery)?.get(delivery.claim.step.index() as usize)
+        let prototype = delivery.added.as_ref().map(|added| added.prototype);
+        let position = prototype.unwrap_or(delivery.claim.step.index());
+        self.steps(delivery)?.get(position as usize)
+    }
+
+    /// What the handler adds.
+    fn growth(&self, delivery: &Delivery) -> Option<Growth> {
+        let template = usize::try_from(delivery.template.0).ok()?;
+        let step = delivery.claim.step;
+        let position = step.index() as usize;
+        self.steps(delivery)?.get(position)?;
+        let grows = self.plan.grows(template, position)?;
+        let name = |number: u32| format!("g{}_{number}", step.index());
+        let before = (grows / 4).checked_sub(1).map(|other| format!("s{other}"));
+        let last = (grows % 4).checked_sub(1);
+        let new = |number: u32| NewStep {
+            name: name(number).into(),
+            like: super::plan::PROTOTYPE.to_owned(),
+            inputs: "{}".into(),
+            depends_on: number.checked_sub(1).map(|other| vec![name(other)]),
+            before: before.clone().into_iter().filter(|_| Some(number) == last).collect(),
+        };
+        Some(Growth { steps: (0..grows % 4).map(new).collect() })
     }
 
     fn steps(&self, delivery: &Delivery) -> Option<&[StepPlan]> {

@@ -8,12 +8,14 @@ use super::{Store, StoreError, Warning};
 
 /// The checks of `sql/audit.sql`, with what each compares.
 const CHECKS: &[(&str, &str)] = &[
+    ("added_steps", "each step that was added is there"),
     ("attempts", "each step has one record for each attempt that ended"),
     ("claims_without_batch", "each claim is listed in a batch of its worker"),
     ("claims_without_worker", "each claim belongs to a worker that is alive"),
     ("edges_without_steps", "each edge joins two steps of its task"),
     ("identities_without_task", "each identity leads to a task"),
     ("open_parents", "each pending step counts its parents by what they did"),
+    ("parent_counts", "where it is kept how many parents a step has, it has as many"),
     (
         "ready_steps",
         "the claimable steps, and no others, are in the hot table, those of paused tasks in no queue",

@@ -9,9 +9,9 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, ListedClaim, NewArtifact, NewChild,
-    NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
-    StepTime, StoreError, TaskRow,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, GrowthRow,
+    ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
+    ParentRow, Picked, Place, Pulse, StepRow, StepTime, StoreError, TaskRow,
 };
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
@@ -61,6 +61,11 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
         &self,
         tasks: &[TaskId],
     ) -> impl Future<Output = Result<Vec<OriginalRow>, StoreError>> + Send;
+    /// What the handlers of these steps are given, those that were added.
+    fn added_to_run(
+        &self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<Vec<AddedToRun>, StoreError>> + Send;
 
     /// All queues that a template names.
     fn known_queues(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
@@ -160,6 +165,19 @@ pub(crate) trait Transaction: Send + 'static {
         queue_of: QueueOf<'_>,
         over: &[ClaimBatchId],
     ) -> impl Future<Output = Result<Option<ClaimBatchId>, StoreError>> + Send;
+
+    /// What was added to the templates about these steps.
+    fn read_growth(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<Vec<GrowthRow>, StoreError>> + Send;
+
+    /// The steps of these names that were added to a task.
+    fn find_added(
+        &mut self,
+        task: TaskId,
+        names: &[String],
+    ) -> impl Future<Output = Result<Vec<AddedName>, StoreError>> + Send;
 
     /// Writes what handlers attached to attempts that end.
     fn record_artifacts(

@@ -7,10 +7,11 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, Heartline, ListedClaim, NewArtifact,
-    NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place,
-    Pulse, StepRow, StepTime, Store, StoreError, TaskRow, Tx, artifacts, claims, deadlines,
-    follow_ups, identities, notify, steps, tasks, templates, waits, workers,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, GrowthRow,
+    Heartline, ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker,
+    OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime, Store, StoreError, TaskRow,
+    Tx, artifacts, claims, deadlines, follow_ups, growth, identities, notify, steps, tasks,
+    templates, waits, workers,
 };
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
@@ -48,6 +49,10 @@ impl Database for Store {
 
     async fn originals(&self, tasks: &[TaskId]) -> Result<Vec<OriginalRow>, StoreError> {
         follow_ups::originals(&self.pool, tasks).await
+    }
+
+    async fn added_to_run(&self, steps: &[StepId]) -> Result<Vec<AddedToRun>, StoreError> {
+        growth::to_run(&self.pool, &self.keys, steps).await
     }
 
     async fn known_queues(&self) -> Result<Vec<String>, StoreError> {
@@ -130,6 +135,18 @@ impl Transaction for Tx {
         over: &[ClaimBatchId],
     ) -> Result<Option<ClaimBatchId>, StoreError> {
         steps::apply(self, decisions, queue_of, over).await
+    }
+
+    async fn read_growth(&mut self, steps: &[StepId]) -> Result<Vec<GrowthRow>, StoreError> {
+        growth::read(self, steps).await
+    }
+
+    async fn find_added(
+        &mut self,
+        task: TaskId,
+        names: &[String],
+    ) -> Result<Vec<AddedName>, StoreError> {
+        growth::find(&mut **self, task, names).await
     }
 
     async fn record_waits(&mut self, waits: &[NewWait<'_>]) -> Result<(), StoreError> {

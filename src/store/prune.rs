@@ -50,11 +50,13 @@ pub(crate) enum RowsOf {
     TaskTransitions,
     Waits,
     Signals,
+    AddedSteps,
+    ParentCounts,
 }
 
 impl RowsOf {
     /// The order in which they are deleted.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Edges,
         Self::Artifacts,
         Self::StepTransitions,
@@ -62,14 +64,20 @@ impl RowsOf {
         Self::TaskTransitions,
         Self::Waits,
         Self::Signals,
+        Self::AddedSteps,
+        Self::ParentCounts,
     ];
 
     /// The task of a row with this id.
     fn task(self, id: i64) -> TaskId {
         match self {
-            Self::Edges | Self::Artifacts | Self::StepTransitions | Self::Steps | Self::Waits => {
-                StepId(id).task()
-            }
+            Self::Edges
+            | Self::Artifacts
+            | Self::StepTransitions
+            | Self::Steps
+            | Self::Waits
+            | Self::AddedSteps
+            | Self::ParentCounts => StepId(id).task(),
             Self::TaskTransitions | Self::Signals => TaskId(id),
         }
     }
@@ -144,6 +152,8 @@ pub(crate) async fn rows(
         RowsOf::TaskTransitions => delete!("src/store/sql/prune_task_transitions.sql"),
         RowsOf::Waits => delete!("src/store/sql/prune_waits.sql"),
         RowsOf::Signals => delete!("src/store/sql/prune_signals.sql"),
+        RowsOf::AddedSteps => delete!("src/store/sql/prune_added_steps.sql"),
+        RowsOf::ParentCounts => delete!("src/store/sql/prune_parent_counts.sql"),
     })
 }
 

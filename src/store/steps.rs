@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use sqlx::PgExecutor;
 
 use super::database::ResultsByStep;
-use super::{Store, StoreError, Tx, count, int};
+use super::{Store, StoreError, Tx, count, growth, int};
 use crate::decision::{Decisions, StepChange, Timestamp};
 use crate::encryption::{Content, Keyring};
 use crate::ids::{ClaimBatchId, StepId, TaskId, WorkerId};
@@ -152,6 +152,9 @@ pub(super) async fn apply(
     queue_of: QueueOf<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Option<ClaimBatchId>, StoreError> {
+    if !decisions.added.steps.is_empty() {
+        growth::add(tx, decisions, queue_of).await?;
+    }
     move_ready(tx, decisions).await?;
     let (steps, kinds) = StepColumns::new(decisions, queue_of, &tx.keys)?;
     let tasks = TaskColumns::new(decisions);
@@ -404,10 +407,20 @@ pub(super) async fn results(
 }
 
 impl Store {
-    pub(crate) async fn list_steps(&self, task: TaskId) -> Result<Vec<StepListRow>, StoreError> {
-        let mut rows = sqlx::query_file_as!(StepListRow, "src/store/sql/list_steps.sql", task.0)
-            .fetch_all(&self.pool)
-            .await?;
+    /// The steps of these parts, each from its first step to its last.
+    pub(crate) async fn list_steps(
+        &self,
+        parts: &[(StepId, StepId)],
+    ) -> Result<Vec<StepListRow>, StoreError> {
+        let (first, last): (Vec<_>, Vec<_>) = parts.iter().copied().unzip();
+        let mut rows = sqlx::query_file_as!(
+            StepListRow,
+            "src/store/sql/list_steps.sql",
+            &first as &[StepId],
+            &last as &[StepId]
+        )
+        .fetch_all(&self.pool)
+        .await?;
         for row in &mut rows {
             row.error = row.error.take().map(|error| self.keys.open_failure(error));
         }

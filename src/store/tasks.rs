@@ -16,6 +16,8 @@ use crate::state::{StepState, TaskState};
 pub(crate) struct TaskRow {
     pub(crate) task: Task,
     pub(crate) template: TemplateId,
+    /// How many steps it has.
+    pub(crate) total_steps: u32,
     /// The database's clock when the row was asked for.
     pub(crate) now: Timestamp,
 }
@@ -89,6 +91,7 @@ macro_rules! task_row {
     ($row:expr) => {
         TaskRow {
             template: TemplateId($row.named_task_id),
+            total_steps: count($row.total_steps),
             now: $row.now,
             task: Task {
                 id: TaskId($row.task_id),

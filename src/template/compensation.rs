@@ -229,6 +229,8 @@ impl TaskTemplate {
             queue: step.queue.clone(),
             retry_policy: compensation.retry_policy.clone(),
             decides: false,
+            dynamic: false,
+            map: None,
             skippable: true,
             delay: None,
             timeout: compensation.timeout,

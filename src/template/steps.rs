@@ -11,7 +11,7 @@ use super::parse::{
     LONGEST_CLASS, LONGEST_DEADLINE, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM,
 };
 use super::section::{self, LONGEST_SECONDS, Section};
-use super::{StepTemplate, classes, compensation, workflow};
+use super::{MapTemplate, StepTemplate, classes, compensation, workflow};
 use crate::condition::Condition;
 use crate::graph::{Graph, GraphError};
 use crate::join_policy::JoinPolicy;
@@ -20,7 +20,7 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 26] = [
     "name",
     "handler_class",
     "description",
@@ -33,6 +33,8 @@ const KEYS: [&str; 24] = [
     "default_retry_limit",
     "crash_limit",
     "decides",
+    "dynamic",
+    "map",
     "skippable",
     "delay_seconds",
     "timeout_seconds",
@@ -67,6 +69,8 @@ const DELAYS_ALLOWED: &str = "a list of 1 to 100 numbers of seconds, with backof
 
 const CONDITION_ALLOWED: &str =
     "an expression in CEL over context and results, such as context.amount > 100";
+
+const LIST_ALLOWED: &str = "an expression in CEL over context and results whose value is a list, such as results.list_files.files";
 
 const NO_STEPS: &str = "a list of at least one step";
 
@@ -112,7 +116,9 @@ impl Steps {
         let (depends_on_steps, has_single_parent) = parents(&mut section)?;
         let workflow = workflow::read(&mut section, &depends_on_steps)?;
         let handler_class = handler_class(&mut section, common, workflow.is_some())?;
-        let join = join(&mut section, depends_on_steps.len())?;
+        let dynamic = section.flag("dynamic", false)?;
+        let join = join(&mut section, depends_on_steps.len(), dynamic)?;
+        let map = map(&mut section, &depends_on_steps)?;
         let when = when(&mut section, &depends_on_steps)?;
         let queue = section.word("queue", LONGEST_QUEUE)?;
         let dependent_system = section.word("dependent_system", LONGEST_SYSTEM)?;
@@ -128,6 +134,8 @@ impl Steps {
             queue: queue.unwrap_or_else(|| common.queue.clone()),
             retry_policy: retry_policy(&mut section, true)?,
             decides: section.flag("decides", false)?,
+            dynamic,
+            map,
             skippable: section.flag("skippable", false)?,
             delay: section.seconds("delay_seconds", LONGEST_SECONDS)?,
             timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
@@ -149,6 +157,7 @@ impl Steps {
             .map(|step| (step.name.as_str(), step.depends_on_steps.iter().map(String::as_str)));
         let graph = Graph::from_parents(steps).map_err(|error| self.refusal(&error))?;
         self.check_decisions(&graph)?;
+        self.check_growth(&graph)?;
         Ok((self.steps, graph))
     }
 
@@ -162,6 +171,44 @@ impl Steps {
                 let refusal = TemplateError::value(key, &Value::from(true), allowed);
                 return Err(refusal.in_step(Some(&step.name)));
             }
+        }
+        Ok(())
+    }
+
+    /// What is made while a task runs fits into no graph before.
+    fn check_growth(&self, graph: &Graph) -> Result<()> {
+        for (index, step) in (0..).zip(&self.steps) {
+            let in_graph = !graph.children(index).is_empty() || !step.depends_on_steps.is_empty();
+            let wrong = if step.dynamic && in_graph {
+                Some((
+                    "dynamic",
+                    "false where it depends on another step, or another on it: a step that is added says it",
+                ))
+            } else if step.decides && (step.dynamic || step.map.is_some()) {
+                Some(("decides", "false with dynamic or map"))
+            } else if step.dynamic && step.map.is_some() {
+                Some(("dynamic", "false with map"))
+            } else if step.total_timeout.is_some() && (step.dynamic || step.map.is_some()) {
+                Some(("total_timeout_seconds", "none with dynamic or map"))
+            } else if step.compensation.is_some() && (step.dynamic || step.map.is_some()) {
+                Some(("compensate_with", "none with dynamic or map"))
+            } else if step.workflow.is_some() && (step.dynamic || step.map.is_some()) {
+                Some(("workflow", "none with dynamic or map"))
+            } else {
+                None
+            };
+            if let Some((key, allowed)) = wrong {
+                let time = step.total_timeout.filter(|_| key == "total_timeout_seconds");
+                let seen = time.map_or(Value::from(true), |time| time.as_secs_f64().into());
+                let key = format!("step_templates[{index}].{key}");
+                let refusal = TemplateError::value(key, &seen, allowed);
+                return Err(refusal.in_step(Some(&step.name)));
+            }
+        }
+        if self.steps.iter().all(|step| step.dynamic) {
+            let allowed = "false for one step at least, of which a step is made with each task";
+            let key = "step_templates[0].dynamic".to_owned();
+            return Err(TemplateError::value(key, &Value::from(true), allowed));
         }
         Ok(())
     }
@@ -276,26 +323,71 @@ fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
 }
 
 fn when(section: &mut Section, parents: &[String]) -> Result<Option<Condition>> {
-    let Some(value) = section.take("when") else { return Ok(None) };
-    let key = section.key("when");
+    expression(section, "when", CONDITION_ALLOWED, parents)
+}
+
+fn expression(
+    section: &mut Section,
+    key: &str,
+    allowed: &str,
+    parents: &[String],
+) -> Result<Option<Condition>> {
+    let Some(value) = section.take(key) else { return Ok(None) };
+    let key = section.key(key);
     let text = value.as_str();
-    let text = text.ok_or_else(|| TemplateError::value(&*key, &value, CONDITION_ALLOWED))?;
+    let text = text.ok_or_else(|| TemplateError::value(&*key, &value, allowed))?;
     Condition::parse(text, parents).map(Some).map_err(|fault| {
         let problem =
             format!("is {value}, and at character {} it {}", fault.position, fault.problem);
-        TemplateError::problem(key, problem, CONDITION_ALLOWED)
+        TemplateError::problem(key, problem, allowed)
             .seen(&value)
             .suggest(fault.suggestion.as_deref())
     })
 }
 
-fn join(section: &mut Section, parents: usize) -> Result<JoinPolicy> {
+const MAP_KEYS: [&str; 3] = ["over", "max_parallel", "tolerate"];
+
+/// Most items that may run at a time, or fail: as many as there may be.
+const MOST_ITEMS: u32 = 1 << 20;
+
+fn map(section: &mut Section, parents: &[String]) -> Result<Option<MapTemplate>> {
+    let Some(value) = section.take("map") else { return Ok(None) };
+    let key = section.key("map");
+    if !value.is_object() {
+        return Err(TemplateError::value(key, &value, "an object with the key over"));
+    }
+    let mut map = Section::open(key, value, &MAP_KEYS)?;
+    let Some(over) = expression(&mut map, "over", LIST_ALLOWED, parents)? else {
+        return Err(TemplateError::missing(map.key("over"), LIST_ALLOWED));
+    };
+    let parallel = map.take("max_parallel");
+    let max_parallel = parallel.map(|value| count(&map, "max_parallel", &value, 1)).transpose()?;
+    let tolerate = match map.take("tolerate") {
+        None => Some(0),
+        Some(Value::String(word)) if word == "all" => None,
+        Some(value) => Some(count(&map, "tolerate", &value, 0)?),
+    };
+    Ok(Some(MapTemplate { over, max_parallel, tolerate }))
+}
+
+fn count(section: &Section, key: &str, value: &Value, least: u32) -> Result<u32> {
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+    number.filter(|number| (least..=MOST_ITEMS).contains(number)).ok_or_else(|| {
+        let or_all = if key == "tolerate" { ", or all" } else { "" };
+        let allowed = format!("an integer from {least} to {MOST_ITEMS}{or_all}");
+        TemplateError::value(section.key(key), value, allowed)
+    })
+}
+
+fn join(section: &mut Section, parents: usize, dynamic: bool) -> Result<JoinPolicy> {
     let Some(value) = section.take("join") else {
         return Ok(JoinPolicy::default());
     };
     let key = section.key("join");
-    let policy = join_policy(&key, &value, parents)?;
-    if parents == 0 && policy != JoinPolicy::default() {
+    // How many parents a step has that is added is known then.
+    let most = if dynamic { MOST_ITEMS as usize } else { parents };
+    let policy = join_policy(&key, &value, most)?;
+    if parents == 0 && !dynamic && policy != JoinPolicy::default() {
         let allowed = "leave it out where a step depends on no other";
         return Err(TemplateError::value(key, &value, allowed));
     }

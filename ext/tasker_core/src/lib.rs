@@ -130,6 +130,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("attach", method!(Worker::attach, 3))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("decide", method!(Worker::decide, 5))?;
+    worker.define_method("grow", method!(Worker::grow, 5))?;
+    worker.define_method("items_of", method!(Worker::items_of, 4))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("wait", method!(Worker::wait, 4))?;
     worker.define_method("current", method!(Worker::is_current, 2))?;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use magnus::value::ReprValue;
 use magnus::{Error, IntoValue, RArray, RString, Ruby};
 use tasker_core::{
-    Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, SignalId, StepId, TaskId,
-    TemplateId, Transition, WorkerOptions, WorkflowCall, names,
+    AddedDelivery, Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, SignalId,
+    StepId, TaskId, TemplateId, Transition, WorkerOptions, WorkflowCall, names,
 };
 
 use crate::errors::{guard, raise, raise_kind};
@@ -69,8 +69,8 @@ impl Worker {
         self.worker.id().0
     }
 
-    /// Steps to execute, each `[step_id, task_id, attempt, template_id, step_index, context, parents]`;
-    /// nil when there will be no more.
+    /// Steps to execute, each `[step_id, task_id, attempt, template_id, step_index, context, parents,
+    /// added]`; nil when there will be no more.
     pub(crate) fn next_batch(
         ruby: &Ruby,
         this: &Self,
@@ -175,6 +175,41 @@ impl Worker {
             worker
                 .decide(StepId(step), attempt, execution, &results, &took)
                 .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    /// `steps`: what is added, a JSON array of objects.
+    pub(crate) fn grow(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        results: RString,
+        steps: RString,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let worker = this.here(ruby)?;
+            let execution = Duration::from_micros(execution_us);
+            let (results, steps) = (text(ruby, results)?, text(ruby, steps)?);
+            worker
+                .grow(StepId(step), attempt, execution, &results, &steps)
+                .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    pub(crate) fn items_of(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = text(ruby, step)?;
+            let asked = this.here(ruby)?.items_of(TaskId(task), &step, after, limit);
+            answer(ruby, &block_on(ruby, asked)?)
         })
     }
 
@@ -381,14 +416,25 @@ fn event(ruby: &Ruby, event: &Event) -> RArray {
 /// Made in one call of Ruby: each push would be another, with a guard against exceptions of its own.
 fn item(ruby: &Ruby, delivery: &Delivery) -> RArray {
     let step = delivery.claim.step;
+    let added = delivery.added.as_deref();
     ruby.ary_new_from_values(&[
         step.0.into_value_with(ruby),
         step.task().0.into_value_with(ruby),
         delivery.claim.attempt.into_value_with(ruby),
         delivery.template.0.into_value_with(ruby),
-        step.index().into_value_with(ruby),
+        added.map_or(step.index(), |added| added.prototype).into_value_with(ruby),
         ruby.str_new(&delivery.context).as_value(),
         delivery.parents.as_deref().map(|json| ruby.str_new(json)).into_value_with(ruby),
+        added.map(|added| self::added(ruby, added)).into_value_with(ruby),
+    ])
+}
+
+/// `[name, inputs, number of the item]` of a step that was added.
+fn added(ruby: &Ruby, added: &AddedDelivery) -> RArray {
+    ruby.ary_new_from_values(&[
+        ruby.str_new(&added.name).as_value(),
+        ruby.str_new(&added.inputs).as_value(),
+        added.item.into_value_with(ruby),
     ])
 }
 

@@ -54,9 +54,15 @@ module TaskerCore
       end
 
       def outcome(step)
+        return items(step.items) if step.items && !step.complete?
         return Format.json_line(step.results) unless step.error
 
         output.style.paint(Format.clean(step.error.values_at("class", "message").compact.join(": ")), :red)
+      end
+
+      def items(by_state)
+        "#{Format.count(by_state.values.sum)} items: " +
+          by_state.sort.map { |state, count| "#{Format.count(count)} #{state}" }.join(", ")
       end
     end
   end

@@ -122,6 +122,12 @@ module TaskerCore
         @error_classes = definition.fetch("error_classes", {})
         @indexes = @steps.each_with_index.to_h { |step, index| [step.fetch("name"), index] }
         @plans = Array.new(@steps.size)
+        @grows = @steps.any? { |step| step["dynamic"] || step["map"] }
+      end
+
+      # @return [Boolean] whether tasks may get steps that the template does not name
+      def grows?
+        @grows
       end
 
       # @param index [Integer] position of the step
@@ -134,9 +140,9 @@ module TaskerCore
       end
 
       # @param index [Integer]
-      # @return [String] name of the step
+      # @return [String, nil] name of the step; nil for one that was added to a task
       def step_name(index)
-        @steps.fetch(index).fetch("name")
+        @steps[index]&.fetch("name")
       end
 
       # @param index [Integer]

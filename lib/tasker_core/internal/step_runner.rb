@@ -48,7 +48,7 @@ module TaskerCore
       end
 
       # @param item [Array] as from `next_batch`: step id, task id, attempt, template id, index of the step, context
-      #   and results of the parents as JSON
+      #   and results of the parents as JSON; name, inputs and number of the item of a step that was added
       # @return [Integer] how long the attempt took, in microseconds, without its report
       # @example
       #   runner.run(native.next_batch(1, 500).first)
@@ -70,12 +70,14 @@ module TaskerCore
       private
 
       def execute(item)
-        step_id, task_id, attempt, template_id, step_index, context_json, parents_json = item
+        step_id, task_id, attempt, template_id, step_index, context_json, parents_json, added = item
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
-        step = Step.new(step_id, attempt, plan, task, @native)
-        taken = handle(plan, task, sequence(task_id, plan, parents_json), step)
+        step = Step.new(step_id, attempt, plan, task, @native).added_with(added)
+        taken = handle(plan, task, sequence(task_id, plan, added ? "{}" : parents_json), step)
         results = results_json(step.results)
+        return [:grow, results, step.growth] if step.growth
+
         taken ? [:decide, results, JSON.generate(taken)] : [:succeed, results]
       end
 
@@ -149,6 +151,8 @@ module TaskerCore
       end
 
       def step_name(item)
+        return item[7].first if item[7]
+
         @plans.template(item[3]).step_name(item[4])
       rescue Error
         item[0].to_s

@@ -26,7 +26,23 @@ WITH step AS (
   FROM edge e
   LEFT JOIN tasker_workflow_steps p ON p.workflow_step_id = e.from_step_id
   LEFT JOIN not_taken u ON (u.from_step_id, u.to_step_id) = (e.from_step_id, e.to_step_id)
+  LEFT JOIN tasker_parent_counts c ON c.workflow_step_id = e.to_step_id AND c.first_item_id IS NOT NULL
+  WHERE c.workflow_step_id IS NULL OR e.from_step_id >= c.first_item_id AND e.from_step_id < c.first_item_id + c.parents
   GROUP BY e.to_step_id
+), map AS (
+  SELECT c.workflow_step_id, c.first_item_id, c.parents AS items, c.parents - s.open_parents AS ended,
+         s.state = 'pending' AS waits, (d.step -> 'map' ->> 'max_parallel')::int AS max_parallel
+  FROM tasker_parent_counts c
+  JOIN step s USING (workflow_step_id)
+  JOIN tasker_tasks t USING (task_id)
+  JOIN tasker_named_tasks n USING (named_task_id)
+  CROSS JOIN LATERAL (SELECT n.configuration -> 'step_templates' -> (c.workflow_step_id & 1048575)::int AS step) AS d
+  WHERE c.first_item_id IS NOT NULL
+), turn AS (
+  SELECT a.workflow_step_id
+  FROM map m
+  JOIN tasker_added_steps a ON a.workflow_step_id >= m.first_item_id AND a.workflow_step_id < m.first_item_id + m.items
+  WHERE m.waits AND a.item_index >= m.max_parallel + m.ended
 ), recount AS (
   SELECT s.task_id,
          count(*) AS total,
@@ -89,7 +105,7 @@ WITH step AS (
   UNION ALL
   SELECT 'open_parents', s.workflow_step_id
   FROM step s LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id
-  WHERE s.state = 'pending'
+  WHERE s.state = 'pending' AND NOT EXISTS (SELECT FROM turn WHERE turn.workflow_step_id = s.workflow_step_id)
     AND (s.open_parents, s.failed_parents, s.skipped_parents)
         IS DISTINCT FROM (coalesce(p.open, 0)::int, coalesce(p.failed, 0)::int, coalesce(p.skipped, 0)::int)
   UNION ALL
@@ -98,7 +114,10 @@ WITH step AS (
   WHERE p.incomplete > 0 AND s.state NOT IN ('pending', 'cancelled', 'skipped', 'resolved_manually')
     AND NOT EXISTS (
       SELECT FROM tasker_tasks t JOIN tolerant USING (named_task_id)
-      WHERE t.task_id = s.task_id AND tolerant.step_index = s.workflow_step_id & 1048575)
+      WHERE t.task_id = s.task_id AND tolerant.step_index = coalesce(
+        (SELECT a.step_index FROM tasker_added_steps a WHERE a.workflow_step_id = s.workflow_step_id),
+        s.workflow_step_id & 1048575))
+    AND NOT EXISTS (SELECT FROM map WHERE map.workflow_step_id = s.workflow_step_id)
   UNION ALL
   SELECT 'ready_steps', s.workflow_step_id
   FROM step s
@@ -122,6 +141,19 @@ WITH step AS (
   SELECT 'ready_steps', r.workflow_step_id
   FROM tasker_ready_steps r JOIN tasker_tasks t ON t.task_id = r.workflow_step_id >> 20
   WHERE (r.queue IS NULL) <> (t.state = 'paused')
+  UNION ALL
+  SELECT 'parent_counts', c.workflow_step_id
+  FROM tasker_parent_counts c
+  WHERE c.parents <> (
+    SELECT count(*) FROM edge e
+    WHERE e.to_step_id = c.workflow_step_id
+      AND (c.first_item_id IS NULL OR e.from_step_id >= c.first_item_id AND e.from_step_id < c.first_item_id + c.parents))
+    AND EXISTS (SELECT FROM step s WHERE s.workflow_step_id = c.workflow_step_id)
+  UNION ALL
+  SELECT 'added_steps', a.workflow_step_id
+  FROM tasker_added_steps a LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)
+  WHERE s.workflow_step_id IS NULL
+    AND NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = a.workflow_step_id >> 20)
   UNION ALL
   SELECT 'claims_without_worker', s.workflow_step_id
   FROM step s LEFT JOIN tasker_workers w USING (worker_id)
@@ -170,7 +202,8 @@ WITH step AS (
   FROM step s LEFT JOIN attempt a USING (workflow_step_id)
   WHERE coalesce(a.ended, 0) <> s.attempts - (s.state = 'in_progress')::int
      OR coalesce(a.newest, 0) <> coalesce(a.ended, 0)
-     OR coalesce(a.succeeded, 0) <> (s.state = 'complete')::int
+     OR coalesce(a.succeeded, 0) <> (s.state = 'complete' AND NOT EXISTS (
+          SELECT FROM map WHERE map.workflow_step_id = s.workflow_step_id))::int
 )
 SELECT name AS "name!", count(*) AS "found!", (array_agg(id ORDER BY id))[1:5] AS "ids!"
 FROM finding

@@ -1,9 +1,11 @@
--- Caller: result and explain. Indexes: primary keys.
+-- Caller: result and explain. Indexes: primary keys. The steps from each of $1 to each of $2: those of a task without the items of
+-- its map steps.
 SELECT s.workflow_step_id, s.state AS "state: StepState", s.attempts, s.failures, s.crashes,
        s.worker_id, s.claimed_at, s.results::text AS results, r.available_at AS "available_at?", r.queue AS "queue?",
        a.error::text AS error, a.execution_us AS "execution_us?",
        a.claimed_at AS "attempt_claimed_at?", a.finished_at AS "attempt_finished_at?"
-FROM tasker_workflow_steps s
+FROM unnest($1::bigint[], $2::bigint[]) AS part (first, last)
+JOIN tasker_workflow_steps s ON s.workflow_step_id BETWEEN part.first AND part.last
 LEFT JOIN tasker_ready_steps r ON r.workflow_step_id = s.workflow_step_id
 LEFT JOIN LATERAL (
   SELECT * FROM tasker_attempts a
@@ -11,5 +13,4 @@ LEFT JOIN LATERAL (
   ORDER BY a.attempt DESC
   LIMIT 1
 ) AS a ON true
-WHERE s.workflow_step_id >= ($1::bigint << 20) AND s.workflow_step_id < (($1::bigint + 1) << 20)
 ORDER BY s.workflow_step_id

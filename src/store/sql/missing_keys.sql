@@ -21,6 +21,11 @@ FROM (
     FROM tasker_tasks t
     JOIN tasker_step_waits w ON w.workflow_step_id >= t.task_id << 20 AND w.workflow_step_id < (t.task_id + 1) << 20
     WHERE t.finished_at IS NULL
+    UNION ALL
+    SELECT t.task_id, a.inputs ->> 'tasker_encrypted'
+    FROM tasker_tasks t
+    JOIN tasker_added_steps a ON a.workflow_step_id >= t.task_id << 20 AND a.workflow_step_id < (t.task_id + 1) << 20
+    WHERE t.finished_at IS NULL AND json_typeof(a.inputs) = 'object'
   ) AS sealed
   WHERE sealed.value IS NOT NULL
 ) AS named

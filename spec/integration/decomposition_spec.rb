@@ -1,0 +1,115 @@
+# frozen_string_literal: true
+
+RSpec.describe "Steps that handlers add", :database do
+  include CommandLine
+  include Workflows
+
+  # A step "plan" whose handler is given, a prototype "part" and a step "last".
+  def define_plan(part: {}, &plan)
+    handler("Plan", &plan)
+    handler("Part") { |_, _, step| step.inputs } unless part[:handler]
+    handler("Last") { |_, sequence, _| sequence.results_of("one") }
+    TaskerCore.define("plan") do
+      step "plan", handler: "Plan", retry: Workflows::RETRY_AT_ONCE
+      step "part", handler: "Part", dynamic: true, retry: Workflows::RETRY_AT_ONCE, skippable: true, **part
+      step "last", handler: "Last", depends_on: "plan"
+    end
+  end
+
+  def states(result)
+    result.steps.to_h { |step| [step.name, step.state] }
+  end
+
+  def explained(result, step)
+    TaskerCore.explain(result.task_id, step: step)["steps"].first
+  end
+
+  def failure_of(result, step)
+    result.steps.find { |one| one.name == step }.error
+  end
+
+  it "runs them with their inputs, and what they come before waits for them" do
+    define_plan do |_, _, step|
+      step.add("one", like: "part", inputs: { "page" => 1 }, before: "last")
+      step.add("two", like: :part, inputs: [2], depends_on: "one")
+    end
+    result = run("plan")
+    expect(states(result)).to eq("plan" => "complete", "last" => "complete", "one" => "complete", "two" => "complete")
+    expect(%w[one two last].map { |name| result.results_of(name) }).to eq([{ "page" => 1 }, [2], { "page" => 1 }])
+    expect(explained(result, "two")["summary"]).to end_with("; added by plan, attempt 1")
+    expect(TaskerCore.status(result.task_id).steps_total).to eq(4)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "adds nothing with an attempt that fails" do
+    define_plan do |_, _, step|
+      step.add("one", like: "part", before: "last")
+      raise "not yet" if step.attempt == 1
+    end
+    result = run("plan")
+    expect(result.results_of("last")).to eq({})
+    expect(count("tasker_added_steps")).to eq(1)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  {
+    "a prototype that there is not" => [->(s) { s.add("one", like: "parts") },
+                                        'adds "one" like "parts"; allowed: steps with dynamic: true: "part"; ' \
+                                        'did you mean "part"?'],
+    "a parent that is not done" => [->(s) { s.add("one", like: "part", depends_on: "last") }, "and that is pending"],
+    "a parent that there is not" => [->(s) { s.add("one", like: "part", depends_on: "lst") }, "there is no such step"],
+    "steps that wait for each other" => [lambda { |s|
+      s.add("one", like: "part", depends_on: "two")
+      s.add("two", like: "part", depends_on: "one")
+    }, "wait for each other in a circle"],
+    "before a step that runs" => [->(s) { s.add("one", like: "part", before: "plan") }, "and that is in_progress"],
+    "a name that there is" => [->(s) { s.add("last", like: "part") }, 'adds "last" twice'],
+    "the name of an item" => [->(s) { s.add("a[0]", like: "part") }, "as items of map steps have them"]
+  }.each do |what, (plan, message)|
+    it "fails an attempt for good that adds #{what}" do
+      define_plan { |_, _, step| plan.call(step) }
+      result = run("plan")
+      expect(failure_of(result, "plan")).to include("code" => "INVALID_GROWTH",
+                                                    "message" => a_string_including(message))
+      expect([states(result)["plan"], count("tasker_added_steps")]).to eq(["error", 0])
+      expect(TaskerCore.client.doctor).to include("ok" => true)
+    end
+  end
+
+  it "lets operators try them again, skip them and give their results, by name" do
+    handler("Part") { |_, _, step| step.attempt == 1 ? raise(TaskerCore::PermanentError, "no") : step.name }
+    define_plan(part: { handler: "Part" }) do |_, _, step|
+      %w[one two three].each { |name| step.add(name, like: "part", before: "last") }
+    end
+    result = run("plan")
+    expect(result.state).to eq("error")
+    TaskerCore.skip(result.task_id, "two")
+    TaskerCore.resolve(result.task_id, "three", results: 3)
+    TaskerCore.retry(result.task_id, step: "one")
+    working { TaskerCore.wait(result.task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    result = TaskerCore.result(result.task_id)
+    expect(states(result)).to include("one" => "complete", "two" => "skipped", "three" => "resolved_manually")
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "is deleted with its task" do
+    define_plan { |_, _, step| step.add("one", like: "part") }
+    run("plan")
+    sql("DELETE FROM tasker_tasks")
+    expect([count("tasker_added_steps"), count("tasker_parent_counts")]).to eq([0, 0])
+  end
+
+  it "works with two worker processes" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/growing_workflow.rb")
+    load workflow
+    task_ids = in_two_processes(workflow) do
+      ids = Array.new(5) { TaskerCore.submit("growing", context: { pages: 10, numbers: (1..20).to_a }) }
+      ids.each { |id| TaskerCore.wait(id, timeout: 60) }
+    end
+    results = task_ids.map { |id| TaskerCore.result(id).results_of("report") }
+    expect(results.uniq).to eq([{ "pages" => (1_000..1_009).sum, "squares" => (1..20).sum { |n| n * n },
+                                  "square" => { "items" => 20, "complete" => 20, "failed" => 0, "skipped" => 0 } }])
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+end

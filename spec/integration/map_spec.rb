@@ -1,0 +1,146 @@
+# frozen_string_literal: true
+
+RSpec.describe "Map steps", :database do
+  include CommandLine
+  include Workflows
+
+  # A step "list" that gives a list, "square" over it, and "sum".
+  def define_squares(map: {}, square: {}, list: ->(task) { task.context["list"] }, &item)
+    handler("List") { |task| { "numbers" => list.call(task) } }
+    handler("Square", &item || ->(_, _, step) { step.item**2 })
+    handler("Sum") do |_, sequence, _|
+      sum = sequence.each_item("square", batch: 3).sum { |item| item.results || 0 }
+      { "map" => sequence.results_of("square"), "sum" => sum }
+    end
+    TaskerCore.define("squares") do
+      step "list", handler: "List"
+      step "square", handler: "Square", depends_on: "list", retry: Workflows::RETRY_AT_ONCE, skippable: true,
+                     map: { over: "results.list.numbers", **map }, **square
+      step "sum", handler: "Sum", depends_on: "square"
+    end
+  end
+
+  def counts(items, complete: items, failed: 0, skipped: 0)
+    { "items" => items, "complete" => complete, "failed" => failed, "skipped" => skipped }
+  end
+
+  def states(result)
+    result.steps.to_h { |step| [step.name, step.state] }
+  end
+
+  def summary(task_id, step)
+    TaskerCore.explain(task_id, step: step)["steps"].first["summary"]
+  end
+
+  def settled(task_id, **worker)
+    working(**worker) { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    TaskerCore.result(task_id)
+  end
+
+  it "executes its handler for each item, and the next step once with all of them" do
+    define_squares
+    result = run("squares", context: { list: (1..10).to_a })
+    expect(result.results_of("sum")).to eq("map" => counts(10), "sum" => 385)
+    expect(states(result)).to eq("list" => "complete", "square" => "complete", "sum" => "complete")
+    expect(TaskerCore.status(result.task_id).steps_total).to eq(13)
+    expect(summary(result.task_id, "square[3]")).to end_with("; item 3 of square")
+    expect(sql("SELECT attempts FROM tasker_workflow_steps WHERE named_step_id = (SELECT max(named_step_id) " \
+               "FROM tasker_named_steps)").first["attempts"].to_i).to eq(1)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "is complete at once with an empty list" do
+    define_squares
+    result = run("squares", context: { list: [] })
+    expect(result.results_of("sum")).to eq("map" => counts(0), "sum" => 0)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "fails where its value is no list" do
+    define_squares(list: ->(_) { 7 })
+    result = run("squares")
+    error = result.steps.find { |step| step.name == "square" }.error
+    expect(error).to include("class" => "TaskerCore::ConditionError",
+                             "message" => a_string_including("is no list but int"))
+  end
+
+  it "tolerates so many failures, and takes skipped items as they are" do
+    define_squares(map: { tolerate: 2 }) do |_, _, step|
+      step.item > 2 ? raise(TaskerCore::PermanentError, "too large") : step.item
+    end
+    result = run("squares", context: { list: [1, 2, 3, 4] })
+    expect(result.results_of("sum")).to eq("map" => counts(4, complete: 2, failed: 2), "sum" => 3)
+    expect(result.state).to eq("complete")
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "executes no more items once too many failed, and all of them when they are tried again" do
+    begun = Queue.new
+    define_squares(map: { max_parallel: 1 }) do |_, _, step|
+      begun << step.item
+      raise TaskerCore::PermanentError, "no" if step.item == 2 && step.attempt == 1
+
+      step.item
+    end
+    task_id = TaskerCore.submit("squares", context: { list: [1, 2, 3, 4] })
+    result = settled(task_id)
+    expect([result.state, Array.new(begun.size) { begun.pop }]).to eq(["error", [1, 2]])
+    expect(summary(task_id, "square"))
+      .to start_with("waits for its items: 1 of 4 items are complete, 3 failed and 0 may")
+    expect(summary(task_id, "square[3]")).to include("it is not executed; have it tried again")
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+    TaskerCore.retry(task_id)
+    expect(settled(task_id).results_of("sum")).to eq("map" => counts(4), "sum" => 10)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "runs no more items at a time than may" do
+    most = 0
+    running = Mutex.new
+    now = 0
+    define_squares(map: { max_parallel: 2 }) do |_, _, step|
+      running.synchronize { most = [most, now += 1].max }
+      Thread.pass
+      running.synchronize { now -= 1 }
+      step.item
+    end
+    task_id = TaskerCore.submit("squares", context: { list: (1..20).to_a })
+    expect(settled(task_id, concurrency: 6).results_of("sum")["sum"]).to eq(210)
+    expect(most).to be <= 2
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "cannot be skipped while items wait for their turn, and items can" do
+    define_squares(map: { max_parallel: 1 }) do |_, _, step|
+      step.item == 1 ? raise(TaskerCore::BlockedError, "wait") : step.item
+    end
+    task_id = TaskerCore.submit("squares", context: { list: [1, 2, 3] })
+    settled(task_id)
+    expect(summary(task_id, "square[2]")).to start_with("waits for its turn: 1 items may run at a time")
+    expect { TaskerCore.skip(task_id, "square") }
+      .to raise_error(TaskerCore::InvalidTransition, /while 2 of its items wait for their turn/)
+    TaskerCore.skip(task_id, "square[0]")
+    expect(settled(task_id).results_of("sum")).to eq("map" => counts(3, complete: 2, skipped: 1), "sum" => 5)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "gives its items in parts" do
+    define_squares
+    handler("Sum") do |_, sequence, _|
+      [sequence.items_of("square", limit: 2), sequence.items_of("square", after: 2, limit: 2)].flatten.map do |item|
+        [item.index, item.state, item.item, item.results]
+      end
+    end
+    result = run("squares", context: { list: [5, 6, 7, 8] })
+    expect(result.results_of("sum")).to eq([[0, "complete", 5, 25], [1, "complete", 6, 36], [3, "complete", 8, 64]])
+  end
+
+  it "is checked when its template is loaded" do
+    { { over: 7 } => /map\.over/, { max_parallel: 0 } => /max_parallel.*an integer from 1/m,
+      { tolerate: "some" } => /tolerate.*or all/m, { ovre: "1" } => /ovre.* is not a known key/,
+      { over: "results.lst" } => /not a parent/ }.each do |map, message|
+      expect { define_squares(map: map) }.to raise_error(TaskerCore::InvalidTemplate, message)
+    end
+    expect { define_squares(square: { dynamic: true }) }.to raise_error(TaskerCore::InvalidTemplate, /dynamic/)
+  end
+end

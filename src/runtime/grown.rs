@@ -1,0 +1,100 @@
+//! A task that has grown, as people ask about it: the steps that were added, and its map steps.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::client::last_step;
+use super::reports::raw;
+use super::templates::Stored;
+use crate::error::Error;
+use crate::ids::{StepId, TaskId};
+use crate::store::{AddedStepRow, MapRow, Store};
+
+/// What was added to a task; nothing in most.
+#[derive(Debug, Default)]
+pub(super) struct GrownTask {
+    added: HashMap<i64, AddedStepRow>,
+    maps: HashMap<i64, MapRow>,
+    parents: HashMap<i64, Vec<i64>>,
+    is_grown: bool,
+}
+
+impl GrownTask {
+    /// Reads what was added to a task of so many steps, of items only `item`.
+    pub(super) async fn read(
+        store: &Store,
+        task: TaskId,
+        stored: &Stored,
+        total_steps: i32,
+        item: Option<StepId>,
+    ) -> Result<Self, Error> {
+        if i64::from(stored.planned) == i64::from(total_steps) {
+            return Ok(Self::default());
+        }
+        let items: Vec<_> = item.into_iter().collect();
+        let added = store.list_added(task, &items).await?;
+        let maps = store.list_maps(task).await?;
+        let positions = (0..stored.positions()).map(|position| task.step(position));
+        let steps: Vec<_> =
+            positions.chain(added.iter().map(|row| StepId(row.workflow_step_id))).collect();
+        let mut parents: HashMap<i64, Vec<i64>> = HashMap::new();
+        for (from, to) in store.step_parents(&steps).await? {
+            parents.entry(to.0).or_default().push(from.0);
+        }
+        Ok(Self {
+            added: added.into_iter().map(|row| (row.workflow_step_id, row)).collect(),
+            maps: maps.into_iter().map(|row| (row.workflow_step_id, row)).collect(),
+            parents,
+            is_grown: true,
+        })
+    }
+
+    /// The parts of a task's steps that are shown one by one: all but the items of map steps.
+    pub(super) fn parts(&self, task: TaskId) -> Vec<(StepId, StepId)> {
+        let mut items: Vec<_> =
+            self.maps.values().map(|map| (map.first_item_id, i64::from(map.parents))).collect();
+        items.sort_unstable();
+        let mut parts = Vec::with_capacity(items.len() + 1);
+        let mut first = task.step(0).0;
+        for (begin, count) in items {
+            parts.push((StepId(first), StepId(begin - 1)));
+            first = begin + count;
+        }
+        parts.push((StepId(first), last_step(task)));
+        let item = self.added.values().filter(|row| row.item_index.is_some());
+        parts.extend(item.map(|row| {
+            let step = StepId(row.workflow_step_id);
+            (step, step)
+        }));
+        parts
+    }
+
+    pub(super) fn is_grown(&self) -> bool {
+        self.is_grown
+    }
+
+    pub(super) fn added(&self, step: i64) -> Option<&AddedStepRow> {
+        self.added.get(&step)
+    }
+
+    pub(super) fn map(&self, step: i64) -> Option<&MapRow> {
+        self.maps.get(&step)
+    }
+
+    /// How many items of a map step are in which state, a JSON object.
+    pub(super) fn items(&self, step: i64) -> Option<Box<RawValue>> {
+        raw(self.maps.get(&step)?.by_state.clone())
+    }
+
+    /// The parents of a step; `None` where the template tells them.
+    pub(super) fn parents(&self, step: i64) -> Option<&[i64]> {
+        self.is_grown.then(|| self.parents.get(&step).map_or(&[][..], Vec::as_slice))
+    }
+
+    /// The position of the template that tells about a step.
+    pub(super) fn position(&self, step: i64) -> usize {
+        let prototype = self.added.get(&step).map(|row| row.step_index.unsigned_abs());
+        prototype.unwrap_or_else(|| StepId(step).index()) as usize
+    }
+}

@@ -1,0 +1,57 @@
+//! The items of map steps, for whoever puts their results together.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::arguments::refused;
+use super::reports::raw;
+use super::templates::Stored;
+use super::worker::no_such_step;
+use crate::error::Error;
+use crate::ids::TaskId;
+use crate::state::StepState;
+use crate::store::ItemRow;
+
+/// Items of one part of a list at most.
+const MOST_ITEMS: u32 = 10_000;
+
+/// An item of a map step.
+#[derive(Debug, Serialize)]
+pub struct Item {
+    /// Its number, from 0.
+    pub index: i32,
+    /// The state of its step.
+    pub state: StepState,
+    /// The item.
+    pub item: Option<Box<RawValue>>,
+    /// What its handler returned.
+    pub results: Option<Box<RawValue>>,
+}
+
+impl Item {
+    pub(super) fn new(task: TaskId, map: &str, row: ItemRow) -> Result<Self, Error> {
+        let name = format!("{map}[{}]", row.index);
+        let unreadable = |source| Error::results_unreadable(task, &name, source);
+        let item = row.item.map_err(unreadable)?;
+        let results = row.results.transpose().map_err(unreadable)?;
+        let (index, state) = (row.index, row.state);
+        Ok(Self { index, state, item: raw(item), results: results.and_then(raw) })
+    }
+}
+
+pub(super) fn check_limit(limit: u32) -> Result<(), Error> {
+    if (1..=MOST_ITEMS).contains(&limit) {
+        return Ok(());
+    }
+    Err(refused("limit", &limit.to_string(), &format!("1 to {MOST_ITEMS}")))
+}
+
+/// The position of a map step.
+pub(super) fn map_step(stored: &Stored, name: &str) -> Result<u32, Error> {
+    let template = &stored.template;
+    let index = template.step_index(name).ok_or_else(|| no_such_step(template, name))?;
+    if template.steps()[index as usize].map.is_none() {
+        return Err(refused("step", &format!("{name:?}"), "a step with map"));
+    }
+    Ok(index)
+}

@@ -1,0 +1,252 @@
+//! Steps that were added while their task ran.
+
+use std::borrow::Cow;
+
+use sqlx::PgExecutor;
+
+use super::steps::QueueOf;
+use super::{Store, StoreError, Tx, int};
+use crate::decision::{AddedStep, Decisions, Timestamp};
+use crate::encryption::{Content, Keyring, Text};
+use crate::ids::{StepId, TaskId};
+use crate::state::StepState;
+
+/// What was added to a template about a step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GrowthRow {
+    pub(crate) step: StepId,
+    /// The position of the prototype of a step that was added.
+    pub(crate) prototype: Option<u32>,
+    /// How many parents it has.
+    pub(crate) parents: Option<u32>,
+    /// The first item of a map step that has begun.
+    pub(crate) first_item: Option<StepId>,
+}
+
+/// A step that was added, found by its name.
+#[derive(Clone, Debug)]
+pub(crate) struct AddedName {
+    pub(crate) step: StepId,
+    pub(crate) prototype: u32,
+    pub(crate) name: String,
+}
+
+/// What the handler of a step that was added is given.
+#[derive(Clone, Debug)]
+pub(crate) struct AddedToRun {
+    pub(crate) step: StepId,
+    pub(crate) prototype: u32,
+    pub(crate) name: String,
+    pub(crate) item: Option<u32>,
+    pub(crate) inputs: Text,
+    /// How many items of its map step have failed.
+    pub(crate) failed_items: u32,
+}
+
+/// A step that was added, as people ask for it.
+#[derive(Debug)]
+pub(crate) struct AddedStepRow {
+    pub(crate) workflow_step_id: i64,
+    pub(crate) step_index: i32,
+    pub(crate) name: String,
+    pub(crate) item_index: Option<i32>,
+    pub(crate) added_by_step_id: i64,
+    pub(crate) added_by_attempt: i32,
+}
+
+/// A map step that has begun.
+#[derive(Debug)]
+pub(crate) struct MapRow {
+    pub(crate) workflow_step_id: i64,
+    pub(crate) parents: i32,
+    pub(crate) first_item_id: i64,
+    /// A JSON object: state => items.
+    pub(crate) by_state: String,
+}
+
+/// An item of a map step.
+#[derive(Debug)]
+pub(crate) struct ItemRow {
+    pub(crate) index: i32,
+    pub(crate) state: StepState,
+    pub(crate) item: Text,
+    pub(crate) results: Option<Text>,
+}
+
+fn position(index: i32) -> u32 {
+    index.unsigned_abs()
+}
+
+/// Inserts the steps that a decision adds, with their edges.
+pub(super) async fn add(
+    tx: &mut Tx,
+    decisions: &Decisions,
+    queue_of: QueueOf<'_>,
+) -> Result<(), StoreError> {
+    let added = &decisions.added;
+    let column = |of: fn(&AddedStep) -> u32| -> Vec<i32> {
+        added.steps.iter().map(|step| int(of(step))).collect()
+    };
+    let names: Vec<_> = added.steps.iter().map(|step| &*step.name).collect();
+    let items: Vec<_> = added.steps.iter().map(|step| step.item.map(int)).collect();
+    let inputs = added.steps.iter().map(|step| tx.keys.seal(Content::Inputs, &step.inputs));
+    let inputs: Vec<_> = inputs.collect::<Result<_, _>>()?;
+    let is_ready = |step: &&AddedStep| step.step.state == StepState::Enqueued;
+    let queues = added.steps.iter().map(|step| {
+        let id = Some(step).filter(is_ready)?.step.id;
+        decisions.queue(id, queue_of)
+    });
+    let available_at: Vec<Option<Timestamp>> =
+        added.steps.iter().map(|step| step.available_at).collect();
+    let (from, to): (Vec<_>, Vec<_>) = added.edges.iter().copied().unzip();
+    let counted: Vec<_> = added.parents.iter().map(|count| count.step).collect();
+    let parents: Vec<_> = added.parents.iter().map(|count| int(count.parents)).collect();
+    let first_items: Vec<_> = added.parents.iter().map(|count| count.first_item).collect();
+    sqlx::query_file!(
+        "src/store/sql/add_steps.sql",
+        &added.steps.iter().map(|step| step.step.id).collect::<Vec<_>>() as &[StepId],
+        &column(|step| step.prototype),
+        &names as &[&str],
+        &items as &[Option<i32>],
+        &added.steps.iter().map(|step| step.by.step).collect::<Vec<_>>() as &[StepId],
+        &column(|step| step.by.attempt),
+        &inputs as &[Cow<'_, str>],
+        &added.steps.iter().map(|step| step.step.state).collect::<Vec<_>>() as &[StepState],
+        &column(|step| step.step.open_parents),
+        &column(|step| step.step.failed_parents),
+        &column(|step| step.step.skipped_parents),
+        &queues.collect::<Vec<_>>() as &[Option<String>],
+        &available_at as &[Option<Timestamp>],
+        &from as &[StepId],
+        &to as &[StepId],
+        &counted as &[StepId],
+        &parents,
+        &first_items as &[Option<StepId>],
+    )
+    .fetch_one(&mut tx.sql)
+    .await?;
+    Ok(())
+}
+
+/// What was added to the templates about these steps.
+pub(super) async fn read(tx: &mut Tx, steps: &[StepId]) -> Result<Vec<GrowthRow>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/read_growth.sql", steps as &[StepId])
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| GrowthRow {
+            step: StepId(row.workflow_step_id),
+            prototype: row.step_index.map(position),
+            parents: row.parents.map(position),
+            first_item: row.first_item_id.map(StepId),
+        })
+        .collect())
+}
+
+/// The steps of these names that were added to a task.
+pub(super) async fn find(
+    connection: impl PgExecutor<'_>,
+    task: TaskId,
+    names: &[String],
+) -> Result<Vec<AddedName>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/find_added_steps.sql", task.0, names)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| AddedName {
+            step: StepId(row.workflow_step_id),
+            prototype: position(row.step_index),
+            name: row.name,
+        })
+        .collect())
+}
+
+/// What the handlers of these steps are given, those that were added.
+pub(super) async fn to_run(
+    connection: impl PgExecutor<'_>,
+    keys: &Keyring,
+    steps: &[StepId],
+) -> Result<Vec<AddedToRun>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/added_to_run.sql", steps as &[StepId])
+        .fetch_all(connection)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| AddedToRun {
+            step: StepId(row.workflow_step_id),
+            prototype: position(row.step_index),
+            name: row.name,
+            item: row.item_index.map(position),
+            inputs: keys.open(Content::Inputs, row.inputs),
+            failed_items: row.failed_items.map_or(0, position),
+        })
+        .collect())
+}
+
+impl Store {
+    /// The steps that were added to a task, of items only these.
+    pub(crate) async fn list_added(
+        &self,
+        task: TaskId,
+        items: &[StepId],
+    ) -> Result<Vec<AddedStepRow>, StoreError> {
+        Ok(sqlx::query_file_as!(
+            AddedStepRow,
+            "src/store/sql/list_added_steps.sql",
+            task.0,
+            items as &[StepId]
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The map steps of a task that have begun.
+    pub(crate) async fn list_maps(&self, task: TaskId) -> Result<Vec<MapRow>, StoreError> {
+        Ok(sqlx::query_file_as!(MapRow, "src/store/sql/list_maps.sql", task.0)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
+    /// The steps of these names that were added to a task.
+    pub(crate) async fn find_added(
+        &self,
+        task: TaskId,
+        names: &[String],
+    ) -> Result<Vec<AddedName>, StoreError> {
+        find(&self.pool, task, names).await
+    }
+
+    /// The items of a map step after the one of this number, at most so many.
+    pub(crate) async fn items(
+        &self,
+        map: StepId,
+        after: i32,
+        limit: i64,
+    ) -> Result<Vec<ItemRow>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/items.sql", map.0, after, limit)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| ItemRow {
+                index: row.item_index,
+                state: row.state,
+                item: self.open(Content::Inputs, row.inputs),
+                results: row.results.map(|results| self.open(Content::Results, results)),
+            })
+            .collect())
+    }
+
+    /// The parents of these steps, without items of map steps: from and to.
+    pub(crate) async fn step_parents(
+        &self,
+        steps: &[StepId],
+    ) -> Result<Vec<(StepId, StepId)>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/step_parents.sql", steps as &[StepId])
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(|row| (StepId(row.from_step_id), StepId(row.to_step_id))).collect())
+    }
+}

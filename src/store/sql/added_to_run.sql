@@ -1,0 +1,7 @@
+-- Caller: the delivery of claimed steps that were added. Index: primary keys. For an item: how many items of its map step have failed,
+-- as long as that waits for them.
+SELECT a.workflow_step_id, a.step_index, a.name, a.item_index, a.inputs::text AS "inputs!", m.failed_parents AS "failed_items?"
+FROM unnest($1::bigint[]) AS wanted (id)
+JOIN tasker_added_steps a ON a.workflow_step_id BETWEEN wanted.id AND wanted.id
+LEFT JOIN tasker_workflow_steps m
+  ON a.item_index IS NOT NULL AND m.workflow_step_id BETWEEN a.added_by_step_id AND a.added_by_step_id AND m.state = 'pending'
