@@ -30,6 +30,7 @@ fn view() -> View {
         waiting: 0,
         blocked: 0,
         failures: 0,
+        is_child: false,
     };
     view.tasks.insert(TASK, task);
     let running = Step {
