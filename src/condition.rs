@@ -390,11 +390,15 @@ fn convert_back(value: &Value) -> Result<Json, String> {
         Value::Map(map) => {
             let entries = map.map.iter().map(|(key, value)| match key {
                 Key::String(key) => Ok((key.to_string(), convert_back(value)?)),
-                other => Err(format!("its value has the key {other:?}, which is no text")),
+                Key::Int(_) | Key::Uint(_) | Key::Bool(_) => {
+                    Err(format!("its value has the key {key:?}, which is no text"))
+                }
             });
             entries.collect::<Result<serde_json::Map<_, _>, _>>().map(Json::Object)
         }
-        other => Err(format!("its value is {}, which JSON cannot say", other.type_of())),
+        Value::Function(..) | Value::Bytes(_) | Value::Opaque(_) | Value::Struct(_) => {
+            Err(format!("its value is {}, which JSON cannot say", value.type_of()))
+        }
     }
 }
 

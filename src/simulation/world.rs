@@ -706,12 +706,11 @@ impl Hand {
         );
         let began = Instant::now();
         let runs = self.step(delivery).and_then(|step| step.runs);
-        let outcome = match self.behave(conduct, claim).await {
-            Outcome::Succeeded(results) => match runs {
-                Some(other) => self.run_workflow(claim, other, results).await,
-                None => Outcome::Succeeded(results),
-            },
-            other => other,
+        let outcome = match (self.behave(conduct, claim).await, runs) {
+            (Outcome::Succeeded(results), Some(other)) => {
+                self.run_workflow(claim, other, results).await
+            }
+            (outcome, _) => outcome,
         };
         let success = outcome.is_success();
         self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
