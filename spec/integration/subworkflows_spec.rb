@@ -170,6 +170,25 @@ RSpec.describe "Sub-workflows", :database do
       end
     end
 
+    it "finds the results of its task however late it asks for them" do
+      define_child { |_, _, step| step.wait_for("go") }
+      define_parent
+      task_id = TaskerCore.submit("parent")
+      working do
+        child = children(task_id).first["task_id"]
+        wait_until("both wait") { [task_id, child].all? { |id| TaskerCore.status(id).state == "waiting" } }
+        TaskerCore.pause(task_id)
+        TaskerCore.signal(child, "go", 7)
+        TaskerCore.wait(child, timeout: 30)
+        expect(TaskerCore.prune(older_than: 0)["tasks"]).to eq(0)
+        TaskerCore.resume(task_id)
+        TaskerCore.wait(task_id, timeout: 30)
+      end
+      expect(TaskerCore.result(task_id).results_of("after")).to eq("only" => 7)
+      expect(TaskerCore.prune(older_than: 0)["tasks"]).to eq(2)
+      expect(count("tasker_child_tasks")).to eq(0)
+    end
+
     it "is blocked while there is no such workflow" do
       define_parent
       result = run("parent")
