@@ -305,6 +305,17 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
       client.skip(task_id, step, actor: actor, reason: reason)
     end
 
+    # Raises the budget of a task. See {Client::Budgets#raise_budget}.
+    #
+    # @param task_id [Integer]
+    # @param options [Hash{Symbol => Object}] keywords of {Client::Budgets#raise_budget}
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.raise_budget(1, attempts: 400, reason: "the bank was down")
+    def raise_budget(task_id, **options)
+      client.raise_budget(task_id, **options)
+    end
+
     # Gives the results of a step. See {Client#resolve}.
     #
     # @param options [Hash{Symbol => Object}] keywords of {Client#resolve}

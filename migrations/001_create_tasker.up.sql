@@ -12,11 +12,11 @@ CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
-  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done');
+  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done', 'budget_exhausted');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
-  'deadline_passed');
+  'deadline_passed', 'budget_exhausted');
 
 CREATE TYPE tasker_attempt_outcome AS ENUM (
   'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled',
@@ -93,6 +93,7 @@ CREATE TABLE tasker_tasks (
   waiting_steps  int NOT NULL DEFAULT 0 CHECK (waiting_steps >= 0),
   blocked_steps  int NOT NULL DEFAULT 0 CHECK (blocked_steps >= 0),
   open_failures  int NOT NULL DEFAULT 0 CHECK (open_failures >= 0),
+  has_budget     boolean NOT NULL DEFAULT false,
   requested_at   timestamptz NOT NULL DEFAULT now(),
   started_at     timestamptz,
   finished_at    timestamptz,
@@ -306,6 +307,22 @@ CREATE TABLE tasker_task_deadlines (
 -- Serves: heartbeats, and the workers that end what is late.
 CREATE INDEX tasker_task_deadlines_due ON tasker_task_deadlines (deadline_at);
 
+-- What a task may use up (docs/budgets.md): attempts of all its steps, and what they spend, in millionths. Tasks without a
+-- budget have no row, and say so in `has_budget`; who changes one holds the task. `exhausted`: the limit that kept a step from
+-- being started.
+CREATE TABLE tasker_task_budgets (
+  task_id      bigint PRIMARY KEY,
+  max_attempts int CHECK (max_attempts > 0),
+  max_cost     bigint CHECK (max_cost >= 0),
+  attempts     int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  spent        bigint NOT NULL DEFAULT 0 CHECK (spent >= 0),
+  reserved     bigint NOT NULL DEFAULT 0 CHECK (reserved >= 0),
+  exhausted    text CHECK (exhausted IN ('attempts', 'cost')),
+  CHECK (num_nonnulls(max_attempts, max_cost) > 0),
+  CHECK (attempts <= max_attempts)
+) WITH (fillfactor = 50, autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
 -- By when all attempts of a step together have to have ended (docs/failures.md). Steps without such a limit have no row; it is
 -- written when the step can be claimed first and deleted when it has ended, when that time has passed, or with the task.
 CREATE TABLE tasker_step_deadlines (
@@ -419,6 +436,7 @@ BEGIN
   DELETE FROM tasker_task_transitions WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_identities WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_deadlines WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_task_budgets WHERE task_id = OLD.task_id;
   DELETE FROM tasker_step_deadlines WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_step_waits WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_signals WHERE task_id = OLD.task_id;

@@ -116,7 +116,7 @@ pub struct WorkerOptions {
     ///
     /// [`Event::names`]: crate::Event::names
     #[serde(default)]
-    pub record_events: u32,
+    pub record_events: u64,
     /// Largest results of a step, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
     #[serde(default = "one_mib")]
     pub max_results_bytes: u32,

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{Budget, Cost};
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
@@ -97,6 +98,12 @@ pub struct View {
     pub deadlines: ByStep<Timestamp>,
     /// Steps whose handlers wait for a signal that was sent before.
     pub signalled: BTreeSet<StepId>,
+    /// The budgets of those of the tasks that have one.
+    pub budgets: BTreeMap<TaskId, Budget>,
+    /// What steps of these reserve before they start, where they do.
+    pub reserves: ByStep<Cost>,
+    /// What attempts of these that end have spent, where they did.
+    pub spent: ByStep<Cost>,
     /// Steps whose workers died after their handlers had moved a checkpoint in the same attempt.
     pub progressed: BTreeSet<StepId>,
     /// The children of observed steps: at least of those that succeeded.
@@ -486,6 +493,10 @@ pub struct Decisions {
     pub abandoned: Vec<StepId>,
     /// The time by which it was decided.
     pub now: Timestamp,
+    /// The budgets that change.
+    pub budgets: Vec<(TaskId, Budget)>,
+    /// Claimable steps that wait until others have ended that hold their budget.
+    pub postponed: Vec<StepId>,
 }
 
 impl Decisions {

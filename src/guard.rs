@@ -76,12 +76,14 @@ pub enum Guard {
     TurnsCount,
     /// A step waits for those that are added before it.
     BeforeCounts,
+    /// No step of a task is started that its budget does not allow.
+    BudgetsKept,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -117,6 +119,7 @@ impl Guard {
         Self::ItemsAwaited,
         Self::TurnsCount,
         Self::BeforeCounts,
+        Self::BudgetsKept,
     ];
 }
 

@@ -4,7 +4,7 @@
 //! The crate decides and stores; handlers, in Ruby or in Rust, do the work.
 //!
 //! # Layout
-//! * [`ids`], [`state`], [`decision`], [`graph`], [`join_policy`], [`retry_policy`], [`condition`], [`template`],
+//! * [`ids`], [`state`], [`budget`], [`decision`], [`graph`], [`join_policy`], [`retry_policy`], [`condition`], [`template`],
 //!   [`json`]: plain data
 //! * [`decide()`]: the pure decider, rows and an observation in, changes out
 //! * `identity`: what a task is known by that is submitted again
@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod budget;
 pub mod condition;
 pub mod config;
 mod decide;
@@ -39,6 +40,7 @@ mod store;
 mod suggest;
 pub mod template;
 
+pub use budget::{Budget, Constraint, Cost, Limits};
 pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
 pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
@@ -53,12 +55,12 @@ pub use ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    AddedDelivery, Artifact, Attempt, Batch, BrokenStep, Change, CheckpointInfo, ChildTask, Client,
-    Comparison, Delivery, Event, EventSet, Events, Explanation, FailureFilter, FailurePage,
-    FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, Interrupt,
-    Item, ListFilter, LiveTasks, OnDuplicate, ParentStep, Pruned, Pruning, RelatedTask, Remedy,
-    SignalInfo, SignalRequest, Steering, StepExplanation, StepFailure, StepProgress, StepResult,
-    Stopped, Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName,
+    AddedDelivery, Artifact, Attempt, Batch, BrokenStep, BudgetRequest, Change, CheckpointInfo,
+    ChildTask, Client, Comparison, Delivery, Event, EventSet, Events, Explanation, FailureFilter,
+    FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack,
+    Interrupt, Item, ListFilter, LiveTasks, OnDuplicate, ParentStep, Pruned, Pruning, RelatedTask,
+    Remedy, SignalInfo, SignalRequest, Steering, StepExplanation, StepFailure, StepProgress,
+    StepResult, Stopped, Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName,
     TemplatesToCompare, Transition, Unsettled, WaitInfo, Worker, WorkerInfo, WorkerStats,
     WorkflowCall, WorkflowRun, WorkflowWait, names, step_ids,
 };

@@ -136,6 +136,8 @@ database_enum!(
         Mapped = "mapped",
         /// The items of a map step are done.
         ItemsDone = "items_done",
+        /// It was to be claimed, and its task's budget was used up.
+        BudgetExhausted = "budget_exhausted",
     }
 );
 
@@ -160,6 +162,8 @@ database_enum!(
         Paused = "paused",
         /// It had not ended by its deadline.
         DeadlinePassed = "deadline_passed",
+        /// It has failed, and its budget kept steps from being started.
+        BudgetExhausted = "budget_exhausted",
     }
 );
 
@@ -245,6 +249,9 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Waiting, E::TimedOut, S::Error),
         (S::InProgress, E::Mapped, S::Pending),
         (S::Pending, E::ItemsDone, S::Complete),
+        (S::Enqueued, E::BudgetExhausted, S::Error),
+        (S::WaitingForRetry, E::BudgetExhausted, S::Error),
+        (S::Waiting, E::BudgetExhausted, S::Error),
         (S::Pending, E::Cancelled, S::Cancelled),
         (S::Enqueued, E::Cancelled, S::Cancelled),
         (S::InProgress, E::Cancelled, S::Cancelled),
@@ -311,6 +318,11 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::Waiting, E::DeadlinePassed, S::Cancelled),
         (S::Blocked, E::DeadlinePassed, S::Cancelled),
         (S::Paused, E::DeadlinePassed, S::Cancelled),
+        (S::Pending, E::BudgetExhausted, S::Error),
+        (S::InProgress, E::BudgetExhausted, S::Error),
+        (S::Waiting, E::BudgetExhausted, S::Error),
+        (S::Blocked, E::BudgetExhausted, S::Error),
+        (S::Paused, E::BudgetExhausted, S::Error),
     ]
 };
 
@@ -481,7 +493,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "a step that is enqueued cannot take the event succeeded; \
-             allowed there: claimed, timed_out, cancelled, skipped, resolved_manually"
+             allowed there: claimed, timed_out, budget_exhausted, cancelled, skipped, resolved_manually"
         );
         let error = TaskState::Complete.after(TaskEvent::Cancelled).unwrap_err();
         assert!(error.to_string().ends_with("allowed there: nothing"));

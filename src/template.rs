@@ -15,6 +15,7 @@
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
 //! | `deadline_seconds` | none | more than 0, at most 31622400 (366 days): by when after its submit a task has to have ended |
 //! | `compensation` | `automatic` | `automatic`, `manual`: when the steps of a task that failed or was cancelled are undone (`docs/compensation.md`) |
+//! | `budget` | `{}`: none | what a task may use up: `attempts` of all its steps, 1 to 2147483647, and `cost`, 0 to 1000000000 (`docs/budgets.md`) |
 //! | `error_classes` | `{}` | what failures by exceptions of certain classes mean: at most 1000 names of classes or modules, none of `TaskerCore`'s own, each with `retryable`, `permanent` or `blocked` |
 //! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
 //! | `module_namespace` | none | Ruby module put before each `handler_class` |
@@ -41,6 +42,7 @@
 //! | `delay_seconds` | none | how long it waits after it got ready: more than 0, at most 2592000 (30 days) |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
 //! | `total_timeout_seconds` | none | how long all attempts together may take: more than 0, at most 31622400 (366 days) |
+//! | `reserve_cost` | none | what an attempt reserves of its task's budget before it starts: 0 to 1000000000 |
 //! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed`, `fibonacci`, `list` |
 //! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000; not with `list` |
 //! | `retry.max_seconds` | 300.0, or the base or longest delay if larger | at least these, at most 2592000 |
@@ -83,6 +85,7 @@ pub use schema::{ContextError, Violation};
 pub(crate) use steps::LONGEST_STEP_NAME;
 pub use workflow::{OnCancel, OnFailure, Workflow, WorkflowContext};
 
+use crate::budget::{Cost, Limits};
 use crate::condition::Condition;
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;
@@ -122,6 +125,8 @@ pub struct StepTemplate {
     pub timeout: Option<Duration>,
     /// How long all attempts together may take from when the first one can begin; nothing for as long as they like.
     pub total_timeout: Option<Duration>,
+    /// What an attempt reserves of its task's budget before it starts.
+    pub reserve_cost: Option<Cost>,
     /// What failures by exceptions of certain classes mean, by name; asked before the template's own.
     pub error_classes: ErrorClasses,
     /// Handed to the handler as it is.
@@ -188,6 +193,7 @@ struct StepJson<'a> {
     delay_seconds: Option<f64>,
     timeout_seconds: Option<f64>,
     total_timeout_seconds: Option<f64>,
+    reserve_cost: Option<f64>,
     retry: RetryJson,
     error_classes: &'a ErrorClasses,
     handler_config: &'a Map<String, Value>,
@@ -227,6 +233,7 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             delay_seconds: step.delay.map(|delay| delay.as_secs_f64()),
             timeout_seconds: step.timeout.map(|timeout| timeout.as_secs_f64()),
             total_timeout_seconds: step.total_timeout.map(|timeout| timeout.as_secs_f64()),
+            reserve_cost: step.reserve_cost.map(Cost::number),
             retry: RetryJson::from(&step.retry_policy),
             error_classes: &step.error_classes,
             handler_config: &step.handler_config,
@@ -270,6 +277,8 @@ struct Content {
     deadline: Option<Duration>,
     #[serde(skip_serializing_if = "CompensationMode::is_default")]
     compensation: CompensationMode,
+    #[serde(serialize_with = "limits")]
+    budget: Limits,
     error_classes: ErrorClasses,
     step_templates: Vec<StepTemplate>,
 }
@@ -277,6 +286,12 @@ struct Content {
 #[expect(clippy::ref_option, reason = "serde hands it over like this")]
 fn seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.as_secs_f64()).serialize(serializer)
+}
+
+fn limits<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
+    let attempts = limits.attempts.map(|most| ("attempts", Value::from(most.get())));
+    let cost = limits.cost.map(|most| ("cost", Value::from(most.number())));
+    serializer.collect_map(attempts.into_iter().chain(cost))
 }
 
 /// A named, versioned workflow: a graph of steps. Immutable and valid.
@@ -381,6 +396,12 @@ impl TaskTemplate {
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.content.deadline
+    }
+
+    /// What a task may use up.
+    #[must_use]
+    pub const fn budget(&self) -> Limits {
+        self.content.budget
     }
 
     /// What failures by exceptions of certain classes mean, by name, where a step's own table does not know them.

@@ -5,13 +5,22 @@ use std::path::{Path, PathBuf};
 
 /// A layer, and the modules of the crate that it may use.
 const LAYERS: [(&str, &[&str]); 5] = [
-    ("decide", &["decision", "guard", "ids", "join_policy", "retry_policy", "state"]),
+    ("decide", &["budget", "decision", "guard", "ids", "join_policy", "retry_policy", "state"]),
     ("encryption", &["json"]),
     ("identity", &[]),
-    ("store", &["decision", "encryption", "identity", "ids", "state"]),
+    ("store", &["budget", "decision", "encryption", "identity", "ids", "state"]),
     (
         "template",
-        &["condition", "graph", "join_policy", "json", "retry_policy", "suggest", "template"],
+        &[
+            "budget",
+            "condition",
+            "graph",
+            "join_policy",
+            "json",
+            "retry_policy",
+            "suggest",
+            "template",
+        ],
     ),
 ];
 

@@ -19,6 +19,7 @@ require_relative "cli/retry"
 require_relative "cli/compensate"
 require_relative "cli/skip"
 require_relative "cli/resolve"
+require_relative "cli/budget"
 require_relative "cli/send_signal"
 require_relative "cli/explain"
 require_relative "cli/failures"
@@ -42,7 +43,7 @@ module TaskerCore
   class CLI
     # name => class, in the order of the help.
     COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Compensate, Skip,
-                Resolve, SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate,
+                Resolve, Budget, SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate,
                 TemplatesDiff, Doctor, Expire, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

@@ -9,6 +9,7 @@ require_relative "client/bulk_steering"
 require_relative "client/failures"
 require_relative "client/feeds"
 require_relative "client/signals"
+require_relative "client/budgets"
 require_relative "client/steering"
 require_relative "errors"
 require_relative "internal/check"
@@ -53,6 +54,7 @@ module TaskerCore
     include Administration
     include Feeds
     include Steering
+    include Budgets
     include Failures
     include BulkSteering
     include BulkRetry
@@ -115,6 +117,7 @@ module TaskerCore
     #   version [String] of the template, default: the highest this process has loaded, else the database's highest;
     #   initiator, source_system, reason [String], for the record;
     #   tags [Array<String>];
+    #   budget [Hash] what each task may use up: attempts of all its steps, cost (docs/budgets.md),
     #   deadline [Numeric] seconds from now in which the task has to end, else it is cancelled (docs/deadlines.md), at
     #   most 366 days. Default: the template's
     # @return [Array<Integer>] the tasks' ids, in the order of the contexts

@@ -23,6 +23,8 @@ module TaskerCore
     include Workflows
     include Growth
 
+    # The largest cost.
+    MOST_COST = 1_000_000_000
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze
     private_constant :NOTHING
@@ -79,6 +81,21 @@ module TaskerCore
       media_type = Internal::Check.optional_text(media_type, "media_type") ||
                    (uri ? "application/octet-stream" : "application/json")
       @native.attach(step_id, attempt, artifact_json({ name: name, media_type: media_type, uri: uri }, json))
+    end
+
+    # Spends so much of the budget of the task (docs/budgets.md). What the attempt has spent is written with its end,
+    # whether that succeeds or fails; not where others end it, or where the worker dies. Without a budget it counts
+    # nowhere.
+    #
+    # @param cost [Numeric] from 0, in whatever unit the budget has; kept to millionths
+    # @return [Float] what this attempt has spent so far
+    # @raise [InvalidArgument]
+    # @example
+    #   step.spend(answer.tokens * 0.000_02)
+    def spend(cost)
+      ok = cost.is_a?(Numeric) && cost.real? && cost.to_f.between?(0, MOST_COST)
+      Internal::Check.refuse("cost", cost, "a number from 0 to #{MOST_COST}") unless ok
+      @native.spend(step_id, attempt, cost.to_f)
     end
 
     # @return [String]

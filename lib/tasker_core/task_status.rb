@@ -28,6 +28,9 @@ module TaskerCore
     attr_reader :finished_at
     # @return [Time, nil] UTC; when it is cancelled unless it has ended
     attr_reader :deadline_at
+    # @return [Hash{String => Numeric, String, nil}, nil] frozen; max_attempts, attempts, max_cost, spent, reserved and
+    #   exhausted, the limit that kept a step from being started; nil for a task without a budget
+    attr_reader :budget
     # @return [Integer] number of steps
     attr_reader :steps_total
     # @return [Hash{String => Integer}] state of steps => how many; frozen
@@ -50,9 +53,10 @@ module TaskerCore
     # @param attributes [Hash{String => Object}] as the native library gives them, frozen
     def initialize(attributes)
       @attributes = attributes
-      @task_id, @namespace, @name, @version, @state, @steps_total, @steps_by_state, @attempts_total, @reason =
+      @task_id, @namespace, @name, @version, @state, @steps_total, @steps_by_state, @attempts_total, @reason,
+        @budget =
         attributes.values_at("task_id", "namespace", "name", "version", "state", "steps_total", "steps_by_state",
-                             "attempts_total", "reason")
+                             "attempts_total", "reason", "budget")
       @requested_at, @started_at, @finished_at, @deadline_at =
         attributes.values_at("requested_at", "started_at", "finished_at", "deadline_at")
                   .map { |text| text && Time.iso8601(text) }

@@ -18,6 +18,7 @@ module TaskerCore
     # Options of the template => key in the definition.
     TEMPLATE_KEYS = { namespace: "namespace_name", version: "version", description: "description",
                       schema: "schema", queue: "queue", deadline: "deadline_seconds", compensation: "compensation",
+                      budget: "budget",
                       error_classes: "error_classes" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {
@@ -27,7 +28,8 @@ module TaskerCore
       timeout: "timeout_seconds", config: "handler_config", dependent_system: "dependent_system",
       delay: "delay_seconds", total_timeout: "total_timeout_seconds", crash_limit: "crash_limit",
       error_classes: "error_classes",
-      workflow: "workflow", compensate_with: "compensate_with", compensate: "compensate"
+      workflow: "workflow", compensate_with: "compensate_with", compensate: "compensate",
+      reserve_cost: "reserve_cost"
     }.freeze
 
     # Runs the block of a definition.
@@ -81,7 +83,7 @@ module TaskerCore
     #   crash_limit (workers that may die while they execute it, default 3),
     #   error_classes (exception classes or their names => "retryable", "permanent" or "blocked"),
     #   timeout (seconds, default none), total_timeout (seconds for all attempts together, default none),
-    #   delay (seconds from when it got ready, default none), queue,
+    #   delay (seconds from when it got ready, default none), reserve_cost (of its task's budget, default none), queue,
     #   config (what the handler reads as `step.config`), skippable, dependent_system,
     #   workflow (the template that the step runs: its name, or name:, namespace_name:, version:, context:, on_failure:,
     #   on_cancel:), compensate_with (the class that undoes it, or its name), compensate (the same with handler_class:,

@@ -4,7 +4,7 @@
 module NativeMethods
   SIGNATURES = File.expand_path("../../sig/tasker_core/internal/bridge.rbs", __dir__)
   # Arguments of the right type that do no harm.
-  FITTING = { "Integer" => 1, "Integer?" => nil, "String" => "{}", "String?" => nil }.freeze
+  FITTING = { "Integer" => 1, "Integer?" => nil, "Float" => 0.5, "String" => "{}", "String?" => nil }.freeze
   # They end what the others need.
   LAST = %i[hurry drain stop close].freeze
 

@@ -1,6 +1,8 @@
 //! A worker takes the right to execute the next attempt of steps that are ready.
 
 use super::draft::{Draft, Place};
+use super::{budget, readiness};
+use crate::budget::Verdict;
 use crate::decision::Task;
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::state::{InvalidTransition, StepEvent, TaskEvent, TaskState};
@@ -10,13 +12,25 @@ pub(super) fn claim(
     worker: WorkerId,
     steps: &[StepId],
 ) -> Result<(), InvalidTransition> {
+    let mut given_up = Vec::new();
     for id in steps {
-        if let Some(place) = draft.place(*id) {
-            claim_step(draft, place, worker)?;
-            start_task(draft, id.task());
+        let Some(place) = draft.place(*id) else { continue };
+        match budget::verdict(draft, *id) {
+            Verdict::Start => {
+                claim_step(draft, place, worker)?;
+                start_task(draft, id.task());
+            }
+            Verdict::Later => draft.postponed.push(*id),
+            Verdict::Never(constraint) => {
+                given_up.push(budget::give_up(draft, place, constraint)?);
+            }
         }
     }
-    Ok(())
+    if given_up.is_empty() {
+        return Ok(());
+    }
+    let ready = readiness::close_parents(draft, given_up)?;
+    readiness::hand_out(draft, &ready, None)
 }
 
 /// Hands the step's next attempt to `worker`.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::growth::Additions;
 use super::retry::Jitter;
-use super::{Undecided, follow_up, task};
+use super::{Undecided, budget, follow_up, task};
+use crate::budget::Budget;
 use crate::decision::{
     Added, ByStep, Claim, Decisions, Step, StepChange, Task, TaskChange, Timestamp, View,
 };
@@ -36,6 +37,9 @@ pub(super) struct Draft<'v> {
     unseen_steps: BTreeSet<StepId>,
     /// Steps that are added; nothing in most decisions.
     additions: Option<Box<Additions>>,
+    /// The budgets as decided so far; none for tasks that have none.
+    pub(super) budgets: BTreeMap<TaskId, Budget>,
+    pub(super) postponed: Vec<StepId>,
 }
 
 impl<'v> Draft<'v> {
@@ -52,6 +56,8 @@ impl<'v> Draft<'v> {
             unseen: BTreeSet::new(),
             unseen_steps: BTreeSet::new(),
             additions: None,
+            budgets: view.budgets.clone(),
+            postponed: Vec::new(),
         }
     }
 
@@ -128,6 +134,9 @@ impl<'v> Draft<'v> {
         let (from, task, failed_parents) = (step.state, step.id.task(), step.failed_parents);
         let to = from.after(event)?;
         self.count(task, from, to);
+        if !self.budgets.is_empty() {
+            budget::count(self, place, event, to);
+        }
         if failed_parents > 0 {
             self.task(task).after.failures -= failed_parents;
         }
@@ -180,8 +189,8 @@ impl<'v> Draft<'v> {
         if !self.unseen_steps.is_empty() {
             return Err(Undecided::UnseenSteps(self.unseen_steps.into_iter().collect()));
         }
-        for change in self.tasks.values_mut() {
-            task::settle(change)?;
+        for (id, change) in &mut self.tasks {
+            task::settle(change, self.budgets.get(id))?;
         }
         let added = self.additions.take();
         let added = added.map_or_else(Added::default, |added| {
@@ -202,6 +211,8 @@ impl<'v> Draft<'v> {
             tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
             stale: self.stale,
             now: self.now,
+            budgets: budget::changed(self.view, self.budgets),
+            postponed: self.postponed,
         })
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn abandoned(change: &StepChange) -> Option<StepId> {
         StepEvent::Cancelled
         | StepEvent::Skipped
         | StepEvent::ResolvedManually
-        | StepEvent::TimedOut => true,
+        | StepEvent::TimedOut
+        | StepEvent::BudgetExhausted => true,
         StepEvent::ParentsCompleted
         | StepEvent::Claimed
         | StepEvent::Succeeded

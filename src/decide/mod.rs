@@ -1,6 +1,7 @@
 //! The decider: rows and an observation in, changes out. Pure: no clock, no I/O, no randomness but
 //! what is passed in.
 
+mod budget;
 mod cancel;
 mod claim;
 mod draft;

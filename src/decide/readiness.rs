@@ -201,10 +201,13 @@ fn verdict(step: &Step) -> Verdict {
     }
 }
 
-/// Whether the worker that has room serves the step, whose task is not paused.
+/// Whether the worker that has room serves the step, whose task is not paused. Those of a task that has a budget are
+/// claimed where that is asked.
 fn may_be_taken(view: &View, step: StepId) -> bool {
     let goes_on = |task: &Task| task.state != TaskState::Paused || removed(Guard::PausedWait);
-    !view.elsewhere.contains(&step) && view.tasks.get(&step.task()).is_some_and(goes_on)
+    !view.elsewhere.contains(&step)
+        && !view.budgets.contains_key(&step.task())
+        && view.tasks.get(&step.task()).is_some_and(goes_on)
 }
 
 /// Claims ready steps for the worker that has room, in their order, and enqueues the rest.

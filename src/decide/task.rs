@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::budget::Budget;
 use crate::decision::{Task, TaskChange};
 use crate::state::{InvalidTransition, StepState, TaskEvent, TaskState};
 
@@ -41,9 +42,18 @@ pub(super) fn counter(state: StepState) -> Option<Counter> {
 }
 
 /// Decides the task's event from its counters, unless one was decided already.
-pub(super) fn settle(change: &mut TaskChange) -> Result<(), InvalidTransition> {
+pub(super) fn settle(
+    change: &mut TaskChange,
+    budget: Option<&Budget>,
+) -> Result<(), InvalidTransition> {
     if change.event.is_none() {
         change.event = event(&change.after);
+    }
+    if let Some(budget) = budget.filter(|budget| budget.exhausted.is_some())
+        && change.event == Some(TaskEvent::Failed)
+    {
+        change.event = Some(TaskEvent::BudgetExhausted);
+        change.detail = Some(budget.detail().to_string());
     }
     let Some(event) = change.event else {
         return Ok(());
@@ -97,6 +107,7 @@ fn detail(event: TaskEvent, task: &Task) -> Option<String> {
         | TaskEvent::Completed
         | TaskEvent::Cancelled
         | TaskEvent::Paused
+        | TaskEvent::BudgetExhausted
         | TaskEvent::DeadlinePassed => None,
     }
     .map(|value| value.to_string())

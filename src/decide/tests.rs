@@ -1,6 +1,7 @@
 //! The decider as tables, and as properties over random graphs and random orders of outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use chrono::{DateTime, TimeDelta};
 use proptest::prelude::*;
 
 use super::*;
+use crate::budget::{Budget, Constraint, Cost, Limits};
 use crate::decision::{
     AwaitedSignal, Claim, ClaimEnd, Failure, FailureKind, Join, NEVER, Outcome, Request, Room,
     Signal, Step, StepChange, Taken, Task, TaskChange, Until, Wait,
@@ -167,6 +169,7 @@ impl World {
     }
 
     fn write(&mut self, decisions: &Decisions) {
+        self.view.budgets.extend(decisions.budgets.iter().copied());
         let mut started = Vec::new();
         for change in &decisions.steps {
             assert_eq!(self.view.steps[&change.before.id], change.before);
@@ -239,6 +242,13 @@ impl World {
     /// What must hold after every decision: the counters equal a recount, and nothing runs or ran
     /// before its parents.
     fn check(&self) {
+        if let Some(budget) = self.view.budgets.get(&TASK) {
+            let begun: u32 = self.view.steps.values().map(|step| step.attempts).sum();
+            assert_eq!(budget.attempts, begun);
+            assert!(budget.limits.attempts.is_none_or(|most| begun <= most.get()), "{budget:?}");
+            let used = budget.spent.plus(budget.reserved);
+            assert!(budget.limits.cost.is_none_or(|most| used <= most), "{budget:?}");
+        }
         let task = self.task();
         let count = |wanted: fn(StepState) -> bool| {
             u32::try_from(self.view.steps.values().filter(|s| wanted(s.state)).count()).unwrap()
@@ -663,6 +673,85 @@ fn a_step_that_has_ended_or_waits_for_others_is_not_late() {
     let claim = world.claim(1);
     world.end(claim, Outcome::Failed(failure(FailureKind::Blocked)));
     assert!(late(&mut world, 1).steps.is_empty());
+}
+
+fn cost(number: f64) -> Cost {
+    Cost::from_number(number).unwrap()
+}
+
+/// A task that may use up so much.
+fn limited(mut world: World, attempts: Option<u32>, most: Option<f64>) -> World {
+    let limits = Limits { attempts: attempts.and_then(NonZeroU32::new), cost: most.map(cost) };
+    world.view.budgets.insert(TASK, Budget { limits, ..Budget::default() });
+    world
+}
+
+fn claim_all(world: &mut World) -> Decisions {
+    let steps = world.available.keys().copied().collect();
+    world.see(&Observation::StepsClaimed { worker: WORKER, steps })
+}
+
+#[test]
+fn a_task_that_has_used_up_its_attempts_starts_no_other_and_ends_when_the_last_has() {
+    let roots = World::new(&[vec![], vec![], vec![], vec![0]], &RetryPolicy::default());
+    let mut world = limited(roots, Some(2), None);
+    let decisions = claim_all(&mut world);
+    let claims: Vec<_> = decisions.steps.iter().filter_map(StepChange::claim).collect();
+    assert_eq!(claims.len(), 2);
+    assert_eq!(world.step(2).state, StepState::Error);
+    let detail = decisions.steps.iter().find(|c| c.event == Some(StepEvent::BudgetExhausted));
+    let detail = detail.unwrap().detail.as_deref().unwrap();
+    assert!(detail.contains(r#""budget":"attempts""#) && detail.contains(r#""max_attempts":2"#));
+    assert_eq!(world.task().state, TaskState::InProgress);
+    world.end(claims[0], ok());
+    assert_eq!(world.step(3).state, StepState::Enqueued);
+    claim_all(&mut world);
+    let last = world.end(claims[1], ok());
+    assert_eq!(last.tasks[0].event, Some(TaskEvent::BudgetExhausted));
+    assert!(last.tasks[0].detail.as_deref().unwrap().contains(r#""attempts":2"#));
+    assert_eq!((world.task().state, world.step(0).state), (TaskState::Error, StepState::Complete));
+    world.check();
+}
+
+#[test]
+fn a_task_whose_budget_does_not_allow_its_first_step_ends_at_once() {
+    let mut world = limited(World::new(&[vec![]], &RetryPolicy::default()), None, Some(1.0));
+    world.view.reserves.insert(TASK.step(0), cost(1.5));
+    let decisions = claim_all(&mut world);
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::BudgetExhausted));
+    assert_eq!(world.view.budgets[&TASK].exhausted, Some(Constraint::Cost));
+}
+
+#[test]
+fn a_step_whose_reserve_others_hold_waits_for_them() {
+    let mut world =
+        limited(World::new(&[vec![], vec![]], &RetryPolicy::default()), None, Some(1.0));
+    for step in 0..2 {
+        world.view.reserves.insert(TASK.step(step), cost(0.6));
+        world.view.spent.insert(TASK.step(step), cost(0.1));
+    }
+    let decisions = claim_all(&mut world);
+    assert_eq!((decisions.steps.len(), decisions.postponed), (1, vec![TASK.step(1)]));
+    assert_eq!(world.step(1).state, StepState::Enqueued);
+    let claim = world.step(0).claim().unwrap();
+    world.end(claim, ok());
+    assert_eq!(claim_all(&mut world).steps.len(), 1);
+    let budget = world.view.budgets[&TASK];
+    assert_eq!((budget.spent, budget.reserved, budget.attempts), (cost(0.1), cost(0.6), 2));
+}
+
+#[test]
+fn an_attempt_that_never_began_counts_for_no_budget_and_one_that_failed_does() {
+    let mut world = limited(World::new(&[vec![]], &RetryPolicy::default()), Some(5), Some(5.0));
+    world.view.spent.insert(TASK.step(0), cost(2.0));
+    let claim = world.claim(0);
+    world.end(claim, Outcome::GivenBack);
+    assert_eq!(world.view.budgets[&TASK].attempts, 0);
+    world.view.budgets.get_mut(&TASK).unwrap().spent = Cost::default();
+    let claim = world.claim(0);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    let budget = world.view.budgets[&TASK];
+    assert_eq!((budget.attempts, budget.spent), (1, cost(2.0)));
 }
 
 #[test]
@@ -1136,7 +1225,12 @@ fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome, most: usize)
         let choice = turn.pick % (running.len() + ready.len());
         if choice < ready.len() {
             let steps = ready.into_iter().skip(choice).take(turn.batch).collect();
-            world.see(&Observation::StepsClaimed { worker: WORKER, steps });
+            let claimed = world.see(&Observation::StepsClaimed { worker: WORKER, steps });
+            // What waits for others would wait for ever if they never ended.
+            if let Some(claim) = running.first().filter(|_| claimed.steps.is_empty()) {
+                let outcome = world.said(claim.step, ends(turn.ends));
+                world.end(*claim, outcome);
+            }
         } else {
             let ended = running.iter().cycle().skip(choice - ready.len()).take(turn.batch);
             let ends = ended
@@ -1202,6 +1296,23 @@ proptest! {
             }
         }
         prop_assert_eq!(world.task().state, TaskState::Complete);
+    }
+
+    #[test]
+    fn no_run_uses_up_more_than_its_budget_and_every_one_ends(
+        parents in graphs(), joins in joins(), turns in turns(), attempts in prop::option::of(1u32..40),
+        most in prop::option::of(0u32..30), reserves in prop::collection::vec((0u32..4, 0u32..4), 24)
+    ) {
+        let most = most.or(attempts.is_none().then_some(9)).map(f64::from);
+        let mut world = limited(joined_by(&parents, &joins), attempts, most);
+        for (index, (reserve, spent)) in (0..).zip(reserves) {
+            world.view.reserves.insert(TASK.step(index), cost(reserve.into()));
+            world.view.spent.insert(TASK.step(index), cost(spent.min(reserve).into()));
+        }
+        play(&mut world, &turns, an_end, LONG);
+        let settled = world.task().state.is_terminal() || world.task().state == TaskState::Blocked;
+        prop_assert!(settled, "{:?}", world.task());
+        prop_assert_eq!(world.view.budgets[&TASK].reserved, Cost::default());
     }
 
     #[test]

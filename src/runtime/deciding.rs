@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ending::{ByTask, queue_of, step};
 use super::growth::{self, template_of};
+use crate::budget::Cost;
 use crate::decide::{Jitter, Undecided, decide};
 use crate::decision::{ByStep, Decisions, Join, Observation, Timestamp, View};
 use crate::error::Error;
@@ -53,6 +54,11 @@ impl Sight<'_> {
             Some((step, template.delay.filter(|_| !is_item)?))
         };
         steps.filter_map(delay).collect()
+    }
+
+    /// What a step reserves before it starts, where it does.
+    pub(super) fn reserve(&self, step: StepId, prototypes: &ByStep<u32>) -> Option<Cost> {
+        template_of(self.by_task, prototypes, step)?.reserve_cost
     }
 
     /// Those of the steps that are served by others.

@@ -9,6 +9,7 @@ use super::deciding::{Sight, decide_seeing};
 use super::growth::{self, template_of};
 use super::ledger::Tried;
 use super::templates::{Stored, Templates};
+use crate::budget::{Cost, PUT_OFF};
 use crate::decision::{
     ByStep, Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step, StepChange,
     Timestamp, View,
@@ -31,6 +32,8 @@ pub(super) struct Observed<'a> {
     pub(super) room: Option<Room>,
     /// The queues that the one with room serves; `None` for all.
     pub(super) queues: Option<&'a [String]>,
+    /// What the attempts have spent, where they did.
+    pub(super) spent: ByStep<Cost>,
 }
 
 /// A decision that was written.
@@ -52,7 +55,7 @@ pub(super) async fn end_claims(
     observed: Observed<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
-    let Observed { ends, known, room, queues } = observed;
+    let Observed { ends, known, room, queues, spent } = observed;
     let rows = tx.lock_tasks(&task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
         return write(tx, all_stale(ends), &ByTask::new(), &ByStep::default(), over).await;
@@ -90,6 +93,9 @@ pub(super) async fn end_claims(
     view.deadlines = deadlines(tx, &ends, &by_task).await?;
     view.progressed = progressed(tx, &ends).await?;
     view.compensated = compensated(&by_task);
+    view.spent = spent;
+    let limited: Vec<_> = rows.iter().filter(|row| row.has_budget).copied().collect();
+    see_budgets(tx, &mut view, &limited, sight).await?;
     let observation = Observation::ClaimsEnded { ends, room };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     write(tx, decisions, &by_task, &view.grown.prototypes, over).await
@@ -112,6 +118,24 @@ async fn signalled(
         return Ok(BTreeSet::new());
     }
     Ok(tx.sent_signals(&awaited).await?.into_iter().collect())
+}
+
+/// Reads the budgets of tasks that have one, and what their steps of the view reserve.
+pub(super) async fn see_budgets(
+    tx: &mut impl Transaction,
+    view: &mut View,
+    limited: &[TaskRow],
+    sight: Sight<'_>,
+) -> Result<(), StoreError> {
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let tasks: Vec<_> = limited.iter().map(|row| row.task.id).collect();
+    view.budgets = tx.read_budgets(&tasks).await?.into_iter().collect();
+    let prototypes = &view.grown.prototypes;
+    let reserve = |step: &StepId| Some((*step, sight.reserve(*step, prototypes)?));
+    view.reserves = view.steps.keys().filter_map(reserve).collect();
+    Ok(())
 }
 
 /// By when the steps that failed have to have ended, where their templates say so.
@@ -162,6 +186,16 @@ async fn keep_deadlines(
     }
     if !ended.is_empty() {
         tx.forget_step_deadlines(&ended).await?;
+    }
+    Ok(())
+}
+
+async fn keep_budgets(tx: &mut impl Transaction, decisions: &Decisions) -> Result<(), StoreError> {
+    if !decisions.budgets.is_empty() {
+        tx.write_budgets(&decisions.budgets).await?;
+    }
+    if !decisions.postponed.is_empty() {
+        tx.postpone_ready_steps(&decisions.postponed, PUT_OFF.as_secs_f64()).await?;
     }
     Ok(())
 }
@@ -271,6 +305,7 @@ pub(super) async fn write(
         tx.record_waits(&waits).await?;
     }
     keep_deadlines(tx, &decisions, by_task).await?;
+    keep_budgets(tx, &decisions).await?;
     tx.recall_claims(&decisions.recalled()).await?;
     if !decisions.follow_ups.is_empty() {
         tx.record_follow_ups(&decisions.follow_ups).await?;

@@ -20,6 +20,7 @@ use super::orchestrator::Orchestrator;
 use super::shared::{Phase, Shared};
 use super::subworkflows::{self, WorkflowCall, WorkflowRun};
 use super::templates::Stored;
+use crate::budget::Cost;
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, ClaimEnd, Growth, Outcome};
 use crate::error::Error;
@@ -161,6 +162,7 @@ impl<D: Database> Engine<D> {
         let Some(Reported { claim, decision }) = self.shared.ledger.report(step, attempt) else {
             counts.stale.fetch_add(1, Ordering::Relaxed);
             self.shared.attached.drop_those_of(step, attempt);
+            self.shared.spending.drop_that_of(step, attempt);
             // The thread of a handler that took too long is free again.
             self.shared.wake();
             return;
@@ -169,6 +171,14 @@ impl<D: Database> Engine<D> {
         let end = ClaimEnd { claim, outcome: outcome(decision), execution: Some(execution) };
         if self.ends.send(end).is_err() {
             debug!(step_id = step.0, attempt, "reported after the worker had ended");
+        }
+    }
+
+    /// An attempt spends so much more; what it has spent is written with its end.
+    pub(crate) fn spend(&self, step: StepId, attempt: u32, cost: Cost) -> Cost {
+        match self.shared.ledger.current(step, attempt) {
+            Some(_) => self.shared.spending.add(step, attempt, cost),
+            None => Cost::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What this process has committed, told to its subscribers: a bounded queue in the order of the commits.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub enum Transition {
 
 /// Some kinds of events: bit n stands for the n-th of [`Event::names`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EventSet(pub u32);
+pub struct EventSet(pub u64);
 
 impl EventSet {
     fn has(self, event: &Event) -> bool {
@@ -119,7 +119,7 @@ fn events_of(decisions: &Decisions) -> impl Iterator<Item = Event> {
 #[derive(Debug)]
 pub struct Events {
     /// The bits of an [`EventSet`]: what there are subscribers for.
-    wanted: AtomicU32,
+    wanted: AtomicU64,
     line: Mutex<Line>,
     inbox: Inbox<Event>,
     dropped: AtomicU64,
@@ -167,7 +167,7 @@ impl Default for Events {
 impl Events {
     fn bounded(most: usize) -> Self {
         Self {
-            wanted: AtomicU32::new(0),
+            wanted: AtomicU64::new(0),
             line: Mutex::default(),
             inbox: Inbox::bounded(most),
             dropped: AtomicU64::new(0),
@@ -265,14 +265,14 @@ impl Events {
     }
 }
 
-const _: () = assert!(StepEvent::ALL.len() + TaskEvent::ALL.len() <= u32::BITS as usize);
+const _: () = assert!(StepEvent::ALL.len() + TaskEvent::ALL.len() <= u64::BITS as usize);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decision::{Join, Step, Task};
 
-    const ALL: EventSet = EventSet(u32::MAX);
+    const ALL: EventSet = EventSet(u64::MAX);
 
     fn step(state: StepState, attempts: u32, worker: Option<i64>) -> Step {
         let worker = worker.map(WorkerId);
@@ -400,7 +400,7 @@ mod tests {
     fn only_what_is_wanted_is_recorded() {
         let events = Events::bounded(10);
         assert!(events.turn().is_none());
-        let claimed_only = EventSet(1 << StepEvent::Claimed as u32);
+        let claimed_only = EventSet(1 << StepEvent::Claimed as u64);
         events.record(claimed_only);
         let decisions = Decisions { steps: vec![claimed()], ..completed(1) };
         events.turn().unwrap().publish(&decisions);

@@ -172,6 +172,7 @@ async fn related(
             attempts: HashMap::new(),
             history: HashMap::new(),
             progress: HashMap::new(),
+            task: *task,
             children: HashMap::new(),
             undoing: None,
             now: Utc::now(),
@@ -197,6 +198,7 @@ struct Facts<'a> {
     children: HashMap<i64, Vec<RelatedTask>>,
     /// The task that undoes this one.
     undoing: Option<Undoing>,
+    task: TaskId,
     now: DateTime<Utc>,
 }
 
@@ -276,6 +278,7 @@ pub(super) async fn explain(
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
         history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
         progress: store.progress(&ids).await?,
+        task,
         steps,
         now: Utc::now(),
     };
@@ -667,6 +670,7 @@ impl Facts<'_> {
                 "{} workers died while they executed it; it is not tried again",
                 row.crashes
             ),
+            Some(StepEvent::BudgetExhausted) => out_of_budget(change, self.task),
             Some(StepEvent::TimedOut) => self.timed_out(at, row, last, change),
             Some(StepEvent::NotRetryable) => {
                 format!(
@@ -710,6 +714,9 @@ impl Facts<'_> {
             summary += &format!("; it undoes task {original}");
         }
         summary += &self.undoing.as_ref().map(Undoing::words).unwrap_or_default();
+        if let Some(budget) = &status.budget {
+            summary += &format!("; {}", used(&parsed(Some(budget.get()))));
+        }
         match status.deadline_at.filter(|_| !status.state.is_terminal()) {
             Some(deadline) => format!("{summary}; it is cancelled {}", self.ahead(deadline)),
             None => summary,
@@ -856,6 +863,7 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::TimedOut
         | StepEvent::Mapped
         | StepEvent::ItemsDone
+        | StepEvent::BudgetExhausted
         | StepEvent::ConditionUnmet
         | StepEvent::Cancelled
         | StepEvent::Skipped
@@ -892,6 +900,31 @@ fn words_of(outcome: AttemptOutcome) -> &'static str {
         | AttemptOutcome::Waiting
         | AttemptOutcome::Timeout => "no recorded failure",
     }
+}
+
+/// What kept a step from being started.
+fn out_of_budget(change: Option<&StepTransitionRow>, task: TaskId) -> String {
+    let budget = parsed(change.and_then(|change| change.detail.as_deref()));
+    let limit = budget["budget"].as_str().unwrap_or_default();
+    format!(
+        "was not started: its task's budget of {limit} was used up ({}); tasker budget {task} raises it",
+        used(&budget)
+    )
+}
+
+/// What a task has used up of its budget.
+fn used(budget: &Value) -> String {
+    let attempts = budget["max_attempts"]
+        .as_u64()
+        .map(|most| format!("{} of {most} attempts", budget["attempts"]));
+    let cost = budget["max_cost"].as_f64().map(|most| {
+        let reserved = budget["reserved"].as_f64().filter(|reserved| *reserved > 0.0);
+        let reserved =
+            reserved.map(|reserved| format!(", {reserved} reserved")).unwrap_or_default();
+        format!("{} of {most} spent{reserved}", budget["spent"].as_f64().unwrap_or_default())
+    });
+    let used: Vec<_> = [attempts, cost].into_iter().flatten().collect();
+    format!("budget: {}", used.join(", "))
 }
 
 fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {

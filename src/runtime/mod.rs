@@ -38,6 +38,7 @@ mod round;
 mod search;
 mod shared;
 mod signals;
+mod spending;
 mod steering;
 mod submission;
 mod subworkflows;
@@ -67,7 +68,7 @@ pub use reports::{
 };
 pub use signals::{SignalInfo, SignalRequest, WaitInfo};
 pub use steering::Steering;
-pub use submission::{OnDuplicate, Submission, Submitted};
+pub use submission::{BudgetRequest, OnDuplicate, Submission, Submitted};
 pub use subworkflows::{WorkflowCall, WorkflowRun, WorkflowWait};
 /// What the simulator runs.
 #[cfg(feature = "simulation")]

@@ -56,6 +56,9 @@ pub struct TaskStatus {
     /// By when it has to have ended.
     #[serde(serialize_with = "optional_time")]
     pub deadline_at: Option<DateTime<Utc>>,
+    /// What it may use up and what it has; nothing for a task without a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<RawValue>>,
     /// Who asked for it.
     pub initiator: Option<String>,
     /// From where.
@@ -220,6 +223,7 @@ impl From<TaskListRow> for TaskStatus {
             started_at: row.started_at,
             finished_at: row.finished_at,
             deadline_at: row.deadline_at,
+            budget: row.budget.and_then(raw),
             initiator: row.initiator,
             source_system: row.source_system,
             reason: row.reason,

@@ -6,7 +6,7 @@ use tracing::{info, instrument, warn};
 
 use super::ending::{Known, Observed, end_claims, task_ids};
 use super::shared::Shared;
-use crate::decision::{Claim, ClaimEnd, Decisions, Outcome};
+use crate::decision::{ByStep, Claim, ClaimEnd, Decisions, Outcome};
 use crate::error::Error;
 use crate::ids::{TaskId, WorkerId};
 use crate::store::{Database, Transaction};
@@ -119,7 +119,13 @@ impl<D: Database> Rescue<'_, D> {
         let worker = claims.first().map(|claim| claim.worker.0);
         let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
         let ends = claims.into_iter().map(end).collect();
-        let observed = Observed { ends, known: &Known::new(), room: None, queues: None };
+        let observed = Observed {
+            ends,
+            known: &Known::new(),
+            room: None,
+            queues: None,
+            spent: ByStep::default(),
+        };
         let decisions = end_claims(&mut tx, templates, observed, &[]).await?.decisions;
         events.commit(tx, &decisions).await?;
         self.shared.leave(&decisions);

@@ -14,6 +14,7 @@ use super::deciding::{Sight, decide_seeing};
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
 use super::events::Events;
+use super::growth;
 use super::ledger::{Described, Grant, Tried};
 use super::search::Search;
 use super::shared::Shared;
@@ -92,6 +93,7 @@ pub(super) async fn end<D: Database>(
         Ok((written, held)) => {
             strike(shared, free(ends, &held), &written);
             shared.attached.forget(free(ends, &held));
+            shared.spending.forget(free(ends, &held));
             let successors = written.decisions.successors();
             Landed { successors, held, ..hand_over(shared, &written, grant).await }
         }
@@ -131,8 +133,9 @@ async fn try_to_write_ends<D: Database>(
         return Ok((Written::default(), held));
     }
     let mut artifacts = shared.attached.of(&ends);
+    let spent = shared.spending.of(&ends);
     let queues = shared.options.queues.as_deref();
-    let observed = Observed { ends, known, room, queues };
+    let observed = Observed { ends, known, room, queues, spent };
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
     artifacts.retain(|one| !is_stale(&written.decisions, one));
     if !artifacts.is_empty() {
@@ -227,12 +230,12 @@ async fn write_claims<D: Database>(
     if picked.is_empty() {
         return Ok(None);
     }
-    let (mut view, now) = lock_changed_tasks(&mut tx, shared, &picked).await?;
+    let Locked { mut view, by_task, grown, now } =
+        lock_changed_tasks(&mut tx, shared, &picked).await?;
     let steps: Vec<_> = view.steps.keys().copied().collect();
     let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
-    let by_task = ending::ByTask::new();
-    let sight = Sight { by_task: &by_task, served: None, grown: &BTreeSet::new() };
+    let sight = Sight { by_task: &by_task, served: None, grown: &grown };
     let decisions = decide_seeing(&mut tx, &mut view, &observation, now, sight).await?;
     let prototypes = &view.grown.prototypes;
     let written = ending::write(&mut tx, decisions, &by_task, prototypes, &[]).await?;
@@ -247,26 +250,47 @@ async fn write_claims<D: Database>(
     Ok(Some((written, more)))
 }
 
+/// What claims are decided from.
+struct Locked {
+    view: View,
+    /// The templates of tasks that have a budget.
+    by_task: ending::ByTask,
+    /// Those of them that have other steps than their templates make.
+    grown: BTreeSet<TaskId>,
+    now: Timestamp,
+}
+
 /// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.
 async fn lock_changed_tasks<D: Database>(
     tx: &mut D::Tx,
     shared: &Shared<D>,
     picked: &[Picked],
-) -> Result<(View, Timestamp), Error> {
+) -> Result<Locked, Error> {
     let changed = picked.iter().filter(|p| p.changes_task()).map(|p| p.step.id);
     let changed = ending::task_ids(changed);
     let rows = if changed.is_empty() { Vec::new() } else { tx.lock_free_tasks(&changed).await? };
     let mut view = View::default();
+    let mut limited = Vec::new();
     for (row, context) in rows {
         view.tasks.insert(row.task.id, row.task);
         shared.courier.keep(row.task.id, row.template, context);
+        limited.extend(row.has_budget.then_some(row));
     }
+    let by_task = ending::load_templates(tx, &shared.templates, &limited).await?;
+    view.compensated = ending::compensated(&by_task);
+    let grown = growth::grown(&limited, &by_task);
+    let sight = Sight { by_task: &by_task, served: None, grown: &grown };
     for one in picked {
-        if !one.changes_task() || view.tasks.contains_key(&one.step.id.task()) {
-            view.steps.insert(one.step.id, ending::step(&one.step, Join::default()));
+        let id = one.step.id;
+        if !one.changes_task() || view.tasks.contains_key(&id.task()) {
+            let join = if one.has_budget { sight.join(id) } else { Join::default() };
+            view.steps.insert(id, ending::step(&one.step, join));
         }
     }
-    Ok((view, picked[0].step.now))
+    let seen: Vec<_> = view.steps.keys().copied().collect();
+    growth::learn(tx, &mut view, &seen, sight).await?;
+    ending::see_budgets(tx, &mut view, &limited, sight).await?;
+    Ok(Locked { view, by_task, grown, now: picked[0].step.now })
 }
 
 /// Commits, and lets subscribers know before a handler does.

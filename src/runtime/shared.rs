@@ -15,6 +15,7 @@ use super::events::{EventSet, Events};
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::patience::Patience;
+use super::spending::Spending;
 use super::templates::Templates;
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, Decisions};
@@ -43,6 +44,7 @@ pub(super) struct Shared<D> {
     pub(super) inbox: Inbox<Delivery>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) attached: Attached,
+    pub(super) spending: Spending,
     pub(super) courier: Courier,
     pub(super) events: Arc<Events>,
     pub(super) counts: Counts,
@@ -90,6 +92,7 @@ impl<D: Database> Shared<D> {
             inbox: Inbox::unbounded(),
             ledger: Arc::default(),
             attached: Attached::default(),
+            spending: Spending::default(),
             courier: Courier::default(),
             events: Arc::new(events),
             counts: Counts::default(),

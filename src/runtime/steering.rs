@@ -10,6 +10,7 @@ use super::ending::{self, ByTask};
 use super::growth;
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
+use crate::budget::{Budget, Limits};
 use crate::decision::{Decisions, Observation, Request, Taken, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
@@ -39,6 +40,8 @@ pub enum Steering {
     },
     /// To undo what the complete steps of a task did that has ended in error or was cancelled.
     Compensate,
+    /// To go on with a larger budget: the steps that it kept from being started are tried again.
+    RaiseBudget(Limits),
     /// To count a step as complete.
     Resolve {
         /// The step's name.
@@ -60,9 +63,13 @@ impl Steering {
                     what: format!("results of step {step:?}"),
                     source,
                 }),
+            Self::RaiseBudget(limits) if limits.is_empty() => {
+                Err(refused("budget", "{}", "attempts, cost or both"))
+            }
             Self::Cancel
             | Self::Pause
             | Self::Resume
+            | Self::RaiseBudget(_)
             | Self::Retry { .. }
             | Self::Skip { .. }
             | Self::Compensate => Ok(()),
@@ -106,6 +113,15 @@ pub(crate) async fn steer(
             tx.call_workers(&queues).await?;
             Ok(decisions)
         }
+        Steering::RaiseBudget(limits) => {
+            raise(tx, row, *limits).await?;
+            let steps = tx.steps_out_of_budget(task).await?;
+            let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
+            let stored = templates.get_within(tx, row.template).await?;
+            let observation = Observation::RetryRequested { steps, request };
+            let by_task = ByTask::from([(task, stored)]);
+            decide_and_write(tx, row, &rows, &observation, &by_task).await
+        }
         Steering::Retry { step: None } => {
             let failed = tx.read_failed_steps(task).await?;
             let steps = failed.iter().map(|row| row.id).collect();
@@ -144,6 +160,33 @@ pub(crate) async fn steer(
             steer_step(tx, row, stored, step, &observation).await
         }
     }
+}
+
+/// Gives a task a larger budget.
+async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Result<(), Error> {
+    let budgets = tx.read_budgets(&[row.task.id]).await?;
+    let Some((task, budget)) = budgets.into_iter().next() else {
+        let allowed = "none: the task has no budget";
+        return Err(refused("budget", &format!("that of task {}", row.task.id), allowed));
+    };
+    let Limits { attempts, cost } = budget.limits;
+    if let (Some(new), Some(old)) = (limits.attempts, attempts)
+        && new < old
+    {
+        return Err(refused("attempts", &new.to_string(), &format!("{old} or more")));
+    }
+    if let (Some(new), Some(old)) = (limits.cost, cost)
+        && new < old
+    {
+        let allowed = format!("{} or more", old.number());
+        return Err(refused("cost", &new.number().to_string(), &allowed));
+    }
+    let begun = budget.attempts;
+    if let Some(new) = limits.attempts.filter(|new| new.get() < begun) {
+        return Err(refused("attempts", &new.to_string(), &format!("{begun} or more")));
+    }
+    let raised = Budget { limits: limits.or(budget.limits), exhausted: None, ..budget };
+    Ok(tx.write_budgets(&[(task, raised)]).await?)
 }
 
 /// A step that is tried again waits anew for what it waited for.
@@ -229,6 +272,9 @@ pub(super) async fn decide_and_write(
     view.steps.extend(steps.iter().map(step));
     let seen: Vec<_> = steps.iter().map(|step| step.id).collect();
     growth::learn(tx, &mut view, &seen, sight).await?;
+    if row.has_budget {
+        ending::see_budgets(tx, &mut view, &[row], sight).await?;
+    }
     let now = steps.first().map_or(row.now, |step| step.now);
     let decisions = decide_seeing(tx, &mut view, observation, now, sight).await?;
     Ok(ending::write(tx, decisions, by_task, &view.grown.prototypes, &[]).await?.decisions)

@@ -1,10 +1,13 @@
 //! From a request to rows: the whole request is accepted or refused before anything is written.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::arguments::{at_most, at_most_so_many, parse, refused};
 use super::templates::Stored;
+use crate::budget::{Cost, Limits};
 use crate::decide::initial_state;
 use crate::error::Error;
 use crate::guard::{Guard, removed};
@@ -108,6 +111,9 @@ pub struct Submission {
     /// `deadline_seconds`.
     #[serde(default)]
     pub deadline_s: Option<f64>,
+    /// What each of the tasks may use up; where it says nothing, as the template's `budget`.
+    #[serde(default)]
+    pub budget: BudgetRequest,
     /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
     /// The step that runs the tasks.
@@ -117,6 +123,45 @@ pub struct Submission {
 
 fn default_namespace() -> String {
     "default".to_owned()
+}
+
+/// A budget as it is asked for.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetRequest {
+    /// Attempts of all steps of the task, at least 1.
+    #[serde(default)]
+    pub attempts: Option<u32>,
+    /// What its attempts spend together, 0 to 1,000,000,000.
+    #[serde(default)]
+    pub cost: Option<f64>,
+}
+
+impl BudgetRequest {
+    /// Reads one from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for unknown keys.
+    pub fn from_json(json: &str) -> Result<Self, Error> {
+        parse("budget", json)
+    }
+
+    /// The limits.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for numbers that are not allowed.
+    pub fn limits(&self) -> Result<Limits, Error> {
+        let attempts = self.attempts.map(|most| match NonZeroU32::new(most) {
+            Some(most) if i32::try_from(most.get()).is_ok() => Ok(most),
+            Some(_) | None => Err(refused("budget.attempts", &most.to_string(), "1 to 2147483647")),
+        });
+        let cost = self.cost.map(|most| {
+            let allowed = format!("0 to {}", Cost::MOST.number());
+            Cost::from_number(most)
+                .ok_or_else(|| refused("budget.cost", &most.to_string(), &allowed))
+        });
+        Ok(Limits { attempts: attempts.transpose()?, cost: cost.transpose()? })
+    }
 }
 
 /// The time that all attempts of the steps together may take with which a task begins.
@@ -164,6 +209,7 @@ impl Submission {
             unique_for_s: None,
             on_duplicate: None,
             deadline_s: None,
+            budget: BudgetRequest::default(),
             contexts: vec![parse::<&RawValue>("context", context)?.to_owned()],
             parent_step,
         })
@@ -190,6 +236,7 @@ impl Submission {
             let allowed = format!("more than 0 and at most {LONGEST_DEADLINE} seconds (366 days)");
             return Err(refused("deadline_s", &seconds.to_string(), &allowed));
         }
+        self.budget.limits()?;
         self.check_identity()
     }
 
@@ -288,6 +335,10 @@ impl Submission {
         Ok(Submitted { task_ids: vec![task], existing: !is_own })
     }
 
+    fn limits(&self, stored: &Stored) -> Result<Limits, Error> {
+        Ok(self.budget.limits()?.or(stored.template.budget()))
+    }
+
     pub(super) async fn create(
         &self,
         tx: &mut impl Transaction,
@@ -298,6 +349,9 @@ impl Submission {
         let mut ids = Vec::with_capacity(self.contexts.len());
         for contexts in self.chunks(stored) {
             ids.extend(tx.create_tasks(&rows, &contexts).await?);
+        }
+        if rows.has_budget {
+            tx.record_budgets(&ids, self.limits(stored)?).await?;
         }
         let deadline = stored.template.deadline().map(|deadline| deadline.as_secs_f64());
         if let Some(seconds) = self.deadline_s.or(deadline) {
@@ -341,6 +395,7 @@ impl Submission {
             reason: self.reason.as_deref(),
             tags,
             parent_step: self.parent_step,
+            has_budget: self.limits(stored).is_ok_and(|limits| !limits.is_empty()),
             ..NewTasks::default()
         };
         let graph = stored.template.graph();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::arguments::parse;
+use super::arguments::{parse, refused};
 use super::engine::Engine;
 use super::events::Events;
 use super::failure::bounded;
@@ -19,6 +19,7 @@ use super::pruner;
 use super::shared::{Counts, Shared};
 use super::signals::{CheckpointReport, WaitInfo, check_name, wait_from_json};
 use super::subworkflows::{WorkflowCall, WorkflowRun};
+use crate::budget::Cost;
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, Outcome};
 use crate::encryption::Text;
@@ -253,6 +254,18 @@ impl Worker {
     #[must_use]
     pub fn is_current(&self, step: StepId, attempt: u32) -> bool {
         self.engine.is_current(step, attempt)
+    }
+
+    /// An attempt spends so much more, of the budget of its task. Returns what it has spent. It is written with its end, also
+    /// with that of one that fails.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for what is no cost.
+    pub fn spend(&self, step: StepId, attempt: u32, cost: f64) -> Result<f64, Error> {
+        let allowed = format!("0 to {}", Cost::MOST.number());
+        let cost =
+            Cost::from_number(cost).ok_or_else(|| refused("cost", &cost.to_string(), &allowed))?;
+        Ok(self.engine.spend(step, attempt, cost).number())
     }
 
     /// Writes where the next attempt is to go on: `checkpoint` is a JSON object with `cursor`; `data`, which replaces what was

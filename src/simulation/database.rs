@@ -11,6 +11,7 @@ use super::tables::{
     AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ReadyRecord, SignalRecord, StepRecord,
     StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
 };
+use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
 use crate::encryption::Text;
 use crate::guard::{Guard, removed};
@@ -547,7 +548,8 @@ impl Transaction for SimulatedTransaction {
             let picked = picked.into_iter().take(limit).filter_map(|place| {
                 let step = state.tables.steps.get(&place.step)?.row(place.step, now);
                 let task_state = state.tables.tasks.get(&place.step.task())?.task.state;
-                Some(Picked { step, task_state, place })
+                let has_budget = state.tables.budgets.contains_key(&place.step.task());
+                Some(Picked { step, task_state, has_budget, place })
             });
             done(picked.collect())
         })
@@ -638,6 +640,61 @@ impl Transaction for SimulatedTransaction {
         self.run(|_, work| {
             work.written.deadlines.insert(task, None);
             done(())
+        })
+        .await
+    }
+
+    async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            let budget = Budget { limits, ..Budget::default() };
+            work.written.budgets.extend(tasks.iter().map(|task| (*task, budget)));
+            done(())
+        })
+        .await
+    }
+
+    async fn read_budgets(
+        &mut self,
+        tasks: &[TaskId],
+    ) -> Result<Vec<(TaskId, Budget)>, StoreError> {
+        self.run(|state, work| {
+            let known =
+                |task| work.written.budgets.get(task).or_else(|| state.tables.budgets.get(task));
+            done(tasks.iter().filter_map(|task| Some((*task, *known(task)?))).collect())
+        })
+        .await
+    }
+
+    async fn write_budgets(&mut self, changed: &[(TaskId, Budget)]) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.budgets.extend(changed.iter().copied());
+            done(())
+        })
+        .await
+    }
+
+    async fn postpone_ready_steps(
+        &mut self,
+        steps: &[StepId],
+        seconds: f64,
+    ) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            let available_at = state.now() + Duration::from_secs_f64(seconds);
+            for step in steps {
+                let Some(ready) = state.tables.ready.get(step) else { continue };
+                let later = ReadyRecord { available_at, ..ready.clone() };
+                work.written.ready.insert(*step, Some(later));
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn steps_out_of_budget(&mut self, task: TaskId) -> Result<Vec<StepId>, StoreError> {
+        self.run(|state, _| {
+            let last = state.tables.last_events.range(steps_of(task));
+            let kept = last.filter(|(_, event)| **event == StepEvent::BudgetExhausted);
+            done(kept.map(|(step, _)| *step).collect())
         })
         .await
     }

@@ -47,6 +47,9 @@ pub(super) struct StepPlan {
         rename = "total_timeout_ms"
     )]
     pub(super) total_timeout: Option<Duration>,
+    /// What an attempt reserves and may spend.
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    pub(super) reserve: u32,
     /// Of a decision step with children: which of them are taken, bit n for step n.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) takes: Option<u64>,
@@ -137,6 +140,17 @@ pub(super) struct TaskPlan {
         rename = "deadline_ms"
     )]
     pub(super) deadline: Option<Duration>,
+    /// Attempts of all its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attempts: Option<u32>,
+    /// What these spend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cost: Option<u32>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none_of_it(cost: &u32) -> bool {
+    *cost == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -199,6 +213,8 @@ pub(super) enum FaultKind {
     Signal { task: usize },
     /// An operator has a task undone.
     Compensate { task: usize },
+    /// An operator raises the budget of a task.
+    Raise { task: usize },
     /// An operator leaves a step of a task out.
     Skip { task: usize, step: usize },
     /// An operator gives the results of a step of a task.
@@ -256,6 +272,8 @@ impl Plan {
                 count: if rng.u8(..4) == 0 { rng.usize(1..=6) } else { 1 },
                 clients: 0,
                 deadline: None,
+                attempts: None,
+                cost: None,
             })
             .collect();
         let workers: Vec<_> =
@@ -355,6 +373,8 @@ impl Plan {
             without(&|plan| plan.tasks[index].count = 1);
             without(&|plan| plan.tasks[index].deadline = None);
             without(&|plan| plan.tasks[index].clients = 0);
+            without(&|plan| plan.tasks[index].attempts = None);
+            without(&|plan| plan.tasks[index].cost = None);
             without(&|plan| plan.tasks[index].clients = plan.tasks[index].clients.min(2));
         }
         for (template, steps) in self.templates.iter().enumerate() {
@@ -371,6 +391,7 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].undone = false);
                 without(&|plan| plan.templates[template][step].grows = None);
                 without(&|plan| plan.templates[template][step].map = None);
+                without(&|plan| plan.templates[template][step].reserve = 0);
             }
         }
         for field in [
@@ -433,6 +454,9 @@ impl Plan {
                 if let Some(timeout) = step.timeout {
                     json["timeout_seconds"] = timeout.as_secs_f64().into();
                 }
+                if step.reserve > 0 {
+                    json["reserve_cost"] = step.reserve.into();
+                }
                 if let Some(timeout) = step.total_timeout {
                     json["total_timeout_seconds"] = timeout.as_secs_f64().into();
                 }
@@ -491,6 +515,7 @@ impl FaultKind {
             | Self::Retry { .. }
             | Self::Signal { .. }
             | Self::Compensate { .. }
+            | Self::Raise { .. }
             | Self::Skip { .. }
             | Self::Resolve { .. }
             | Self::Keep { .. }
@@ -533,6 +558,7 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             retry_limit: rng.u32(0..=4),
             retryable: rng.u8(..8) != 0,
             total_timeout: None,
+            reserve: 0,
             takes: None,
             when: None,
             runs: None,
@@ -578,7 +604,8 @@ fn branching(rng: &mut Rng, step: StepPlan) -> StepPlan {
         _ => None,
     };
     let total_timeout = (rng.u8(..8) == 0).then(|| Duration::from_millis(rng.u64(200..20_000)));
-    StepPlan { takes, when, total_timeout, ..step }
+    let reserve = if rng.bool() { rng.u32(1..=3) } else { 0 };
+    StepPlan { takes, when, total_timeout, reserve, ..step }
 }
 
 fn linked(rng: &mut Rng, step: StepPlan, other: Option<usize>, undoes: bool) -> StepPlan {
@@ -617,7 +644,9 @@ fn with_clients(rng: &mut Rng, task: TaskPlan) -> TaskPlan {
 
 fn with_deadline(rng: &mut Rng, task: TaskPlan) -> TaskPlan {
     let deadline = (rng.u8(..5) == 0).then(|| Duration::from_millis(rng.u64(1..20_000)));
-    TaskPlan { deadline, ..task }
+    let attempts = (rng.u8(..6) == 0).then(|| rng.u32(1..=12));
+    let cost = (rng.u8(..6) == 0).then(|| rng.u32(0..=12));
+    TaskPlan { deadline, attempts, cost, ..task }
 }
 
 fn worker(rng: &mut Rng, number: usize) -> WorkerPlan {
@@ -646,6 +675,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         18..=19 => FaultKind::Keep { task },
         20..=21 => FaultKind::Skip { task, step: rng.usize(..6) },
         24..=25 => FaultKind::Suspend { task },
+        26 if rng.bool() => FaultKind::Raise { task },
         26 => FaultKind::Resume { task },
         22..=23 => FaultKind::Resolve { task, step: rng.usize(..6) },
         28..=31 => FaultKind::Signal { task },

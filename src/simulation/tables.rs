@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::When;
+use crate::budget::{Budget, Cost};
 use crate::decision::{AwaitedSignal, Claim, Task, Timestamp};
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
@@ -30,6 +31,8 @@ pub(super) struct TemplateRecord {
     pub(super) maps: Vec<Option<super::plan::MapPlan>>,
     /// Which steps may add others.
     pub(super) grows: Vec<bool>,
+    /// What each step reserves of a budget.
+    pub(super) reserves: Vec<Cost>,
     /// Which steps run a task of another template.
     pub(super) runs: Vec<bool>,
     /// Its name, and of a template that undoes another one, that one and the steps of it.
@@ -175,6 +178,9 @@ pub(super) struct Tables {
     pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) deadlines: BTreeMap<TaskId, Timestamp>,
     pub(super) step_deadlines: BTreeMap<StepId, Timestamp>,
+    pub(super) budgets: BTreeMap<TaskId, Budget>,
+    /// The last event of steps.
+    pub(super) last_events: BTreeMap<StepId, StepEvent>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) children: BTreeMap<TaskId, ChildRecord>,
@@ -204,6 +210,7 @@ pub(super) struct Written {
     pub(super) identities: BTreeMap<Identity, TaskId>,
     pub(super) deadlines: BTreeMap<TaskId, Option<Timestamp>>,
     pub(super) step_deadlines: BTreeMap<StepId, Option<Timestamp>>,
+    pub(super) budgets: BTreeMap<TaskId, Budget>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) children: BTreeMap<TaskId, ChildRecord>,
@@ -241,7 +248,8 @@ impl Tables {
     pub(super) fn task_row(&self, id: TaskId, now: Timestamp) -> Option<TaskRow> {
         let record = self.tasks.get(&id)?;
         let TaskRecord { task, template, total_steps } = *record;
-        Some(TaskRow { task, template, total_steps, now })
+        let has_budget = self.budgets.contains_key(&id);
+        Some(TaskRow { task, template, total_steps, has_budget, now })
     }
 
     /// The position of the template that tells about a step.
@@ -308,6 +316,13 @@ impl Tables {
         let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
         let join = template.and_then(|template| template.joins.get(self.position(step)));
         join.copied().filter(|_| !self.is_item(step)).unwrap_or_default()
+    }
+
+    /// What a step reserves of its task's budget.
+    pub(super) fn reserve(&self, step: StepId) -> Cost {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let reserve = template.and_then(|template| template.reserves.get(self.position(step)));
+        reserve.copied().unwrap_or_default()
     }
 
     /// What becomes of a step's condition, if it has one.
@@ -504,6 +519,8 @@ impl Tables {
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
         change(&mut self.deadlines, &written.deadlines);
+        self.budgets.extend(&written.budgets);
+        self.last_events.extend(written.step_transitions.iter().map(|c| (c.step, c.event)));
         change(&mut self.step_deadlines, &written.step_deadlines);
     }
 }

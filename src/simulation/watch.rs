@@ -210,6 +210,25 @@ impl Watch {
         }
     }
 
+    /// A task uses up no more than its budget, which counts what its steps do.
+    fn budget_is_kept(&mut self, tables: &Tables, id: TaskId) {
+        let Some(budget) = tables.budgets.get(&id).copied() else { return };
+        let steps: Vec<_> = tables.steps.range(steps_of(id)).collect();
+        let attempts: u32 = steps.iter().map(|(_, step)| step.attempts).sum();
+        let runs = steps.iter().filter(|(_, step)| step.state == StepState::InProgress);
+        let reserved: u64 = runs.map(|(id, _)| tables.reserve(**id).millionths()).sum();
+        let cancelled = tables.tasks.get(&id).is_some_and(|t| t.task.state == TaskState::Cancelled);
+        if budget.attempts != attempts || budget.reserved.millionths() != reserved && !cancelled {
+            self.violated(format!("task {id} counts {budget:?}, and it is {attempts}, {reserved}"));
+        }
+        let used = budget.spent.millionths() + reserved;
+        let over = budget.limits.attempts.is_some_and(|most| attempts > most.get())
+            || budget.limits.cost.is_some_and(|most| used > most.millionths());
+        if over {
+            self.violated(format!("task {id} has used up more than its budget: {budget:?}"));
+        }
+    }
+
     /// A step ends by its deadline only if it has one, and no attempt is scheduled for later than that.
     fn deadline_is_kept(&mut self, after: &Tables, change: &StepTransition) {
         let step = change.step;
@@ -224,6 +243,9 @@ impl Watch {
         let task = after.tasks.get(&step.task());
         let template = task.and_then(|task| after.template(task.template));
         let limited = template.and_then(|t| t.limited.get(step.index() as usize)).copied();
+        if change.event == StepEvent::BudgetExhausted && !after.budgets.contains_key(&step.task()) {
+            self.violated(format!("step {step} was kept back, and its task has no budget"));
+        }
         if change.event == StepEvent::TimedOut && limited != Some(true) {
             self.violated(format!("step {step} was late, and has no limit"));
         }
@@ -393,6 +415,7 @@ impl Watch {
             written.tasks.keys().copied().chain(written.steps.keys().map(|id| id.task())).collect();
         for task in tasks {
             self.recount(after, task);
+            self.budget_is_kept(after, task);
         }
     }
 
@@ -487,6 +510,7 @@ impl Watch {
             | StepEvent::TimedOut
             | StepEvent::Mapped
             | StepEvent::ItemsDone
+            | StepEvent::BudgetExhausted
             | StepEvent::Skipped
             | StepEvent::ResolvedManually => true,
         };

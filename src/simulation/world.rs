@@ -1,6 +1,7 @@
 //! A simulated run: processes that come and go, faults at their times, and the end that must come.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerP
 use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord, steps_of};
 use super::watch::Watch;
+use crate::budget::{Cost, Limits};
 use crate::config::WorkerOptions;
 use crate::decision::{
     AwaitedSignal, Claim, Failure, FailureKind, Growth, NewStep, Outcome, Request, Until, Wait,
@@ -226,6 +228,11 @@ impl World {
                     tokio::spawn(signal_task(client.clone(), task));
                 }
             }
+            FaultKind::Raise { task } => {
+                let limits =
+                    Limits { attempts: NonZeroU32::new(30), cost: Cost::from_number(30.0) };
+                self.somebody_asks(client, task, Steering::RaiseBudget(limits));
+            }
             FaultKind::Skip { task, step } => {
                 self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
             }
@@ -393,6 +400,10 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         whens: steps.iter().map(|step| step.when).collect(),
         queues: steps.iter().map(|step| super::plan::QUEUES[step.queue].to_owned()).collect(),
         retry_limits: steps.iter().map(StepPlan::attempts).collect(),
+        reserves: steps
+            .iter()
+            .map(|step| Cost::from_number(step.reserve.into()).unwrap_or_default())
+            .collect(),
         limited: steps.iter().map(|step| step.total_timeout.is_some()).collect(),
         runs: steps.iter().map(|step| step.runs.is_some()).collect(),
         name: format!("t{number}"),
@@ -430,6 +441,7 @@ fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
         maps: vec![None; steps.len()],
         grows: vec![false; steps.len()],
         limited: vec![false; steps.len()],
+        reserves: vec![Cost::default(); steps.len()],
         runs: vec![false; steps.len()],
         name: undoing.name().to_owned(),
         undoes: Some((
@@ -462,6 +474,12 @@ async fn make(
     }
     if let Some(deadline) = plan.deadline {
         json["deadline_s"] = deadline.as_secs_f64().into();
+    }
+    if let Some(attempts) = plan.attempts {
+        json["budget"]["attempts"] = attempts.into();
+    }
+    if let Some(cost) = plan.cost {
+        json["budget"]["cost"] = cost.into();
     }
     let submission = Submission::from_json(&json.to_string());
     let submission = submission.expect("a plan submits what is allowed");
@@ -705,6 +723,7 @@ impl Hand {
             },
         );
         let began = Instant::now();
+        self.spend(delivery);
         let runs = self.step(delivery).and_then(|step| step.runs);
         let outcome = match (self.behave(conduct, claim).await, runs) {
             (Outcome::Succeeded(results), Some(other)) => {
@@ -724,6 +743,15 @@ impl Hand {
             self.engine.report_results(step, attempt, execution, results, took.as_deref());
         } else {
             self.engine.report(step, attempt, execution, outcome);
+        }
+    }
+
+    /// Spends some of what the attempt has reserved.
+    fn spend(&self, delivery: &Delivery) {
+        let reserve = self.step(delivery).map_or(0, |step| step.reserve);
+        let spent = self.server.lock().rng.u32(0..=reserve);
+        if let Some(cost) = Cost::from_number(spent.into()).filter(|_| spent > 0) {
+            self.engine.spend(delivery.claim.step, delivery.claim.attempt, cost);
         }
     }
 

@@ -15,6 +15,7 @@ use super::StepRow;
 pub(crate) struct Picked {
     pub(crate) step: StepRow,
     pub(crate) task_state: TaskState,
+    pub(crate) has_budget: bool,
     pub(crate) place: Place,
 }
 
@@ -31,9 +32,9 @@ impl Place {
 }
 
 impl Picked {
-    /// The claim changes the task's row too, which must be locked for it.
+    /// The claim changes the task's row too, or its budget, and the task must be locked for it.
     pub(crate) fn changes_task(&self) -> bool {
-        self.task_state == TaskState::Pending || self.step.state.is_waiting()
+        self.task_state == TaskState::Pending || self.step.state.is_waiting() || self.has_budget
     }
 }
 
@@ -61,6 +62,7 @@ pub(super) async fn pick(
         .map(|row| Picked {
             step: step_row!(row),
             task_state: row.task_state,
+            has_budget: row.has_budget,
             place: Place { available_at: row.available_at, step: StepId(row.workflow_step_id) },
         })
         .collect())

@@ -13,6 +13,7 @@ use super::{
     ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
     ParentRow, Picked, Place, Pulse, StepRow, StepTime, StoreError, TaskRow,
 };
+use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
@@ -293,6 +294,38 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Gives new tasks a budget.
+    fn record_budgets(
+        &mut self,
+        tasks: &[TaskId],
+        limits: Limits,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The budgets of those of the tasks that have one.
+    fn read_budgets(
+        &mut self,
+        tasks: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<(TaskId, Budget)>, StoreError>> + Send;
+
+    /// Writes budgets that have changed.
+    fn write_budgets(
+        &mut self,
+        budgets: &[(TaskId, Budget)],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Has steps wait for so many seconds that could be claimed, and whose places in the queue this transaction holds.
+    fn postpone_ready_steps(
+        &mut self,
+        steps: &[StepId],
+        seconds: f64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The steps of a task that its budget kept from being started.
+    fn steps_out_of_budget(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<StepId>, StoreError>> + Send;
 
     /// Gives steps the time that all their attempts together may take.
     fn record_step_deadlines(

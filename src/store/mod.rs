@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod audit;
+mod budgets;
 mod claims;
 mod database;
 mod deadlines;

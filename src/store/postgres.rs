@@ -10,9 +10,10 @@ use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, GrowthRow,
     Heartline, ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker,
     OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime, Store, StoreError, TaskRow,
-    Tx, artifacts, claims, deadlines, follow_ups, growth, identities, notify, steps, tasks,
-    templates, waits, workers,
+    Tx, artifacts, budgets, claims, deadlines, follow_ups, growth, identities, notify, steps,
+    tasks, templates, waits, workers,
 };
+use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
@@ -242,6 +243,33 @@ impl Transaction for Tx {
 
     async fn forget_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
         deadlines::forget(self, task).await
+    }
+
+    async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
+        budgets::record(self, tasks, limits).await
+    }
+
+    async fn read_budgets(
+        &mut self,
+        tasks: &[TaskId],
+    ) -> Result<Vec<(TaskId, Budget)>, StoreError> {
+        budgets::read(self, tasks).await
+    }
+
+    async fn write_budgets(&mut self, changed: &[(TaskId, Budget)]) -> Result<(), StoreError> {
+        budgets::write(self, changed).await
+    }
+
+    async fn postpone_ready_steps(
+        &mut self,
+        steps: &[StepId],
+        seconds: f64,
+    ) -> Result<(), StoreError> {
+        budgets::postpone(self, steps, seconds).await
+    }
+
+    async fn steps_out_of_budget(&mut self, task: TaskId) -> Result<Vec<StepId>, StoreError> {
+        budgets::kept_back(self, task).await
     }
 
     async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {

@@ -18,6 +18,7 @@ pub(crate) struct TaskRow {
     pub(crate) template: TemplateId,
     /// How many steps it has.
     pub(crate) total_steps: u32,
+    pub(crate) has_budget: bool,
     /// The database's clock when the row was asked for.
     pub(crate) now: Timestamp,
 }
@@ -42,6 +43,7 @@ pub(crate) struct NewTasks<'a> {
     pub(crate) ready_queues: Vec<String>,
     /// Seconds until each of them can be claimed; none where none is delayed.
     pub(crate) ready_delays_s: Vec<f64>,
+    pub(crate) has_budget: bool,
 }
 
 /// What a worker needs of a task to execute its steps.
@@ -79,6 +81,8 @@ pub(crate) struct TaskListRow {
     pub(crate) started_at: Option<DateTime<Utc>>,
     pub(crate) finished_at: Option<DateTime<Utc>>,
     pub(crate) deadline_at: Option<DateTime<Utc>>,
+    /// JSON.
+    pub(crate) budget: Option<String>,
     pub(crate) initiator: Option<String>,
     pub(crate) source_system: Option<String>,
     pub(crate) reason: Option<String>,
@@ -92,6 +96,7 @@ macro_rules! task_row {
         TaskRow {
             template: TemplateId($row.named_task_id),
             total_steps: count($row.total_steps),
+            has_budget: $row.has_budget,
             now: $row.now,
             task: Task {
                 id: TaskId($row.task_id),
@@ -169,6 +174,7 @@ pub(super) async fn create(
         &new.ready_queues,
         &new.ready_delays_s,
         new.parent_step as Option<StepId>,
+        new.has_budget,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -11,6 +11,7 @@ use super::parse::LONGEST_TASK_NAME;
 use super::section::{LONGEST_SECONDS, Section};
 use super::steps::{Common, complete_class, retry_policy};
 use super::{Content, ErrorClasses, RetryJson, StepTemplate, TaskTemplate};
+use crate::budget::Limits;
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
@@ -188,6 +189,7 @@ impl TaskTemplate {
             schema: None,
             queue: self.queue().to_owned(),
             deadline: None,
+            budget: Limits::default(),
             compensation: CompensationMode::default(),
             error_classes: self.error_classes().clone(),
             step_templates: steps,
@@ -235,6 +237,7 @@ impl TaskTemplate {
             delay: None,
             timeout: compensation.timeout,
             total_timeout: None,
+            reserve_cost: None,
             error_classes: ErrorClasses::clone(&step.error_classes),
             handler_config: step.handler_config.clone(),
             dependent_system: step.dependent_system.clone(),

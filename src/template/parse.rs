@@ -1,6 +1,7 @@
 //! From JSON text to a template: the keys of the template itself.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,11 +10,12 @@ use super::error::TemplateError;
 use super::section::Section;
 use super::steps::{Common, LONGEST_STEP_NAME, Steps};
 use super::{Content, TaskTemplate, classes, compensation, schema};
+use crate::budget::Limits;
 use crate::json::{self, JsonLimits};
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "name",
     "namespace_name",
     "version",
@@ -22,6 +24,7 @@ const KEYS: [&str; 16] = [
     "queue",
     "deadline_seconds",
     "compensation",
+    "budget",
     "error_classes",
     "step_templates",
     "module_namespace",
@@ -71,6 +74,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     let common = common(&mut section)?;
     let deadline = section.seconds("deadline_seconds", LONGEST_DEADLINE)?;
     let compensation = compensation::mode(&mut section)?;
+    let budget = budget(&mut section)?;
     let error_classes = classes::read(&mut section)?;
     let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
     let content = Content {
@@ -82,11 +86,20 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
         queue: common.queue,
         deadline,
         compensation,
+        budget,
         error_classes,
         step_templates,
     };
     check_size(&content, limits.max_bytes)?;
     Ok(TaskTemplate::assemble(content, graph, compiled))
+}
+
+fn budget(section: &mut Section) -> Result<Limits> {
+    let budget = Value::Object(section.object("budget")?);
+    let mut budget = Section::open(section.key("budget"), budget, &["attempts", "cost"])?;
+    let most = i32::MAX.unsigned_abs();
+    let attempts = NonZeroU32::new(budget.integer("attempts", 1..=most, 0)?);
+    Ok(Limits { attempts, cost: budget.cost("cost")? })
 }
 
 fn read(text: &str, limits: JsonLimits) -> Result<Value> {

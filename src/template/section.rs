@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::TemplateError;
+use crate::budget::Cost;
 use crate::json::shorten;
 use crate::suggest;
 
@@ -189,6 +190,15 @@ impl Section {
         time.map(Some).ok_or_else(|| {
             let days = longest / 86_400.0;
             let allowed = format!("seconds, more than 0 and at most {longest} ({days} days)");
+            TemplateError::value(self.key(name), &value, allowed)
+        })
+    }
+
+    pub(super) fn cost(&mut self, name: &str) -> Result<Option<Cost>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let cost = value.as_f64().and_then(Cost::from_number);
+        cost.map(Some).ok_or_else(|| {
+            let allowed = format!("a number from 0 to {}", Cost::MOST.number());
             TemplateError::value(self.key(name), &value, allowed)
         })
     }

@@ -20,7 +20,7 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "name",
     "handler_class",
     "description",
@@ -39,6 +39,7 @@ const KEYS: [&str; 26] = [
     "delay_seconds",
     "timeout_seconds",
     "total_timeout_seconds",
+    "reserve_cost",
     "retry",
     "error_classes",
     "handler_config",
@@ -140,6 +141,7 @@ impl Steps {
             delay: section.seconds("delay_seconds", LONGEST_SECONDS)?,
             timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
             total_timeout: section.seconds("total_timeout_seconds", LONGEST_DEADLINE)?,
+            reserve_cost: section.cost("reserve_cost")?,
             error_classes: classes::read(&mut section)?,
             handler_config: section.object("handler_config")?,
             dependent_system: dependent_system.or_else(|| common.dependent_system.clone()),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
-    ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning, Request,
-    SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names, step_ids,
+    BudgetRequest, ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning,
+    Request, SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names, step_ids,
 };
 
 use crate::errors::{guard, raise};
@@ -154,6 +154,22 @@ impl Client {
             let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
             let take = take.map(|take| this.parsed(ruby, take, names)).transpose()?;
             this.steer(ruby, task, &Steering::Resolve { step, results, take }, actor, reason)
+        })
+    }
+
+    /// `budget`: the limits, a JSON object with `attempts`, `cost` or both.
+    pub(crate) fn raise_budget(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        budget: RString,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let limits = |text: &str| BudgetRequest::from_json(text)?.limits();
+            let limits = this.parsed(ruby, budget, limits)?;
+            this.steer(ruby, task, &Steering::RaiseBudget(limits), actor, reason)
         })
     }
 

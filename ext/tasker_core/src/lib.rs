@@ -102,6 +102,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("compensate", method!(Client::compensate, 3))?;
     client.define_method("skip", method!(Client::skip, 4))?;
     client.define_method("resolve", method!(Client::resolve, 6))?;
+    client.define_method("raise_budget", method!(Client::raise_budget, 4))?;
     client.define_method("signal", method!(Client::signal, 2))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("artifacts", method!(Client::artifacts, 2))?;
@@ -135,6 +136,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("wait", method!(Worker::wait, 4))?;
     worker.define_method("current", method!(Worker::is_current, 2))?;
+    worker.define_method("spend", method!(Worker::spend, 3))?;
     worker.define_method("checkpoint", method!(Worker::checkpoint, 3))?;
     worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;
     worker.define_method("run_workflow", method!(Worker::run_workflow, 3))?;

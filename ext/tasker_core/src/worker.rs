@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// Which events are recorded from now on: bit n stands for the n-th of `EVENT_NAMES`.
-    pub(crate) fn record_events(ruby: &Ruby, this: &Self, wanted: u32) -> Result<(), Error> {
+    pub(crate) fn record_events(ruby: &Ruby, this: &Self, wanted: u64) -> Result<(), Error> {
         guard(ruby, || {
             this.here(ruby)?.events().record(EventSet(wanted));
             Ok(())
@@ -255,6 +255,19 @@ impl Worker {
         attempt: u32,
     ) -> Result<bool, Error> {
         guard(ruby, || Ok(this.here(ruby)?.is_current(StepId(step), attempt)))
+    }
+
+    pub(crate) fn spend(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        cost: f64,
+    ) -> Result<f64, Error> {
+        guard(ruby, || {
+            let spent = this.here(ruby)?.spend(StepId(step), attempt, cost);
+            spent.map_err(|e| raise(ruby, &e))
+        })
     }
 
     /// Whether it was written; if not, others have ended the attempt.

@@ -48,11 +48,17 @@ module TaskerCore
         reason_option(parser)
         parser.on("--deadline S", Float, "seconds in which the task has to end, else it is cancelled",
                   "(default: the template's)")
+        define_budget(parser)
         define_identity(parser)
         parser.on("--wait", "wait until the task is over or blocked (default: return at once)")
         parser.on("--timeout S", Float, "with --wait: seconds to wait (default: for ever)")
         require_option(parser)
         json_option(parser)
+      end
+
+      def define_budget(parser)
+        parser.on("--max-attempts N", Integer, "attempts of all its steps together (default: the template's)")
+        parser.on("--max-cost X", Float, "what they spend together (default: the template's)")
       end
 
       def define_identity(parser)
@@ -85,7 +91,8 @@ module TaskerCore
       end
 
       def template_options
-        options.slice(:namespace, :version, :reason, :deadline)
+        budget = { attempts: options[:"max-attempts"], cost: options[:"max-cost"] }.compact
+        { **options.slice(:namespace, :version, :reason, :deadline), **(budget.empty? ? {} : { budget: budget }) }
       end
 
       def identity_options

@@ -50,7 +50,8 @@ module TaskerCore
         @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status), **kin(status),
                       "steps" => steps(status), "attempts" => Format.count(status.attempts_total),
                       "requested" => happened(status.requested_at), "started" => happened(status.started_at),
-                      "deadline" => deadline(status), "finished" => happened(status.finished_at),
+                      "deadline" => deadline(status), "budget" => budget(status),
+                      "finished" => happened(status.finished_at),
                       "took" => took(status), **more)
       end
 
@@ -89,6 +90,13 @@ module TaskerCore
           "runs" => children.any? ? Format.clean(children.join(", ")) : nil,
           "undoes" => status.compensates && "task #{status.compensates}",
           "undone by" => status.compensated_by && "task #{status.compensated_by}" }
+      end
+
+      def budget(status)
+        budget = status.budget or return
+        attempts = budget["max_attempts"] && "#{budget["attempts"]} of #{budget["max_attempts"]} attempts"
+        cost = budget["max_cost"] && "#{budget["spent"]} of #{budget["max_cost"]} spent"
+        [attempts, cost, budget["exhausted"] && "used up: #{budget["exhausted"]}"].compact.join(", ")
       end
 
       def deadline(status)

@@ -13,6 +13,11 @@ module TaskerCore
       # Longest time that something may be kept, in seconds: 100 years.
       MAX_AGE = 100 * 365 * 86_400
 
+      # Most attempts that a budget can allow.
+      MAX_ATTEMPTS = (2**31) - 1
+      # The largest cost.
+      MAX_COST = 1_000_000_000
+
       module_function
 
       # @param value [Object]
@@ -109,6 +114,27 @@ module TaskerCore
       #   Check.count(20, "limit") # => 20
       def count(value, key)
         value.is_a?(Integer) && value.positive? ? value : refuse(key, value, "a whole number above 0")
+      end
+
+      # @param value [Object]
+      # @return [Hash{String => Numeric}] what a task may use up: "attempts", "cost"
+      # @raise [InvalidArgument] no Hash of one or both of these, or no numbers as they are allowed
+      # @example
+      #   Check.budget({ attempts: 200 }) # => {"attempts" => 200}
+      def budget(value)
+        allowed = "{ attempts: a whole number above 0, cost: a number from 0 }, or one of these"
+        refuse("budget", value, allowed) unless value.is_a?(Hash) && value.any?
+        value.to_h do |key, most|
+          refuse("budget", value, allowed) unless %w[attempts cost].include?(key.to_s)
+          [key.to_s, key.to_s == "cost" ? cost_limit(most) : at_most(most, MAX_ATTEMPTS, "budget.attempts")]
+        end
+      end
+
+      # @api private
+      def cost_limit(value)
+        return value.to_f if value.is_a?(Numeric) && value.real? && value.to_f.between?(0, MAX_COST)
+
+        refuse("budget.cost", value, "a number from 0 to #{MAX_COST}")
       end
 
       # As Ruby does for keywords that a method names.

@@ -124,7 +124,7 @@ module TaskerCore
 
       def cut_off(item, execution_us)
         @native.fail(item[0], item[2], execution_us, CUT_OFF)
-        @logger.info { "step #{step_name(item)} of task #{item[1]}, attempt #{item[2]}: ended, because others ended it" }
+        @logger.info { "step #{step_name(item)} of task #{item[1]}, attempt #{item[2]}: ended by others, and cut off" }
       end
 
       def report_failure(item, execution_us, failure)

@@ -13,7 +13,7 @@ module TaskerCore
     class Submission
       # Option => default.
       DEFAULTS = { namespace: "default", version: nil, initiator: nil, source_system: nil, reason: nil,
-                   tags: [].freeze, deadline: nil, idempotency_key: nil, unique: false, unique_for: nil,
+                   tags: [].freeze, deadline: nil, budget: nil, idempotency_key: nil, unique: false, unique_for: nil,
                    on_duplicate: nil }.freeze
       # Longest time from a submit to its deadline, in seconds: 366 days.
       LONGEST_DEADLINE = 366 * 86_400
@@ -39,6 +39,7 @@ module TaskerCore
         @version = @texts.delete(:version)
         @tags = Check.texts(options[:tags], "tags")
         @deadline = { "deadline_s" => Check.optional_span(options[:deadline], "deadline", LONGEST_DEADLINE) }.compact
+        @budget = options[:budget] ? { "budget" => Check.budget(options[:budget]) } : {}
         @contexts = contexts_json(contexts)
         @identity = identity(options)
       end
@@ -54,7 +55,7 @@ module TaskerCore
       #   submission.json(version: "1.0.0")
       def json(version: nil)
         head = JSON.generate({ "namespace" => namespace, "name" => name, "version" => self.version || version,
-                               **@texts, "tags" => @tags, **@deadline, **@identity })
+                               **@texts, "tags" => @tags, **@deadline, **@budget, **@identity })
         "#{head.chop},\"contexts\":[#{@contexts.join(",")}]}"
       end
 

@@ -16,8 +16,8 @@ module TaskerCore
     #   end
     module Checkpoints
       # Writes where the next attempt is to go on. When this returns, it is in the database, whatever becomes of the
-      # attempt. Where the attempt has been ended by others (its task was cancelled, its worker taken for dead), nothing is
-      # written and the attempt ends here, as by {#check_cancelled!}.
+      # attempt. Where the attempt has been ended by others (its task was cancelled, its worker taken for dead), nothing
+      # is written and the attempt ends here, as by {#check_cancelled!}.
       #
       # @param cursor [Object] for {#cursor} of the next attempt: what JSON can say
       # @param data [Object, nil] for {Waits#data}: what JSON can say. Default nil: what was kept before.
@@ -44,12 +44,12 @@ module TaskerCore
         last_wait["cursor"]
       end
 
-      # Yields a batch at a time and makes a checkpoint after each. An attempt after a failure or a crash goes on with the
-      # first batch that was not done. {#cursor} is how many elements are done: a handler that uses this makes no checkpoints
-      # of its own.
+      # Yields a batch at a time and makes a checkpoint after each. An attempt after a failure or a crash goes on with
+      # the first batch that was not done. {#cursor} is how many elements are done: a handler that uses this makes no
+      # checkpoints of its own.
       #
-      # @param elements [Enumerable] the same, in the same order, in each attempt. Of a range of whole numbers no element
-      #   is skipped one by one.
+      # @param elements [Enumerable] the same, in the same order, in each attempt. Of a range of whole numbers no
+      #   element is skipped one by one.
       # @param of [Integer] elements of a batch, the last one may have fewer. Default 1,000.
       # @yieldparam batch [Array] of a range of whole numbers: a range
       # @return [void]
@@ -66,9 +66,9 @@ module TaskerCore
         nil
       end
 
-      # Whether others have ended this attempt: its task was cancelled or its deadline has passed, an operator has skipped
-      # or resolved the step, its time is over, its worker was taken for dead or stops. What the handler returns is refused
-      # then. Asks nobody: call it as often as you like. How soon it tells, docs/operations.md says.
+      # Whether others have ended this attempt: its task was cancelled or its deadline has passed, an operator has
+      # skipped or resolved the step, its time is over, its worker was taken for dead or stops. What the handler returns
+      # is refused then. Asks nobody: call it as often as you like. How soon it tells, docs/operations.md says.
       #
       # @return [Boolean]
       # @example

@@ -70,7 +70,7 @@ WITH changed_step AS (
       blocked_steps = c.blocked,
       open_failures = c.failures,
       started_at = CASE WHEN c.to_state NOT IN ('pending', 'paused', 'cancelled') THEN coalesce(t.started_at, statement_timestamp()) ELSE t.started_at END,
-      finished_at = CASE WHEN c.event IN ('completed', 'failed', 'cancelled', 'deadline_passed') THEN statement_timestamp()
+      finished_at = CASE WHEN c.event IN ('completed', 'failed', 'cancelled', 'deadline_passed', 'budget_exhausted') THEN statement_timestamp()
                          WHEN c.event IS NULL THEN t.finished_at END
   FROM unnest(
     $20::bigint[], $21::tasker_task_state[], $22::tasker_task_state[],

@@ -164,6 +164,13 @@ WITH step AS (
   WHERE s.worker_id IS NOT NULL
     AND NOT EXISTS (SELECT FROM listed l WHERE (l.worker_id, l.id) = (s.worker_id, s.workflow_step_id))
   UNION ALL
+  SELECT 'budgets', t.task_id
+  FROM tasker_tasks t
+  LEFT JOIN tasker_task_budgets b USING (task_id)
+  LEFT JOIN (SELECT task_id, sum(attempts) AS attempts FROM step GROUP BY task_id) AS begun USING (task_id)
+  WHERE t.has_budget <> (b.task_id IS NOT NULL) OR b.attempts <> begun.attempts
+     OR b.reserved > 0 AND NOT EXISTS (SELECT FROM step s WHERE s.task_id = t.task_id AND s.state = 'in_progress') AND t.state <> 'cancelled'
+  UNION ALL
   SELECT 'identities_without_task', i.task_id
   FROM tasker_task_identities i LEFT JOIN tasker_tasks t USING (task_id)
   WHERE t.task_id IS NULL

@@ -4,6 +4,9 @@ SELECT t.task_id AS "task_id!", n.name AS "namespace!", k.name AS "name!", k.ver
        t.state AS "state!: TaskState", t.total_steps AS "total_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
        t.initiator, t.source_system, t.reason, t.tags::text AS tags,
        (SELECT d.deadline_at FROM tasker_task_deadlines d WHERE d.task_id = t.task_id) AS deadline_at,
+       (SELECT jsonb_build_object('max_attempts', b.max_attempts, 'attempts', b.attempts, 'max_cost', b.max_cost / 1e6,
+                                  'spent', b.spent / 1e6, 'reserved', b.reserved / 1e6, 'exhausted', b.exhausted)::text
+        FROM tasker_task_budgets b WHERE b.task_id = t.task_id) AS budget,
        s.steps_by_state::text AS "steps_by_state!", s.attempts AS "attempts!"
 FROM (
   SELECT * FROM tasker_tasks WHERE $2::tasker_task_state IS NULL AND NOT $8::bool

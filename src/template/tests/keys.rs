@@ -3,9 +3,9 @@ use super::*;
 #[test]
 fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
     let expected = concat!(
-        r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","deadline_seconds":null,"error_classes":{},"#,
+        r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","deadline_seconds":null,"budget":{},"error_classes":{},"#,
         r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"join":"all_complete","when":null,"queue":"default","#,
-        r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"decides":false,"skippable":false,"delay_seconds":null,"timeout_seconds":null,"total_timeout_seconds":null,"#,
+        r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"decides":false,"skippable":false,"delay_seconds":null,"timeout_seconds":null,"total_timeout_seconds":null,"reserve_cost":null,"#,
         r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1,"delays_seconds":null},"#,
         r#""error_classes":{},"handler_config":{},"dependent_system":null}]}"#,
     );
@@ -15,7 +15,7 @@ fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
 #[test]
 fn every_value_given_is_written_again() {
     let keys = json!({
-        "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow", "deadline_seconds": 86_400.0,
+        "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow", "deadline_seconds": 86_400.0, "budget": {"attempts": 200, "cost": 12.5},
         "description": "Matches payments.", "schema": {"type": "object"},
         "error_classes": {"IOError": "retryable", "Stripe::CardError": "permanent"},
     });
@@ -23,7 +23,7 @@ fn every_value_given_is_written_again() {
         "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "join": "all_complete",
         "when": "context.amount > 5", "queue": "ledger", "decides": false,
         "default_retryable": false, "default_retry_limit": 7, "crash_limit": 5, "skippable": true,
-        "delay_seconds": 0.5, "timeout_seconds": 2.5, "total_timeout_seconds": 60.5, "error_classes": {"Flipper::Off": "blocked"},
+        "delay_seconds": 0.5, "timeout_seconds": 2.5, "total_timeout_seconds": 60.5, "reserve_cost": 0.5, "error_classes": {"Flipper::Off": "blocked"},
         "retry": {"backoff": "list", "base_seconds": null, "max_seconds": 60.0, "jitter": 0.0, "delays_seconds": [0.0, 5.5]},
         "handler_config": {"url": "u", "n": [1, 2.5]}, "dependent_system": "ledger",
     });
@@ -50,6 +50,25 @@ fn every_value_can_be_asked_for() {
     assert_eq!(step.timeout, Some(Duration::from_millis(2500)));
     assert_eq!(step.retry_policy.base, Duration::from_millis(500));
     assert_eq!(step.retry_policy.cap, Duration::from_secs(60));
+}
+
+#[test]
+fn a_budget_is_a_number_of_attempts_and_a_cost_or_one_of_them() {
+    let attempts = "an integer from 1 to 2147483647";
+    for value in [json!(0), json!(-1), json!(1.5), json!("3")] {
+        let budget = top(&json!({"budget": {"attempts": value}}));
+        assert_refused(budget, "budget.attempts", attempts);
+    }
+    for value in [json!(-1), json!(1_000_000_001), json!("3")] {
+        let budget = top(&json!({"budget": {"cost": value}}));
+        assert_refused(budget, "budget.cost", "a number from 0 to 1000000000");
+        let step = step(&json!({"reserve_cost": value}));
+        assert_refused(step, "step_templates[0].reserve_cost", "a number from 0 to 1000000000");
+    }
+    let budget = |value| top(&json!({"budget": value})).expect("valid").budget();
+    assert_eq!(budget(json!({"attempts": 7})).attempts.map(u32::from), Some(7));
+    assert_eq!(budget(json!({"cost": 0.25})).cost.map(|cost| cost.number()), Some(0.25));
+    assert!(budget(json!(null)).is_empty());
 }
 
 #[test]

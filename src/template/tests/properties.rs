@@ -28,6 +28,7 @@ fn key() -> impl Strategy<Value = String> {
         "delay_seconds",
         "timeout_seconds",
         "total_timeout_seconds",
+        "reserve_cost",
         "handler_config",
         "named_steps",
         "custom_events",

@@ -1,0 +1,29 @@
+# frozen_string_literal: true
+
+require "json"
+
+module TaskerCore
+  class Client
+    # What operators do about the budgets of tasks. See docs/budgets.md.
+    module Budgets
+      # Raises the budget of a task: the steps that it kept from being started are tried again, and a task that ended in
+      # error goes on. What was used up so far counts.
+      #
+      # @param task_id [Integer]
+      # @param attempts [Integer, nil] of all steps together, no fewer than before. Default nil: as before.
+      # @param cost [Numeric, nil] no less than before. Default nil: as before.
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @return [TaskStatus]
+      # @raise [NotFound]
+      # @raise [InvalidTransition] the task is complete or cancelled
+      # @raise [InvalidArgument] neither `attempts` nor `cost`, fewer or less than before, or the task has no budget
+      # @example
+      #   client.raise_budget(1, attempts: 400, actor: "support", reason: "the bank was down")
+      def raise_budget(task_id, attempts: nil, cost: nil, actor: nil, reason: nil)
+        limits = JSON.generate(Internal::Check.budget({ attempts: attempts, cost: cost }.compact))
+        steer(task_id, actor, reason) { |id, *request| native.raise_budget(id, limits, *request) }
+      end
+    end
+  end
+end

@@ -1,0 +1,114 @@
+# frozen_string_literal: true
+
+RSpec.describe "A task with a budget", :database do
+  include CommandLine
+  include Workflows
+
+  def summary(task_id, step)
+    TaskerCore.explain(task_id, step: step)["steps"].first["summary"]
+  end
+
+  def states(task_id)
+    TaskerCore.result(task_id).steps.map(&:state).tally
+  end
+
+  # Three steps in a row, of which the second fails again and again.
+  def define_row(**options)
+    handler("Any") { |_, _, step| step.name }
+    handler("Fails") { raise "no route" }
+    TaskerCore.define("row", **options) do
+      step "first", handler: "Any"
+      step "second", handler: "Fails", depends_on: "first", retry_limit: 100, retry: Workflows::RETRY_AT_ONCE
+      step "third", handler: "Any", depends_on: "second"
+    end
+  end
+
+  it "begins no more attempts than it allows, keeps what is done, and says which limit ended it" do
+    define_row(budget: { attempts: 4 })
+    result = run("row")
+    expect(result.state).to eq("error")
+    expect(result.results_of("first")).to eq("first")
+    expect(result.steps.map { |step| [step.state, step.attempts] })
+      .to eq([["complete", 1], ["error", 3], ["pending", 0]])
+    status = TaskerCore.status(result.task_id)
+    expect(status.budget).to include("max_attempts" => 4, "attempts" => 4, "exhausted" => "attempts")
+    expect(TaskerCore.explain(result.task_id)["summary"]).to end_with("; budget: 4 of 4 attempts")
+    expect(TaskerCore.explain(result.task_id)["history"].last).to include(
+      "cause" => "budget_exhausted", "detail" => include("budget" => "attempts", "attempts" => 4, "max_attempts" => 4)
+    )
+    expect(summary(result.task_id, "second")).to eq(
+      "was not started: its task's budget of attempts was used up (budget: 4 of 4 attempts); " \
+      "tasker budget #{result.task_id} raises it"
+    )
+  end
+
+  it "goes on where an operator raises it, and what was used up counts" do
+    define_row(budget: { attempts: 4 })
+    task_id = run("row").task_id
+    expect { TaskerCore.raise_budget(task_id, attempts: 3) }
+      .to raise_error(TaskerCore::InvalidArgument, /attempts is 3; allowed: 4 or more/)
+    expect { TaskerCore.raise_budget(task_id) }.to raise_error(TaskerCore::InvalidArgument, /budget is {}/)
+    told = tasker("budget", task_id.to_s, "--attempts", "6", "--reason", "the bank is back")
+    expect(told.status).to eq(0)
+    expect(told.out).to match(/budget: +4 of 6 attempts$/)
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.status(task_id)).to have_attributes(state: "error", attempts_total: 6)
+    handler("Fails") { "it works" }
+    TaskerCore.raise_budget(task_id, attempts: 8, actor: "ada")
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", attempts_total: 8)
+  end
+
+  it "asks the submit before the template, each limit for itself" do
+    define_row(budget: { attempts: 3, cost: 5 })
+    task_id = TaskerCore.submit("row", budget: { attempts: 7 })
+    expect(TaskerCore.status(task_id).budget).to include("max_attempts" => 7, "max_cost" => 5.0, "spent" => 0.0)
+    told = tasker("submit", "row", "--max-cost", "0.5", "--json")
+    expect(TaskerCore.status(told.json["task_id"]).budget).to include("max_attempts" => 3, "max_cost" => 0.5)
+    TaskerCore.define("free") { step "only", handler: "Any" }
+    expect(TaskerCore.status(TaskerCore.submit("free")).budget).to be_nil
+    expect(count("tasker_task_budgets")).to eq(2)
+  end
+
+  it "spends what handlers say, also those that fail" do
+    define_one(retry_limit: 10, reserve_cost: 0.5) do |_, _, step|
+      step.spend(0.1)
+      step.spend(0.2)
+      raise "once more"
+    end
+    task_id = TaskerCore.submit("one", budget: { cost: 1 })
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.status(task_id)).to have_attributes(
+      state: "error", attempts_total: 2,
+      budget: include("spent" => 0.6, "max_cost" => 1.0, "reserved" => 0.0, "exhausted" => "cost")
+    )
+  end
+
+  it "is refused what is no budget" do
+    { { attempts: 0 } => /budget.attempts/, { cost: -1 } => /budget.cost/, { tries: 1 } => /budget/, [] => /budget/ }
+      .each do |budget, message|
+        expect { TaskerCore.submit("row", budget: budget) }.to raise_error(TaskerCore::InvalidArgument, message)
+      end
+    expect { define_row(budget: { attempts: 0 }) }.to raise_error(TaskerCore::InvalidTemplate, /budget.attempts is 0/)
+    expect { define_row(budget: { attemps: 1 }) }.to raise_error(TaskerCore::InvalidTemplate, /attemps/)
+    expect { define_one(reserve_cost: -1) { nil } }.to raise_error(TaskerCore::InvalidTemplate, /reserve_cost .*is -1/)
+    define_one(retry_limit: 1) { |_, _, step| step.spend("much") }
+    expect(run("one").step("only").error["message"]).to start_with('cost is "much", allowed: a number from 0')
+    expect { TaskerCore.raise_budget(TaskerCore.submit("one"), cost: 3) }
+      .to raise_error(TaskerCore::InvalidArgument, /the task has no budget/)
+  end
+
+  it "is not overshot by steps that run beside each other, in whichever of two processes" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/budgets_workflow.rb")
+    load workflow
+    ids = in_two_processes(workflow) do
+      submitted = Array.new(4) { TaskerCore.submit("spending", budget: { cost: 2 }) }
+      submitted += Array.new(4) { TaskerCore.submit("spending", budget: { attempts: 7 }) }
+      submitted.each { |id| TaskerCore.wait(id, timeout: 60) }
+    end
+    expect(ids.first(4).map { |id| states(id) }).to all(eq("complete" => 6, "error" => 14))
+    expect(ids.last(4).map { |id| states(id) }).to all(eq("complete" => 7, "error" => 13))
+    expect(ids.first(4).map { |id| TaskerCore.status(id).budget["spent"] }).to all(eq(1.8))
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+  end
+end

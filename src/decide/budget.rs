@@ -1,0 +1,62 @@
+//! What tasks may use up: counted with each claim and each end of one, and asked before a claim.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Draft, Place};
+use super::readiness::Done;
+use crate::budget::{Budget, Constraint, Verdict};
+use crate::decision::View;
+use crate::guard::{Guard, removed};
+use crate::ids::{StepId, TaskId};
+use crate::state::{InvalidTransition, StepEvent, StepState};
+
+/// Whether a step may be claimed now.
+pub(super) fn verdict(draft: &Draft<'_>, step: StepId) -> Verdict {
+    let Some(budget) = draft.budgets.get(&step.task()).filter(|_| !removed(Guard::BudgetsKept))
+    else {
+        return Verdict::Start;
+    };
+    budget.verdict(draft.view.reserves.get(&step).copied().unwrap_or_default())
+}
+
+/// Counts a change of a step of a task that has a budget.
+pub(super) fn count(draft: &mut Draft<'_>, place: Place, event: StepEvent, to: StepState) {
+    let step = draft.step(place);
+    let (id, from) = (step.id, step.state);
+    let reserve = draft.view.reserves.get(&id).copied().unwrap_or_default();
+    let spent = draft.view.spent.get(&id).copied().unwrap_or_default();
+    let Some(budget) = draft.budgets.get_mut(&id.task()) else { return };
+    if from == StepState::InProgress {
+        budget.reserved = budget.reserved.minus(reserve);
+        budget.spent = budget.spent.plus(spent);
+        if matches!(event, StepEvent::GivenBack | StepEvent::ConditionUnmet | StepEvent::Mapped) {
+            // Of a claim that is not current any more, whose end the write refuses, there may be no attempt.
+            budget.attempts = budget.attempts.saturating_sub(1);
+        }
+    }
+    if to == StepState::InProgress {
+        budget.reserved = budget.reserved.plus(reserve);
+        budget.attempts += 1;
+    }
+}
+
+/// The step cannot be started any more: it is in error, and counts as failed for its children.
+pub(super) fn give_up<'d>(
+    draft: &mut Draft<'_>,
+    place: Place,
+    constraint: Constraint,
+) -> Result<(StepId, Done<'d>), InvalidTransition> {
+    let id = draft.step(place).id;
+    let mut detail = None;
+    if let Some(budget) = draft.budgets.get_mut(&id.task()) {
+        budget.exhausted.get_or_insert(constraint);
+        detail = Some(Budget { exhausted: Some(constraint), ..*budget }.detail().to_string());
+    }
+    draft.transition(place, StepEvent::BudgetExhausted)?.detail = detail;
+    Ok((id, Done::Failed))
+}
+
+/// The budgets that are not as they were.
+pub(super) fn changed(view: &View, budgets: BTreeMap<TaskId, Budget>) -> Vec<(TaskId, Budget)> {
+    budgets.into_iter().filter(|(id, budget)| view.budgets.get(id) != Some(budget)).collect()
+}
