@@ -9,7 +9,7 @@ RSpec.describe "Map steps", :database do
     handler("List") { |task| { "numbers" => list.call(task) } }
     handler("Square", &item || ->(_, _, step) { step.item**2 })
     handler("Sum") do |_, sequence, _|
-      sum = sequence.each_item("square", batch: 3).sum { |item| item.results || 0 }
+      sum = sequence.each_item("square", batch: 3).sum { |one| one.results || 0 }
       { "map" => sequence.results_of("square"), "sum" => sum }
     end
     TaskerCore.define("squares") do

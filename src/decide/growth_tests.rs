@@ -101,7 +101,7 @@ fn a_step_that_is_added_gets_ready_with_the_attempt_that_adds_it() {
 #[test]
 fn whoever_has_room_takes_it() {
     let decisions = grow(&mut view(), vec![after_itself(vec![])], 2);
-    let claimed = decisions.steps.iter().filter_map(crate::StepChange::claim);
+    let claimed = decisions.steps.iter().filter_map(crate::decision::StepChange::claim);
     assert_eq!(claimed.map(|claim| claim.step).max(), Some(TASK.step(3)));
     assert_eq!(added(&decisions, 0), (StepState::Pending, 2, 0));
 }
@@ -229,7 +229,7 @@ fn failed() -> Outcome {
     Outcome::Failed(crate::decision::Failure::new(kind, "A", "b"))
 }
 
-fn change(decisions: &Decisions, index: u32) -> &crate::StepChange {
+fn change(decisions: &Decisions, index: u32) -> &crate::decision::StepChange {
     decisions.steps.iter().find(|change| change.after.id == TASK.step(index)).unwrap()
 }
 
