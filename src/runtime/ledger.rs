@@ -37,6 +37,8 @@ struct State {
     granted: usize,
     /// Ends that handlers have reported and the loop that writes them has not seen.
     reported: usize,
+    /// While the worker's claims are read from the database: those that others have ended meanwhile.
+    recalled: Option<HashSet<Claim>>,
 }
 
 /// Room for claims that a round in flight may make, until they are entered or it is clear that there are
@@ -301,6 +303,9 @@ impl Ledger {
     /// another one. A handler that has begun keeps its thread.
     pub(crate) fn recall(&self, claim: Claim) -> bool {
         let mut state = self.lock();
+        if let Some(recalled) = &mut state.recalled {
+            recalled.insert(claim);
+        }
         let held = state.held.get(&claim.step).filter(|held| held.claim == claim && !held.ended);
         let recalled = held.is_some();
         if recalled {
@@ -409,6 +414,16 @@ impl Ledger {
         state.held.clear();
         state.batches.clear();
         state.over.clear();
+    }
+
+    /// From now on it is noted which claims others end: what is being read may say still that they are held.
+    pub(super) fn note_recalled(&self) {
+        self.lock().recalled = Some(HashSet::new());
+    }
+
+    /// The claims that others have ended since then.
+    pub(super) fn take_recalled(&self) -> HashSet<Claim> {
+        self.lock().recalled.take().unwrap_or_default()
     }
 
     /// Whether the database gives this claim to us and we know of it.
@@ -575,6 +590,17 @@ mod tests {
         assert_eq!(over(&ledger), [BATCH]);
         assert_eq!(report(&ledger, 2, 2), None);
         assert_eq!(ledger.load(), 0);
+    }
+
+    #[test]
+    fn what_is_recalled_while_claims_are_read_is_noted_whether_it_is_known_or_not() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.recall(claim(1));
+        ledger.note_recalled();
+        ledger.recall(claim(2));
+        assert_eq!(ledger.take_recalled(), [claim(2)].into());
+        ledger.recall(claim(3));
+        assert!(ledger.take_recalled().is_empty());
     }
 
     #[test]

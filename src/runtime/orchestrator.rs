@@ -484,12 +484,16 @@ impl<D: Database> Orchestrator<D> {
     /// is known stays known until its end is written.
     async fn read_own_claims(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
-        let listed = shared.answer(shared.database.claims_of(shared.worker())).await??;
         let ledger = &self.shared.ledger;
+        ledger.note_recalled();
+        let listed = shared.answer(shared.database.claims_of(shared.worker())).await;
+        let recalled = ledger.take_recalled();
+        let listed = listed??;
+        let is_new = |claim: &Claim| !ledger.knows(*claim) && !recalled.contains(claim);
         let mut found = Vec::new();
         // The newest batch first: an older one may list a step that was claimed again since.
         for one in listed.iter().rev() {
-            if let Some(claim) = one.claim.filter(|claim| !ledger.knows(*claim)) {
+            if let Some(claim) = one.claim.filter(is_new) {
                 ledger.enter(
                     one.batch,
                     &[(claim, Tried { failures: one.failures, crashes: one.crashes })],

@@ -114,10 +114,11 @@ pub(crate) async fn steer(
             Ok(decisions)
         }
         Steering::RaiseBudget(limits) => {
+            let stored = templates.get_within(tx, row.template).await?;
+            compensation::refuse_undone(tx, &stored, row).await?;
             raise(tx, row, *limits).await?;
             let steps = tx.steps_out_of_budget(task).await?;
             let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
-            let stored = templates.get_within(tx, row.template).await?;
             let observation = Observation::RetryRequested { steps, request };
             let by_task = ByTask::from([(task, stored)]);
             decide_and_write(tx, row, &rows, &observation, &by_task).await

@@ -17,7 +17,7 @@ use crate::decision::{Claim, NEVER};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
-use crate::state::{StepEvent, StepState, TaskEvent, TaskState, WorkerState};
+use crate::state::{FollowUpKind, StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 
 /// How long a worker that nothing disturbs may be without a heartbeat through delays on its way.
 const SLACK: Duration = Duration::from_millis(500);
@@ -677,7 +677,9 @@ impl Watch {
         let failed = matches!(record.task.state, TaskState::Error | TaskState::Cancelled);
         let state = |step: &u32| tables.steps.get(&id.step(*step)).map(|step| step.state);
         let done = steps.iter().any(|step| state(step) == Some(StepState::Complete));
-        if failed && done && !tables.compensations.contains_key(&id) {
+        // Somebody cancelled it when no worker was left: the next one undoes it.
+        let left = tables.follow_ups.values().any(|left| *left == (id, FollowUpKind::Compensate));
+        if failed && done && !left && !tables.compensations.contains_key(&id) {
             let state = record.task.state;
             self.violated(format!("task {id} is {state}, and nothing undoes it"));
         }
