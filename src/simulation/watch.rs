@@ -31,8 +31,8 @@ const LONGEST_IGNORANCE: Duration = Duration::from_secs(4);
 pub(super) struct Watch {
     /// The first broken invariant.
     pub(super) violation: Option<String>,
-    /// Executions that a handler has begun: each step, attempt and worker once.
-    begun: BTreeSet<(StepId, u32, WorkerId)>,
+    /// Executions that a handler has begun, and when: each step, attempt and worker once.
+    begun: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// Executions whose end a handler has reported, and whether as a success.
     reported: BTreeMap<(StepId, u32, WorkerId), bool>,
     hosts: BTreeMap<WorkerId, (Arc<Host>, bool)>,
@@ -197,9 +197,12 @@ impl Watch {
 
     /// A handler looks whether its attempt is still its own.
     pub(super) fn looks(&mut self, claim: Claim, is_current: bool, host: &Host) {
+        let execution = (claim.step, claim.attempt, claim.worker);
         if is_current
-            && let Some(since) = self.cut_off.get(&(claim.step, claim.attempt, claim.worker))
-            && since.elapsed().min(host.undisturbed()) > LONGEST_IGNORANCE
+            && let Some(since) = self.cut_off.get(&execution)
+            // A heartbeat asks of attempts that run.
+            && let Some(begun) = self.begun.get(&execution)
+            && since.max(begun).elapsed().min(host.undisturbed()) > LONGEST_IGNORANCE
         {
             self.violated(format!(
                 "attempt {} of step {} was ended {:?} ago, and its worker does not know",
@@ -304,7 +307,7 @@ impl Watch {
 
     /// A handler begins.
     pub(super) fn begins(&mut self, tables: &Tables, step: StepId, attempt: u32, worker: WorkerId) {
-        if !self.begun.insert((step, attempt, worker)) {
+        if self.begun.insert((step, attempt, worker), Instant::now()).is_some() {
             self.violated(format!(
                 "attempt {attempt} of step {step} began twice on worker {worker}"
             ));
@@ -565,7 +568,7 @@ impl Watch {
     }
 
     fn began(&self, step: StepId, attempt: u32, worker: Option<WorkerId>) -> bool {
-        worker.is_some_and(|worker| self.begun.contains(&(step, attempt, worker)))
+        worker.is_some_and(|worker| self.begun.contains_key(&(step, attempt, worker)))
     }
 
     /// A state changes together with its transition only.
