@@ -23,8 +23,6 @@ module TaskerCore
     include Workflows
     include Growth
 
-    # The largest cost.
-    MOST_COST = 1_000_000_000
     # Stands for no content, since nil is some.
     NOTHING = Object.new.freeze
     private_constant :NOTHING
@@ -93,9 +91,7 @@ module TaskerCore
     # @example
     #   step.spend(answer.tokens * 0.000_02)
     def spend(cost)
-      ok = cost.is_a?(Numeric) && cost.real? && cost.to_f.between?(0, MOST_COST)
-      Internal::Check.refuse("cost", cost, "a number from 0 to #{MOST_COST}") unless ok
-      @native.spend(step_id, attempt, cost.to_f)
+      @native.spend(step_id, attempt, Internal::Check.cost(cost, "cost"))
     end
 
     # @return [String]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::compensation;
 use super::failure::bounded;
-use super::mapping as items;
+use super::mapping;
 use super::orchestrator::{blocked, failure};
 use super::templates::{Stored, Templates};
 use crate::decision::{Claim, Decisions, FailureKind, Outcome, StepChange};
@@ -116,7 +116,7 @@ impl Courier {
             }
         }
         refused.extend(compensation::leave_out(database, templates, &mut prepared).await?);
-        refused.extend(items::attach_added(database, &mut prepared).await?);
+        refused.extend(mapping::attach_added(database, &mut prepared).await?);
         refused.extend(attach_parents(database, &mut prepared, results).await?);
         Ok((prepared, refused))
     }
@@ -220,7 +220,7 @@ async fn attach_parents(
         let parents: Result<Vec<_>, _> = parents(one).map(given).collect();
         match parents {
             Ok(parents) => {
-                let unfit = condition(one, &parents).or_else(|| items::map(one, &parents));
+                let unfit = condition(one, &parents).or_else(|| mapping::map(one, &parents));
                 let fits = unfit.is_none();
                 refused.extend(unfit.map(|outcome| (one.delivery.claim, outcome)));
                 if fits && !parents.is_empty() {

@@ -54,6 +54,17 @@ pub enum Steering {
 }
 
 impl Steering {
+    /// Whether steps of a task that has ended may go on by it.
+    fn has_steps_go_on(&self) -> bool {
+        match self {
+            Self::Retry { .. }
+            | Self::Skip { .. }
+            | Self::Resolve { .. }
+            | Self::RaiseBudget(_) => true,
+            Self::Cancel | Self::Pause | Self::Resume | Self::Compensate => false,
+        }
+    }
+
     /// # Errors
     /// [`Error::Json`] for results that are not JSON, or too large.
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -92,6 +103,10 @@ pub(crate) async fn steer(
     let rows = tx.lock_tasks(&[task]).await?;
     let row = *rows.first().ok_or(Error::UnknownTask { task })?;
     let request = request.clone();
+    if steering.has_steps_go_on() {
+        let stored = templates.get_within(tx, row.template).await?;
+        compensation::refuse_undone(tx, &stored, row).await?;
+    }
     match steering {
         Steering::Cancel => {
             let open = tx.read_open_steps(task).await?;
@@ -115,7 +130,6 @@ pub(crate) async fn steer(
         }
         Steering::RaiseBudget(limits) => {
             let stored = templates.get_within(tx, row.template).await?;
-            compensation::refuse_undone(tx, &stored, row).await?;
             raise(tx, row, *limits).await?;
             let steps = tx.steps_out_of_budget(task).await?;
             let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
@@ -127,7 +141,6 @@ pub(crate) async fn steer(
             let failed = tx.read_failed_steps(task).await?;
             let steps = failed.iter().map(|row| row.id).collect();
             let stored = templates.get_within(tx, row.template).await?;
-            compensation::refuse_undone(tx, &stored, row).await?;
             let observation = Observation::RetryRequested { steps, request };
             let by_task = ByTask::from([(task, stored)]);
             let decisions = decide_and_write(tx, row, &failed, &observation, &by_task).await?;
@@ -205,7 +218,6 @@ async fn find(
     name: &str,
 ) -> Result<(Arc<Stored>, StepId, u32), Error> {
     let stored = templates.get_within(tx, row.template).await?;
-    compensation::refuse_undone(tx, &stored, row).await?;
     if let Some(index) = stored.made_with_task(name) {
         return Ok((stored, row.task.id.step(index), index));
     }

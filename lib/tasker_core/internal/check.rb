@@ -126,15 +126,20 @@ module TaskerCore
         refuse("budget", value, allowed) unless value.is_a?(Hash) && value.any?
         value.to_h do |key, most|
           refuse("budget", value, allowed) unless %w[attempts cost].include?(key.to_s)
-          [key.to_s, key.to_s == "cost" ? cost_limit(most) : at_most(most, MAX_ATTEMPTS, "budget.attempts")]
+          [key.to_s, key.to_s == "cost" ? cost(most, "budget.cost") : at_most(most, MAX_ATTEMPTS, "budget.attempts")]
         end
       end
 
-      # @api private
-      def cost_limit(value)
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Float]
+      # @raise [InvalidArgument] negative, above {MAX_COST} or no number
+      # @example
+      #   Check.cost(2, "cost") # => 2.0
+      def cost(value, key)
         return value.to_f if value.is_a?(Numeric) && value.real? && value.to_f.between?(0, MAX_COST)
 
-        refuse("budget.cost", value, "a number from 0 to #{MAX_COST}")
+        refuse(key, value, "a number from 0 to #{MAX_COST}")
       end
 
       # As Ruby does for keywords that a method names.
