@@ -42,6 +42,12 @@ RSpec.describe "bin/setup" do
     expect(setup[1]).not_to match(/redis|sidekiq/i)
   end
 
+  it "sees to what specs are skipped without where that is asked for" do
+    machine(*tools - ["id"], cargo: "echo cargo 1.99.0", id: "echo 1001", apt_get: "exit 1")
+    expect(setup("--tests")[1]).to match(/the gem activesupport.*apt-get install .*ruby-activesupport /m)
+    expect(setup[1]).not_to match(/activesupport/)
+  end
+
   it "tells what is missing where there is no apt" do
     machine(*tools, cargo: "echo cargo 1.99.0")
     _, said, status = setup
