@@ -26,6 +26,8 @@ pub enum Guard {
     BranchesCount,
     /// A parent that is tried again is open again.
     ParentsReopen,
+    /// With a step, those below it begin anew.
+    RerunGoesDown,
     /// Steps of a paused task are not claimed.
     PausedWait,
     /// A task counts what its steps do.
@@ -83,7 +85,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -94,6 +96,7 @@ impl Guard {
         Self::SkipsGoOn,
         Self::BranchesCount,
         Self::ParentsReopen,
+        Self::RerunGoesDown,
         Self::PausedWait,
         Self::TaskCounters,
         Self::RetryLimit,

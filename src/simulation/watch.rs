@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::plan::When;
 use super::server::Host;
 use super::tables::{
-    StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
+    StepRecord, StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
 use super::world::NAP;
+use crate::decide::is_reset;
 use crate::decision::{Claim, NEVER};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -96,6 +97,15 @@ fn satisfied(tables: &Tables, step: StepId) -> bool {
     }
 }
 
+/// Whether the claim is the current one.
+fn is_held(tables: &Tables, claim: Claim) -> bool {
+    let held = |step: &StepRecord| {
+        step.state == StepState::InProgress
+            && (step.attempts, step.worker) == (claim.attempt, Some(claim.worker))
+    };
+    tables.steps.get(&claim.step).is_some_and(held)
+}
+
 impl Watch {
     fn violated(&mut self, what: String) {
         self.violation.get_or_insert(what);
@@ -165,7 +175,9 @@ impl Watch {
     /// A checkpoint is made by the claim that is current, and goes on where the last one was.
     fn checkpoint_is_its(&mut self, before: &Tables, written: &Written) {
         let Some(step) = written.checkpoint else { return };
-        let Some(made) = written.waits.get(&step).and_then(|wait| wait.checkpoint) else { return };
+        let Some(made) = written.waits.get(&step).and_then(|wait| wait.as_ref()?.checkpoint) else {
+            return;
+        };
         let held = before.steps.get(&step);
         let current = held.is_some_and(|held| {
             held.worker == Some(made.claim.worker) && held.attempts == made.claim.attempt
@@ -183,8 +195,11 @@ impl Watch {
     }
 
     /// A handler is told that its checkpoint is written.
-    pub(super) fn checkpointed(&mut self, step: StepId, cursor: u64) {
-        self.checkpoints.insert(step, cursor);
+    pub(super) fn checkpointed(&mut self, tables: &Tables, claim: Claim, cursor: u64) {
+        // One of before a rerun is forgotten.
+        if is_held(tables, claim) {
+            self.checkpoints.insert(claim.step, cursor);
+        }
     }
 
     /// A handler reads where it is to go on.
@@ -267,6 +282,8 @@ impl Watch {
                     | StepEvent::Skipped
                     | StepEvent::ResolvedManually
                     | StepEvent::TimedOut
+                    | StepEvent::Rerun
+                    | StepEvent::Reset
             );
             let worker = before.steps.get(&change.step).and_then(|step| step.worker);
             if let Some(worker) = worker.filter(|_| ended) {
@@ -303,7 +320,8 @@ impl Watch {
     }
 
     /// A handler begins.
-    pub(super) fn begins(&mut self, tables: &Tables, step: StepId, attempt: u32, worker: WorkerId) {
+    pub(super) fn begins(&mut self, tables: &Tables, claim: Claim) {
+        let Claim { step, attempt, worker } = claim;
         if !self.begun.insert((step, attempt, worker)) {
             self.violated(format!(
                 "attempt {attempt} of step {step} began twice on worker {worker}"
@@ -318,7 +336,7 @@ impl Watch {
             self.violated(format!("step {step} began, and its condition is not met"));
         }
         // Others may see their parents tried again after they have started.
-        if tables.join(step) == JoinPolicy::AllComplete {
+        if tables.join(step) == JoinPolicy::AllComplete && is_held(tables, claim) {
             self.parents_allow(tables, step, "began");
         }
     }
@@ -335,7 +353,12 @@ impl Watch {
     }
 
     /// What a handler is given of the steps before its own.
-    pub(super) fn inputs(&mut self, tables: &Tables, step: StepId, given: Option<&str>) {
+    pub(super) fn inputs(&mut self, tables: &Tables, claim: Claim, given: Option<&str>) {
+        // The steps before one that was reset on its way to a handler may be executed anew.
+        if !is_held(tables, claim) {
+            return;
+        }
+        let step = claim.step;
         // What it needs it reads from the task that it undoes.
         if tables.undone_by(step).is_some() {
             return;
@@ -402,6 +425,9 @@ impl Watch {
             if change.from == StepState::Pending && (starts || completes) {
                 self.parents_allow(after, change.step, "started");
             }
+            if is_reset(Some(change.event)) {
+                self.checkpoints.remove(&change.step);
+            }
             self.naps_last(after, change);
             self.ends_as_its_child(after, change);
             let task = after.tasks.get(&change.step.task());
@@ -447,7 +473,11 @@ impl Watch {
         if from == StepState::InProgress
             && !matches!(
                 event,
-                StepEvent::Cancelled | StepEvent::Skipped | StepEvent::ResolvedManually
+                StepEvent::Cancelled
+                    | StepEvent::Skipped
+                    | StepEvent::ResolvedManually
+                    | StepEvent::Rerun
+                    | StepEvent::Reset
             )
             && worker.is_some()
             && found.worker != worker
@@ -511,6 +541,9 @@ impl Watch {
             | StepEvent::Mapped
             | StepEvent::ItemsDone
             | StepEvent::BudgetExhausted
+            | StepEvent::Rerun
+            | StepEvent::Reset
+            | StepEvent::Copied
             | StepEvent::Skipped
             | StepEvent::ResolvedManually => true,
         };
