@@ -316,6 +316,25 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
       client.raise_budget(task_id, **options)
     end
 
+    # Has a step executed anew, and every step below it. See {Client#rerun}.
+    #
+    # @return [TaskStatus]
+    # @example
+    #   TaskerCore.rerun(1, "enrich", actor: "support", reason: "its data were corrected")
+    def rerun(task_id, step, actor: nil, reason: nil)
+      client.rerun(task_id, step, actor: actor, reason: reason)
+    end
+
+    # Makes a task that takes over what another one has done, but for some steps. See {Client#fork}.
+    #
+    # @param options [Hash{Symbol => Object}] keywords of {Client#fork}
+    # @return [Integer] the fork's id
+    # @example
+    #   TaskerCore.fork(1, from: "price", context: { rate: 7 }, reason: "what if the rate were 7?")
+    def fork(task_id, from:, **options)
+      client.fork(task_id, from: from, **options)
+    end
+
     # Gives the results of a step. See {Client#resolve}.
     #
     # @param options [Hash{Symbol => Object}] keywords of {Client#resolve}
@@ -333,6 +352,15 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     #   TaskerCore.signal(1, "approved", { by: "mara" })
     def signal(task_id, name, payload = nil, actor: nil, idempotency_key: nil)
       client.signal(task_id, name, payload, actor: actor, idempotency_key: idempotency_key)
+    end
+
+    # Sends a signal to every task with a correlation key that has not ended. See {Client#signal_all}.
+    #
+    # @return [Array<Integer>] the tasks' ids
+    # @example
+    #   TaskerCore.signal_all("order_paid", { amount: 5 }, key: "order-7") # => [1, 4]
+    def signal_all(name, payload = nil, key:, actor: nil, idempotency_key: nil)
+      client.signal_all(name, payload, key: key, actor: actor, idempotency_key: idempotency_key)
     end
 
     # Approves what a step waits for. See {Client#approve}.

@@ -12,7 +12,7 @@ CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
-  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done', 'budget_exhausted');
+  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done', 'budget_exhausted', 'rerun', 'reset', 'copied');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
@@ -240,10 +240,11 @@ SELECT workflow_step_id, attempt, worker_id, outcome, claimed_at, created_at AS 
 FROM tasker_workflow_step_transitions
 WHERE outcome IS NOT NULL;
 
--- What handlers attached to an attempt, written with its end: JSON, or where it lies.
+-- What handlers attached to an attempt, written with its end: JSON, or where it lies. And what a step had returned by its last
+-- attempt, or an operator had given for it, before it was executed anew.
 CREATE TABLE tasker_artifacts (
   workflow_step_id bigint NOT NULL,
-  attempt          int NOT NULL CHECK (attempt > 0),
+  attempt          int NOT NULL CHECK (attempt >= 0),
   name             text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
   media_type       text NOT NULL CHECK (octet_length(media_type) BETWEEN 1 AND 128),
   content          json,
@@ -377,6 +378,7 @@ CREATE TABLE tasker_child_tasks (
   generation     int NOT NULL CHECK (generation > 0),
   depth          int NOT NULL CHECK (depth > 0),
   left_alone     boolean NOT NULL,
+  superseded     boolean NOT NULL DEFAULT false,
   UNIQUE (parent_step_id, name, generation)
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
@@ -424,6 +426,30 @@ CREATE TABLE tasker_parent_counts (
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
+-- Keys by which several tasks are found that wait for the same signals. Tasks that were submitted without one have no row.
+CREATE TABLE tasker_task_correlations (
+  correlation_key text NOT NULL CHECK (octet_length(correlation_key) BETWEEN 1 AND 256),
+  task_id         bigint NOT NULL,
+  PRIMARY KEY (correlation_key, task_id)
+) WITH (autovacuum_vacuum_cost_limit = 1000,
+        autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
+
+-- Serves: the deletion of tasks, and forks.
+CREATE INDEX tasker_task_correlations_task ON tasker_task_correlations (task_id);
+
+-- Where tasks come from that took over what another one had done. Other tasks have no row. The other one may be deleted before.
+CREATE TABLE tasker_task_forks (
+  task_id     bigint PRIMARY KEY,
+  forked_from bigint NOT NULL,
+  from_steps  jsonb NOT NULL CHECK (jsonb_typeof(from_steps) = 'array'),
+  actor       text NOT NULL CHECK (octet_length(actor) <= 128),
+  reason      text CHECK (octet_length(reason) <= 1024),
+  created_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- Serves: the forks of a task.
+CREATE INDEX tasker_task_forks_from ON tasker_task_forks (forked_from, task_id);
+
 -- Deleting a task by hand deletes everything of it at once. The pruner, which says so, deletes the rest of its
 -- tasks later.
 CREATE FUNCTION tasker_delete_rows_of_task() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -444,6 +470,8 @@ BEGIN
   DELETE FROM tasker_compensations WHERE original_task_id = OLD.task_id;
   DELETE FROM tasker_added_steps WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_parent_counts WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_task_correlations WHERE task_id = OLD.task_id;
+  DELETE FROM tasker_task_forks WHERE task_id = OLD.task_id;
   RETURN OLD;
 END
 $$;

@@ -298,6 +298,14 @@ impl Taken {
         self.branches.values().map(String::as_str).collect()
     }
 
+    /// The same beside what else is kept, a JSON object.
+    #[must_use]
+    pub(crate) fn detail_beside(&self, detail: &str) -> String {
+        let mut all: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
+        all["took"] = self.names().into();
+        all.to_string()
+    }
+
     /// What history keeps with the decision step's transition, JSON text.
     #[must_use]
     pub fn detail(&self) -> String {
@@ -380,6 +388,22 @@ pub enum Observation {
         /// The signal.
         signal: Signal,
     },
+    /// An operator has a step executed anew, and with it every step below.
+    RerunRequested {
+        /// The step and those below it, parents before their children.
+        steps: Vec<Reset>,
+        /// The step's name.
+        name: String,
+        /// Who asks, and why.
+        request: Request,
+    },
+    /// The task of the view was made to take over what another one has done.
+    StepsCopied {
+        /// What it takes over, parents before their children.
+        copies: Vec<Copied>,
+        /// From where, who asks and why, as history keeps it: JSON text.
+        detail: String,
+    },
     /// An operator gives the results of a step.
     ResolveRequested {
         /// A step of the view.
@@ -391,6 +415,47 @@ pub enum Observation {
         /// Who asks, and why.
         request: Request,
     },
+}
+
+/// A step that is to begin anew. The view holds it and its parents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// The step.
+    pub step: StepId,
+    /// Its parents.
+    pub parents: Vec<Parent>,
+}
+
+/// A parent of a step that is to begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The parent.
+    pub step: StepId,
+    /// It has decided not to take the step, so that it counts as skipped for it while it is complete.
+    pub left_out: bool,
+}
+
+/// A step that is as it ended in another task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copied {
+    /// The step.
+    pub step: StepId,
+    /// How it ended.
+    pub end: CopiedEnd,
+}
+
+/// How a step ended that is copied.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CopiedEnd {
+    /// With results.
+    Complete {
+        /// The results, as JSON text.
+        results: Option<Arc<str>>,
+        /// The branches that it takes, of a decision step.
+        taken: Option<Arc<Taken>>,
+    },
+    /// Left out.
+    Skipped,
 }
 
 /// A signal, as history keeps it with the steps that waited for it.
@@ -418,6 +483,21 @@ impl Request {
     #[must_use]
     pub fn detail(&self) -> String {
         serde_json::json!({ "actor": self.actor, "reason": self.reason }).to_string()
+    }
+
+    /// The same of a step that is as it ended in another task.
+    #[must_use]
+    pub fn detail_of_copy(&self, source: TaskId) -> String {
+        let (actor, reason) = (&self.actor, &self.reason);
+        serde_json::json!({ "because": "copied", "copied_from": source, "actor": actor, "reason": reason })
+            .to_string()
+    }
+
+    /// The same of a step that begins anew together with that of this name.
+    #[must_use]
+    pub fn detail_from(&self, step: &str) -> String {
+        let (actor, reason) = (&self.actor, &self.reason);
+        serde_json::json!({ "actor": actor, "reason": reason, "rerun_from": step }).to_string()
     }
 
     /// The same of a decision that is made by hand.
@@ -519,6 +599,8 @@ impl Decisions {
                         | StepEvent::Skipped
                         | StepEvent::ResolvedManually
                         | StepEvent::TimedOut
+                        | StepEvent::Rerun
+                        | StepEvent::Reset
                 )
             )
         });

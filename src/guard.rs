@@ -26,6 +26,8 @@ pub enum Guard {
     BranchesCount,
     /// A parent that is tried again is open again.
     ParentsReopen,
+    /// With a step, those below it begin anew.
+    RerunGoesDown,
     /// Steps of a paused task are not claimed.
     PausedWait,
     /// A task counts what its steps do.
@@ -66,6 +68,8 @@ pub enum Guard {
     FollowUpsFound,
     /// A step makes the task that it runs once.
     ChildMadeOnce,
+    /// A step that is executed anew runs another task.
+    RerunMakesAnew,
     /// A task is undone once.
     UndoneOnce,
     /// A task whose undoing has begun does not go on.
@@ -83,7 +87,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -94,6 +98,7 @@ impl Guard {
         Self::SkipsGoOn,
         Self::BranchesCount,
         Self::ParentsReopen,
+        Self::RerunGoesDown,
         Self::PausedWait,
         Self::TaskCounters,
         Self::RetryLimit,
@@ -114,6 +119,7 @@ impl Guard {
         Self::ParentsAreTold,
         Self::FollowUpsFound,
         Self::ChildMadeOnce,
+        Self::RerunMakesAnew,
         Self::UndoneOnce,
         Self::UndoneStays,
         Self::ItemsAwaited,

@@ -44,10 +44,10 @@ pub use budget::{Budget, Constraint, Cost, Limits};
 pub use config::{ClientOptions, DatabaseUrl, WorkerOptions};
 pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
-    Added, AddedStep, AwaitedSignal, ByStep, Claim, ClaimEnd, Decisions, Failure, FailureCause,
-    FailureKind, Grown, Growth, Items, Join, LONGEST_WAIT, Mapped, NEVER, NewStep, Observation,
-    Outcome, ParentCount, Relative, Request, ResolvedStep, Room, Signal, Step, StepChange, Taken,
-    Task, TaskChange, Timestamp, Until, View, Wait,
+    Added, AddedStep, AwaitedSignal, ByStep, Claim, ClaimEnd, Copied, CopiedEnd, Decisions,
+    Failure, FailureCause, FailureKind, Grown, Growth, Items, Join, LONGEST_WAIT, Mapped, NEVER,
+    NewStep, Observation, Outcome, Parent, ParentCount, Relative, Request, Reset, ResolvedStep,
+    Room, Signal, Step, StepChange, Taken, Task, TaskChange, Timestamp, Until, View, Wait,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
@@ -55,14 +55,15 @@ pub use ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
-    AddedDelivery, Artifact, Attempt, Batch, BrokenStep, BudgetRequest, Change, CheckpointInfo,
-    ChildTask, Client, Comparison, Delivery, Event, EventSet, Events, Explanation, FailureFilter,
-    FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack,
-    Interrupt, Item, ListFilter, LiveTasks, OnDuplicate, ParentStep, Pruned, Pruning, RelatedTask,
-    Remedy, SignalInfo, SignalRequest, Steering, StepExplanation, StepFailure, StepProgress,
-    StepResult, Stopped, Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName,
-    TemplatesToCompare, Transition, Unsettled, WaitInfo, Worker, WorkerInfo, WorkerStats,
-    WorkflowCall, WorkflowRun, WorkflowWait, names, step_ids,
+    AddedDelivery, Artifact, Attachment, Attempt, Batch, BrokenStep, BudgetRequest, Change,
+    CheckpointInfo, ChildTask, Client, Comparison, Delivery, Event, EventSet, Events, Explanation,
+    FailureFilter, FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace,
+    FeedReading, ForkRequest, HeldBack, Interrupt, Item, ListFilter, LiveTasks, OnDuplicate,
+    ParentStep, Pruned, Pruning, RelatedTask, Remedy, SignalInfo, SignalRequest, Steering,
+    StepExplanation, StepFailure, StepProgress, StepResult, Stopped, Submission, Submitted,
+    TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare, Transition, Unsettled,
+    WaitInfo, Worker, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun, WorkflowWait, names,
+    step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

@@ -138,6 +138,12 @@ database_enum!(
         ItemsDone = "items_done",
         /// It was to be claimed, and its task's budget was used up.
         BudgetExhausted = "budget_exhausted",
+        /// An operator has it executed anew.
+        Rerun = "rerun",
+        /// An operator has a step above it executed anew.
+        Reset = "reset",
+        /// Its task takes over what another one has done.
+        Copied = "copied",
     }
 );
 
@@ -275,6 +281,25 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Waiting, E::ResolvedManually, S::ResolvedManually),
         (S::Blocked, E::ResolvedManually, S::ResolvedManually),
         (S::Error, E::ResolvedManually, S::ResolvedManually),
+        (S::InProgress, E::Rerun, S::Enqueued),
+        (S::WaitingForRetry, E::Rerun, S::Enqueued),
+        (S::Waiting, E::Rerun, S::Enqueued),
+        (S::Blocked, E::Rerun, S::Enqueued),
+        (S::Complete, E::Rerun, S::Enqueued),
+        (S::Error, E::Rerun, S::Enqueued),
+        (S::Skipped, E::Rerun, S::Enqueued),
+        (S::ResolvedManually, E::Rerun, S::Enqueued),
+        (S::Enqueued, E::Reset, S::Pending),
+        (S::InProgress, E::Reset, S::Pending),
+        (S::WaitingForRetry, E::Reset, S::Pending),
+        (S::Waiting, E::Reset, S::Pending),
+        (S::Blocked, E::Reset, S::Pending),
+        (S::Complete, E::Reset, S::Pending),
+        (S::Error, E::Reset, S::Pending),
+        (S::Skipped, E::Reset, S::Pending),
+        (S::ResolvedManually, E::Reset, S::Pending),
+        (S::Pending, E::Copied, S::Complete),
+        (S::Enqueued, E::Copied, S::Complete),
     ]
 };
 
@@ -297,6 +322,7 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::Blocked, E::Resumed, S::InProgress),
         (S::Blocked, E::Completed, S::Complete),
         (S::Blocked, E::Failed, S::Error),
+        (S::Complete, E::Resumed, S::InProgress),
         (S::Error, E::Resumed, S::InProgress),
         (S::Error, E::Completed, S::Complete),
         (S::Paused, E::Resumed, S::InProgress),
@@ -476,15 +502,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_a_terminal_state_but_an_operator_out_of_error() {
-        let steps = STEP_TRANSITIONS.iter().filter(|row| row.0.is_terminal());
+    fn nothing_leads_out_of_a_terminal_state_but_an_operator() {
+        let anew = |event: StepEvent| matches!(event, StepEvent::Rerun | StepEvent::Reset);
+        let steps = STEP_TRANSITIONS.iter().filter(|row| row.0.is_terminal() && !anew(row.1));
         let steps: Vec<_> = steps.map(|row| (row.0, row.1)).collect();
         let operators = [StepEvent::Retried, StepEvent::Skipped, StepEvent::ResolvedManually];
         assert_eq!(steps, operators.map(|event| (StepState::Error, event)));
         let tasks = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal());
         let tasks: Vec<_> = tasks.map(|row| (row.0, row.1)).collect();
         let follows = [TaskEvent::Resumed, TaskEvent::Completed];
-        assert_eq!(tasks, follows.map(|event| (TaskState::Error, event)));
+        let after_error = follows.map(|event| (TaskState::Error, event));
+        assert_eq!(tasks[0], (TaskState::Complete, TaskEvent::Resumed));
+        assert_eq!(tasks[1..], after_error);
     }
 
     #[test]
@@ -493,9 +522,9 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "a step that is enqueued cannot take the event succeeded; \
-             allowed there: claimed, timed_out, budget_exhausted, cancelled, skipped, resolved_manually"
+             allowed there: claimed, timed_out, budget_exhausted, cancelled, skipped, resolved_manually, reset, copied"
         );
-        let error = TaskState::Complete.after(TaskEvent::Cancelled).unwrap_err();
+        let error = TaskState::Cancelled.after(TaskEvent::Cancelled).unwrap_err();
         assert!(error.to_string().ends_with("allowed there: nothing"));
     }
 

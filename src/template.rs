@@ -28,8 +28,9 @@
 //! | `name` | needed | 1 to 512 bytes, unique in the template |
 //! | `handler_class` | needed, not with `workflow` | 1 to 255 bytes; `::` in front keeps `module_namespace` away |
 //! | `description` | none | at most 4096 bytes |
-//! | `depends_on_step`, `depends_on_steps` | none | names of other steps, each once, no circle |
+//! | `depends_on_step`, `depends_on_steps` | none | names of other steps, each once, no circle; or in the list {step: NAME, when: EXPRESSION} (`docs/conditions.md`) |
 //! | `join` | `all_complete` | `all_complete`, `all_done`, `any_complete`, `none_failed`, `{"quorum": 2}` with at most the number of parents |
+//! | `depends_on_when` | none | the same conditions as in `depends_on_steps: [{step: NAME, when: EXPRESSION}]`, by the names of parents |
 //! | `when` | none: it is executed | an expression in CEL of at most 1024 bytes (`docs/conditions.md`) |
 //! | `queue` | the template's | 1 to 64 bytes, no control characters |
 //! | `default_retryable` | true | true or false |
@@ -66,7 +67,7 @@ mod section;
 mod steps;
 mod workflow;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -103,6 +104,8 @@ pub struct StepTemplate {
     pub description: Option<String>,
     /// Names of the steps that it waits for, in the order given.
     pub depends_on_steps: Vec<String>,
+    /// Conditions on edges, by the names of these: for whom one is not met, the step counts it as skipped.
+    pub edge_conditions: BTreeMap<String, Condition>,
     /// Which ends of these it waits for.
     pub join: JoinPolicy,
     /// Whether it is executed then; where it is not, it is skipped.
@@ -178,6 +181,7 @@ struct StepJson<'a> {
     handler_class: &'a str,
     description: Option<&'a str>,
     depends_on_steps: &'a [String],
+    depends_on_when: BTreeMap<&'a str, &'a str>,
     join: JoinPolicy,
     when: Option<&'a str>,
     queue: &'a str,
@@ -220,6 +224,11 @@ impl<'a> From<&'a StepTemplate> for StepJson<'a> {
             handler_class: &step.handler_class,
             description: step.description.as_deref(),
             depends_on_steps: &step.depends_on_steps,
+            depends_on_when: step
+                .edge_conditions
+                .iter()
+                .map(|(parent, condition)| (parent.as_str(), condition.text()))
+                .collect(),
             join: step.join,
             when: step.when.as_ref().map(Condition::text),
             queue: &step.queue,

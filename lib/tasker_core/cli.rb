@@ -18,6 +18,8 @@ require_relative "cli/resume"
 require_relative "cli/retry"
 require_relative "cli/compensate"
 require_relative "cli/skip"
+require_relative "cli/rerun"
+require_relative "cli/fork"
 require_relative "cli/resolve"
 require_relative "cli/budget"
 require_relative "cli/send_signal"
@@ -43,7 +45,8 @@ module TaskerCore
   class CLI
     # name => class, in the order of the help.
     COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Compensate, Skip,
-                Resolve, Budget, SendSignal, Explain, Failures, List, Events, Workers, TemplatesList, TemplatesValidate,
+                Resolve, Rerun, Fork, Budget, SendSignal, Explain, Failures, List, Events, Workers, TemplatesList,
+                TemplatesValidate,
                 TemplatesDiff, Doctor, Expire, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.

@@ -8,6 +8,8 @@ require_relative "client/bulk_retry"
 require_relative "client/bulk_steering"
 require_relative "client/failures"
 require_relative "client/feeds"
+require_relative "client/forks"
+require_relative "client/rerun"
 require_relative "client/signals"
 require_relative "client/budgets"
 require_relative "client/steering"
@@ -59,6 +61,8 @@ module TaskerCore
     include BulkSteering
     include BulkRetry
     include Signals
+    include Rerun
+    include Forks
 
     # @param configuration [Configuration] Default: the one in force.
     def initialize(configuration = TaskerCore.configuration)
@@ -118,6 +122,7 @@ module TaskerCore
     #   initiator, source_system, reason [String], for the record;
     #   tags [Array<String>];
     #   budget [Hash] what each task may use up: attempts of all its steps, cost (docs/budgets.md),
+    #   correlation_key [String] 1 to 256 bytes: {#signal_all} finds the tasks by it;
     #   deadline [Numeric] seconds from now in which the task has to end, else it is cancelled (docs/deadlines.md), at
     #   most 366 days. Default: the template's
     # @return [Array<Integer>] the tasks' ids, in the order of the contexts

@@ -41,6 +41,15 @@ module TaskerCore
       client.skip_all(**options, &progress)
     end
 
+    # Has a step of many tasks executed anew, and every step below it. See {Client#rerun_all}.
+    #
+    # @return [BulkReport]
+    # @example
+    #   TaskerCore.rerun_all("enrich", name: "order_fulfilment", version: "1.2.0", reason: "a fault in enrich")
+    def rerun_all(step, name:, **options, &progress)
+      client.rerun_all(step, name: name, **options, &progress)
+    end
+
     # Ends many tasks. See {Client#cancel_all}.
     #
     # @return [BulkReport]

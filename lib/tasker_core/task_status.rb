@@ -31,6 +31,10 @@ module TaskerCore
     # @return [Hash{String => Numeric, String, nil}, nil] frozen; max_attempts, attempts, max_cost, spent, reserved and
     #   exhausted, the limit that kept a step from being started; nil for a task without a budget
     attr_reader :budget
+    # @return [Hash{String => Object}, nil] of a fork: task_id and steps from which it was forked, actor and reason
+    attr_reader :forked_from
+    # @return [Array<Integer>] ids of the tasks that were forked from it, the first 20
+    attr_reader :forks
     # @return [Integer] number of steps
     attr_reader :steps_total
     # @return [Hash{String => Integer}] state of steps => how many; frozen
@@ -57,6 +61,8 @@ module TaskerCore
         @budget =
         attributes.values_at("task_id", "namespace", "name", "version", "state", "steps_total", "steps_by_state",
                              "attempts_total", "reason", "budget")
+      @forked_from = attributes["forked_from"]
+      @forks = attributes.fetch("forks", [])
       @requested_at, @started_at, @finished_at, @deadline_at =
         attributes.values_at("requested_at", "started_at", "finished_at", "deadline_at")
                   .map { |text| text && Time.iso8601(text) }

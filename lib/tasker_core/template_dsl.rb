@@ -69,7 +69,8 @@ module TaskerCore
     #
     # @param name [String, Symbol]
     # @param options [Hash{Symbol => Object}] all but the handler, or the workflow, may be left out:
-    #   handler (a class or its name), depends_on (a name or an array of names), join ("all_complete", the default,
+    #   handler (a class or its name), depends_on (a name, { step: name, when: an expression in
+    #   CEL }, or an array of these), join ("all_complete", the default,
     #   "all_done", "any_complete", "none_failed" or { quorum: 2 }), description,
     #   when (an expression in CEL over `context` and `results`; the step is skipped where it is not met),
     #   decides (whether its handler says with `step.take` which of the steps that depend on it are taken, default
@@ -96,12 +97,17 @@ module TaskerCore
       path = "step #{name.to_s.inspect}"
       keys = translate(options, STEP_KEYS, path)
       %w[handler_class compensate_with].each { |key| keys[key] = handler_name(keys[key], path) if keys.key?(key) }
-      keys["depends_on_steps"] = [*keys["depends_on_steps"]] if keys.key?("depends_on_steps")
+      keys["depends_on_steps"] = parents(keys["depends_on_steps"]) if keys.key?("depends_on_steps")
       definition["step_templates"] << { "name" => name, **keys }
       nil
     end
 
     private
+
+    # Names of steps, or hashes of step and when.
+    def parents(given)
+      given.is_a?(Hash) ? [given] : [*given]
+    end
 
     def translate(options, keys, path)
       options.compact.to_h do |option, value|

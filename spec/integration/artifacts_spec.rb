@@ -43,7 +43,18 @@ RSpec.describe "Artifacts", :database do
     expect(tasker("artifacts", id).out.lines.last.split)
       .to eq(["only", "1", "report", "application/json", '{"rows":3}'])
     expect(tasker("artifacts", id, "only", "--json").json).to match([hash_including("name" => "report")])
+    expect(TaskerCore.explain(id.to_i, step: "only")["steps"].first).to include(
+      "summary" => end_with("; attached: report (application/json, 10 bytes) of attempt 1"),
+      "artifacts" => [{ "attempt" => 1, "name" => "report", "media_type" => "application/json", "bytes" => 10,
+                        "uri" => nil }]
+    )
     expect(tasker("artifacts", id, "other")).to have_attributes(status: 2, err: /step is "other"/)
+  end
+
+  it "have names that do not begin as the engine's own" do
+    define_one { |_task, _sequence, step| step.attach("tasker.results.1", json: 1) }
+    error = run("one").steps.first.error
+    expect(error).to include("class" => "TaskerCore::InvalidArgument", "message" => include("tasker."))
   end
 
   it "are nothing for a task without" do

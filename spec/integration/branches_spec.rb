@@ -158,6 +158,70 @@ RSpec.describe "Decisions and conditions", :database do
     end
   end
 
+  describe "a condition on an edge" do
+    # A step "check", whose amount decides whether it counts for "pay"; "join" needs one of both.
+    def define_edges(condition = "results.check > 100 && !has(context.free)", join: "all_complete")
+      handler("Check") { |task| task.context["amount"] }
+      handler("Part") { |_, _, step| step.name }
+      TaskerCore.define("edges") do
+        step "check", handler: "Check"
+        step "other", handler: "Part"
+        step "pay", handler: "Part", depends_on: [{ step: "check", when: condition }, "other"], join: join
+        step "note", handler: "Part", depends_on: "check"
+      end
+    end
+
+    it "has the parent count as skipped for this child where it is not met" do
+      define_edges
+      expect(states(run("edges", context: { amount: 101 })).values).to all(eq("complete"))
+      result = run("edges", context: { amount: 100 })
+      expect(states(result).values_at("check", "other", "pay", "note")).to eq(%w[complete complete skipped complete])
+      expect(summary(result, "pay")).to eq(
+        "skipped: the condition results.check > 100 && !has(context.free) on the edge from check was not met"
+      )
+      expect(states(run("edges", context: { amount: 101, free: true }))["pay"]).to eq("skipped")
+      TaskerCore.rerun(result.task_id, "check")
+      working { TaskerCore.wait(result.task_id, timeout: 30) }
+      expect(states(TaskerCore.result(result.task_id))["pay"]).to eq("skipped")
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "leaves what follows to the join policy" do
+      define_edges(join: "any_complete")
+      result = run("edges", context: { amount: 1 })
+      expect(states(result).values).to all(eq("complete"))
+      fork_id = TaskerCore.fork(result.task_id, from: "pay")
+      working { TaskerCore.wait(fork_id, timeout: 30) }
+      expect(states(TaskerCore.result(fork_id)).values).to all(eq("complete"))
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "is evaluated when an operator gives the parent's results" do
+      define_edges
+      ids = [100, 101].map do |amount|
+        TaskerCore.submit("edges", context: { amount: 0 }).tap { |id| TaskerCore.resolve(id, "check", results: amount) }
+      end
+      working { ids.each { |id| TaskerCore.wait(id, timeout: 30) } }
+      expect(ids.map { |id| states(TaskerCore.result(id))["pay"] }).to eq(%w[skipped complete])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "fails the child where it cannot be told" do
+      define_edges("results.check.amount > 100")
+      result = run("edges", context: { amount: 5 })
+      expect(states(result).values_at("check", "other", "pay", "note")).to eq(%w[complete complete error complete])
+      expect(failure_of(result, "pay")).to include("class" => "TaskerCore::ConditionError",
+                                                   "message" => include("on the edge from check, cannot be told"))
+    end
+
+    it "is parsed when its template is loaded" do
+      expect { define_edges("results.other > 1") }
+        .to raise_error(TaskerCore::InvalidTemplate,
+                        /step_templates\[2\]\.depends_on_steps\[0\]\.when \(step "pay"\) .*not a parent/)
+      expect { define_edges(5) }.to raise_error(TaskerCore::InvalidTemplate, /an expression in CEL/)
+    end
+  end
+
   it "are the same whichever of two worker processes executes them" do
     workflow = File.join(CommandLine::ROOT, "spec/fixtures/branches_workflow.rb")
     load workflow

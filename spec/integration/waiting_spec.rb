@@ -283,4 +283,34 @@ RSpec.describe "A step that waits", :database do
     expect(ids.map { |id| TaskerCore.result(id).results_of("nap")["pages"] }).to all(eq(3))
     expect(TaskerCore.client.doctor["ok"]).to be(true)
   end
+
+  describe "a signal by key" do
+    before do
+      handler("Listen") { |_, _, step| step.wait_for("paid") }
+      TaskerCore.define("listening") { step "only", handler: "Listen" }
+    end
+
+    it "goes to every task with the key that has not ended, once with an idempotency key" do
+      ids = %w[a b a].map { |key| TaskerCore.submit("listening", correlation_key: key) }
+      TaskerCore.cancel(TaskerCore.submit("listening", correlation_key: "a"))
+      sent = Array.new(2) { TaskerCore.signal_all("paid", { by: 1 }, key: "a", idempotency_key: "p-1") }
+      expect(sent).to eq([ids.values_at(0, 2)] * 2)
+      rows = sql("SELECT task_id FROM tasker_signals ORDER BY 1")
+      expect(rows.map { |row| row["task_id"].to_i }).to eq(ids.values_at(0, 2))
+      working { ids.values_at(0, 2).each { |id| TaskerCore.wait(id, timeout: 30) } }
+      expect(TaskerCore.result(ids[2]).results_of("only")).to eq("by" => 1)
+      expect(TaskerCore.signal_all("paid", key: "a")).to eq([])
+      outcome = tasker("signal", "--key", "b", "paid", "7", "--json")
+      expect(outcome.json).to eq("key" => "b", "name" => "paid", "task_ids" => [ids[1]])
+      expect([tasker("signal", "--key", "b").status, tasker("signal", "--key", "", "paid").status]).to eq([2, 2])
+    end
+
+    it "is refused with a key that is empty or too long" do
+      ["", "k" * 257].each do |key|
+        expect { TaskerCore.submit("listening", correlation_key: key) }
+          .to raise_error(TaskerCore::InvalidArgument, /correlation_key/)
+      end
+      expect { TaskerCore.signal_all("paid", key: "") }.to raise_error(TaskerCore::InvalidArgument, /key/)
+    end
+  end
 end

@@ -26,7 +26,9 @@ pub(super) fn abandoned(change: &StepChange) -> Option<StepId> {
         | StepEvent::Skipped
         | StepEvent::ResolvedManually
         | StepEvent::TimedOut
-        | StepEvent::BudgetExhausted => true,
+        | StepEvent::BudgetExhausted
+        | StepEvent::Rerun
+        | StepEvent::Reset => true,
         StepEvent::ParentsCompleted
         | StepEvent::Claimed
         | StepEvent::Succeeded
@@ -44,7 +46,8 @@ pub(super) fn abandoned(change: &StepChange) -> Option<StepId> {
         | StepEvent::WentWaiting
         | StepEvent::Mapped
         | StepEvent::ItemsDone
-        | StepEvent::Signalled => false,
+        | StepEvent::Signalled
+        | StepEvent::Copied => false,
     };
     (by_others && change.before.attempts > 0).then_some(change.after.id)
 }

@@ -6,10 +6,12 @@ mod cancel;
 mod claim;
 mod draft;
 mod follow_up;
+mod fork;
 mod growth;
 mod late;
 mod pause;
 mod readiness;
+mod rerun;
 mod rescue;
 mod retry;
 mod signal;
@@ -18,6 +20,7 @@ mod step;
 mod task;
 
 pub(crate) use readiness::initial_state;
+pub(crate) use rerun::is_reset;
 pub use retry::{Jitter, MAX_RETRY_AFTER};
 
 use crate::decision::{Decisions, Observation, Timestamp, View};
@@ -95,6 +98,10 @@ pub fn decide(
         Observation::SkipRequested { step, request } => {
             steering::skip(&mut draft, *step, request)?;
         }
+        Observation::RerunRequested { steps, name, request } => {
+            rerun::rerun(&mut draft, steps, name, request)?;
+        }
+        Observation::StepsCopied { copies, detail } => fork::copy(&mut draft, copies, detail)?,
         Observation::ResolveRequested { step, results, taken, request } => {
             steering::resolve(&mut draft, *step, (results, taken.as_deref()), request)?;
         }

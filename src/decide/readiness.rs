@@ -51,7 +51,7 @@ impl<'a> Done<'a> {
 
 /// What a join policy says of the parents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Ready,
     Wait,
     Skip,
@@ -182,7 +182,8 @@ fn count_off(draft: &mut Draft<'_>, place: Place, how: Done<'_>) {
     }
 }
 
-fn verdict(step: &Step) -> Verdict {
+/// What the join policy of a step says of its parents as it counts them.
+pub(super) fn verdict(step: &Step) -> Verdict {
     let (open, failed, skipped) = (step.open_parents, step.failed_parents, step.skipped_parents);
     let complete = step.join.parents.saturating_sub(open + failed + skipped);
     let satisfied = match step.join.policy {

@@ -8,7 +8,7 @@ use super::growth;
 use super::readiness::{self, Done};
 use crate::decision::{Request, Step, StepChange, Taken};
 use crate::ids::StepId;
-use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent};
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent, TaskState};
 
 /// Every one of the steps is enqueued again, with all its attempts before it; one that is on its way already stays
 /// as it is.
@@ -102,10 +102,16 @@ fn leave_nothing_behind(
 
 /// A task that has ended goes on where it ended in error.
 fn may_go_on(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
-    for task in draft.view.tasks.values().filter(|task| task.state.is_terminal()) {
-        task.state.after(TaskEvent::Resumed)?;
+    let over = |state: TaskState| state.is_terminal() && state != TaskState::Error;
+    match draft.view.tasks.values().find(|task| over(task.state)) {
+        Some(task) => Err(InvalidTransition {
+            machine: "task",
+            from: task.state.as_str(),
+            event: TaskEvent::Resumed.as_str(),
+            allowed: "nothing".to_owned(),
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn steer<'d>(

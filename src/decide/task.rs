@@ -68,15 +68,15 @@ pub(super) fn settle(
 fn event(task: &Task) -> Option<TaskEvent> {
     let (state, event) = what_counters_say(task);
     match task.state {
-        TaskState::InProgress | TaskState::Waiting | TaskState::Blocked | TaskState::Error => {
-            (state != task.state).then_some(event)
-        }
+        // One that is complete goes on where steps are executed anew.
+        TaskState::InProgress
+        | TaskState::Waiting
+        | TaskState::Blocked
+        | TaskState::Error
+        | TaskState::Complete => (state != task.state).then_some(event),
         // It starts with its first claim.
         TaskState::Pending => (state != TaskState::InProgress).then_some(event),
-        TaskState::Paused
-        | TaskState::Complete
-        | TaskState::Cancelled
-        | TaskState::ResolvedManually => None,
+        TaskState::Paused | TaskState::Cancelled | TaskState::ResolvedManually => None,
     }
 }
 

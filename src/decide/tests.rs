@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::budget::{Budget, Constraint, Cost, Limits};
 use crate::decision::{
-    AwaitedSignal, Claim, ClaimEnd, Failure, FailureKind, Join, NEVER, Outcome, Request, Room,
-    Signal, Step, StepChange, Taken, Task, TaskChange, Until, Wait,
+    AwaitedSignal, Claim, ClaimEnd, Copied, CopiedEnd, Failure, FailureKind, Join, NEVER, Outcome,
+    Parent, Request, Reset, Room, Signal, Step, StepChange, Taken, Task, TaskChange, Until, Wait,
 };
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -168,6 +168,29 @@ impl World {
         self.try_to_see(&Observation::ResolveRequested { step, results, taken, request })
     }
 
+    /// Has a step executed anew, and those below it.
+    fn rerun(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
+        let mut below = vec![TASK.step(index)];
+        for step in self.parents.keys() {
+            let above = &self.parents[step];
+            if !below.contains(step) && above.iter().any(|parent| below.contains(parent)) {
+                below.push(*step);
+            }
+        }
+        let reset = |step: &StepId| {
+            let left_out = |parent: &StepId| {
+                self.taken.get(parent).is_some_and(|taken| !taken.branches.contains_key(step))
+            };
+            let parents = self.parents[step].iter();
+            let parents =
+                parents.map(|parent| Parent { step: *parent, left_out: left_out(parent) });
+            Reset { step: *step, parents: parents.collect() }
+        };
+        let steps = below.iter().map(reset).collect();
+        let name = format!("s{index}");
+        self.try_to_see(&Observation::RerunRequested { steps, name, request: request() })
+    }
+
     fn write(&mut self, decisions: &Decisions) {
         self.view.budgets.extend(decisions.budgets.iter().copied());
         let mut started = Vec::new();
@@ -175,6 +198,9 @@ impl World {
             assert_eq!(self.view.steps[&change.before.id], change.before);
             let starts =
                 matches!(change.event, Some(StepEvent::ParentsCompleted | StepEvent::Claimed));
+            if change.event == Some(StepEvent::Rerun) {
+                started.push(change.after.id);
+            }
             if starts && change.before.state == StepState::Pending {
                 started.push(change.after.id);
             }
@@ -280,6 +306,7 @@ impl World {
             assert_eq!(self.available.contains_key(&step.id), step.state.is_claimable());
         }
         assert_eq!(task.failures, failures);
+        assert!(task.state != TaskState::Complete || task.runnable + task.waiting == 0);
         let idle = task.runnable + task.waiting + task.blocked == 0;
         if idle && failures == 0 && task.state != TaskState::Cancelled {
             assert_eq!((task.state, count(|s| s == StepState::Pending)), (TaskState::Complete, 0));
@@ -1037,6 +1064,151 @@ fn a_step_that_is_complete_or_of_a_cancelled_task_is_not_steered() {
     assert_eq!(world.skip(1).unwrap_err().from, "cancelled");
 }
 
+#[test]
+fn a_step_that_is_executed_anew_takes_those_below_along_and_leaves_the_others() {
+    let mut world = diamond();
+    for step in 0..4 {
+        let claim = world.claim(step);
+        world.end(claim, ok());
+    }
+    assert_eq!(world.task().state, TaskState::Complete);
+    let decisions = world.rerun(1).unwrap();
+    let events: Vec<_> = decisions.steps.iter().map(|c| (c.after.id.index(), c.event)).collect();
+    assert_eq!(events, [(1, Some(StepEvent::Rerun)), (3, Some(StepEvent::Reset))]);
+    let detail = decisions.steps[1].detail.as_deref().unwrap();
+    assert!(detail.contains(r#""actor":"mara""#) && detail.contains(r#""rerun_from":"s1""#));
+    assert_eq!(decisions.tasks[0].event, Some(TaskEvent::Resumed));
+    assert_eq!((world.step(2).state, world.step(3).open_parents), (StepState::Complete, 1));
+    let again = world.rerun(1).unwrap();
+    assert!(again.steps.is_empty() && again.tasks.is_empty());
+    for step in [1, 3] {
+        let claim = world.claim(step);
+        assert_eq!(claim.attempt, 2);
+        world.end(claim, ok());
+    }
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
+#[test]
+fn a_claim_below_a_step_that_is_executed_anew_is_lost() {
+    let mut world = World::new(&[vec![], vec![0], vec![1]], &RetryPolicy::default());
+    let first = world.claim(0);
+    world.end(first, ok());
+    let held = world.claim(1);
+    let decisions = world.rerun(0).unwrap();
+    let lost = decisions.steps.iter().find(|change| change.after.id == held.step).unwrap();
+    assert_eq!(lost.ended.as_ref().unwrap().outcome, AttemptOutcome::Cancelled);
+    assert_eq!(world.end(held, ok()).stale, vec![held]);
+    assert_eq!(world.step(1).state, StepState::Pending);
+}
+
+#[test]
+fn what_failed_is_forgotten_where_it_is_executed_anew() {
+    let policy = RetryPolicy { limit: 2, ..RetryPolicy::default() };
+    let mut world = World::new(&[vec![], vec![0]], &policy);
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    for _ in 0..2 {
+        let claim = world.claim(1);
+        world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+    }
+    assert_eq!((world.task().state, world.task().failures), (TaskState::Error, 1));
+    world.rerun(0).unwrap();
+    let step = world.step(1);
+    assert_eq!((step.state, step.attempts, step.failures), (StepState::Pending, 2, 0));
+    assert_eq!((world.task().state, world.task().failures), (TaskState::InProgress, 0));
+}
+
+#[test]
+fn a_step_that_could_not_start_is_not_executed_anew() {
+    let mut world = fork(JoinPolicy::NoneFailed);
+    world.decides(0, &[2]);
+    let claim = world.claim(0);
+    world.end(claim, ok());
+    let refused = world.rerun(1).unwrap_err();
+    assert_eq!((refused.from, refused.event), ("skipped", "rerun"));
+    assert!(refused.allowed.contains("its parents leave it out"), "{refused}");
+    let mut world = World::new(&[vec![], vec![0]], &RetryPolicy::default());
+    let claim = world.claim(0);
+    world.end(claim, Outcome::Failed(failure(FailureKind::Permanent)));
+    world.resolve(1).unwrap();
+    assert_eq!(world.task().state, TaskState::Complete);
+    let refused = world.rerun(1).unwrap_err();
+    assert!(refused.allowed.contains("in error"), "{refused}");
+    world.rerun(0).unwrap();
+    world.see(&cancel());
+    assert_eq!(world.rerun(0).unwrap_err().from, "cancelled");
+}
+
+#[test]
+fn a_step_that_needs_one_parent_begins_at_once_where_another_is_complete() {
+    let mut world = joined(JoinPolicy::AnyComplete);
+    for step in [0, 1, 2] {
+        let claim = world.claim(step);
+        world.end(claim, ok());
+    }
+    world.rerun(0).unwrap();
+    assert_eq!(
+        (world.step(2).state, world.step(3).state),
+        (StepState::Enqueued, StepState::Pending)
+    );
+}
+
+/// What a task takes over of another one that is as `source`, but for the steps from `index` on and those below.
+fn copies(source: &World, anew: &[u32]) -> Observation {
+    let mut below: Vec<_> = anew.iter().map(|index| TASK.step(*index)).collect();
+    let mut copies = Vec::new();
+    for (step, above) in &source.parents {
+        if below.contains(step) || above.iter().any(|parent| below.contains(parent)) {
+            below.push(*step);
+            continue;
+        }
+        let end = match source.view.steps[step].state {
+            StepState::Complete | StepState::ResolvedManually => {
+                let taken = source.taken.get(step).map(Arc::clone);
+                CopiedEnd::Complete { results: Some("7".into()), taken }
+            }
+            StepState::Skipped => CopiedEnd::Skipped,
+            StepState::Pending
+            | StepState::Enqueued
+            | StepState::InProgress
+            | StepState::WaitingForRetry
+            | StepState::Waiting
+            | StepState::Blocked
+            | StepState::Error
+            | StepState::Cancelled => continue,
+        };
+        copies.push(Copied { step: *step, end });
+    }
+    let detail = request().detail_of_copy(TaskId(1));
+    Observation::StepsCopied { copies, detail }
+}
+
+#[test]
+fn a_fork_has_done_what_stands_above_and_beside_and_executes_the_rest() {
+    let source = {
+        let mut world = diamond();
+        for step in 0..4 {
+            let claim = world.claim(step);
+            world.end(claim, ok());
+        }
+        world
+    };
+    let mut world = diamond();
+    let decisions = world.see(&copies(&source, &[1]));
+    let state = |world: &World| [0, 1, 2, 3].map(|step| world.step(step).state.as_str());
+    assert_eq!(state(&world), ["complete", "enqueued", "complete", "pending"]);
+    assert_eq!((world.task().state, world.step(3).open_parents), (TaskState::Pending, 1));
+    let copied = &decisions.steps[0];
+    assert_eq!((copied.event, copied.after.attempts), (Some(StepEvent::Copied), 0));
+    assert!(copied.detail.as_deref().unwrap().contains(r#""copied_from":1"#));
+    for step in [1, 3] {
+        let claim = world.claim(step);
+        world.end(claim, ok());
+    }
+    assert_eq!(world.task().state, TaskState::Complete);
+}
+
 /// A decision between two branches, and a step that joins them by `join`.
 fn fork(join: JoinPolicy) -> World {
     let policy = |step| if step == 3 { join } else { JoinPolicy::AllComplete };
@@ -1274,7 +1446,7 @@ proptest! {
     #[test]
     fn operators_at_any_point_leave_the_counters_right(
         parents in graphs(), joins in joins(), turns in turns(), takes in prop::collection::vec(any::<u32>(), 24),
-        asked in prop::collection::vec((0u8..5, 0u32..24), 1..40)
+        asked in prop::collection::vec((0u8..7, 0u32..24), 1..40)
     ) {
         let mut world = branching(&parents, &joins, &takes, &[1; 24]);
         for (turn, (what, step)) in turns.iter().zip(asked) {
@@ -1286,6 +1458,7 @@ proptest! {
                 1 => world.resolve(step),
                 2 => world.retry(),
                 3 => world.signal(),
+                4 | 5 => world.rerun(step),
                 _ => world.try_to_see(&Observation::RetryRequested { steps: vec![TASK.step(step)], request: request() }),
             };
         }
@@ -1313,6 +1486,20 @@ proptest! {
         let settled = world.task().state.is_terminal() || world.task().state == TaskState::Blocked;
         prop_assert!(settled, "{:?}", world.task());
         prop_assert_eq!(world.view.budgets[&TASK].reserved, Cost::default());
+    }
+
+    #[test]
+    fn a_fork_of_any_task_counts_right_and_completes(
+        parents in graphs(), joins in joins(), turns in turns(), takes in prop::collection::vec(any::<u32>(), 24),
+        unmet in prop::collection::vec(0u8..8, 24), first in 0u32..24
+    ) {
+        let mut source = branching(&parents, &joins, &takes, &unmet);
+        play(&mut source, &turns, an_end, 300);
+        let mut world = branching(&parents, &joins, &takes, &unmet);
+        let first = first % u32::try_from(parents.len()).unwrap();
+        world.see(&copies(&source, &[first]));
+        play(&mut world, &turns, |_| ok(), LONG);
+        prop_assert_eq!(world.task().state, TaskState::Complete);
     }
 
     #[test]

@@ -39,6 +39,14 @@ pub(super) fn at_most(
     Err(refused(argument, &shown, &format!("at most {bytes} bytes without U+0000")))
 }
 
+/// Refuses a text that is empty, or longer than so many bytes.
+pub(super) fn not_empty(argument: &'static str, text: &str, most: usize) -> Result<(), Error> {
+    if text.is_empty() {
+        return Err(refused(argument, "\"\"", &format!("1 to {most} bytes")));
+    }
+    at_most(argument, Some(text), most)
+}
+
 /// Refuses a list of more than so many.
 pub(super) fn at_most_so_many(
     argument: &'static str,

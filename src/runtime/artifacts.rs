@@ -12,7 +12,7 @@ use super::arguments::{at_most, parse, refused};
 use super::reports::{raw, time};
 use super::templates::Stored;
 use crate::decision::ClaimEnd;
-use crate::encryption::Unreadable;
+use crate::encryption::{Content, Unreadable};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::json::{self, JsonLimits};
@@ -26,6 +26,12 @@ const LONGEST_NAME: usize = 128;
 
 /// Longest URI in bytes, as the schema has it.
 const LONGEST_URI: usize = 2_048;
+
+/// Names that begin so are the engine's own.
+const OWN_NAMES: &str = "tasker.";
+
+/// The results of a step that was executed anew afterwards, before their number.
+const EARLIER_RESULTS: &str = "tasker.results.";
 
 /// An artifact as a handler gives it.
 #[derive(Debug, Deserialize)]
@@ -61,6 +67,10 @@ impl Given<'_> {
             if text.is_some_and(String::is_empty) {
                 return Err(refused(argument, "\"\"", "text that is not empty"));
             }
+        }
+        if name.starts_with(OWN_NAMES) {
+            let allowed = format!("a name that does not begin with {OWN_NAMES:?}");
+            return Err(refused("name", &format!("{name:?}"), &allowed));
         }
         if json.is_some() == uri.is_some() {
             return Err(refused("artifact", &format!("{name:?}"), "either json or a uri"));
@@ -147,7 +157,7 @@ pub struct Artifact {
     pub step_id: StepId,
     /// Its name.
     pub step_name: Option<String>,
-    /// The number of the attempt, from 1.
+    /// The number of the attempt, from 1; 0 for results that an operator gave before the first.
     pub attempt: i32,
     /// The artifact's name.
     pub name: String,
@@ -157,7 +167,7 @@ pub struct Artifact {
     pub json: Option<Box<RawValue>>,
     /// Where it lies otherwise.
     pub uri: Option<String>,
-    /// When the attempt ended.
+    /// When the attempt ended, or its results were replaced.
     #[serde(serialize_with = "time")]
     pub at: DateTime<Utc>,
 }
@@ -166,14 +176,19 @@ impl Artifact {
     pub(super) fn new(
         row: ArtifactRow,
         stored: &Stored,
-        open: impl Fn(String) -> Result<String, Unreadable>,
+        open: impl Fn(Content, String) -> Result<String, Unreadable>,
     ) -> Result<Self, Error> {
         let step_id = StepId(row.workflow_step_id);
         let unreadable = |source| Error::Decryption {
             what: format!("the artifact {:?} of step {step_id}", row.name),
             source,
         };
-        let content = row.content.map(open).transpose().map_err(unreadable)?;
+        let kind = if row.name.starts_with(EARLIER_RESULTS) {
+            Content::Results
+        } else {
+            Content::Artifact
+        };
+        let content = row.content.map(|text| open(kind, text)).transpose().map_err(unreadable)?;
         Ok(Self {
             step_id,
             step_name: stored.step(step_id).map(|step| step.name.clone()),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tracing::debug;
 
-use super::arguments::{at_most, parse, refused};
+use super::arguments::{at_most, not_empty, parse, refused};
 use super::artifacts::Artifact;
 use super::comparison::{self, Comparison, LiveTasks, TemplatesToCompare};
 use super::events::Events;
@@ -16,13 +16,14 @@ use super::explain::{self, Explanation};
 use super::failures::{FailureFilter, FailurePage, StepFailure, StepProgress};
 use super::feed::{self, FeedBatch, FeedOpened, FeedOpening, FeedReading};
 use super::follow_ups::Doer;
+use super::fork::{self, ForkRequest};
 use super::grown::GrownTask;
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::signals::{self, SignalRequest};
 use super::steering::{Steering, steer};
-use super::submission::{Submission, Submitted, wanted};
+use super::submission::{LONGEST_KEY, Submission, Submitted, wanted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
 use crate::config::ClientOptions;
@@ -479,7 +480,7 @@ impl Client {
             Ok((self.store.artifacts(task, step).await?, stored))
         };
         let (rows, stored) = self.answer(read).await?;
-        let open = |content| self.store.open(Content::Artifact, content);
+        let open = |kind, content| self.store.open(kind, content);
         rows.into_iter().map(|row| Artifact::new(row, &stored, open)).collect()
     }
 
@@ -599,6 +600,68 @@ impl Client {
         let (id, decisions) = signals::send(&mut tx, &self.templates, task, request).await?;
         commit(tx, &decisions, events).await?;
         Ok(id)
+    }
+
+    /// Makes a task of the same version of its template that takes over what the task has done, but for some steps and those
+    /// below them. With an idempotency key it is made once. `events` tells the subscribers of this process.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have, or that could not start,
+    /// [`Error::Context`], [`Error::Decryption`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::{ForkRequest, TaskId};
+    /// let request = ForkRequest::from_json(r#"{"from": ["enrich"], "actor": "mara"}"#)?;
+    /// client.fork(TaskId(7), &request, None).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn fork(
+        &self,
+        task: TaskId,
+        request: &ForkRequest,
+        events: Option<&Events>,
+    ) -> Result<Submitted, Error> {
+        self.check_schema().await?;
+        let mut made = Vec::new();
+        let mut tries = 1;
+        loop {
+            let tried = self.try_to_fork(task, request, &mut made, events);
+            let tried = self.patience.with_many(&self.store, tried).await;
+            match tried.unwrap_or_else(|silent| Err(silent.into())) {
+                Err(error) if request.is_identified() && error.is_retryable() && tries < TRIES => {
+                    tries += 1;
+                }
+                forked => return forked,
+            }
+        }
+    }
+
+    async fn try_to_fork(
+        &self,
+        task: TaskId,
+        request: &ForkRequest,
+        made: &mut Vec<TaskId>,
+        events: Option<&Events>,
+    ) -> Result<Submitted, Error> {
+        let mut tx = self.store.begin().await?;
+        let limits = (self.context_limits, made);
+        let (submitted, decisions) =
+            fork::fork(&mut tx, &self.templates, task, request, limits).await?;
+        commit(tx, &decisions, events).await?;
+        Ok(submitted)
+    }
+
+    /// Tasks that were submitted with this correlation key and have not ended, after one of them, at most 1,000 at once, in
+    /// the order of their ids.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a key that is empty or too long.
+    pub async fn correlated_tasks(&self, key: &str, after: TaskId) -> Result<Vec<TaskId>, Error> {
+        not_empty("key", key, LONGEST_KEY)?;
+        self.check_schema().await?;
+        self.answer(async { Ok(self.store.correlated(key, after, LONGEST_LIST).await?) }).await
     }
 
     /// Why a task, or one of its steps, is where it is, from what was recorded.

@@ -242,16 +242,28 @@ async fn attach_parents(
 fn condition(one: &Prepared, parents: &[(StepId, Option<&str>)]) -> Option<Outcome> {
     let template = &one.template;
     let step = one.step()?;
+    if one.delivery.added.is_none() && !step.edge_conditions.is_empty() {
+        for (parent, results) in given(template, parents) {
+            let Some(edge) = step.edge_conditions.get(parent) else { continue };
+            let met = edge.is_met(&one.delivery.context, std::iter::once((parent, results)));
+            if let Err(why) = met {
+                let on = format!("{}, on the edge from {parent}, ", edge.text());
+                return Some(untellable(&on, &why));
+            }
+        }
+    }
     // That of a map step was met before its items were made.
     let when = step.when.as_ref().filter(|_| step.map.is_none() || one.delivery.added.is_none())?;
     match when.is_met(&one.delivery.context, given(template, parents)) {
         Ok(true) => None,
         Ok(false) => Some(Outcome::ConditionUnmet(when.text().into())),
-        Err(why) => {
-            let why = format!("the condition {} cannot be told: {why}", when.text());
-            Some(Outcome::Failed(bounded(failure(FailureKind::Permanent, "Condition", why))))
-        }
+        Err(why) => Some(untellable(&format!("{} ", when.text()), &why)),
     }
+}
+
+fn untellable(condition: &str, why: &str) -> Outcome {
+    let why = format!("the condition {condition}cannot be told: {why}");
+    Outcome::Failed(bounded(failure(FailureKind::Permanent, "Condition", why)))
 }
 
 /// The results of parents that have some, by name.

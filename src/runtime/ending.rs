@@ -68,8 +68,9 @@ pub(super) async fn end_claims(
     let mut children = Children { unread: unknown.collect(), ..Children::default() };
     let succeeded = ends.iter().filter(|end| end.outcome.is_success());
     let strange: Vec<_> = succeeded
-        .map(|end| end.claim.step)
-        .filter(|step| !children.follow(*step, held.contains_key(step), sight))
+        .map(|end| end.claim)
+        .filter(|claim| !children.follow(*claim, held.contains_key(&claim.step), sight))
+        .map(|claim| claim.step)
         .collect();
     let growths = growth::resolve(tx, &ends, &rows, sight).await?;
     children.unread.extend(growths.named.iter().filter(|step| !held.contains_key(step)));
@@ -172,12 +173,15 @@ async fn keep_deadlines(
         let step = change.after.id;
         let state = change.after.state;
         let begins = change.before.state == StepState::Pending && state.is_runnable()
-            || change.event == Some(StepEvent::Retried);
+            || matches!(change.event, Some(StepEvent::Retried | StepEvent::Rerun));
         let limit = by_task.get(&step.task()).and_then(|stored| stored.total_timeout(step));
         if let Some(limit) = limit.filter(|_| begins) {
             let from = change.available_at;
             begun.push(StepTime { step, seconds: limit.as_secs_f64(), from });
-        } else if state.is_terminal() || state == StepState::Blocked {
+        } else if state.is_terminal()
+            || state == StepState::Blocked
+            || change.event == Some(StepEvent::Reset)
+        {
             ended.push(step);
         }
     }
@@ -262,8 +266,10 @@ struct Children {
 
 impl Children {
     /// Adds the children of a step, of which it is known or not that its claim was current; `false` when
-    /// they do not stand in a template.
-    fn follow(&mut self, parent: StepId, current: bool, sight: Sight<'_>) -> bool {
+    /// they do not stand in a template. Those of a step that is executed anew may have been executed before.
+    fn follow(&mut self, claim: Claim, current: bool, sight: Sight<'_>) -> bool {
+        let parent = claim.step;
+        let current = current && claim.attempt == 1;
         let Some(children) = sight.children(parent) else { return false };
         for id in &children {
             let join = sight.join(*id);

@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error};
 
 use super::branches;
+use super::branches::Decider;
 use super::delivery::Delivery;
 use super::follow_ups;
 use super::heartbeat;
@@ -19,7 +20,6 @@ use super::ledger::{Begun, Reported};
 use super::orchestrator::Orchestrator;
 use super::shared::{Phase, Shared};
 use super::subworkflows::{self, WorkflowCall, WorkflowRun};
-use super::templates::Stored;
 use crate::budget::Cost;
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, ClaimEnd, Growth, Outcome};
@@ -156,7 +156,7 @@ impl<D: Database> Engine<D> {
         step: StepId,
         attempt: u32,
         execution: Duration,
-        outcome: impl FnOnce(Option<Arc<Stored>>) -> Outcome,
+        outcome: impl FnOnce(Option<Arc<Decider>>) -> Outcome,
     ) {
         let counts = &self.shared.counts;
         let Some(Reported { claim, decision }) = self.shared.ledger.report(step, attempt) else {

@@ -19,8 +19,8 @@ use crate::join_policy::JoinPolicy;
 use crate::json;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{
-    AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store, TaskFilter,
-    TaskTransitionRow, WorkerRow,
+    ArtifactSizeRow, AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store,
+    TaskFilter, TaskTransitionRow, WorkerRow,
 };
 use crate::template::{COMPENSATION_SUFFIX, StepTemplate, TaskTemplate};
 
@@ -73,10 +73,27 @@ pub struct StepExplanation {
     pub remedies: Vec<Remedy>,
     /// Its attempts that have ended.
     pub attempts: Vec<Attempt>,
+    /// What its attempts have attached.
+    pub artifacts: Vec<Attachment>,
     /// How its state came about.
     pub history: Vec<Change<StepState, StepEvent>>,
     /// The tasks that it runs, or ran last.
     pub children: Vec<RelatedTask>,
+}
+
+/// An artifact without its content.
+#[derive(Debug, Serialize)]
+pub struct Attachment {
+    /// The number of the attempt.
+    pub attempt: i32,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub media_type: String,
+    /// The size of its content as it is kept, if it is kept here.
+    pub bytes: Option<i32>,
+    /// Where it lies otherwise.
+    pub uri: Option<String>,
 }
 
 /// Where a handler had come at its last checkpoint.
@@ -170,6 +187,7 @@ async fn related(
             grown,
             workers: Vec::new(),
             attempts: HashMap::new(),
+            artifacts: HashMap::new(),
             history: HashMap::new(),
             progress: HashMap::new(),
             task: *task,
@@ -192,6 +210,7 @@ struct Facts<'a> {
     steps: Vec<StepListRow>,
     workers: Vec<WorkerRow>,
     attempts: HashMap<i64, Vec<AttemptRow>>,
+    artifacts: HashMap<i64, Vec<ArtifactSizeRow>>,
     history: HashMap<i64, Vec<StepTransitionRow>>,
     progress: HashMap<i64, StepProgressRow>,
     /// The tasks that steps run, by step: the last one of each call.
@@ -276,6 +295,7 @@ pub(super) async fn explain(
         grown,
         workers: store.workers().await?,
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
+        artifacts: group(store.artifact_sizes(&ids).await?, |row| row.workflow_step_id),
         history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
         progress: store.progress(&ids).await?,
         task,
@@ -295,10 +315,14 @@ pub(super) async fn explain(
     })
 }
 
-/// The parents of a step that decide.
+/// The parents of a step that may leave it out: they decide, or a condition lies on the edge.
 fn decisions_above(template: &TaskTemplate, step: StepId) -> impl Iterator<Item = StepId> {
     let parents = parents_in(template, step).iter();
-    let parents = parents.filter(|parent| template.steps()[**parent as usize].decides);
+    let conditions = template.steps().get(step.index() as usize).map(|step| &step.edge_conditions);
+    let parents = parents.filter(move |parent| {
+        let parent = &template.steps()[**parent as usize];
+        parent.decides || conditions.is_some_and(|all| all.contains_key(&parent.name))
+    });
     parents.map(move |parent| step.task().step(*parent))
 }
 
@@ -362,7 +386,8 @@ impl Facts<'_> {
         let attempts = self.attempts.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         let history = self.history.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
         let progress = self.progress.get(&row.workflow_step_id).filter(|_| !has_results(row.state));
-        let summary = self.step_summary(at, attempts, history);
+        let artifacts = self.artifacts.get(&row.workflow_step_id).map_or(&[][..], Vec::as_slice);
+        let summary = self.step_summary(at, attempts, history) + &attached(artifacts);
         StepExplanation {
             name: self.name(at),
             state: row.state,
@@ -371,6 +396,7 @@ impl Facts<'_> {
             checkpoint: progress.and_then(StepProgressRow::checkpoint),
             deadline_at: progress.and_then(|progress| progress.deadline_at),
             remedies: remedies(task, row.state, skippable),
+            artifacts: artifacts.iter().map(Attachment::from).collect(),
             attempts: attempts.iter().map(Attempt::from).collect(),
             history: history.iter().map(Change::from).collect(),
             children: self.children.get(&row.workflow_step_id).cloned().unwrap_or_default(),
@@ -481,7 +507,9 @@ impl Facts<'_> {
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))
             }
-            StepState::Complete => completed(row, last) + &took(change),
+            StepState::Complete => {
+                copied(change).unwrap_or_else(|| completed(row, last)) + &took(change)
+            }
             StepState::Error => self.error(at, row, last, change),
             StepState::Skipped => self.skipped(at, change),
             StepState::Cancelled => cancelled(row, change),
@@ -525,6 +553,9 @@ impl Facts<'_> {
     fn skipped(&self, at: usize, change: Option<&StepTransitionRow>) -> String {
         let detail = change.and_then(|change| change.detail.as_deref());
         let why = parsed(detail);
+        if let Some(task) = why["copied_from"].as_i64() {
+            return format!("skipped as in task {task}, of which its task is a fork");
+        }
         if why["because"].is_null() {
             return format!("skipped by {}", asked_by(detail));
         }
@@ -548,7 +579,15 @@ impl Facts<'_> {
             if branches.contains(&self.name(at)) {
                 return None;
             }
+            let conditions = &self.template.steps().get(at)?.edge_conditions;
+            let decides = self.template.steps().get(decision)?.decides;
             let decision = self.name(decision);
+            if let Some(condition) = conditions.get(&decision).filter(|_| !decides) {
+                let condition = condition.text();
+                return Some(format!(
+                    "skipped: the condition {condition} on the edge from {decision} was not met"
+                ));
+            }
             Some(match &*branches {
                 [] => format!("skipped: {decision} took no branch"),
                 some => format!("skipped: {decision} took {}, not this branch", shown(some)),
@@ -706,7 +745,7 @@ impl Facts<'_> {
     }
 
     fn task_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
-        let mut summary = self.state_summary(status, history);
+        let mut summary = self.state_summary(status, history) + &lineage(status);
         if let Some(parent) = &status.parent {
             summary += &format!("; it is run by step {} of task {}", parent.step, parent.task_id);
         }
@@ -850,6 +889,7 @@ fn came_back(event: StepEvent) -> &'static str {
         StepEvent::Interrupted => ", again because the worker that ran it stopped",
         StepEvent::Retried => ", again because an operator asked for it",
         StepEvent::Signalled => ", because the signal came that it waited for",
+        StepEvent::Rerun => ", anew because an operator asked for it",
         StepEvent::ParentsCompleted
         | StepEvent::Claimed
         | StepEvent::Succeeded
@@ -867,6 +907,8 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::ConditionUnmet
         | StepEvent::Cancelled
         | StepEvent::Skipped
+        | StepEvent::Reset
+        | StepEvent::Copied
         | StepEvent::ResolvedManually => "",
     }
 }
@@ -940,6 +982,56 @@ fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
     };
     let (when, execution) = (when.unwrap_or_default(), execution.unwrap_or_default());
     format!("completed{when} in attempt {attempt}{execution}{before}")
+}
+
+/// The end of a step that was complete in another task.
+fn copied(change: Option<&StepTransitionRow>) -> Option<String> {
+    let change = change.filter(|change| change.event == StepEvent::Copied)?;
+    let task = parsed(change.detail.as_deref())["copied_from"].as_i64()?;
+    Some(format!("complete with the results of task {task}, of which its task is a fork"))
+}
+
+/// What was attached, as the end of a sentence; the last first.
+fn attached(artifacts: &[ArtifactSizeRow]) -> String {
+    let one = |row: &ArtifactSizeRow| {
+        let size = row.bytes.map(|bytes| format!(", {bytes} bytes"));
+        let place = row.uri.as_ref().map(|uri| format!(", {uri}"));
+        let (name, kind, size) = (&row.name, &row.media_type, size.or(place).unwrap_or_default());
+        format!("{name} ({kind}{size}) of attempt {}", row.attempt)
+    };
+    let names: Vec<_> = artifacts.iter().rev().map(one).collect();
+    if names.is_empty() { String::new() } else { format!("; attached: {}", shown(&names)) }
+}
+
+impl From<&ArtifactSizeRow> for Attachment {
+    fn from(row: &ArtifactSizeRow) -> Self {
+        Self {
+            attempt: row.attempt,
+            name: row.name.clone(),
+            media_type: row.media_type.clone(),
+            bytes: row.bytes,
+            uri: row.uri.clone(),
+        }
+    }
+}
+
+/// Where a task comes from, and which come from it, as the end of a sentence.
+fn lineage(status: &TaskStatus) -> String {
+    let from = parsed(status.forked_from.as_deref().map(RawValue::get));
+    let steps = from["steps"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let steps: Vec<_> = steps.map(str::to_owned).collect();
+    let from_words = from["task_id"].as_i64().map(|task| {
+        let by = asked_by(status.forked_from.as_deref().map(RawValue::get));
+        format!("; a fork of task {task} from {}, by {by}", shown(&steps))
+    });
+    let forks: Vec<i64> = serde_json::from_str(status.forks.get()).unwrap_or_default();
+    let forks: Vec<_> = forks.iter().map(i64::to_string).collect();
+    let forks_words = match &*forks {
+        [] => String::new(),
+        [one] => format!("; task {one} is a fork of it"),
+        many => format!("; tasks {} are forks of it", shown(many)),
+    };
+    from_words.unwrap_or_default() + &forks_words
 }
 
 fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {

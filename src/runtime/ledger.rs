@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
-use super::templates::Stored;
+use super::branches::Decider;
 use crate::decision::Claim;
 use crate::ids::{ClaimBatchId, StepId};
 
@@ -98,7 +98,7 @@ struct Held {
     tried: Tried,
     timeout: Option<Duration>,
     children: usize,
-    decision: Option<Arc<Stored>>,
+    decision: Option<Arc<Decider>>,
     begun: Option<Instant>,
     /// Its end is known, and on its way into the database.
     ended: bool,
@@ -125,8 +125,8 @@ pub(crate) struct Described {
     pub(crate) timeout: Option<Duration>,
     /// How many steps depend on it.
     pub(crate) children: usize,
-    /// The template of a step whose handler says which of these are taken.
-    pub(crate) decision: Option<Arc<Stored>>,
+    /// Of a step of whose children not all are taken.
+    pub(crate) decision: Option<Arc<Decider>>,
 }
 
 /// What is to be known of claims that a thread has taken.
@@ -142,8 +142,8 @@ pub(crate) struct Begun {
 #[derive(Debug)]
 pub(crate) struct Reported {
     pub(crate) claim: Claim,
-    /// The template of a step whose handler says which of its children are taken.
-    pub(crate) decision: Option<Arc<Stored>>,
+    /// Of a step of whose children not all are taken.
+    pub(crate) decision: Option<Arc<Decider>>,
 }
 
 /// A claim that was held when all were given up.

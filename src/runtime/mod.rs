@@ -17,6 +17,7 @@ mod failure;
 mod failures;
 mod feed;
 mod follow_ups;
+mod fork;
 mod grown;
 mod growth;
 mod heartbeat;
@@ -32,6 +33,7 @@ mod patience;
 mod pruner;
 mod remedies;
 mod reports;
+mod rerun;
 mod rescuer;
 mod rhythm;
 mod round;
@@ -53,12 +55,15 @@ pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::{AddedDelivery, Delivery};
 pub use events::{Event, EventSet, Events, Transition};
-pub use explain::{Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation};
+pub use explain::{
+    Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation,
+};
 pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};
 pub use feed::{
     FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace, FeedReading, HeldBack, TemplateName,
     Unsettled,
 };
+pub use fork::ForkRequest;
 pub use inbox::{Batch, Interrupt};
 pub use items::Item;
 pub use pruner::{Pruned, Pruning};

@@ -67,6 +67,10 @@ pub struct TaskStatus {
     pub reason: Option<String>,
     /// Words to find it by.
     pub tags: Option<Box<RawValue>>,
+    /// Where it comes from, if it is a fork: the task, the steps, who asked for it and why.
+    pub forked_from: Option<Box<RawValue>>,
+    /// The forks of it, the first 20.
+    pub forks: Box<RawValue>,
     /// How many steps it has.
     pub steps_total: i32,
     /// How many of them are in which state.
@@ -228,6 +232,8 @@ impl From<TaskListRow> for TaskStatus {
             source_system: row.source_system,
             reason: row.reason,
             tags: row.tags.and_then(raw),
+            forked_from: row.forked_from.and_then(raw),
+            forks: raw(row.forks).unwrap_or_default(),
             steps_total: row.total_steps,
             steps_by_state: raw(row.steps_by_state).unwrap_or_default(),
             attempts_total: row.attempts,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use tracing::{instrument, warn};
 
+use super::branches::Decider;
 use super::deciding::{Sight, decide_seeing};
 use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
@@ -361,7 +362,10 @@ fn described(prepared: &Prepared) -> Described {
         step,
         timeout: prepared.step().and_then(|step| step.timeout),
         children: template.children(step).len(),
-        decision: template.decides(step).then(|| Arc::clone(template)),
+        decision: template.forks(step).then(|| {
+            let (stored, context) = (Arc::clone(template), Arc::clone(&prepared.delivery.context));
+            Arc::new(Decider { stored, context })
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::arguments::{at_most, parse, refused};
+use super::arguments::{at_most, not_empty, parse, refused};
 use super::ending::ByTask;
 use super::reports::{optional_time, raw, time};
 use super::steering::decide_and_write;
@@ -80,13 +80,6 @@ impl SignalRequest {
 
 pub(super) fn check_name(name: &str) -> Result<(), Error> {
     not_empty("name", name, LONGEST_NAME)
-}
-
-fn not_empty(argument: &'static str, text: &str, most: usize) -> Result<(), Error> {
-    if text.is_empty() {
-        return Err(refused(argument, "\"\"", &format!("1 to {most} bytes")));
-    }
-    at_most(argument, Some(text), most)
 }
 
 /// Writes a signal and has the steps claimed that wait for it; the caller commits. No decisions where it was sent before

@@ -8,6 +8,7 @@ use super::compensation;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
 use super::growth;
+use super::rerun;
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
 use crate::budget::{Budget, Limits};
@@ -42,6 +43,12 @@ pub enum Steering {
     Compensate,
     /// To go on with a larger budget: the steps that it kept from being started are tried again.
     RaiseBudget(Limits),
+    /// To have a step executed anew, and with it every step below: what they did counts no more. A step that has not begun, or
+    /// runs, stays as it is.
+    Rerun {
+        /// The step's name.
+        step: String,
+    },
     /// To count a step as complete.
     Resolve {
         /// The step's name.
@@ -60,7 +67,8 @@ impl Steering {
             Self::Retry { .. }
             | Self::Skip { .. }
             | Self::Resolve { .. }
-            | Self::RaiseBudget(_) => true,
+            | Self::RaiseBudget(_)
+            | Self::Rerun { .. } => true,
             Self::Cancel | Self::Pause | Self::Resume | Self::Compensate => false,
         }
     }
@@ -83,7 +91,8 @@ impl Steering {
             | Self::RaiseBudget(_)
             | Self::Retry { .. }
             | Self::Skip { .. }
-            | Self::Compensate => Ok(()),
+            | Self::Compensate
+            | Self::Rerun { .. } => Ok(()),
         }
     }
 }
@@ -166,9 +175,14 @@ pub(crate) async fn steer(
             compensation::undo(tx, templates, row).await?;
             Ok(Decisions::default())
         }
+        Steering::Rerun { step: name } => {
+            let (stored, step, _) = find(tx, templates, row, name).await?;
+            rerun::rerun(tx, row, stored, step, name, request).await
+        }
         Steering::Resolve { step: name, results, take } => {
             let (stored, step, _) = find(tx, templates, row, name).await?;
-            let taken = taken(&stored, step, take.as_deref())?.map(Arc::new);
+            let taken = taken(&stored, step, take.as_deref())?;
+            let taken = with_conditions(tx, &stored, step, taken, results).await?.map(Arc::new);
             let results = Arc::clone(results);
             let observation = Observation::ResolveRequested { step, results, taken, request };
             steer_step(tx, row, stored, step, &observation).await
@@ -245,6 +259,26 @@ fn check_skippable(stored: &Stored, position: u32, name: &str) -> Result<(), Err
     }
     let allowed = "a step that its template declares skippable; or resolve it with results";
     Err(refused("step", &format!("{name:?}"), allowed))
+}
+
+/// The branches that are taken where the conditions on the edges are met as well, if there are any.
+async fn with_conditions(
+    tx: &mut impl Transaction,
+    stored: &Stored,
+    step: StepId,
+    taken: Option<Taken>,
+    results: &str,
+) -> Result<Option<Taken>, Error> {
+    if !stored.has_conditions(step) {
+        return Ok(taken);
+    }
+    let task = step.task();
+    let context = tx.task_context(task).await?.ok_or(Error::UnknownTask { task })?;
+    let what = format!("the context of task {task}");
+    let context = context.map_err(|source| Error::Decryption { what, source })?;
+    let mut taken = taken.unwrap_or_else(|| branches::all(stored, step));
+    branches::leave_out_unmet(&mut taken, stored, step, (&context, results));
+    Ok(Some(taken))
 }
 
 /// The branches that an operator takes.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::arguments::{at_most, at_most_so_many, parse, refused};
+use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
 use super::templates::Stored;
 use crate::budget::{Cost, Limits};
 use crate::decide::initial_state;
@@ -32,7 +32,7 @@ const MOST_CONTEXTS: usize = 100_000;
 const MOST_TAGS: usize = 64;
 
 /// Longest idempotency key, in bytes.
-const LONGEST_KEY: usize = 256;
+pub(super) const LONGEST_KEY: usize = 256;
 
 /// Longest time for which an identity counts, in seconds: 100 years.
 const LONGEST_UNIQUE: f64 = 100.0 * 365.0 * 86_400.0;
@@ -114,6 +114,9 @@ pub struct Submission {
     /// What each of the tasks may use up; where it says nothing, as the template's `budget`.
     #[serde(default)]
     pub budget: BudgetRequest,
+    /// By what the tasks are found that a signal is sent to, 1 to 256 bytes: several tasks may have the same.
+    #[serde(default)]
+    pub correlation_key: Option<String>,
     /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
     /// The step that runs the tasks.
@@ -210,6 +213,7 @@ impl Submission {
             on_duplicate: None,
             deadline_s: None,
             budget: BudgetRequest::default(),
+            correlation_key: None,
             contexts: vec![parse::<&RawValue>("context", context)?.to_owned()],
             parent_step,
         })
@@ -237,6 +241,9 @@ impl Submission {
             return Err(refused("deadline_s", &seconds.to_string(), &allowed));
         }
         self.budget.limits()?;
+        if let Some(key) = &self.correlation_key {
+            not_empty("correlation_key", key, LONGEST_KEY)?;
+        }
         self.check_identity()
     }
 
@@ -360,6 +367,9 @@ impl Submission {
         let times: Vec<_> = ids.iter().flat_map(|task| first_times(stored, *task)).collect();
         if !times.is_empty() {
             tx.record_step_deadlines(&times).await?;
+        }
+        if let Some(key) = &self.correlation_key {
+            tx.correlate_tasks(&ids, key).await?;
         }
         let mut queues = rows.ready_queues;
         queues.sort_unstable();

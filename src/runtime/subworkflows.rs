@@ -332,7 +332,7 @@ async fn check_claim(tx: &mut impl Transaction, claim: Claim) -> Result<(), Erro
 /// What is done about a task that was made for the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// There is none, or it cannot go on and an operator had the step tried again.
+    /// There is none, or it cannot go on and an operator had the step tried again, or had it executed anew.
     Make,
     /// Its failed steps are tried again, as the step is.
     Retry,
@@ -341,7 +341,7 @@ enum Next {
 }
 
 fn next(known: Option<ChildTaskRow>) -> Next {
-    let Some(child) = known else { return Next::Make };
+    let Some(child) = known.filter(|child| !child.superseded) else { return Next::Make };
     match child.state {
         TaskState::Error if child.retried && !child.undone => Next::Retry,
         TaskState::Error | TaskState::Cancelled if child.retried => Next::Make,

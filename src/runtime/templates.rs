@@ -1,10 +1,11 @@
 //! The templates that a process has read from the database. A version never changes once a task was
 //! made from it, so what is cached stays true.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::condition::Condition;
 use crate::decision::Join;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TemplateId};
@@ -28,6 +29,8 @@ pub(crate) struct Stored {
     pub(crate) compensates: bool,
     /// How many steps a task has when it is made.
     pub(crate) planned: u32,
+    /// Positions of the steps on whose edges conditions lie.
+    conditional: BTreeSet<u32>,
 }
 
 impl Stored {
@@ -75,6 +78,21 @@ impl Stored {
     /// Whether the step's handler says which of its children are taken.
     pub(crate) fn decides(&self, step: StepId) -> bool {
         self.step(step).is_some_and(|template| template.decides)
+    }
+
+    /// Whether not all of the step's children are taken when it is complete: its handler, or conditions on the edges, say which.
+    pub(crate) fn forks(&self, step: StepId) -> bool {
+        self.decides(step) || self.has_conditions(step)
+    }
+
+    /// Whether conditions lie on the edges to the step's children.
+    pub(crate) fn has_conditions(&self, step: StepId) -> bool {
+        self.conditional.contains(&step.index())
+    }
+
+    /// The condition on an edge.
+    pub(crate) fn edge_condition(&self, parent: StepId, child: StepId) -> Option<&Condition> {
+        self.step(child)?.edge_conditions.get(&self.step(parent)?.name)
     }
 }
 
@@ -146,6 +164,8 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
     let planned = template.steps().iter().filter(|step| !step.dynamic).count();
     let planned = u32::try_from(planned).unwrap_or(u32::MAX);
     let total_timeouts = template.steps().iter().any(|step| step.total_timeout.is_some());
+    let edges = template.steps().iter().flat_map(|step| step.edge_conditions.keys());
+    let conditional = edges.filter_map(|parent| template.step_index(parent)).collect();
     let undone =
         template.is_compensated() && template.compensation_mode() == CompensationMode::Automatic;
     let compensates = template.name().ends_with(COMPENSATION_SUFFIX);
@@ -159,5 +179,6 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
         undone,
         compensates,
         planned,
+        conditional,
     })
 }

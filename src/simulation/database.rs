@@ -162,7 +162,7 @@ impl Database for SimulatedDatabase {
                 checkpoint: Some(CheckpointRecord { cursor, moved_in, claim }),
                 ..known.cloned().unwrap_or_default()
             };
-            work.written.waits.insert(claim.step, record);
+            work.written.waits.insert(claim.step, Some(record));
             work.written.checkpoint = Some(claim.step);
             done(true)
         })
@@ -426,7 +426,7 @@ impl Transaction for SimulatedTransaction {
                 let checkpoint =
                     state.tables.waits.get(&new.step).and_then(|known| known.checkpoint);
                 let record = WaitRecord { waits, signal, deadline: new.deadline, checkpoint };
-                work.written.waits.insert(new.step, record);
+                work.written.waits.insert(new.step, Some(record));
             }
             done(())
         })
@@ -438,10 +438,42 @@ impl Transaction for SimulatedTransaction {
             for step in steps {
                 if let Some(known) = state.tables.waits.get(step) {
                     let record = WaitRecord { signal: None, deadline: None, ..known.clone() };
-                    work.written.waits.insert(*step, record);
+                    work.written.waits.insert(*step, Some(record));
                 }
             }
             done(())
+        })
+        .await
+    }
+
+    async fn delete_waits(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.waits.extend(steps.iter().map(|step| (*step, None)));
+            done(())
+        })
+        .await
+    }
+
+    async fn task_context(&mut self, _: TaskId) -> Result<Option<Text>, StoreError> {
+        self.run(|_, _| done(Some(Ok("{}".to_owned())))).await
+    }
+
+    /// Nobody looks at what steps returned before.
+    async fn keep_results(&mut self, _: &[StepId]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn taken_branches(
+        &mut self,
+        steps: &[StepId],
+    ) -> Result<Vec<(StepId, String)>, StoreError> {
+        self.run(|state, _| {
+            let names = |step: &StepId| {
+                let taken = state.tables.taken(*step)?;
+                let names: Vec<_> = taken.iter().map(|child| format!("s{child}")).collect();
+                Some((*step, serde_json::json!(names).to_string()))
+            };
+            done(steps.iter().filter_map(names).collect())
         })
         .await
     }
@@ -619,6 +651,11 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
+    /// Nobody sends signals by key.
+    async fn correlate_tasks(&mut self, _: &[TaskId], _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn lock_late_task(
         &mut self,
         held: &[TaskId],
@@ -639,6 +676,17 @@ impl Transaction for SimulatedTransaction {
     async fn forget_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
         self.run(|_, work| {
             work.written.deadlines.insert(task, None);
+            done(())
+        })
+        .await
+    }
+
+    async fn forget_past_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            if state.tables.deadlines.get(&task).is_some_and(|deadline| *deadline <= now) {
+                work.written.deadlines.insert(task, None);
+            }
             done(())
         })
         .await
@@ -863,11 +911,26 @@ impl Transaction for SimulatedTransaction {
                     template: record.template,
                     state: record.task.state,
                     generation: child.generation,
+                    superseded: child.superseded,
                     undone: tables.compensations.contains_key(&task),
                     retried: tables.retried.get(&step) > tables.changed.get(&task),
                 })
             });
             done(found)
+        })
+        .await
+    }
+
+    async fn supersede_children(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            let own = |child: &&ChildRecord| steps.contains(&child.step);
+            for (task, child) in &state.tables.children {
+                if own(&child) {
+                    let superseded = ChildRecord { superseded: true, ..child.clone() };
+                    work.written.children.insert(*task, superseded);
+                }
+            }
+            done(())
         })
         .await
     }
@@ -880,6 +943,7 @@ impl Transaction for SimulatedTransaction {
                 generation: new.generation,
                 depth: new.depth,
                 left_alone: new.left_alone,
+                superseded: false,
             };
             work.written.children.insert(new.task, child);
             done(())

@@ -67,6 +67,9 @@ pub(super) struct StepPlan {
     pub(super) grows: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) map: Option<MapPlan>,
+    /// The parents that do not take it by the conditions on the edges: bit n for step n.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub(super) unmet_edges: u64,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
 }
@@ -154,6 +157,11 @@ fn is_none_of_it(cost: &u32) -> bool {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_empty(edges: &u64) -> bool {
+    *edges == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
@@ -217,6 +225,8 @@ pub(super) enum FaultKind {
     Raise { task: usize },
     /// An operator leaves a step of a task out.
     Skip { task: usize, step: usize },
+    /// An operator has a step of a task executed anew, and those below it.
+    Rerun { task: usize, step: usize },
     /// An operator gives the results of a step of a task.
     Resolve { task: usize, step: usize },
     /// Somebody else holds a task's row.
@@ -432,7 +442,8 @@ impl Plan {
 
     /// A template as an application would declare it.
     pub(super) fn declaration(&self, template: usize) -> Value {
-        let steps = self.templates[template].iter().enumerate();
+        let of_template = &self.templates[template];
+        let steps = of_template.iter().enumerate();
         let mut steps: Vec<_> = steps
             .map(|(number, step)| {
                 let parents: Vec<_> =
@@ -450,7 +461,12 @@ impl Plan {
                 if step.undone {
                     json["compensate_with"] = "Simulated".into();
                 }
-                json["decides"] = taken(&self.templates[template], number).is_some().into();
+                for parent in
+                    step.parents.iter().filter(|parent| is_unmet(of_template, **parent, number))
+                {
+                    json["depends_on_when"][format!("s{parent}")] = "1 == 2".into();
+                }
+                json["decides"] = said(&self.templates[template], number).is_some().into();
                 if let Some(timeout) = step.timeout {
                     json["timeout_seconds"] = timeout.as_secs_f64().into();
                 }
@@ -517,6 +533,7 @@ impl FaultKind {
             | Self::Compensate { .. }
             | Self::Raise { .. }
             | Self::Skip { .. }
+            | Self::Rerun { .. }
             | Self::Resolve { .. }
             | Self::Keep { .. }
             | Self::CallInVain
@@ -525,8 +542,26 @@ impl FaultKind {
     }
 }
 
-/// The steps that a decision step takes, in their order; `None` for a step that does not decide.
+/// Whether the condition on an edge is not met. Where steps are added there are no conditions on edges.
+fn is_unmet(steps: &[StepPlan], parent: usize, child: usize) -> bool {
+    steps.iter().all(|step| step.grows.is_none()) && steps[child].unmet_edges >> parent & 1 == 1
+}
+
+/// The steps that take a step for complete, in their order, by what its handler says and by the conditions on the edges;
+/// `None` where neither says anything.
 pub(super) fn taken(steps: &[StepPlan], number: usize) -> Option<Vec<usize>> {
+    let unmet = |child: &usize| is_unmet(steps, number, *child);
+    let children: Vec<_> =
+        (0..steps.len()).filter(|other| steps[*other].parents.contains(&number)).collect();
+    let said = said(steps, number);
+    if said.is_none() && !children.iter().any(unmet) {
+        return None;
+    }
+    Some(said.unwrap_or(children).into_iter().filter(|child| !unmet(child)).collect())
+}
+
+/// The steps that a decision step takes, in their order; `None` for a step that does not decide.
+pub(super) fn said(steps: &[StepPlan], number: usize) -> Option<Vec<usize>> {
     let takes = steps[number].takes?;
     let child = |other: &usize| steps[*other].parents.contains(&number);
     let children: Vec<_> = (0..steps.len()).filter(child).collect();
@@ -538,7 +573,9 @@ fn remove_step(steps: &mut Vec<StepPlan>, removed: usize) {
     steps.remove(removed);
     for step in steps {
         let below = (1 << removed) - 1;
-        step.takes = step.takes.map(|takes| takes & below | takes >> 1 & !below);
+        let without = |bits: u64| bits & below | bits >> 1 & !below;
+        step.takes = step.takes.map(without);
+        step.unmet_edges = without(step.unmet_edges);
         step.parents.retain(|parent| *parent != removed);
         step.parents.iter_mut().filter(|parent| **parent > removed).for_each(|parent| *parent -= 1);
     }
@@ -560,6 +597,7 @@ fn template(rng: &mut Rng) -> Vec<StepPlan> {
             total_timeout: None,
             reserve: 0,
             takes: None,
+            unmet_edges: 0,
             when: None,
             runs: None,
             undone: false,
@@ -604,8 +642,10 @@ fn branching(rng: &mut Rng, step: StepPlan) -> StepPlan {
         _ => None,
     };
     let total_timeout = (rng.u8(..8) == 0).then(|| Duration::from_millis(rng.u64(200..20_000)));
+    let edges = step.parents.iter().fold(0, |edges, parent| edges | 1 << parent);
+    let unmet_edges = if rng.u8(..6) == 0 { rng.u64(..64) & edges } else { 0 };
     let reserve = if rng.bool() { rng.u32(1..=3) } else { 0 };
-    StepPlan { takes, when, total_timeout, reserve, ..step }
+    StepPlan { takes, when, unmet_edges, total_timeout, reserve, ..step }
 }
 
 fn linked(rng: &mut Rng, step: StepPlan, other: Option<usize>, undoes: bool) -> StepPlan {
@@ -662,7 +702,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
     let ms = rng.u64(10..12_000);
     let lasts = Duration::from_millis(ms);
-    match rng.u8(..32) {
+    match rng.u8(..36) {
         0..=2 => FaultKind::Kill { worker },
         3..=6 => FaultKind::Pause { worker, lasts },
         7 => FaultKind::Stop { worker, patience: Duration::from_millis(ms / 4) },
@@ -679,6 +719,7 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         26 => FaultKind::Resume { task },
         22..=23 => FaultKind::Resolve { task, step: rng.usize(..6) },
         28..=31 => FaultKind::Signal { task },
+        32..=35 => FaultKind::Rerun { task, step: rng.usize(..6) },
         // What falls due is late by what the clock is put back, and runs take as much longer.
         _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
         _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },

@@ -48,6 +48,7 @@ pub(super) struct ChildRecord {
     pub(super) generation: u32,
     pub(super) depth: u32,
     pub(super) left_alone: bool,
+    pub(super) superseded: bool,
 }
 
 /// A step that was added, and the parents that its row was given.
@@ -211,7 +212,7 @@ pub(super) struct Written {
     pub(super) deadlines: BTreeMap<TaskId, Option<Timestamp>>,
     pub(super) step_deadlines: BTreeMap<StepId, Option<Timestamp>>,
     pub(super) budgets: BTreeMap<TaskId, Budget>,
-    pub(super) waits: BTreeMap<StepId, WaitRecord>,
+    pub(super) waits: BTreeMap<StepId, Option<WaitRecord>>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) children: BTreeMap<TaskId, ChildRecord>,
     pub(super) compensations: BTreeMap<TaskId, TaskId>,
@@ -333,9 +334,13 @@ impl Tables {
 
     /// Whether a parent that is complete is so for this child.
     fn takes(&self, parent: StepId, child: StepId) -> bool {
-        let template = self.tasks.get(&parent.task()).and_then(|task| self.template(task.template));
-        let taken = template.and_then(|template| template.taken.get(self.position(parent)));
-        taken.and_then(Option::as_ref).is_none_or(|taken| taken.contains(&child.index()))
+        self.taken(parent).is_none_or(|taken| taken.contains(&child.index()))
+    }
+
+    /// The children that a decision step takes.
+    pub(super) fn taken(&self, step: StepId) -> Option<&Vec<u32>> {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        template.and_then(|template| template.taken.get(self.position(step)))?.as_ref()
     }
 
     /// How many parents of a step are in one of these states, as it sees them: a decision that does not take it
@@ -497,7 +502,6 @@ impl Tables {
         self.steps.extend(written.steps.iter().map(|(id, step)| (*id, step.clone())));
         self.workers.extend(written.workers.iter().map(|(id, worker)| (*id, *worker)));
         self.identities.extend(&written.identities);
-        self.waits.extend(written.waits.iter().map(|(id, wait)| (*id, wait.clone())));
         self.signals.extend(written.signals.iter().map(|(id, sent)| (*id, sent.clone())));
         self.children.extend(written.children.iter().map(|(id, child)| (*id, child.clone())));
         self.compensations.extend(&written.compensations);
@@ -522,6 +526,7 @@ impl Tables {
         self.budgets.extend(&written.budgets);
         self.last_events.extend(written.step_transitions.iter().map(|c| (c.step, c.event)));
         change(&mut self.step_deadlines, &written.step_deadlines);
+        change(&mut self.waits, &written.waits);
     }
 }
 

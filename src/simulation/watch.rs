@@ -10,9 +10,11 @@ use tokio::time::Instant;
 use super::plan::When;
 use super::server::Host;
 use super::tables::{
-    StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
+    ChildRecord, StepRecord, StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord,
+    Written, steps_of,
 };
 use super::world::NAP;
+use crate::decide::is_reset;
 use crate::decision::{Claim, NEVER};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -51,6 +53,8 @@ pub(super) struct Watch {
     reported_at: BTreeMap<StepId, Instant>,
     /// The last checkpoint of each step of which its handler was told that it is written.
     checkpoints: BTreeMap<StepId, u64>,
+    /// Tasks of steps that were executed anew since.
+    replaced: BTreeSet<TaskId>,
     /// When others have ended executions that a handler may have begun.
     cut_off: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// The server's clock was put forward or back: waits by it may be shorter or longer.
@@ -94,6 +98,15 @@ fn satisfied(tables: &Tables, step: StepId) -> bool {
         JoinPolicy::NoneFailed => complete + skipped == all && complete > 0,
         JoinPolicy::Quorum(wanted) => complete >= (wanted as usize).min(all),
     }
+}
+
+/// Whether the claim is the current one.
+fn is_held(tables: &Tables, claim: Claim) -> bool {
+    let held = |step: &StepRecord| {
+        step.state == StepState::InProgress
+            && (step.attempts, step.worker) == (claim.attempt, Some(claim.worker))
+    };
+    tables.steps.get(&claim.step).is_some_and(held)
 }
 
 impl Watch {
@@ -165,7 +178,9 @@ impl Watch {
     /// A checkpoint is made by the claim that is current, and goes on where the last one was.
     fn checkpoint_is_its(&mut self, before: &Tables, written: &Written) {
         let Some(step) = written.checkpoint else { return };
-        let Some(made) = written.waits.get(&step).and_then(|wait| wait.checkpoint) else { return };
+        let Some(made) = written.waits.get(&step).and_then(|wait| wait.as_ref()?.checkpoint) else {
+            return;
+        };
         let held = before.steps.get(&step);
         let current = held.is_some_and(|held| {
             held.worker == Some(made.claim.worker) && held.attempts == made.claim.attempt
@@ -183,8 +198,11 @@ impl Watch {
     }
 
     /// A handler is told that its checkpoint is written.
-    pub(super) fn checkpointed(&mut self, step: StepId, cursor: u64) {
-        self.checkpoints.insert(step, cursor);
+    pub(super) fn checkpointed(&mut self, tables: &Tables, claim: Claim, cursor: u64) {
+        // One of before a rerun is forgotten.
+        if is_held(tables, claim) {
+            self.checkpoints.insert(claim.step, cursor);
+        }
     }
 
     /// A handler reads where it is to go on.
@@ -270,6 +288,8 @@ impl Watch {
                     | StepEvent::Skipped
                     | StepEvent::ResolvedManually
                     | StepEvent::TimedOut
+                    | StepEvent::Rerun
+                    | StepEvent::Reset
             );
             let worker = before.steps.get(&change.step).and_then(|step| step.worker);
             if let Some(worker) = worker.filter(|_| ended) {
@@ -306,7 +326,8 @@ impl Watch {
     }
 
     /// A handler begins.
-    pub(super) fn begins(&mut self, tables: &Tables, step: StepId, attempt: u32, worker: WorkerId) {
+    pub(super) fn begins(&mut self, tables: &Tables, claim: Claim) {
+        let Claim { step, attempt, worker } = claim;
         if self.begun.insert((step, attempt, worker), Instant::now()).is_some() {
             self.violated(format!(
                 "attempt {attempt} of step {step} began twice on worker {worker}"
@@ -321,7 +342,7 @@ impl Watch {
             self.violated(format!("step {step} began, and its condition is not met"));
         }
         // Others may see their parents tried again after they have started.
-        if tables.join(step) == JoinPolicy::AllComplete {
+        if tables.join(step) == JoinPolicy::AllComplete && is_held(tables, claim) {
             self.parents_allow(tables, step, "began");
         }
     }
@@ -338,7 +359,12 @@ impl Watch {
     }
 
     /// What a handler is given of the steps before its own.
-    pub(super) fn inputs(&mut self, tables: &Tables, step: StepId, given: Option<&str>) {
+    pub(super) fn inputs(&mut self, tables: &Tables, claim: Claim, given: Option<&str>) {
+        // The steps before one that was reset on its way to a handler may be executed anew.
+        if !is_held(tables, claim) {
+            return;
+        }
+        let step = claim.step;
         // What it needs it reads from the task that it undoes.
         if tables.undone_by(step).is_some() {
             return;
@@ -405,6 +431,10 @@ impl Watch {
             if change.from == StepState::Pending && (starts || completes) {
                 self.parents_allow(after, change.step, "started");
             }
+            if is_reset(Some(change.event)) {
+                self.checkpoints.remove(&change.step);
+                self.replaced.extend(after.child_of(change.step).map(|(child, _)| child));
+            }
             self.naps_last(after, change);
             self.ends_as_its_child(after, change);
             let task = after.tasks.get(&change.step.task());
@@ -450,7 +480,11 @@ impl Watch {
         if from == StepState::InProgress
             && !matches!(
                 event,
-                StepEvent::Cancelled | StepEvent::Skipped | StepEvent::ResolvedManually
+                StepEvent::Cancelled
+                    | StepEvent::Skipped
+                    | StepEvent::ResolvedManually
+                    | StepEvent::Rerun
+                    | StepEvent::Reset
             )
             && worker.is_some()
             && found.worker != worker
@@ -514,6 +548,9 @@ impl Watch {
             | StepEvent::Mapped
             | StepEvent::ItemsDone
             | StepEvent::BudgetExhausted
+            | StepEvent::Rerun
+            | StepEvent::Reset
+            | StepEvent::Copied
             | StepEvent::Skipped
             | StepEvent::ResolvedManually => true,
         };
@@ -634,15 +671,19 @@ impl Watch {
 
     /// A task is made for a step when there is none that can go on, and a task is undone once, after it has failed.
     fn links_are_made_once(&mut self, before: &Tables, written: &Written) {
-        for (task, child) in &written.children {
-            if let Some((other, _)) = before.child_of(child.step) {
+        let made = |(task, _): &(&TaskId, &ChildRecord)| !before.children.contains_key(task);
+        let made: Vec<_> = written.children.iter().filter(made).collect();
+        for (task, child) in &made {
+            if let Some((other, _)) =
+                before.child_of(child.step).filter(|(_, other)| !other.superseded)
+            {
                 let state = before.tasks.get(&other).map(|record| record.task.state);
                 if !matches!(state, Some(TaskState::Error | TaskState::Cancelled)) {
                     let step = child.step;
                     self.violated(format!("step {step} has made task {task}, and has {other}"));
                 }
             }
-            if written.children.len() > 1 {
+            if made.len() > 1 {
                 self.violated(format!("step {} has made two tasks at once", child.step));
             }
         }
@@ -664,6 +705,12 @@ impl Watch {
         }
         let child = after.child_of(change.step).map(|(child, _)| child);
         let state = child.and_then(|child| after.tasks.get(&child)).map(|child| child.task.state);
+        if let Some(child) = child.filter(|child| self.replaced.contains(child)) {
+            let step = change.step;
+            self.violated(format!(
+                "step {step} was executed anew, and is complete by task {child} of before"
+            ));
+        }
         if state != Some(TaskState::Complete) {
             let step = change.step;
             self.violated(format!(

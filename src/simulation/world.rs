@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::SimulatedDatabase;
-use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan, taken};
+use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan, said, taken};
 use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord, steps_of};
 use super::watch::Watch;
@@ -236,6 +236,9 @@ impl World {
             FaultKind::Skip { task, step } => {
                 self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
             }
+            FaultKind::Rerun { task, step } => {
+                self.somebody_asks(client, task, Steering::Rerun { step: format!("s{step}") });
+            }
             FaultKind::Resolve { task, step } => {
                 let take = self.branches(task, step);
                 let (step, results) = (format!("s{step}"), "\"by hand\"".into());
@@ -453,8 +456,8 @@ fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
 
 /// The names of the branches that a step takes, if it decides.
 fn branches(steps: &[StepPlan], step: usize) -> Option<Vec<String>> {
-    let taken = (step < steps.len()).then(|| taken(steps, step))??;
-    Some(taken.iter().map(|child| format!("s{child}")).collect())
+    let said = (step < steps.len()).then(|| said(steps, step))??;
+    Some(said.iter().map(|child| format!("s{child}")).collect())
 }
 
 /// Makes the tasks of a plan, as one client, which tries until it is told that they are made.
@@ -702,8 +705,8 @@ impl Hand {
         {
             let mut state = self.server.lock();
             let super::server::State { watch, tables, .. } = &mut *state;
-            watch.begins(tables, claim.step, claim.attempt, claim.worker);
-            watch.inputs(tables, claim.step, delivery.parents.as_deref());
+            watch.begins(tables, claim);
+            watch.inputs(tables, claim, delivery.parents.as_deref());
             state.tell(|| {
                 format!(
                     "host {} executes task {} step {} attempt {}",
@@ -873,7 +876,11 @@ impl Hand {
             let text = cursor.to_string();
             let checkpoint = Checkpoint { cursor: &text, data: None, moved: true };
             match self.engine.checkpoint(step, attempt, checkpoint).await {
-                Ok(true) => self.server.lock().watch.checkpointed(step, cursor),
+                Ok(true) => {
+                    let mut state = self.server.lock();
+                    let super::server::State { watch, tables, .. } = &mut *state;
+                    watch.checkpointed(tables, claim, cursor);
+                }
                 Ok(false) => break,
                 Err(error) => {
                     let failure =

@@ -32,6 +32,18 @@ pub(crate) struct ArtifactRow {
     pub(crate) created_at: DateTime<Utc>,
 }
 
+/// An artifact without its content.
+#[derive(Debug)]
+pub(crate) struct ArtifactSizeRow {
+    pub(crate) workflow_step_id: i64,
+    pub(crate) attempt: i32,
+    pub(crate) name: String,
+    pub(crate) media_type: String,
+    /// Of the content, if it is kept here.
+    pub(crate) bytes: Option<i32>,
+    pub(crate) uri: Option<String>,
+}
+
 /// Writes artifacts; those that are there already stay as they are.
 pub(super) async fn record(tx: &mut Tx, artifacts: &[NewArtifact]) -> Result<(), StoreError> {
     let contents: Vec<_> = artifacts
@@ -60,6 +72,20 @@ pub(super) async fn record(tx: &mut Tx, artifacts: &[NewArtifact]) -> Result<(),
 }
 
 impl Store {
+    /// The artifacts of steps, without their contents.
+    pub(crate) async fn artifact_sizes(
+        &self,
+        steps: &[StepId],
+    ) -> Result<Vec<ArtifactSizeRow>, StoreError> {
+        Ok(sqlx::query_file_as!(
+            ArtifactSizeRow,
+            "src/store/sql/artifact_sizes.sql",
+            steps as &[StepId]
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// The artifacts of a task, or of one of its steps.
     pub(crate) async fn artifacts(
         &self,

@@ -198,6 +198,30 @@ pub(crate) trait Transaction: Send + 'static {
         steps: &[StepId],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Has the handlers of steps begin as if they had never waited.
+    fn delete_waits(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The context of a task.
+    fn task_context(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Option<Text>, StoreError>> + Send;
+
+    /// Keeps the results of steps that are about to lose them, as artifacts.
+    fn keep_results(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The names of the branches that decision steps have taken the last time, a JSON array each.
+    fn taken_branches(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<Vec<(StepId, String)>, StoreError>> + Send;
+
     /// Those of the steps whose signal was sent before.
     fn sent_signals(
         &mut self,
@@ -283,6 +307,13 @@ pub(crate) trait Transaction: Send + 'static {
         seconds: f64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Lets the tasks be found by a key.
+    fn correlate_tasks(
+        &mut self,
+        tasks: &[TaskId],
+        key: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Locks a deadline that has passed, that no other worker holds and that is of none of the `held` tasks.
     fn lock_late_task(
         &mut self,
@@ -351,6 +382,12 @@ pub(crate) trait Transaction: Send + 'static {
         held: &[TaskId],
     ) -> impl Future<Output = Result<Option<(StepId, Timestamp)>, StoreError>> + Send;
 
+    /// Deletes the deadline of a task if it has passed.
+    fn forget_past_deadline(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// The task of an identity, if there is one.
     fn find_identity(
         &mut self,
@@ -395,6 +432,12 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<Option<ParentRow>, StoreError>> + Send;
+
+    /// Tasks that were made for the steps are not found any more.
+    fn supersede_children(
+        &mut self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The last task that was made for a step by a name.
     fn find_child(

@@ -83,3 +83,9 @@ pub(super) async fn lock_late_step(
         .await?;
     Ok(row.map(|row| (row.workflow_step_id, row.deadline_at)))
 }
+
+/// Deletes the deadline of a task if it has passed.
+pub(super) async fn forget_past(tx: &mut Tx, task: TaskId) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/forget_past_deadline.sql", task.0).execute(&mut **tx).await?;
+    Ok(())
+}

@@ -33,6 +33,8 @@ pub(crate) struct ChildTaskRow {
     pub(crate) generation: u32,
     /// Its undoing has begun.
     pub(crate) undone: bool,
+    /// An operator has had the step executed anew since it was made.
+    pub(crate) superseded: bool,
     /// An operator had the step tried again after the task's last change.
     pub(crate) retried: bool,
 }
@@ -133,8 +135,17 @@ pub(super) async fn child(
         state: row.state,
         generation: super::count(row.generation),
         undone: row.undone,
+        superseded: row.superseded,
         retried: row.retried,
     }))
+}
+
+/// Those that were made for the steps are not found any more.
+pub(super) async fn supersede(tx: &mut Tx, steps: &[StepId]) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/supersede_children.sql", steps as &[StepId])
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn record_child(tx: &mut Tx, new: NewChild<'_>) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ mod deadlines;
 mod failures;
 mod feeds;
 mod follow_ups;
+pub(crate) mod forks;
 mod growth;
 mod history;
 mod identities;
@@ -38,7 +39,7 @@ use tracing::debug;
 
 use crate::encryption::{Content, Keyring, Text};
 
-pub(crate) use artifacts::{ArtifactRow, NewArtifact};
+pub(crate) use artifacts::{ArtifactRow, ArtifactSizeRow, NewArtifact};
 pub use audit::{Audit, Check};
 pub(crate) use claims::{ListedClaim, Picked, Place};
 pub(crate) use database::{Database, Line, ResultsByStep, Transaction};
@@ -46,6 +47,7 @@ pub(crate) use deadlines::StepTime;
 pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
 pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use follow_ups::{ChildTaskRow, FollowUp, KinRow, NewChild, OriginalRow, ParentRow};
+pub(crate) use forks::{EndedStepRow, NewFork};
 pub(crate) use growth::{AddedName, AddedStepRow, AddedToRun, GrowthRow, ItemRow, MapRow};
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};

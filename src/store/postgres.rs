@@ -10,8 +10,8 @@ use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, GrowthRow,
     Heartline, ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker,
     OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime, Store, StoreError, TaskRow,
-    Tx, artifacts, budgets, claims, deadlines, follow_ups, growth, identities, notify, steps,
-    tasks, templates, waits, workers,
+    Tx, artifacts, budgets, claims, deadlines, follow_ups, forks, growth, identities, notify,
+    steps, tasks, templates, waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -158,6 +158,27 @@ impl Transaction for Tx {
         waits::forget(self, steps).await
     }
 
+    async fn delete_waits(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        waits::delete(self, steps).await
+    }
+
+    async fn task_context(&mut self, task: TaskId) -> Result<Option<Text>, StoreError> {
+        let keys = self.keys.clone();
+        let rows = tasks::contexts(&mut **self, &keys, &[task]).await?;
+        Ok(rows.into_iter().next().map(|row| row.context))
+    }
+
+    async fn keep_results(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        steps::keep_results(self, steps).await
+    }
+
+    async fn taken_branches(
+        &mut self,
+        steps: &[StepId],
+    ) -> Result<Vec<(StepId, String)>, StoreError> {
+        steps::taken_branches(self, steps).await
+    }
+
     async fn sent_signals(
         &mut self,
         awaited: &[(StepId, &AwaitedSignal)],
@@ -234,6 +255,10 @@ impl Transaction for Tx {
         deadlines::record(self, tasks, seconds).await
     }
 
+    async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
+        forks::correlate(self, tasks, key).await
+    }
+
     async fn lock_late_task(
         &mut self,
         held: &[TaskId],
@@ -243,6 +268,10 @@ impl Transaction for Tx {
 
     async fn forget_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
         deadlines::forget(self, task).await
+    }
+
+    async fn forget_past_deadline(&mut self, task: TaskId) -> Result<(), StoreError> {
+        deadlines::forget_past(self, task).await
     }
 
     async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
@@ -346,6 +375,10 @@ impl Transaction for Tx {
         name: &str,
     ) -> Result<Option<ChildTaskRow>, StoreError> {
         follow_ups::child(self, step, name).await
+    }
+
+    async fn supersede_children(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
+        follow_ups::supersede(self, steps).await
     }
 
     async fn record_child(&mut self, new: NewChild<'_>) -> Result<(), StoreError> {

@@ -140,6 +140,25 @@ pub(super) async fn read_failed(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow
     Ok(rows.into_iter().map(|row| step_row!(row)).collect())
 }
 
+/// Keeps the results of steps that are about to lose them, as artifacts.
+pub(super) async fn keep_results(tx: &mut Tx, steps: &[StepId]) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/keep_results.sql", steps as &[StepId])
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The names of the branches that decision steps have taken the last time, a JSON array each.
+pub(super) async fn taken_branches(
+    tx: &mut Tx,
+    steps: &[StepId],
+) -> Result<Vec<(StepId, String)>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/taken_branches.sql", steps as &[StepId])
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.step, row.took)).collect())
+}
+
 /// Writes a decision: each row only if it still is as it was read, all of them or none. `over` are
 /// batches of claims that have all ended. Returns the batch of the claims that the decision makes.
 ///

@@ -87,6 +87,8 @@ pub(crate) struct TaskListRow {
     pub(crate) source_system: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) tags: Option<String>,
+    pub(crate) forked_from: Option<String>,
+    pub(crate) forks: String,
     pub(crate) steps_by_state: String,
     pub(crate) attempts: i64,
 }

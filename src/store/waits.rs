@@ -131,6 +131,14 @@ pub(super) async fn forget(tx: &mut Tx, steps: &[StepId]) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Has the handlers of steps begin as if they had never waited.
+pub(super) async fn delete(tx: &mut Tx, steps: &[StepId]) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/delete_waits.sql", steps as &[StepId])
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Those of the steps whose signal was sent before.
 pub(super) async fn sent(
     tx: &mut Tx,

@@ -1,6 +1,6 @@
 //! What undoes the steps of a template: the keys that say so, and the template that is made from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -227,6 +227,7 @@ impl TaskTemplate {
             description: None,
             join: if after.is_empty() { JoinPolicy::default() } else { JoinPolicy::AllDone },
             depends_on_steps: after,
+            edge_conditions: BTreeMap::new(),
             when: None,
             queue: step.queue.clone(),
             retry_policy: compensation.retry_policy.clone(),

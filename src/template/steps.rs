@@ -1,6 +1,6 @@
 //! The steps of a template: their keys, and the graph they form.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +20,13 @@ use crate::suggest;
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 28] = [
     "name",
     "handler_class",
     "description",
     "depends_on_step",
     "depends_on_steps",
+    "depends_on_when",
     "join",
     "when",
     "queue",
@@ -114,7 +115,8 @@ impl Steps {
     fn add(&mut self, path: String, value: Value, common: &Common) -> Result<()> {
         let mut section = Section::open(path, value, &KEYS)?;
         let name = name(&mut section, common)?;
-        let (depends_on_steps, has_single_parent) = parents(&mut section)?;
+        let Parents { names: depends_on_steps, has_single: has_single_parent, edge_conditions } =
+            parents(&mut section)?;
         let workflow = workflow::read(&mut section, &depends_on_steps)?;
         let handler_class = handler_class(&mut section, common, workflow.is_some())?;
         let dynamic = section.flag("dynamic", false)?;
@@ -130,6 +132,7 @@ impl Steps {
             handler_class,
             description: section.text("description", 0..=LONGEST_DESCRIPTION)?,
             depends_on_steps,
+            edge_conditions,
             join,
             when,
             queue: queue.unwrap_or_else(|| common.queue.clone()),
@@ -159,6 +162,7 @@ impl Steps {
             .map(|step| (step.name.as_str(), step.depends_on_steps.iter().map(String::as_str)));
         let graph = Graph::from_parents(steps).map_err(|error| self.refusal(&error))?;
         self.check_decisions(&graph)?;
+        self.check_edges()?;
         self.check_growth(&graph)?;
         Ok((self.steps, graph))
     }
@@ -171,6 +175,28 @@ impl Steps {
                 let allowed =
                     "false where no other step depends on it; its branches are the steps that do";
                 let refusal = TemplateError::value(key, &Value::from(true), allowed);
+                return Err(refusal.in_step(Some(&step.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a step has come to is known when its handler returns: that of a map step is not, and steps that are added may
+    /// depend on it as well.
+    fn check_edges(&self) -> Result<()> {
+        let grows = self.steps.iter().any(|step| step.dynamic);
+        for (index, step) in self.steps.iter().enumerate() {
+            for (parent, condition) in &step.edge_conditions {
+                let is_map = |other: &&StepTemplate| other.name == *parent && other.map.is_some();
+                let allowed = if grows {
+                    "no condition on an edge in a template with dynamic steps; use when"
+                } else if self.steps.iter().any(|other| is_map(&other)) {
+                    "no condition on an edge from a map step; use when"
+                } else {
+                    continue;
+                };
+                let key = format!("step_templates[{index}].depends_on_when.{parent}");
+                let refusal = TemplateError::value(key, &Value::from(condition.text()), allowed);
                 return Err(refusal.in_step(Some(&step.name)));
             }
         }
@@ -312,7 +338,7 @@ pub(super) fn complete_class(section: &mut Section, common: &Common) -> Result<S
 
 /// The parents, and whether the first came from `depends_on_step`. Null is refused here: a step
 /// that starts too early because a list was forgotten is worse than an error.
-fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
+fn parents(section: &mut Section) -> Result<Parents> {
     let single = section.take_even_null("depends_on_step");
     let key = || section.key("depends_on_step");
     let single = single.map(|name| section::text(name, 1..=LONGEST_STEP_NAME, key));
@@ -320,8 +346,45 @@ fn parents(section: &mut Section) -> Result<(Vec<String>, bool)> {
     let has_single = !parents.is_empty();
     section
         .refuse_null("depends_on_steps", "a list of names of steps; leave the key out for none")?;
-    parents.extend(section.texts("depends_on_steps", 1..=LONGEST_STEP_NAME)?.unwrap_or_default());
-    Ok((parents, has_single))
+    let mut edge_conditions = BTreeMap::new();
+    let list = section.list("depends_on_steps")?.unwrap_or_default();
+    for (index, value) in list.into_iter().enumerate() {
+        let key = format!("{}[{index}]", section.key("depends_on_steps"));
+        if !value.is_object() {
+            parents.push(section::text(value, 1..=LONGEST_STEP_NAME, || key)?);
+            continue;
+        }
+        let mut edge = Section::open(key, value, &["step", "when"])?;
+        let parent = edge.required_text("step", 1..=LONGEST_STEP_NAME)?;
+        let own = std::slice::from_ref(&parent);
+        if let Some(condition) = when(&mut edge, own)? {
+            edge_conditions.insert(parent.clone(), condition);
+        }
+        parents.push(parent);
+    }
+    for (parent, value) in section.object("depends_on_when")? {
+        let key = format!("{}.{parent}", section.key("depends_on_when"));
+        if !parents.contains(&parent) {
+            let meant = suggest::nearest(&parent, parents.iter().map(String::as_str));
+            let allowed = "conditions by the names of steps that it depends on";
+            let refusal = TemplateError::value(key, &value, allowed);
+            return Err(refusal.suggest(meant));
+        }
+        let condition =
+            condition(key.clone(), &value, CONDITION_ALLOWED, std::slice::from_ref(&parent))?;
+        if edge_conditions.insert(parent, condition).is_some() {
+            return Err(TemplateError::value(key, &value, "one condition for each edge"));
+        }
+    }
+    Ok(Parents { names: parents, has_single, edge_conditions })
+}
+
+/// What a step depends on.
+struct Parents {
+    names: Vec<String>,
+    /// The first came from `depends_on_step`.
+    has_single: bool,
+    edge_conditions: BTreeMap<String, Condition>,
 }
 
 fn when(section: &mut Section, parents: &[String]) -> Result<Option<Condition>> {
@@ -335,14 +398,17 @@ fn expression(
     parents: &[String],
 ) -> Result<Option<Condition>> {
     let Some(value) = section.take(key) else { return Ok(None) };
-    let key = section.key(key);
+    condition(section.key(key), &value, allowed, parents).map(Some)
+}
+
+fn condition(key: String, value: &Value, allowed: &str, parents: &[String]) -> Result<Condition> {
     let text = value.as_str();
-    let text = text.ok_or_else(|| TemplateError::value(&*key, &value, allowed))?;
-    Condition::parse(text, parents).map(Some).map_err(|fault| {
+    let text = text.ok_or_else(|| TemplateError::value(&*key, value, allowed))?;
+    Condition::parse(text, parents).map_err(|fault| {
         let problem =
             format!("is {value}, and at character {} it {}", fault.position, fault.problem);
         TemplateError::problem(key, problem, allowed)
-            .seen(&value)
+            .seen(value)
             .suggest(fault.suggestion.as_deref())
     })
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
-    BudgetRequest, ClientOptions, FailureFilter, FeedOpening, FeedReading, ListFilter, Pruning,
-    Request, SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names, step_ids,
+    BudgetRequest, ClientOptions, FailureFilter, FeedOpening, FeedReading, ForkRequest, ListFilter,
+    Pruning, Request, SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names,
+    step_ids,
 };
 
 use crate::errors::{guard, raise};
@@ -139,6 +140,20 @@ impl Client {
         })
     }
 
+    pub(crate) fn rerun(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+        actor: RString,
+        reason: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = text(ruby, step)?;
+            this.steer(ruby, task, &Steering::Rerun { step }, actor, reason)
+        })
+    }
+
     #[allow(clippy::too_many_arguments, reason = "the arguments of a method of Ruby")]
     pub(crate) fn resolve(
         ruby: &Ruby,
@@ -170,6 +185,36 @@ impl Client {
             let limits = |text: &str| BudgetRequest::from_json(text)?.limits();
             let limits = this.parsed(ruby, budget, limits)?;
             this.steer(ruby, task, &Steering::RaiseBudget(limits), actor, reason)
+        })
+    }
+
+    pub(crate) fn fork(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        request: RString,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let request = this.parsed(ruby, request, ForkRequest::from_json)?;
+            let events = events_here();
+            let fork = async |c: &tasker_core::Client| {
+                c.fork(TaskId(task), &request, events.as_deref()).await
+            };
+            answer(ruby, &this.ask(ruby, fork)?)
+        })
+    }
+
+    pub(crate) fn correlated_tasks(
+        ruby: &Ruby,
+        this: &Self,
+        key: RString,
+        after: i64,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let key = text(ruby, key)?;
+            let tasks =
+                async |c: &tasker_core::Client| c.correlated_tasks(&key, TaskId(after)).await;
+            answer(ruby, &this.ask(ruby, tasks)?)
         })
     }
 

@@ -101,9 +101,12 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("retry", method!(Client::retry, 4))?;
     client.define_method("compensate", method!(Client::compensate, 3))?;
     client.define_method("skip", method!(Client::skip, 4))?;
+    client.define_method("rerun", method!(Client::rerun, 4))?;
     client.define_method("resolve", method!(Client::resolve, 6))?;
     client.define_method("raise_budget", method!(Client::raise_budget, 4))?;
     client.define_method("signal", method!(Client::signal, 2))?;
+    client.define_method("fork", method!(Client::fork, 2))?;
+    client.define_method("correlated_tasks", method!(Client::correlated_tasks, 2))?;
     client.define_method("explain", method!(Client::explain, 2))?;
     client.define_method("artifacts", method!(Client::artifacts, 2))?;
     client.define_method("list", method!(Client::list, 1))?;

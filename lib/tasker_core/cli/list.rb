@@ -62,7 +62,12 @@ module TaskerCore
       def row(status)
         report = TaskReport.new(output)
         [status.task_id, output.style.state(status.state), Format.count(status.steps_total), report.took(status),
-         Format.age(status.requested_at), report.template(status)]
+         Format.age(status.requested_at), template(status, report)]
+      end
+
+      def template(status, report)
+        from = status.forked_from
+        "#{report.template(status)}#{" (fork of #{from["task_id"]})" if from}"
       end
     end
   end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "command"
+require_relative "format"
 require_relative "json_argument"
 
 module TaskerCore
@@ -12,20 +13,27 @@ module TaskerCore
       ARGUMENTS = %w[ID NAME [JSON]].freeze
       DETAILS = <<~TEXT
         The steps of the task that wait for a signal of this name begin anew and get the JSON; those that ask for it
-        later get it then. JSON may be @FILE, or - for the standard input; without it they get null.
+        later get it then. With --key it goes to every task that was submitted with that correlation key and has not
+        ended, instead of ID; a task that is submitted later does not get it. JSON may be @FILE, or - for
+        the standard input; without it they get null.
       TEXT
       EXAMPLES = [
         "tasker signal 42 approved '{\"by\": \"mara\"}'",
-        "tasker signal 42 invoice_paid @payment.json --idempotency-key payment-7"
+        "tasker signal 42 invoice_paid @payment.json --idempotency-key payment-7",
+        "tasker signal --key order-7 order_paid '{\"amount\": 5}'"
       ].freeze
 
       # Sends the signal.
       #
-      # @param id [String] task id
-      # @param name [String] of the signal
-      # @param payload [String] JSON, @FILE or -
+      # @param arguments [Array<String>] task id, unless --key is given; name of the signal; JSON, @FILE or -
       # @return [Integer] exit status
-      def call(id, name, payload = "null")
+      def call(*arguments)
+        options[:key] ? to_many(*arguments) : to_one(*arguments)
+      end
+
+      private
+
+      def to_one(id, name, payload = "null")
         task_id = id_from(id)
         payload = JsonArgument.new("JSON", payload).read(input)
         signal_id = connected do |client|
@@ -34,9 +42,26 @@ module TaskerCore
         show(task_id, name, signal_id)
       end
 
-      private
+      def to_many(name, payload = "null")
+        payload = JsonArgument.new("JSON", payload).read(input)
+        task_ids = connected do |client|
+          client.signal_all(name, payload, key: options[:key], actor: actor,
+                                           idempotency_key: options[:"idempotency-key"])
+        end
+        sent = { "key" => options[:key], "name" => name, "task_ids" => task_ids }
+        json? ? output.json(sent) : output.line("sent the signal #{name} to #{Format.count(task_ids.size)} tasks")
+        OK
+      end
+
+      def check_number_of(arguments)
+        return super unless options[:key]
+
+        refuse("missing NAME") if arguments.empty?
+        refuse("unexpected argument #{arguments[2].inspect}") if arguments.size > 2
+      end
 
       def define_options(parser)
+        parser.on("--key KEY", "to every task with this correlation key, instead of ID")
         parser.on("--idempotency-key KEY", "send the signal only once, however often this is called")
         json_option(parser)
       end

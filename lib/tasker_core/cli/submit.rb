@@ -50,6 +50,7 @@ module TaskerCore
                   "(default: the template's)")
         define_budget(parser)
         define_identity(parser)
+        parser.on("--correlation-key KEY", "what tasker signal --key finds the task by")
         parser.on("--wait", "wait until the task is over or blocked (default: return at once)")
         parser.on("--timeout S", Float, "with --wait: seconds to wait (default: for ever)")
         require_option(parser)
@@ -92,7 +93,8 @@ module TaskerCore
 
       def template_options
         budget = { attempts: options[:"max-attempts"], cost: options[:"max-cost"] }.compact
-        { **options.slice(:namespace, :version, :reason, :deadline), **(budget.empty? ? {} : { budget: budget }) }
+        more = { budget: (budget if budget.any?), correlation_key: options[:"correlation-key"] }.compact
+        { **options.slice(:namespace, :version, :reason, :deadline), **more }
       end
 
       def identity_options

@@ -52,7 +52,7 @@ module TaskerCore
                       "requested" => happened(status.requested_at), "started" => happened(status.started_at),
                       "deadline" => deadline(status), "budget" => budget(status),
                       "finished" => happened(status.finished_at),
-                      "took" => took(status), **more)
+                      "took" => took(status), **lineage(status), **more)
       end
 
       # Namespace, name and version on one line.
@@ -97,6 +97,12 @@ module TaskerCore
         attempts = budget["max_attempts"] && "#{budget["attempts"]} of #{budget["max_attempts"]} attempts"
         cost = budget["max_cost"] && "#{budget["spent"]} of #{budget["max_cost"]} spent"
         [attempts, cost, budget["exhausted"] && "used up: #{budget["exhausted"]}"].compact.join(", ")
+      end
+
+      def lineage(status)
+        from = status.forked_from
+        { "fork of" => from && "#{from["task_id"]} from #{Format.clean(from["steps"].join(", "))}",
+          "forks" => (status.forks.join(", ") if status.forks.any?) }
       end
 
       def deadline(status)

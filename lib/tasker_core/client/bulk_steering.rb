@@ -118,13 +118,13 @@ module TaskerCore
         end
       end
 
-      # Those that have not ended at the time they are read, a page at a time.
-      def tasks(only, older_than: nil, **filter)
+      # Those that have not ended at the time they are read, or all, a page at a time.
+      def tasks(only, older_than: nil, unfinished: true, **filter)
         before_time = older_than && (Time.now - Internal::Check.age(older_than, "older_than"))
         Enumerator.new do |targets|
           before = nil
           loop do
-            page = list(**filter, unfinished: true, requested_before: before_time, limit: BATCH, before: before)
+            page = list(**filter, unfinished: unfinished, requested_before: before_time, limit: BATCH, before: before)
             meant = only ? page.select(&only) : page
             meant.each { |status| targets << Internal::Bulk::Target.new(task_id: status.task_id) }
             break if page.size < BATCH

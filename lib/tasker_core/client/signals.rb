@@ -31,6 +31,30 @@ module TaskerCore
         native.signal(id, "#{JSON.generate(signal).delete_suffix("}")},\"payload\":#{json}}")
       end
 
+      # Sends a signal to every task that was submitted with a correlation key and has not ended, each in a transaction
+      # of its own. A task that is submitted later does not get it. After an error those that came before have got it:
+      # with an idempotency key the call can be repeated.
+      #
+      # @param name [String, Symbol] 1 to 128 bytes
+      # @param payload [Object, nil] as for {#signal}. Default nil.
+      # @param key [String] the correlation key
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param idempotency_key [String, nil] as for {#signal}, for each of the tasks. Default nil.
+      # @return [Array<Integer>] ids of the tasks that have got it, now or by an earlier call with the idempotency key
+      # @raise [InvalidArgument]
+      # @raise [InvalidContext] the payload is no JSON, or too large
+      # @example
+      #   client.signal_all("order_paid", { amount: 5 }, key: "order-7", idempotency_key: "payment-3") # => [1, 4]
+      def signal_all(name, payload = nil, key:, actor: nil, idempotency_key: nil)
+        key = Internal::Check.text(key, "key")
+        correlated(key).select do |task_id|
+          signal(task_id, name, payload, actor: actor, idempotency_key: idempotency_key)
+        rescue InvalidTransition, NotFound
+          # It ended meanwhile.
+          false
+        end
+      end
+
       # Approves what a step with {StepHandler::Approval} waits for. What was decided first counts.
       #
       # @param task_id [Integer]
@@ -65,6 +89,17 @@ module TaskerCore
       end
 
       private
+
+      # Tasks with the key that have not ended, a page at a time.
+      def correlated(key)
+        Enumerator.new do |tasks|
+          after = 0
+          until (page = parse(native.correlated_tasks(key, after))).empty?
+            page.each { |task_id| tasks << task_id }
+            after = page.last
+          end
+        end
+      end
 
       def decide(task_id, step, approved, by, comment)
         by = Internal::Check.text(by, "by")

@@ -14,7 +14,7 @@ module TaskerCore
       # Option => default.
       DEFAULTS = { namespace: "default", version: nil, initiator: nil, source_system: nil, reason: nil,
                    tags: [].freeze, deadline: nil, budget: nil, idempotency_key: nil, unique: false, unique_for: nil,
-                   on_duplicate: nil }.freeze
+                   on_duplicate: nil, correlation_key: nil }.freeze
       # Longest time from a submit to its deadline, in seconds: 366 days.
       LONGEST_DEADLINE = 366 * 86_400
       # Options that are text or nil.
@@ -39,7 +39,7 @@ module TaskerCore
         @version = @texts.delete(:version)
         @tags = Check.texts(options[:tags], "tags")
         @deadline = { "deadline_s" => Check.optional_span(options[:deadline], "deadline", LONGEST_DEADLINE) }.compact
-        @budget = options[:budget] ? { "budget" => Check.budget(options[:budget]) } : {}
+        @more = more(**options.slice(:budget, :correlation_key))
         @contexts = contexts_json(contexts)
         @identity = identity(options)
       end
@@ -55,7 +55,7 @@ module TaskerCore
       #   submission.json(version: "1.0.0")
       def json(version: nil)
         head = JSON.generate({ "namespace" => namespace, "name" => name, "version" => self.version || version,
-                               **@texts, "tags" => @tags, **@deadline, **@budget, **@identity })
+                               **@texts, "tags" => @tags, **@deadline, **@more, **@identity })
         "#{head.chop},\"contexts\":[#{@contexts.join(",")}]}"
       end
 
@@ -67,6 +67,11 @@ module TaskerCore
 
         raise InvalidArgument.new("unknown option #{unknown}#{Suggestion.sentence(unknown, DEFAULTS.keys)}",
                                   details: { "key" => unknown.to_s, "allowed" => DEFAULTS.keys.join(", ") })
+      end
+
+      def more(budget:, correlation_key:)
+        { "budget" => budget && Check.budget(budget),
+          "correlation_key" => Check.optional_text(correlation_key, "correlation_key") }.compact
       end
 
       def identity(options)

@@ -8,13 +8,19 @@ WITH step AS (
 ), edge AS (
   SELECT * FROM tasker_workflow_step_edges e
   WHERE NOT EXISTS (SELECT FROM tasker_pruned_tasks p WHERE p.task_id = e.from_step_id >> 20)
+), decision AS (
+  SELECT DISTINCT ON (t.workflow_step_id) t.workflow_step_id, t.detail -> 'took' AS took
+  FROM tasker_workflow_step_transitions t
+  JOIN tasker_workflow_steps p USING (workflow_step_id)
+  WHERE t.to_state IN ('complete', 'resolved_manually') AND p.state = t.to_state AND t.detail ? 'took'
+  ORDER BY t.workflow_step_id, t.workflow_step_transition_id DESC
 ), not_taken AS (
   SELECT e.from_step_id, e.to_step_id
-  FROM tasker_workflow_step_transitions t
-  JOIN edge e ON e.from_step_id = t.workflow_step_id
+  FROM decision d
+  JOIN edge e ON e.from_step_id = d.workflow_step_id
   JOIN tasker_workflow_steps c ON c.workflow_step_id = e.to_step_id
   JOIN tasker_named_steps n USING (named_step_id)
-  WHERE t.to_state IN ('complete', 'resolved_manually') AND t.detail ? 'took' AND NOT t.detail -> 'took' ? n.name
+  WHERE NOT d.took ? n.name
 ), parents AS (
   SELECT e.to_step_id,
          count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')
@@ -79,6 +85,12 @@ WITH step AS (
   SELECT workflow_step_id, count(*) AS ended, max(attempt) AS newest,
          count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded
   FROM tasker_attempts
+  GROUP BY workflow_step_id
+), unexecuted AS (
+  SELECT workflow_step_id, count(*) FILTER (WHERE from_state = 'complete') AS left_complete,
+         count(*) FILTER (WHERE event = 'copied') AS copied
+  FROM tasker_workflow_step_transitions
+  WHERE from_state = 'complete' OR event = 'copied'
   GROUP BY workflow_step_id
 ), listed AS (
   SELECT b.worker_id, step.id
@@ -206,10 +218,12 @@ WITH step AS (
   WHERE t.state <> 'pending' AND NOT EXISTS (SELECT FROM task_chain c WHERE c.task_id = t.task_id)
   UNION ALL
   SELECT 'attempts', s.workflow_step_id
-  FROM step s LEFT JOIN attempt a USING (workflow_step_id)
+  FROM step s
+  LEFT JOIN attempt a USING (workflow_step_id)
+  LEFT JOIN unexecuted n USING (workflow_step_id)
   WHERE coalesce(a.ended, 0) <> s.attempts - (s.state = 'in_progress')::int
      OR coalesce(a.newest, 0) <> coalesce(a.ended, 0)
-     OR coalesce(a.succeeded, 0) <> (s.state = 'complete' AND NOT EXISTS (
+     OR coalesce(a.succeeded, 0) + coalesce(n.copied, 0) - coalesce(n.left_complete, 0) <> (s.state = 'complete' AND NOT EXISTS (
           SELECT FROM map WHERE map.workflow_step_id = s.workflow_step_id))::int
 )
 SELECT name AS "name!", count(*) AS "found!", (array_agg(id ORDER BY id))[1:5] AS "ids!"

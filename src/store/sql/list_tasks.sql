@@ -3,6 +3,10 @@
 SELECT t.task_id AS "task_id!", n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
        t.state AS "state!: TaskState", t.total_steps AS "total_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
        t.initiator, t.source_system, t.reason, t.tags::text AS tags,
+       (SELECT json_build_object('task_id', f.forked_from, 'steps', f.from_steps, 'actor', f.actor, 'reason', f.reason)::text
+        FROM tasker_task_forks f WHERE f.task_id = t.task_id) AS forked_from,
+       (SELECT coalesce(json_agg(f.task_id ORDER BY f.task_id), '[]')::text
+        FROM (SELECT task_id FROM tasker_task_forks WHERE forked_from = t.task_id ORDER BY task_id LIMIT 20) AS f) AS "forks!",
        (SELECT d.deadline_at FROM tasker_task_deadlines d WHERE d.task_id = t.task_id) AS deadline_at,
        (SELECT jsonb_build_object('max_attempts', b.max_attempts, 'attempts', b.attempts, 'max_cost', b.max_cost / 1e6,
                                   'spent', b.spent / 1e6, 'reserved', b.reserved / 1e6, 'exhausted', b.exhausted)::text

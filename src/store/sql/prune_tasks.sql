@@ -1,5 +1,5 @@
 -- Caller: the pruner. Index: primary keys; of identities, that of their tasks. Locks: the tasks that it deletes, unless somebody
--- holds them. Their identities go with them, so that none leads to a task that is gone, and their deadlines; their other rows
+-- holds them. Their identities and keys go with them, so that none leads to a task that is gone, their deadlines and where they come from; their other rows
 -- follow later. Kept are tasks whose results are still asked for: by the step that runs them, while its task has not ended, and
 -- by the task that undoes them.
 -- Reads $2 tasks from $1 on: none that was requested after the youngest that may be deleted could be deleted itself.
@@ -45,6 +45,14 @@ WITH cutoff AS (
   DELETE FROM tasker_compensations c
   USING gone
   WHERE c.original_task_id = gone.task_id
+), uncorrelated AS (
+  DELETE FROM tasker_task_correlations c
+  USING gone
+  WHERE c.task_id = gone.task_id
+), unforked AS (
+  DELETE FROM tasker_task_forks f
+  USING gone
+  WHERE f.task_id = gone.task_id
 ), noted AS (
   INSERT INTO tasker_pruned_tasks (task_id) SELECT task_id FROM gone
 )

@@ -4,7 +4,7 @@ use super::*;
 fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
     let expected = concat!(
         r#"{"namespace_name":"default","name":"x","version":"0.1.0","description":null,"schema":null,"queue":"default","deadline_seconds":null,"budget":{},"error_classes":{},"#,
-        r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"join":"all_complete","when":null,"queue":"default","#,
+        r#""step_templates":[{"name":"a","handler_class":"A","description":null,"depends_on_steps":[],"depends_on_when":{},"join":"all_complete","when":null,"queue":"default","#,
         r#""default_retryable":true,"default_retry_limit":3,"crash_limit":3,"decides":false,"skippable":false,"delay_seconds":null,"timeout_seconds":null,"total_timeout_seconds":null,"reserve_cost":null,"#,
         r#""retry":{"backoff":"exponential","base_seconds":1.0,"max_seconds":300.0,"jitter":0.1,"delays_seconds":null},"#,
         r#""error_classes":{},"handler_config":{},"dependent_system":null}]}"#,
@@ -20,7 +20,7 @@ fn every_value_given_is_written_again() {
         "error_classes": {"IOError": "retryable", "Stripe::CardError": "permanent"},
     });
     let step = json!({
-        "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "join": "all_complete",
+        "name": "post", "handler_class": "Post", "description": "Writes.", "depends_on_steps": [], "depends_on_when": {}, "join": "all_complete",
         "when": "context.amount > 5", "queue": "ledger", "decides": false,
         "default_retryable": false, "default_retry_limit": 7, "crash_limit": 5, "skippable": true,
         "delay_seconds": 0.5, "timeout_seconds": 2.5, "total_timeout_seconds": 60.5, "reserve_cost": 0.5, "error_classes": {"Flipper::Off": "blocked"},

@@ -15,6 +15,7 @@ fn key() -> impl Strategy<Value = String> {
         "module_namespace",
         "depends_on_step",
         "depends_on_steps",
+        "depends_on_when",
         "default_retry_limit",
         "default_retryable",
         "retry",

@@ -65,6 +65,54 @@ fn one_parent_and_a_list_of_parents_are_put_together() {
 }
 
 #[test]
+fn conditions_on_edges_are_read_in_two_forms_and_written_in_one() {
+    let steps = |last: Value| {
+        let mut step = json!({"name": "c", "handler_class": "A"});
+        step.as_object_mut().unwrap().extend(last.as_object().unwrap().clone());
+        let first = ["a", "b"].map(|name| json!({"name": name, "handler_class": "A"}));
+        read(&json!({"name": "x", "step_templates": [first[0], first[1], step]}))
+    };
+    let edge = json!({"step": "a", "when": "results.a > 1"});
+    let inline = steps(json!({"depends_on_steps": [edge, "b"]})).expect("valid");
+    let named = json!({"depends_on_steps": ["a", "b"], "depends_on_when": {"a": "results.a > 1"}});
+    assert_eq!(inline, steps(named).expect("valid"));
+    assert_eq!(read(&serde_json::from_str(&inline.to_json()).unwrap()).expect("valid"), inline);
+    let map = json!({"name": "x", "step_templates": [
+        {"name": "a", "handler_class": "A", "map": {"over": "[1]"}},
+        {"name": "b", "handler_class": "A", "depends_on_steps": [{"step": "a", "when": "true"}]},
+    ]});
+    let refusal = read(&map).unwrap_err().to_string();
+    assert!(refusal.contains("step_templates[1].depends_on_when.a"), "{refusal}");
+    let path = |key: &str| format!("step_templates[2].{key}");
+    for (last, key, said) in [
+        (
+            json!({"depends_on_steps": [{"step": "a", "when": "results.b"}]}),
+            "depends_on_steps[0].when",
+            "not a parent",
+        ),
+        (
+            json!({"depends_on_steps": [{"stop": "a"}]}),
+            "depends_on_steps[0].stop",
+            "did you mean \"step\"?",
+        ),
+        (json!({"depends_on_steps": [{"when": "true"}]}), "depends_on_steps[0].step", "missing"),
+        (
+            json!({"depends_on_steps": ["a"], "depends_on_when": {"b": "true"}}),
+            "depends_on_when.b",
+            "did you mean \"a\"?",
+        ),
+        (
+            json!({"depends_on_steps": [edge], "depends_on_when": {"a": "true"}}),
+            "depends_on_when.a",
+            "one condition for",
+        ),
+    ] {
+        let refusal = steps(last).unwrap_err().to_string();
+        assert!(refusal.contains(&path(key)) && refusal.contains(said), "{refusal}");
+    }
+}
+
+#[test]
 fn a_forgotten_list_of_parents_is_not_taken_for_none() {
     assert_refused(
         step(&json!({"depends_on_steps": null})),

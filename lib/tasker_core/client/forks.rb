@@ -1,0 +1,41 @@
+# frozen_string_literal: true
+
+require "json"
+require_relative "../internal/check"
+require_relative "../internal/json_text"
+
+module TaskerCore
+  class Client
+    # Tasks that take over what other tasks have done.
+    module Forks
+      # Makes a task of the same version of its template that takes over what a task has done, but for some steps and
+      # those below them, which are executed. Steps elsewhere that are complete, resolved or skipped are so in the fork,
+      # with their results; all others are executed. The task that is forked stays as it is.
+      #
+      # @param task_id [Integer]
+      # @param from [String, Symbol, Array] the steps that are executed, with all below them
+      # @param context [Hash] keys that get another value than in the task's context, or are added to it. Default {}.
+      # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
+      # @param reason [String, nil] why, for the record
+      # @param idempotency_key [String, nil] as of {Client#submit}: the fork is made once. Default nil.
+      # @return [Integer] the fork's id
+      # @raise [NotFound]
+      # @raise [InvalidArgument] the task has no such step, or its parents leave it out
+      # @raise [InvalidContext] the context does not fit the template's schema
+      # @raise [DecryptionError]
+      # @example
+      #   client.fork(1, from: "price", context: { rate: 7 }, reason: "what if the rate were 7?") # => 42
+      def fork(task_id, from:, context: {}, actor: nil, reason: nil, idempotency_key: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
+        id = Internal::Check.id(task_id)
+        Internal::Check.refuse("context", context, "a Hash") unless context.is_a?(Hash)
+        fork = { "from" => [*from].map { |step| Internal::Check.text(step, "from") },
+                 "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
+                 "reason" => Internal::Check.optional_text(reason, "reason"),
+                 "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
+        json = Internal::JsonText.new.generate(context, what: "context")
+        request = "#{JSON.generate(fork).delete_suffix("}")},\"context\":#{json}}"
+        parse(native.fork(id, request)).fetch("task_ids").first
+      end
+    end
+  end
+end

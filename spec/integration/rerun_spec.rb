@@ -1,0 +1,163 @@
+# frozen_string_literal: true
+
+RSpec.describe "Executing a step anew", :database do
+  include CommandLine
+  include Workflows
+
+  def define_chain
+    handler("Enrich") { |_, _, step| { "before" => step.attempts, "waits" => step.waits } }
+    handler("Ship") { |_, sequence| sequence.results_of("enrich") }
+    handler("Load") { "loaded" }
+    TaskerCore.define("chain") do
+      step "load", handler: "Load"
+      step "enrich", handler: "Enrich", depends_on: "load"
+      step "ship", handler: "Ship", depends_on: "enrich"
+    end
+  end
+
+  def finish(task_id)
+    working { TaskerCore.wait(task_id, timeout: 30) }
+    TaskerCore.result(task_id)
+  end
+
+  it "takes the steps below along, keeps the results above, and those that it replaces as artifacts" do
+    define_chain
+    task_id = run("chain").task_id
+    status = TaskerCore.rerun(task_id, "enrich", actor: "ada", reason: "corrected")
+    expect(status).to have_attributes(state: "in_progress", finished_at: nil,
+                                      steps_by_state: { "complete" => 1, "enqueued" => 1, "pending" => 1 })
+    expect(TaskerCore.explain(task_id, step: "enrich")["steps"].first["summary"])
+      .to match(/\Aready since .*, anew because an operator asked for it;/)
+    expect(TaskerCore.rerun(task_id, "enrich").steps_by_state).to eq(status.steps_by_state)
+    result = finish(task_id)
+    expect(result.state).to eq("complete")
+    expect(result.results_of("ship")).to eq("before" => 1, "waits" => 0)
+    expect(result.steps.map(&:attempts)).to eq([1, 2, 2])
+    kept = TaskerCore.artifacts(task_id).map { |one| [one.step_name, one.attempt, one.name, one.json] }
+    thrown_away = [1, "tasker.results.1", { "before" => 0, "waits" => 0 }]
+    expect(kept).to eq([["enrich", *thrown_away], ["ship", *thrown_away]])
+    causes = TaskerCore.explain(task_id, step: "ship")["steps"].first["history"].map { |change| change["cause"] }
+    expect(causes - ["parents_completed"]).to eq(%w[claimed succeeded reset claimed succeeded])
+    expect(TaskerCore.explain(task_id, step: "enrich")["steps"].first["history"].map { |change| change["detail"] })
+      .to include("actor" => "ada", "reason" => "corrected", "rerun_from" => "enrich")
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "brings attempts to nothing that run below" do
+    started = Thread::Queue.new
+    release = Thread::Queue.new
+    define_chain
+    handler("Ship") do |_, _, step|
+      (started << step.attempts) && release.pop if step.attempts.zero?
+      step.attempts
+    end
+    task_id = TaskerCore.submit("chain")
+    working do
+      started.pop
+      TaskerCore.rerun(task_id, "enrich")
+      release << true
+      TaskerCore.wait(task_id, timeout: 30)
+    end
+    expect(TaskerCore.result(task_id).results_of("ship")).to eq(1)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "has what handlers waited for forgotten" do
+    handler("Nap") do |_, _, step|
+      step.sleep_for(0.01, data: step.waits) if step.waits.zero?
+      [step.waits, step.attempts]
+    end
+    TaskerCore.define("nap") { step "nap", handler: "Nap" }
+    task_id = run("nap").task_id
+    TaskerCore.rerun(task_id, "nap")
+    expect(finish(task_id).results_of("nap")).to eq([1, 3])
+  end
+
+  describe "of a step that runs a workflow" do
+    def define_run(&process)
+      handler("Inside", &process)
+      TaskerCore.define("inside") { step "only", handler: "Inside" }
+      TaskerCore.define("outside") { step "run", workflow: "inside" }
+    end
+
+    def children(task_id)
+      TaskerCore.status(task_id).children.map { |child| child["state"] }
+    end
+
+    it "runs it as another task" do
+      define_run { |task| task.task_id }
+      task_id = run("outside").task_id
+      TaskerCore.rerun(task_id, "run")
+      result = finish(task_id)
+      expect(result.results_of("run")).to eq("only" => TaskerCore.status(task_id).children.last["task_id"])
+      expect(children(task_id)).to eq(%w[complete complete])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "cancels the one that has not ended" do
+      define_run { |_, _, step| step.wait_for("go") }
+      task_id = TaskerCore.submit("outside")
+      working do
+        wait_until("it waits") { children(task_id) == ["waiting"] }
+        TaskerCore.rerun(task_id, "run")
+        wait_until("another one waits") { children(task_id) == %w[cancelled waiting] }
+        TaskerCore.signal(TaskerCore.status(task_id).children.last["task_id"], "go", 7)
+        TaskerCore.wait(task_id, timeout: 30)
+      end
+      expect(TaskerCore.result(task_id).results_of("run")).to eq("only" => 7)
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+  end
+
+  it "is refused where a task was undone" do
+    handler("Pay") { 1 }
+    handler("Fail") { raise TaskerCore::PermanentError, "no" }
+    handler("Refund") { 2 }
+    TaskerCore.define("bought") do
+      step "pay", handler: "Pay", compensate_with: "Refund"
+      step "ship", handler: "Fail", depends_on: "pay"
+    end
+    task_id = run("bought").task_id
+    expect { TaskerCore.rerun(task_id, "ship") }.to raise_error(TaskerCore::InvalidTransition, /undone/)
+  end
+
+  it "is refused where nothing could come of it, and changes nothing" do
+    define_chain
+    task_id = TaskerCore.submit("chain")
+    expect { TaskerCore.rerun(task_id, "enrihc") }.to raise_error(TaskerCore::InvalidArgument, /did you mean "enrich"/)
+    expect { TaskerCore.rerun(4_711, "load") }.to raise_error(TaskerCore::NotFound)
+    TaskerCore.cancel(task_id)
+    expect { TaskerCore.rerun(task_id, "load") }.to raise_error(TaskerCore::InvalidTransition, /cancelled.*rerun/)
+  end
+
+  it "is a command, for one task and for many" do
+    define_chain
+    ids = Array.new(3) { run("chain").task_id }
+    outcome = tasker("rerun", ids[0].to_s, "load", "--reason", "again", "--json")
+    expect([outcome.status, outcome.json["steps_by_state"]]).to eq([0, { "enqueued" => 1, "pending" => 2 }])
+    TaskerCore.cancel(ids[0])
+    many = tasker("rerun", "--all", "--step", "ship", "--name", "chain", "--json")
+    expect(many.json).to include("matched" => 3, "done" => 2, "gone_on" => 1)
+    expect(ids.map { |id| TaskerCore.status(id).state }).to eq(%w[cancelled in_progress in_progress])
+    expect([tasker("rerun", "--all", "--name", "chain").status, tasker("rerun", "1").status]).to eq([2, 2])
+  end
+
+  it "is the same whichever of two worker processes executes the steps" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/rerun_workflow.rb")
+    load workflow
+    log = File.join(Dir.mktmpdir, "log")
+    ids = in_two_processes(workflow) do
+      ids = Array.new(20) { TaskerCore.submit("rerun", context: { log: log }) }
+      finished = -> { ids.each { |id| TaskerCore.wait(id, timeout: 60) } }
+      finished.call
+      ids.each { |id| TaskerCore.rerun(id, "left") }
+      finished.call
+    end
+    expect(ids.map { |id| TaskerCore.result(id).steps.map { |step| [step.state, step.results] } })
+      .to all(eq([["complete", 0], ["complete", 1], ["complete", 0], ["complete", 1]]))
+    expect(File.readlines(log).tally.values.sort.tally).to eq(1 => 40, 2 => 40)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  ensure
+    FileUtils.rm_rf(File.dirname(log)) if log
+  end
+end

@@ -1,0 +1,162 @@
+//! An operator has a step executed anew, and with it every step below: what they did before counts no more. The counts of
+//! parents are made anew from what these do.
+
+use std::collections::BTreeSet;
+
+use super::cancel::taken_away;
+use super::draft::{Draft, Place};
+use super::readiness::{Verdict, verdict};
+use crate::decision::{Request, Reset, Step};
+use crate::guard::{Guard, removed};
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
+
+/// Resets the first of the steps, which is named `name`, and those below it. One that has not begun, or runs, is on its
+/// way: nothing changes.
+pub(super) fn rerun(
+    draft: &mut Draft<'_>,
+    steps: &[Reset],
+    name: &str,
+    request: &Request,
+) -> Result<(), InvalidTransition> {
+    may_run_again(draft)?;
+    let Some((first, below)) = steps.split_first() else { return Ok(()) };
+    let Some(place) = draft.place(first.step) else { return Ok(()) };
+    let state = draft.step(place).state;
+    let on_its_way =
+        matches!(state, StepState::Pending | StepState::Enqueued | StepState::InProgress);
+    if on_its_way {
+        return Ok(());
+    }
+    can_start(&recounted(draft, place, first), state)?;
+    let parents = steps.iter().flat_map(|reset| &reset.parents);
+    let parents: BTreeSet<_> = parents.map(|parent| parent.step).collect();
+    let detail = request.detail_from(name);
+    let below = if removed(Guard::RerunGoesDown) { &[] } else { below };
+    for reset in std::iter::once(first).chain(below) {
+        let last = !parents.contains(&reset.step);
+        reset_step(draft, reset, last, &detail)?;
+    }
+    Ok(())
+}
+
+/// A task that has ended goes on, unless somebody, or its deadline, has ended it.
+fn may_run_again(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
+    let over =
+        |state: TaskState| matches!(state, TaskState::Cancelled | TaskState::ResolvedManually);
+    match draft.view.tasks.values().find(|task| over(task.state)) {
+        Some(task) => Err(refused("task", task.state.as_str(), "nothing")),
+        None => Ok(()),
+    }
+}
+
+/// Without this nothing would ever become of the step.
+fn can_start(step: &Step, state: StepState) -> Result<(), InvalidTransition> {
+    match verdict(step) {
+        Verdict::Ready => Ok(()),
+        Verdict::Wait if step.open_parents > 0 => Ok(()),
+        Verdict::Wait => Err(refused(
+            "step",
+            state.as_str(),
+            "a rerun from a step above it: parents of it are in error",
+        )),
+        Verdict::Skip => Err(refused(
+            "step",
+            state.as_str(),
+            "a rerun from a step above it: its parents leave it out",
+        )),
+    }
+}
+
+fn refused(machine: &'static str, from: &'static str, allowed: &str) -> InvalidTransition {
+    InvalidTransition {
+        machine,
+        from,
+        event: StepEvent::Rerun.as_str(),
+        allowed: allowed.to_owned(),
+    }
+}
+
+/// The step as it is when it has begun nothing, and counts its parents by what they do.
+fn recounted(draft: &mut Draft<'_>, place: Place, reset: &Reset) -> Step {
+    let mut step = *draft.step(place);
+    (step.open_parents, step.failed_parents, step.skipped_parents) = (0, 0, 0);
+    for parent in &reset.parents {
+        let state = draft.place(parent.step).map(|place| draft.step(place).state);
+        match state.unwrap_or(StepState::Pending) {
+            StepState::Complete | StepState::ResolvedManually if parent.left_out => {
+                step.skipped_parents += 1;
+            }
+            StepState::Complete | StepState::ResolvedManually => {}
+            StepState::Skipped => step.skipped_parents += 1,
+            StepState::Error => step.failed_parents += 1,
+            StepState::Pending
+            | StepState::Enqueued
+            | StepState::InProgress
+            | StepState::WaitingForRetry
+            | StepState::Waiting
+            | StepState::Blocked
+            | StepState::Cancelled => step.open_parents += 1,
+        }
+    }
+    step
+}
+
+/// `last`: no step depends on it.
+fn reset_step(
+    draft: &mut Draft<'_>,
+    reset: &Reset,
+    last: bool,
+    detail: &str,
+) -> Result<(), InvalidTransition> {
+    let Some(place) = draft.place(reset.step) else { return Ok(()) };
+    let (state, counted) = (draft.step(place).state, recounted(draft, place, reset));
+    // One that is executed anew has not ended, so that no step below it has parents that leave it out.
+    let ready = verdict(&counted) == Verdict::Ready;
+    match state {
+        StepState::Pending => {
+            recount(draft, place, &counted);
+            return Ok(());
+        }
+        StepState::Enqueued if ready => return Ok(()),
+        StepState::Error if last => draft.task(reset.step.task()).after.failures -= 1,
+        StepState::Enqueued
+        | StepState::InProgress
+        | StepState::WaitingForRetry
+        | StepState::Waiting
+        | StepState::Blocked
+        | StepState::Complete
+        | StepState::Error
+        | StepState::Skipped
+        | StepState::Cancelled
+        | StepState::ResolvedManually => {}
+    }
+    let at = draft.now + draft.view.delays.get(&reset.step).copied().unwrap_or_default();
+    let change =
+        draft.transition(place, if ready { StepEvent::Rerun } else { StepEvent::Reset })?;
+    change.after.failures = 0;
+    change.after.crashes = 0;
+    change.available_at = ready.then_some(at);
+    change.detail = Some(detail.to_owned());
+    change.ended = taken_away(state);
+    if !ready {
+        recount(draft, place, &counted);
+    }
+    Ok(())
+}
+
+fn recount(draft: &mut Draft<'_>, place: Place, counted: &Step) {
+    let step = &mut draft.change(place).after;
+    let (before, task) = (step.failed_parents, step.id.task());
+    step.open_parents = counted.open_parents;
+    step.failed_parents = counted.failed_parents;
+    step.skipped_parents = counted.skipped_parents;
+    if before != counted.failed_parents {
+        let failures = &mut draft.task(task).after.failures;
+        *failures = *failures + counted.failed_parents - before;
+    }
+}
+
+/// The steps of a rerun that are executed, or wait, as if nothing had ever become of them.
+pub(crate) fn is_reset(event: Option<StepEvent>) -> bool {
+    matches!(event, Some(StepEvent::Rerun | StepEvent::Reset))
+}
