@@ -113,6 +113,24 @@ module TaskerCore
     CODE = :duplicate_task
   end
 
+  # Handlers keep every thread of a worker, and as many more, although their attempts were ended by others.
+  class HandlersHang < Error
+    CODE = :handlers_hang
+    RETRYABLE = true
+
+    # @param places [Integer] threads of the worker
+    # @param more [Integer] threads that have lost their places before
+    # @return [HandlersHang] not raised
+    # @example
+    #   raise TaskerCore::HandlersHang.of(5, 5)
+    def self.of(places, more)
+      new("all #{places} threads of the worker, and #{more} that were replaced, are in handlers that go on although " \
+          "their attempts were ended by others (a timeout, for instance); the worker stops, so that others get what " \
+          "it holds: start its process anew, and have these handlers end in time or call step.check_cancelled!",
+          details: { "threads" => places, "replaced" => more })
+    end
+  end
+
   # Another reader of the same consumer has begun, and goes on in the place of this one; details name the "consumer".
   class FeedTaken < Error
     CODE = :feed_taken

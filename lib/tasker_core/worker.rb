@@ -25,6 +25,10 @@ module TaskerCore
   #   trap("TERM") { worker.stop }
   #   worker.run
   class Worker
+    # Seconds between two looks for handlers that go on although their attempts were ended.
+    LOOK_SECONDS = 1.0
+    private_constant :LOOK_SECONDS
+
     # How the work ended: number of attempts that ended and are recorded, since the start; of steps that were given
     # back unexecuted; of attempts that were cut off; and whether all of that could be recorded (else other workers
     # take the rest over after `dead_after`).
@@ -134,14 +138,15 @@ module TaskerCore
       @native&.id
     end
 
-    # Counts since the start: claimed, taken, completed, stale, pending_writes, events_dropped; and how many claims are
-    # held.
+    # Counts since the start: claimed, taken, completed, stale, pending_writes, events_dropped; how many claims are
+    # held; and hanging, the threads whose handlers go on although others ended their attempts, and whose places were
+    # given to others.
     #
     # @return [Hash{String => Integer}] {} before {#start}
     # @example
     #   worker.stats["completed"] # => 1204
     def stats
-      @native ? JSON.parse(@native.stats) : {}
+      @native ? JSON.parse(@native.stats).merge("hanging" => @crew&.hanging || 0) : {}
     end
 
     private
@@ -193,7 +198,7 @@ module TaskerCore
     end
 
     def control
-      @wakeup.wait until @stop || @crew.done?
+      look_after_crew until @stop || @crew.done?
       deadline = Internal::Clock.seconds + @options.shutdown_timeout
       @native.drain
       await_crew(deadline)
@@ -211,8 +216,16 @@ module TaskerCore
         left = deadline - Internal::Clock.seconds
         return unless left.positive?
 
-        @wakeup.wait(left)
+        look_after_crew(left)
       end
+    end
+
+    # Handlers that do not end do not keep the worker from executing others, nor from its end.
+    def look_after_crew(seconds = LOOK_SECONDS)
+      @wakeup.wait([seconds, LOOK_SECONDS].min)
+      @crew.relieve
+    rescue HandlersHang => e
+      fail_with(e)
     end
 
     def tell_rest(deadline)

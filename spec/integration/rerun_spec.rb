@@ -85,7 +85,7 @@ RSpec.describe "Executing a step anew", :database do
     end
 
     it "runs it as another task" do
-      define_run { |task| task.task_id }
+      define_run { |task, _, _| task.task_id }
       task_id = run("outside").task_id
       TaskerCore.rerun(task_id, "run")
       result = finish(task_id)

@@ -187,6 +187,15 @@ impl<D: Database> Engine<D> {
         self.shared.ledger.current(step, attempt).is_some()
     }
 
+    /// Another thread has the place of one whose handler goes on although its attempt has ended.
+    pub(crate) fn relieve(&self, step: StepId, attempt: u32) -> bool {
+        let relieved = self.shared.ledger.relieve(step, attempt);
+        if relieved {
+            self.shared.wake();
+        }
+        relieved
+    }
+
     /// Writes where the next attempt is to go on, and says whether the claim of this one is current: nothing is written
     /// where it is not.
     pub(crate) async fn checkpoint(

@@ -327,6 +327,12 @@ impl Ledger {
         Some(Reported { claim, decision })
     }
 
+    /// Another thread has the place of one whose handler goes on although its attempt has ended; `false` where there is no such
+    /// handler.
+    pub(super) fn relieve(&self, step: StepId, attempt: u32) -> bool {
+        self.lock().hung.remove(&(step, attempt))
+    }
+
     /// A reported end has reached the loop that writes it.
     pub(super) fn received(&self) {
         self.lock().reported -= 1;
@@ -527,6 +533,22 @@ mod tests {
         assert_eq!((ledger.open(), ledger.load()), (0, 1));
         assert_eq!(report(&ledger, 1, 1), None);
         assert_eq!(ledger.load(), 0);
+    }
+
+    #[test]
+    fn a_handler_that_does_not_end_is_counted_until_its_thread_is_replaced() {
+        let ledger = Arc::new(Ledger::default());
+        let now = Instant::now();
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.begin([claim(1)].into_iter(), now);
+        assert!(!ledger.relieve(claim(1).step, 1), "its attempt goes on");
+        assert_eq!(ledger.give_up().len(), 1);
+        assert_eq!(ledger.load(), 1);
+        assert!(!ledger.relieve(claim(1).step, 2));
+        assert!(ledger.relieve(claim(1).step, 1));
+        assert_eq!(ledger.load(), 0);
+        assert!(!ledger.relieve(claim(1).step, 1));
+        assert_eq!((report(&ledger, 1, 1), ledger.load()), (None, 0));
     }
 
     #[test]

@@ -256,6 +256,14 @@ impl Worker {
         self.engine.is_current(step, attempt)
     }
 
+    /// Tells that another thread takes steps in the place of one whose handler goes on although its attempt was ended by
+    /// others: until then, or until that handler reports, the worker counts its thread as busy, and claims less. `false`
+    /// where no such handler is counted; call it again later.
+    #[must_use]
+    pub fn relieve(&self, step: StepId, attempt: u32) -> bool {
+        self.engine.relieve(step, attempt)
+    }
+
     /// An attempt spends so much more, of the budget of its task. Returns what it has spent. It is written with its end, also
     /// with that of one that fails.
     ///

@@ -139,6 +139,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("wait", method!(Worker::wait, 4))?;
     worker.define_method("current", method!(Worker::is_current, 2))?;
+    worker.define_method("relieve", method!(Worker::relieve, 2))?;
     worker.define_method("spend", method!(Worker::spend, 3))?;
     worker.define_method("checkpoint", method!(Worker::checkpoint, 3))?;
     worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;

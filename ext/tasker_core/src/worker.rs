@@ -257,6 +257,16 @@ impl Worker {
         guard(ruby, || Ok(this.here(ruby)?.is_current(StepId(step), attempt)))
     }
 
+    /// Another thread takes steps in the place of one whose handler does not end; false where the attempt is not over.
+    pub(crate) fn relieve(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+    ) -> Result<bool, Error> {
+        guard(ruby, || Ok(this.here(ruby)?.relieve(StepId(step), attempt)))
+    }
+
     pub(crate) fn spend(
         ruby: &Ruby,
         this: &Self,

@@ -67,6 +67,30 @@ module TaskerCore
         took
       end
 
+      # @param item (see #run)
+      # @return [Boolean] whether the attempt is over, by others if its handler runs
+      # @example
+      #   runner.ended_by_others?(item)
+      def ended_by_others?(item)
+        !@native.current(item[0], item[2])
+      end
+
+      # Has another thread take steps in the place of one whose handler does not end, and tells the operator.
+      #
+      # @param item (see #run)
+      # @return [Boolean] false: the attempt is not over, or its handler has ended
+      # @example
+      #   hire(number) if runner.relieve(item)
+      def relieve(item)
+        return false unless @native.relieve(item[0], item[2])
+
+        @logger.warn do
+          "step #{step_name(item)} of task #{item[1]}, attempt #{item[2]}: ended by others, and its handler goes on; " \
+            "another thread has its place"
+        end
+        true
+      end
+
       private
 
       def execute(item)
