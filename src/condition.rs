@@ -6,8 +6,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
@@ -48,6 +48,10 @@ const RESULTS: &str = "results";
 /// The functions, without operators.
 const FUNCTIONS: [&str; 9] =
     ["size", "contains", "startsWith", "endsWith", "int", "double", "string", "bool", "uint"];
+
+/// The functions and types that all expressions are evaluated with, which take longer to put together than most take to be
+/// evaluated.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// An expression that says whether a step is executed.
 #[derive(Clone)]
@@ -172,7 +176,7 @@ impl Condition {
             read: AtomicU64::new(0),
         };
         let evaluated = catch_unwind(AssertUnwindSafe(|| {
-            let mut root = Context::with_env(Arc::new(Env::stdlib()));
+            let mut root = Context::with_env(Arc::clone(&ENVIRONMENT));
             root.set_variable_resolver(&variables);
             Value::resolve(&self.expression, &root)
         }));
