@@ -114,6 +114,10 @@ impl Tally {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Runs seeds on all cores until one breaks an invariant.
 fn run_all(options: &Options, without: Option<Guard>) -> Tally {
     let until = options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -138,8 +142,7 @@ fn run_all(options: &Options, without: Option<Guard>) -> Tally {
             tally.add(report);
         }
     };
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| (0..cores()).for_each(|_| drop(scope.spawn(work))));
     tally
 }
 
@@ -189,17 +192,19 @@ fn show(known: &Known, options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 fn simulate(options: &Options) -> Result<bool, Box<dyn Error>> {
-    let began = Instant::now();
     if options.without.is_none() && !run_known()? {
         return Ok(false);
     }
+    let began = Instant::now();
     let tally = run_all(options, options.without);
     let seconds = began.elapsed().as_secs_f64();
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let runs = count(&tally.runs);
     println!(
-        "{runs} seeds from {} in {seconds:.1} s: {} tasks, {} transitions",
+        "{runs} seeds from {} in {seconds:.1} s, {:.0} a second on {} cores: {} tasks, {} transitions",
         options.start,
+        runs as f64 / seconds,
+        cores(),
         count(&tally.tasks),
         count(&tally.transitions)
     );

@@ -144,7 +144,7 @@ impl Templates {
     }
 
     fn keep(&self, id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Arc<Stored>, Error> {
-        let stored = Arc::new(read(id, loaded)?);
+        let stored = reading::read_once(id, loaded)?;
         let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(by_id.entry(id).or_insert(stored)))
     }
@@ -152,6 +152,53 @@ impl Templates {
     /// The template if it was read before.
     fn cached(&self, id: TemplateId) -> Option<Arc<Stored>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+#[cfg(not(feature = "simulation"))]
+mod reading {
+    use super::{Arc, Error, LoadedTemplate, Stored, TemplateId, read};
+
+    pub(super) fn read_once(
+        id: TemplateId,
+        loaded: Option<LoadedTemplate>,
+    ) -> Result<Arc<Stored>, Error> {
+        Ok(Arc::new(read(id, loaded)?))
+    }
+}
+
+/// A simulated run has many processes that read the same few templates, one after the other in one thread.
+#[cfg(feature = "simulation")]
+mod reading {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    use super::{Arc, Error, LoadedTemplate, Stored, TemplateId, read};
+
+    /// More than the templates of a run.
+    const MOST: usize = 16;
+
+    thread_local! {
+        static READ: RefCell<HashMap<(TemplateId, String), Arc<Stored>>> = RefCell::default();
+    }
+
+    pub(super) fn read_once(
+        id: TemplateId,
+        loaded: Option<LoadedTemplate>,
+    ) -> Result<Arc<Stored>, Error> {
+        let Some(row) = loaded else { return Ok(Arc::new(read(id, None)?)) };
+        let key = (id, row.configuration.clone());
+        if let Some(stored) = READ.with_borrow(|known| known.get(&key).map(Arc::clone)) {
+            return Ok(stored);
+        }
+        let stored = Arc::new(read(id, Some(row))?);
+        READ.with_borrow_mut(|known| {
+            if known.len() >= MOST {
+                known.clear();
+            }
+            known.insert(key, Arc::clone(&stored));
+        });
+        Ok(stored)
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Plan {
     pub(super) workers: Vec<WorkerPlan>,
     pub(super) faults: Vec<Fault>,
     pub(super) weather: Weather,
+    /// How long faults go on at least, and the weather.
+    #[serde(rename = "lasts_ms", with = "ms", default = "Size::lasts_of_large")]
+    pub(super) lasts: Duration,
 }
 
 /// A step of a template.
@@ -261,8 +264,49 @@ pub(super) struct Weather {
     pub(super) double_calls: u32,
 }
 
-/// How long faults go on at least, and the weather.
-const LASTS: Duration = Duration::from_secs(12);
+/// How large a plan gets at most.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// How long faults go on at least, and the weather.
+    lasts: Duration,
+    steps: usize,
+    /// Tasks of a template that are made at once, how many times, and how many of them.
+    tasks: usize,
+    at_once: usize,
+    workers: usize,
+    faults: usize,
+    /// The longest that a fault lasts, in milliseconds.
+    fault_ms: u64,
+}
+
+impl Size {
+    /// For what takes several things to meet.
+    const LARGE: Self = Self {
+        lasts: Duration::from_secs(12),
+        steps: 6,
+        tasks: 4,
+        at_once: 6,
+        workers: 3,
+        faults: 5,
+        fault_ms: 12_000,
+    };
+
+    /// Most of what can go wrong does so in a small graph, of which many are run while a large one is.
+    const SMALL: Self = Self {
+        lasts: Duration::from_secs(4),
+        steps: 3,
+        tasks: 2,
+        at_once: 2,
+        workers: 2,
+        faults: 3,
+        fault_ms: 6_000,
+    };
+
+    /// Of a plan that does not say it.
+    const fn lasts_of_large() -> Duration {
+        Self::LARGE.lasts
+    }
+}
 
 /// The name of the step of a template that those are like which handlers add.
 pub(super) const PROTOTYPE: &str = "dynamic";
@@ -274,12 +318,14 @@ impl Plan {
     /// The plan of a number.
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let templates: Vec<_> = (0..rng.usize(1..=2)).map(|_| template(&mut rng)).collect();
-        let tasks: Vec<_> = (0..rng.usize(1..=4))
+        let size = if rng.u8(..4) == 0 { Size::LARGE } else { Size::SMALL };
+        let templates: Vec<_> =
+            (0..rng.usize(1..=2)).map(|_| template(&mut rng, size.steps)).collect();
+        let tasks: Vec<_> = (0..rng.usize(1..=size.tasks))
             .map(|_| TaskPlan {
-                at: time(&mut rng, LASTS / 2),
+                at: time(&mut rng, size.lasts / 2),
                 template: rng.usize(..templates.len()),
-                count: if rng.u8(..4) == 0 { rng.usize(1..=6) } else { 1 },
+                count: if rng.u8(..4) == 0 { rng.usize(1..=size.at_once) } else { 1 },
                 clients: 0,
                 deadline: None,
                 attempts: None,
@@ -287,12 +333,12 @@ impl Plan {
             })
             .collect();
         let workers: Vec<_> =
-            (0..rng.usize(1..=3)).map(|number| worker(&mut rng, number)).collect();
+            (0..rng.usize(1..=size.workers)).map(|number| worker(&mut rng, number)).collect();
         let count = tasks.iter().map(|task| task.count).sum();
-        let mut faults: Vec<_> = (0..rng.usize(0..=5))
+        let mut faults: Vec<_> = (0..rng.usize(0..=size.faults))
             .map(|_| Fault {
-                at: time(&mut rng, LASTS),
-                kind: fault(&mut rng, workers.len(), count),
+                at: time(&mut rng, size.lasts),
+                kind: fault(&mut rng, workers.len(), count, size),
             })
             .collect();
         faults.sort_by_key(|fault| fault.at);
@@ -311,19 +357,29 @@ impl Plan {
         };
         let templates: Vec<Vec<_>> = templates.into_iter().enumerate().map(linked).collect();
         if templates.iter().flatten().any(|step| step.undone) {
-            faults.extend((0..2).map(|_| steered(&mut rng, count)));
-            faults.sort_by_key(|fault| fault.at);
+            faults.extend((0..2).map(|_| steered(&mut rng, count, size.lasts)));
         }
+        // What takes a fault that fits to be noticed.
+        let runs = templates.iter().find_map(|steps| steps.iter().position(|s| s.runs.is_some()));
+        if let Some(step) = runs.filter(|_| rng.bool()) {
+            let kind = FaultKind::Rerun { task: rng.usize(..count), step };
+            faults.push(Fault { at: time(&mut rng, size.lasts), kind });
+        }
+        if rng.u8(..8) == 0 {
+            let kind = FaultKind::Keep { task: rng.usize(..count) };
+            faults.push(Fault { at: time(&mut rng, size.lasts), kind });
+        }
+        faults.sort_by_key(|fault| fault.at);
         let growing =
             |steps: Vec<StepPlan>| steps.into_iter().map(|s| growing(&mut rng, s)).collect();
         let templates = templates.into_iter().map(growing).collect();
-        Self { seed, templates, tasks, workers, faults, weather }
+        Self { seed, templates, tasks, workers, faults, weather, lasts: size.lasts }
     }
 
     /// When the last fault is over.
     pub(super) fn over(&self) -> Duration {
         let ends = self.faults.iter().map(|fault| fault.at + fault.kind.lasts());
-        ends.max().unwrap_or_default().max(LASTS)
+        ends.max().unwrap_or_default().max(self.lasts)
     }
 
     /// How many items the map steps of all tasks have.
@@ -585,9 +641,9 @@ fn time(rng: &mut Rng, before: Duration) -> Duration {
     Duration::from_millis(rng.u64(..u64::try_from(before.as_millis()).unwrap_or(1)))
 }
 
-fn template(rng: &mut Rng) -> Vec<StepPlan> {
+fn template(rng: &mut Rng, most: usize) -> Vec<StepPlan> {
     let dense = rng.u8(1..=4);
-    (0..rng.usize(1..=6))
+    (0..rng.usize(1..=most))
         .map(|number| StepPlan {
             parents: (0..number).filter(|_| rng.u8(..4) < dense).collect(),
             join: join(rng),
@@ -655,8 +711,8 @@ fn linked(rng: &mut Rng, step: StepPlan, other: Option<usize>, undoes: bool) -> 
 }
 
 /// What operators do with tasks that are undone.
-fn steered(rng: &mut Rng, tasks: usize) -> Fault {
-    let (at, task) = (time(rng, LASTS), rng.usize(..tasks));
+fn steered(rng: &mut Rng, tasks: usize, lasts: Duration) -> Fault {
+    let (at, task) = (time(rng, lasts), rng.usize(..tasks));
     let kind = match rng.u8(..3) {
         0 => FaultKind::Cancel { task },
         1 => FaultKind::Retry { task },
@@ -698,9 +754,9 @@ fn worker(rng: &mut Rng, number: usize) -> WorkerPlan {
     }
 }
 
-fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
+fn fault(rng: &mut Rng, workers: usize, tasks: usize, size: Size) -> FaultKind {
     let (worker, task) = (rng.usize(..workers), rng.usize(..tasks));
-    let ms = rng.u64(10..12_000);
+    let ms = rng.u64(10..size.fault_ms);
     let lasts = Duration::from_millis(ms);
     match rng.u8(..36) {
         0..=2 => FaultKind::Kill { worker },
@@ -713,13 +769,13 @@ fn fault(rng: &mut Rng, workers: usize, tasks: usize) -> FaultKind {
         15 => FaultKind::CallInVain,
         16..=17 => FaultKind::Retry { task },
         18..=19 => FaultKind::Keep { task },
-        20..=21 => FaultKind::Skip { task, step: rng.usize(..6) },
+        20..=21 => FaultKind::Skip { task, step: rng.usize(..size.steps) },
         24..=25 => FaultKind::Suspend { task },
         26 if rng.bool() => FaultKind::Raise { task },
         26 => FaultKind::Resume { task },
-        22..=23 => FaultKind::Resolve { task, step: rng.usize(..6) },
+        22..=23 => FaultKind::Resolve { task, step: rng.usize(..size.steps) },
         28..=31 => FaultKind::Signal { task },
-        32..=35 => FaultKind::Rerun { task, step: rng.usize(..6) },
+        32..=35 => FaultKind::Rerun { task, step: rng.usize(..size.steps) },
         // What falls due is late by what the clock is put back, and runs take as much longer.
         _ if rng.bool() => FaultKind::Clock { by_ms: -rng.i64(100..60_000) },
         _ => FaultKind::Clock { by_ms: rng.i64(100..3_600_000) },

@@ -167,6 +167,15 @@ pub(super) struct SignalRecord {
     pub(super) key: Option<String>,
 }
 
+/// The parents of a step: how many there are, and what they have done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) all: u32,
+    pub(super) complete: u32,
+    pub(super) skipped: u32,
+    pub(super) failed: u32,
+}
+
 /// What is committed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
@@ -343,16 +352,33 @@ impl Tables {
         template.and_then(|template| template.taken.get(self.position(step)))?.as_ref()
     }
 
-    /// How many parents of a step are in one of these states, as it sees them: a decision that does not take it
-    /// counts as skipped.
-    pub(super) fn count_parents(&self, step: StepId, states: &[StepState]) -> usize {
-        let state = |parent: &StepId| {
-            let state = self.steps.get(parent)?.state;
-            let complete = matches!(state, StepState::Complete | StepState::ResolvedManually);
-            let left_out = complete && !self.takes(*parent, step);
-            Some(if left_out { StepState::Skipped } else { state })
-        };
-        self.parents(step).filter(|id| state(id).is_some_and(|s| states.contains(&s))).count()
+    /// What the parents of a step have done, as it sees them: a decision that does not take it counts as skipped.
+    pub(super) fn tally(&self, step: StepId) -> Tally {
+        let mut tally = Tally::default();
+        for parent in self.parents(step) {
+            tally.all += 1;
+            let Some(record) = self.steps.get(&parent) else { continue };
+            match record.state {
+                StepState::Complete | StepState::ResolvedManually => {
+                    let counter = if self.takes(parent, step) {
+                        &mut tally.complete
+                    } else {
+                        &mut tally.skipped
+                    };
+                    *counter += 1;
+                }
+                StepState::Skipped => tally.skipped += 1,
+                StepState::Error => tally.failed += 1,
+                StepState::Pending
+                | StepState::Enqueued
+                | StepState::InProgress
+                | StepState::WaitingForRetry
+                | StepState::Waiting
+                | StepState::Blocked
+                | StepState::Cancelled => {}
+            }
+        }
+        tally
     }
 
     /// The steps that depend on a step.

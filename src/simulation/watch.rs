@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::plan::When;
 use super::server::Host;
 use super::tables::{
-    ChildRecord, StepRecord, StepTransition, Tables, TaskRecord, TaskTransition, WorkerRecord,
-    Written, steps_of,
+    ChildRecord, StepRecord, StepTransition, Tables, Tally, TaskRecord, TaskTransition,
+    WorkerRecord, Written, steps_of,
 };
 use super::world::NAP;
 use crate::decide::is_reset;
@@ -80,14 +80,11 @@ fn is_complete(tables: &Tables, step: StepId) -> bool {
 }
 
 /// Whether the parents of a step are as its join policy asks for.
-fn satisfied(tables: &Tables, step: StepId) -> bool {
-    let all = tables.parents(step).count();
-    let complete = tables.count_parents(step, COMPLETE);
-    let skipped = tables.count_parents(step, &[StepState::Skipped]);
-    let failed = tables.count_parents(step, &[StepState::Error]);
+fn satisfied(tables: &Tables, step: StepId, tally: Tally) -> bool {
+    let Tally { all, complete, skipped, failed } = tally;
     if tables.items(step).is_some() {
         let tolerate = tables.map(step).and_then(|map| map.tolerate);
-        let is_tolerated = tolerate.is_none_or(|most| failed <= most as usize);
+        let is_tolerated = tolerate.is_none_or(|most| failed <= most);
         return complete + skipped + failed == all && is_tolerated;
     }
     match tables.join(step) {
@@ -96,7 +93,7 @@ fn satisfied(tables: &Tables, step: StepId) -> bool {
         JoinPolicy::AllDone => complete + skipped + failed == all,
         JoinPolicy::AnyComplete => complete > 0,
         JoinPolicy::NoneFailed => complete + skipped == all && complete > 0,
-        JoinPolicy::Quorum(wanted) => complete >= (wanted as usize).min(all),
+        JoinPolicy::Quorum(wanted) => complete >= wanted.min(all),
     }
 }
 
@@ -397,7 +394,7 @@ impl Watch {
 
     /// The join policy of a step that starts is satisfied.
     fn parents_allow(&mut self, tables: &Tables, step: StepId, what: &str) {
-        if !satisfied(tables, step) {
+        if !satisfied(tables, step, tables.tally(step)) {
             let join = tables.join(step);
             self.violated(format!("step {step} {what} before its parents allowed it: {join:?}"));
         }
@@ -758,13 +755,14 @@ impl Watch {
             if let Some(counter) = counter {
                 counted[counter] += 1;
             }
+            let tally = tables.tally(*step);
             if found.state == StepState::Pending {
                 pending += 1;
-                counted[3] += count(tables.count_parents(*step, &[StepState::Error]));
+                counted[3] += tally.failed;
             } else if found.state == StepState::Error && tables.children(*step).next().is_none() {
                 counted[3] += 1;
             }
-            self.recount_step(tables, *step, task.state);
+            self.recount_step(tables, *step, task.state, tally);
             self.items_take_turns(tables, *step);
         }
         let steps = count(tables.steps.range(steps_of(id)).count());
@@ -802,13 +800,11 @@ impl Watch {
         }
     }
 
-    fn recount_step(&mut self, tables: &Tables, id: StepId, task: TaskState) {
+    fn recount_step(&mut self, tables: &Tables, id: StepId, task: TaskState, tally: Tally) {
         let Some(step) = tables.steps.get(&id) else { return };
-        let of = |states: &[StepState]| count(tables.count_parents(id, states));
-        let (failed, skipped) = (of(&[StepState::Error]), of(&[StepState::Skipped]));
+        let Tally { all, complete, skipped, failed } = tally;
         let waits_for_turn = tables.waits_for_turn(id);
-        let all = count(tables.parents(id).count());
-        let open = all - failed - skipped - of(COMPLETE) + u32::from(waits_for_turn);
+        let open = all - failed - skipped - complete + u32::from(waits_for_turn);
         if tables.parent_counts.get(&id).is_some_and(|(parents, _)| *parents != all) {
             self.violated(format!("step {id} has {all} parents, and its count says else"));
         }
@@ -821,7 +817,7 @@ impl Watch {
                 "{state} step {id} counts {counted:?} parents, not {expected:?}"
             ));
         }
-        let is_ready = || !waits_for_turn && satisfied(tables, id);
+        let is_ready = || !waits_for_turn && satisfied(tables, id, tally);
         if step.state == StepState::Pending && (open + failed == 0 || is_ready()) {
             self.violated(format!("step {id} is pending with {counted:?} parents"));
         }

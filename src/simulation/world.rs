@@ -107,9 +107,11 @@ impl World {
     fn new(plan: &Plan, told: bool) -> Self {
         let mut templates: Vec<_> =
             (0..plan.templates.len()).map(|number| template(plan, number)).collect();
+        let undone = plan.templates.iter().map(|steps| steps.iter().any(|step| step.undone));
         let undoing: Vec<_> = (0..)
             .zip(&templates)
-            .filter_map(|(of, record)| undoing(TemplateId(of), record))
+            .zip(undone)
+            .filter_map(|((of, record), undone)| undone.then(|| undoing(TemplateId(of), record))?)
             .collect();
         templates.extend(undoing);
         let tables = Tables { templates: Arc::new(templates), ..Tables::default() };
