@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tasker_core::json::{JsonLimits, check, check_object};
 use tasker_core::{
-    ClientOptions, Error, Failure, ListFilter, Pruning, Submission, TaskTemplate, WorkerOptions,
+    BudgetRequest, ClientOptions, Error, Failure, FailureFilter, FeedOpening, FeedReading,
+    ForkRequest, ListFilter, Pruning, SignalRequest, Submission, TaskTemplate, TemplatesToCompare,
+    WorkerOptions, WorkflowCall,
 };
 
 /// Longest message, in bytes: long enough for what is allowed, too short for what was sent.
@@ -17,8 +19,55 @@ const URL: &str = "postgres:///app";
 fn submission() -> Value {
     json!({
         "namespace": "shop", "name": "order", "version": "1.0.0", "initiator": "x", "source_system": "y",
-        "reason": "z", "tags": ["a", "b"], "contexts": [{"order_id": 7}, {}],
+        "reason": "z", "tags": ["a", "b"], "contexts": [{"order_id": 7}, {}], "deadline_s": 3.5,
+        "budget": {"attempts": 5, "cost": 1.5},
     })
+}
+
+fn signal() -> Value {
+    json!({"name": "paid", "payload": {"by": "mara"}, "actor": "x", "idempotency_key": "mail-7"})
+}
+
+fn workflow_call() -> Value {
+    json!({
+        "workflow": "ship", "namespace": "shop", "version": "1.0.0", "name": "first", "context": {"a": 1},
+        "on_cancel": "cancel",
+    })
+}
+
+fn fork() -> Value {
+    json!({"from": ["a"], "context": {"b": 1}, "actor": "x", "reason": "y", "idempotency_key": "z"})
+}
+
+fn failure_filter() -> Value {
+    json!({
+        "name": "order", "step": "a", "state": "error", "error": "A", "message": "b", "tags": ["c"], "limit": 3,
+        "since": "2026-01-01T00:00:00Z",
+    })
+}
+
+fn feed_reading() -> Value {
+    json!({"consumer": "billing", "reader": 3, "place": {"position": 7}, "limit": 9, "names": ["step.succeeded"]})
+}
+
+fn comparison() -> Value {
+    json!({"namespace": "shop", "name": "order", "from": "1.0.0", "template": {"name": "order"}})
+}
+
+/// All of them, each as it is taken.
+fn requests() -> Vec<Value> {
+    vec![
+        submission(),
+        worker_options(),
+        failure(),
+        template(),
+        signal(),
+        workflow_call(),
+        fork(),
+        failure_filter(),
+        feed_reading(),
+        comparison(),
+    ]
 }
 
 fn worker_options() -> Value {
@@ -38,9 +87,16 @@ fn failure() -> Value {
 fn template() -> Value {
     json!({
         "name": "x", "namespace_name": "y", "version": "1.2.3", "schema": {"type": "object", "required": ["a"]},
-        "queue": "q", "named_steps": ["a", "b"], "module_namespace": "M", "step_templates": [
+        "queue": "q", "named_steps": ["a", "b", "c", "d", "e", "f"], "deadline_seconds": 60,
+        "budget": {"attempts": 9, "cost": 2}, "module_namespace": "M", "step_templates": [
             {"name": "a", "handler_class": "A", "retry": {"backoff": "linear", "base_seconds": 1.0}},
-            {"name": "b", "handler_class": "B", "depends_on_step": "a", "handler_config": {"c": [1]}}],
+            {"name": "b", "handler_class": "B", "depends_on_step": "a", "handler_config": {"c": [1]},
+             "total_timeout_seconds": 60, "reserve_cost": 0.5, "compensate_with": "U", "skippable": true},
+            {"name": "c", "handler_class": "C", "depends_on_steps": ["a", "b"], "join": {"quorum": 1},
+             "when": "has(context.a)", "map": {"over": "[1, 2]", "max_parallel": 2, "tolerate": "all"}},
+            {"name": "d", "handler_class": "D", "decides": true},
+            {"name": "e", "handler_class": "E", "depends_on_step": "d"},
+            {"name": "f", "handler_class": "F", "dynamic": true}],
     })
 }
 
@@ -51,6 +107,17 @@ fn messages(text: &str) -> Vec<String> {
         Submission::from_json(text).err().map(|error| told(&error)),
         ListFilter::from_json(text).err().map(|error| told(&error)),
         Pruning::from_json(text).err().map(|error| told(&error)),
+        SignalRequest::from_json(text).err().map(|error| told(&error)),
+        WorkflowCall::from_json(text).err().map(|error| told(&error)),
+        ForkRequest::from_json(text).err().map(|error| told(&error)),
+        FailureFilter::from_json(text).err().map(|error| told(&error)),
+        FeedOpening::from_json(text).err().map(|error| told(&error)),
+        FeedReading::from_json(text).err().map(|error| told(&error)),
+        TemplatesToCompare::from_json(text).err().map(|error| told(&error)),
+        BudgetRequest::from_json(text)
+            .and_then(|budget| budget.limits())
+            .err()
+            .map(|error| told(&error)),
         ClientOptions::from_json(text).err().map(|error| told(&error)),
         WorkerOptions::from_json(text).err().map(|error| told(&error)),
         TaskTemplate::from_json(text).err().map(|error| told(&error.into())),
@@ -108,8 +175,7 @@ fn put(into: &mut Value, place: &mut usize, value: &Value) {
 
 /// A request with one of its values replaced.
 fn with_a_strange_value() -> impl Strategy<Value = String> {
-    let requests = vec![submission(), worker_options(), failure(), template()];
-    (prop::sample::select(requests), 0_usize..40, any_value()).prop_map(
+    (prop::sample::select(requests()), 0_usize..80, any_value()).prop_map(
         |(mut request, place, value)| {
             let mut place = place;
             put(&mut request, &mut place, &value);
@@ -120,14 +186,13 @@ fn with_a_strange_value() -> impl Strategy<Value = String> {
 
 /// A request with bytes taken away, put in or said twice.
 fn damaged() -> impl Strategy<Value = String> {
-    let requests = vec![submission(), worker_options(), failure(), template()];
     let pieces =
         ["", "\"", "{", "[[[[", "\\u0000", "\\ud800", "1e999999999", "é", ",", "null", "]}", "\0"];
     let changes = prop::collection::vec(
         (any::<prop::sample::Index>(), 0_usize..6, prop::sample::select(pieces.to_vec())),
         1..6,
     );
-    (prop::sample::select(requests), changes).prop_map(|(request, changes)| {
+    (prop::sample::select(requests()), changes).prop_map(|(request, changes)| {
         let mut bytes = request.to_string().into_bytes();
         for (at, taken, piece) in changes {
             let at = at.index(bytes.len());
@@ -170,7 +235,13 @@ fn what_is_not_damaged_is_taken() {
     assert!(Submission::from_json(&submission().to_string()).is_ok());
     assert!(WorkerOptions::from_json(&worker_options().to_string()).is_ok());
     assert!(serde_json::from_value::<Failure>(failure()).is_ok());
-    assert!(TaskTemplate::from_json(&template().to_string()).is_ok());
+    TaskTemplate::from_json(&template().to_string()).expect("taken");
+    SignalRequest::from_json(&signal().to_string()).expect("taken");
+    WorkflowCall::from_json(&workflow_call().to_string()).expect("taken");
+    ForkRequest::from_json(&fork().to_string()).expect("taken");
+    FailureFilter::from_json(&failure_filter().to_string()).expect("taken");
+    FeedReading::from_json(&feed_reading().to_string()).expect("taken");
+    TemplatesToCompare::from_json(&comparison().to_string()).expect("taken");
 }
 
 #[test]
@@ -179,7 +250,7 @@ fn a_million_brackets_are_refused_by_everything() {
         ["[".repeat(1_000_000), r#"{"a":"#.repeat(300_000), r#"{"contexts":["#.repeat(100_000)]
     {
         let messages = messages(&text);
-        assert_eq!(messages.len(), 9);
+        assert_eq!(messages.len(), 17);
         assert_short(&messages);
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -337,5 +408,79 @@ fn a_pruning_takes_a_day_at_most() {
     assert!(pruning(86_400_000).is_ok());
     for ms in [86_400_001, u64::MAX] {
         assert!(pruning(ms).expect_err("too long").to_string().contains("0 to 86400000"));
+    }
+}
+
+#[test]
+fn numbers_of_a_map_and_of_budgets_are_taken_up_to_their_limit() {
+    let refusal = |step: Value| {
+        let steps = json!([{"name": "a", "handler_class": "A"}, step]);
+        let template = json!({"name": "x", "step_templates": steps}).to_string();
+        TaskTemplate::from_json(&template).err().map(|error| error.to_string())
+    };
+    let step = |key: &str, value: Value| {
+        let mut step = json!({"name": "b", "handler_class": "B", "depends_on_step": "a"});
+        step[key] = value;
+        refusal(step)
+    };
+    let map = |key: &str, value: u64| {
+        let mut map = json!({"over": "[1]"});
+        map[key] = value.into();
+        step("map", map)
+    };
+    let most = 1 << 20;
+    for (key, least) in [("max_parallel", 1), ("tolerate", 0)] {
+        assert_eq!((map(key, least), map(key, most)), (None, None));
+        let error = map(key, most + 1).expect("a refusal");
+        assert!(error.contains(&format!("an integer from {least} to {most}")), "{error}");
+    }
+    let over = |bytes: usize| step("map", json!({"over": format!("[1{}]", " ".repeat(bytes - 3))}));
+    assert_eq!(over(1_024), None);
+    assert!(over(1_025).expect("a refusal").contains("is longer than 1024 bytes"));
+    assert_eq!(step("total_timeout_seconds", json!(366 * 86_400)), None);
+    let error = step("total_timeout_seconds", json!(366 * 86_400 + 1)).expect("a refusal");
+    assert!(error.contains("at most 31622400"), "{error}");
+    assert_eq!(step("reserve_cost", json!(1_000_000_000)), None);
+    assert!(step("reserve_cost", json!(1_000_000_001)).expect("a refusal").contains("1000000000"));
+
+    let budget = |budget: Value| BudgetRequest::from_json(&budget.to_string())?.limits();
+    for taken in [json!({"attempts": i32::MAX}), json!({"cost": 1_000_000_000}), json!({"cost": 0})]
+    {
+        assert!(budget(taken.clone()).is_ok(), "{taken}");
+    }
+    for refused in [
+        json!({"attempts": 0}),
+        json!({"attempts": 1_u32 << 31}),
+        json!({"cost": -1}),
+        json!({"cost": 1e9 + 1.0}),
+    ] {
+        let error = budget(refused.clone()).expect_err(&refused.to_string()).to_string();
+        assert!(error.starts_with("budget."), "{error}");
+    }
+}
+
+#[test]
+fn names_of_signals_calls_and_forks_are_taken_up_to_their_limit() {
+    type Read = fn(&str) -> Option<Error>;
+    let signals: Read = |text| SignalRequest::from_json(text).err();
+    let calls: Read = |text| WorkflowCall::from_json(text).err();
+    let forks: Read = |text| ForkRequest::from_json(text).err();
+    let openings: Read = |text| FeedOpening::from_json(text).err();
+    for (read, request, key, bytes) in [
+        (signals, signal(), "name", 128),
+        (signals, signal(), "actor", 128),
+        (signals, signal(), "idempotency_key", 256),
+        (calls, workflow_call(), "workflow", 128),
+        (calls, workflow_call(), "name", 100),
+        (forks, fork(), "actor", 128),
+        (forks, fork(), "reason", 1_024),
+        (openings, json!({}), "consumer", 128),
+    ] {
+        let ask = |value: Value| read(&with(request.clone(), key, value));
+        assert!(ask(text(bytes)).is_none(), "{key}");
+        for value in [text(bytes + 1), json!("nul \0")] {
+            let error = ask(value).expect(key).to_string();
+            assert!(error.starts_with(key) && error.contains(&bytes.to_string()), "{error}");
+        }
     }
 }

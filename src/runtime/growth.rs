@@ -411,3 +411,51 @@ pub(super) fn from_json(text: &str) -> Result<Growth, Error> {
     };
     Ok(Growth { steps: reported.into_iter().map(new).collect::<Result<_, _>>()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> Option<String> {
+        from_json(text).err().map(|error| error.to_string())
+    }
+
+    fn list_of(steps: usize) -> String {
+        let step = r#"{"name":"a","like":"b"}"#;
+        format!("[{}]", vec![step; steps].join(","))
+    }
+
+    #[test]
+    fn as_many_steps_are_added_as_may() {
+        assert_eq!(refusal(&list_of(MOST_ADDED)), None);
+        let error = refusal(&list_of(MOST_ADDED + 1)).unwrap();
+        assert_eq!(
+            error,
+            "steps is a list of 200001; allowed: at most 200000 steps in one attempt"
+        );
+        let error = refusal(&" ".repeat(LARGEST_GROWTH + 1)).unwrap();
+        assert_eq!(
+            error,
+            "steps is 67108865 bytes; allowed: at most 67108864 bytes of JSON in one attempt"
+        );
+    }
+
+    #[test]
+    fn names_and_inputs_are_as_long_as_they_may_be() {
+        let named = |bytes: usize| {
+            let name = "x".repeat(bytes);
+            refusal(&format!(r#"[{{"name":"{name}","like":"b"}}]"#))
+        };
+        assert_eq!(named(LONGEST_STEP_NAME), None);
+        for bytes in [0, LONGEST_STEP_NAME + 1] {
+            assert!(named(bytes).unwrap().contains("names of 1 to 512 bytes"));
+        }
+        let with_inputs = |bytes: usize| {
+            let text = "x".repeat(bytes - r#"{"a":""}"#.len());
+            refusal(&format!(r#"[{{"name":"a","like":"b","inputs":{{"a":"{text}"}}}}]"#))
+        };
+        assert_eq!(with_inputs(LARGEST_INPUTS), None);
+        let error = with_inputs(LARGEST_INPUTS + 1).unwrap();
+        assert!(error.contains("inputs of step \"a\"") && error.contains("65537"), "{error}");
+    }
+}

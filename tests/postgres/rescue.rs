@@ -12,8 +12,8 @@ use super::common::{Database, hands, hold, session, single, stop, succeed, take}
 const BURIED: &str = "SELECT count(*) FROM tasker_workers WHERE state = 'dead'";
 const TAKEN_BACK: &str = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'worker_died'";
 
-/// Tasks of one step, claimed by a worker that does not beat again and counts as dead at once.
-async fn claimed_by_the_dead(db: &Database, tasks: usize) -> Vec<TaskId> {
+/// Tasks of one step, claimed by a worker that does not beat again.
+async fn claimed(db: &Database, tasks: usize) -> Vec<TaskId> {
     db.template(&single(&json!({}))).await;
     let tasks = db.submit("single", tasks).await;
     let options = json!({ "concurrency": tasks.len(), "heartbeat_interval_ms": 600_000,
@@ -22,11 +22,23 @@ async fn claimed_by_the_dead(db: &Database, tasks: usize) -> Vec<TaskId> {
     let claimed = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'";
     db.wait_for_count(claimed, i64::try_from(tasks.len()).unwrap()).await;
     drop(dead);
+    tasks
+}
+
+/// A worker that does not beat again, and what it has claimed.
+async fn is_dead(db: &Database) {
     db.run(
-        "UPDATE tasker_workers SET dead_after_ms = 1000, heartbeat_at = now() - interval '1 day'; \
+        "UPDATE tasker_workers SET dead_after_ms = 1000, heartbeat_at = now() - interval '1 day' \
+         WHERE dead_after_ms = 1200000; \
          UPDATE tasker_workflow_steps SET claimed_at = now() - interval '1 day'",
     )
     .await;
+}
+
+/// Tasks of one step, claimed by a worker that does not beat again and counts as dead at once.
+async fn claimed_by_the_dead(db: &Database, tasks: usize) -> Vec<TaskId> {
+    let tasks = claimed(db, tasks).await;
+    is_dead(db).await;
     tasks
 }
 
@@ -106,4 +118,25 @@ async fn more_claims_of_a_dead_worker_than_a_transaction_takes_are_taken_back_ar
     assert_eq!((done.len(), executed.len()), (700, 700));
     assert!(done.iter().all(|done| done.claim.attempt == 2));
     db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_the_pid_of_a_dead_one_adopts_nothing() {
+    let db = Database::migrated().await;
+    let tasks = claimed(&db, 1).await;
+    let worker = db.worker(2).await;
+    // All workers of a process have its pid.
+    let namesakes = "SELECT count(*) FROM tasker_workers a JOIN tasker_workers b USING (pid, host) \
+                     WHERE a.worker_id < b.worker_id";
+    assert_eq!(db.count(namesakes).await, 1);
+    let other = db.submit("single", 1).await[0];
+    let taken = take(&worker);
+    assert_eq!((taken.claim.step.task(), taken.claim.attempt), (other, 1));
+    succeed(&worker, &taken, "1");
+    db.wait_for(other, TaskState::Complete).await;
+    let held = "SELECT count(*) FROM tasker_workflow_steps \
+                WHERE state = 'in_progress' AND worker_id = (SELECT min(worker_id) FROM tasker_workers)";
+    assert_eq!((db.count(held).await, db.count(TAKEN_BACK).await), (1, 0));
+    is_dead(&db).await;
+    end_of_the_last(&db, worker, tasks[0]).await;
 }
