@@ -15,14 +15,19 @@ module Chaos
     def outcome(attempt)
       case kind
       when :succeeds then attempt > failures ? "succeeded" : "retryable"
+      when :recovers then attempt > 1 ? "succeeded" : "permanent"
       when :exhausts then "retryable"
       when :fails then "permanent"
       end
     end
 
-    # @return [String] state of the step in the end, unless it is cancelled, waits for a parent in error or killed its
+    # @param attempts [Integer] that the step had; they matter only where an operator's retry or the end of a worker
+    #   makes a second one of it. Default: 1.
+    # @return [String] state of the step in the end, unless it is cancelled or steered, is not reached, or killed its
     #   workers
-    def state
+    def state(attempts = 1)
+      return outcome(attempts) == "succeeded" ? "complete" : "error" if kind == :recovers
+
       kind == :succeeds ? "complete" : "error"
     end
   end
@@ -32,6 +37,8 @@ module Chaos
   # Shares of a thousand steps: those that fail for good, that fail until their attempts are used up, and that fail once
   # or twice before they succeed.
   Behaviour::SHARES = { fails: 3, exhausts: 3, retried: 60 }.freeze
+  # Names of steps of which each second one fails for good when it is executed first, and would succeed then.
+  Behaviour::FRAIL = /\Afrail/
   # Share of a thousand steps that take long, and their seconds: so long that the next attempt runs when a worker that
   # stood still goes on with the last one. The others take a few milliseconds.
   Behaviour::SLOW = { share: 30, seconds: 0.2..5.0 }.freeze
@@ -45,6 +52,7 @@ module Chaos
     def of(seed, step)
       random = Random.new(Zlib.crc32("#{seed}/#{step}"))
       kind, failures = kind(random)
+      kind = :recovers if step.match?(Behaviour::FRAIL) && random.rand(2).zero?
       new(kind, failures, seconds(random)).freeze
     end
 

@@ -2,23 +2,23 @@
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
-  # Which ends of its parents a step waits for: as the template says it (`key`), how many of them have to be complete
-  # (`wanted`, all where nil), and whether those that failed count as well.
-  Join = Struct.new(:key, :wanted, :failures_count, keyword_init: true) do
-    # @param parents [Array<String>] states in which they ended
-    # @return [Boolean] whether the step starts
-    def satisfied?(parents)
-      enough?(parents.count("complete"), parents.count("error"), parents.size)
+  # Which ends of its parents a step waits for: as the template says it (`key`), how many of them have to be complete at
+  # least (nil: all), and how the others may have ended (nil: they need not have).
+  #
+  # A parent is :complete, :skipped, :failed or :open, as the child sees it.
+  Join = Struct.new(:key, :least, :others, keyword_init: true) do
+    # @param parents [Array<Symbol>]
+    # @return [Symbol] :ready; :skip, it can be so no more; or :wait
+    def verdict(parents)
+      return :ready if ready?(parents)
+
+      (parents - %i[complete skipped]).empty? ? :skip : :wait
     end
 
-    # @param complete [Integer] parents that are complete
-    # @param failed [Integer] parents in error
-    # @param all [Integer] parents
-    # @return [Boolean]
-    def enough?(complete, failed, all)
-      return complete + failed == all if failures_count
-
-      complete >= (wanted || all)
+    # @param parents [Array<Symbol>]
+    # @return [Boolean] whether the step starts
+    def ready?(parents)
+      parents.count(:complete) >= (least || parents.size) && (others.nil? || (parents - [:complete, *others]).empty?)
     end
   end
 
@@ -26,19 +26,24 @@ module Chaos
   Join::DEFAULT = Join.new.freeze
   # Steps that the joins depend on: so many that one of them fails in some tasks.
   Join::PARTS = Array.new(12) { |number| "s#{number}" }.freeze
+  ALL_DONE = Join.new(key: "all_done", least: 0, others: %i[failed skipped]).freeze
+  ANY_COMPLETE = Join.new(key: "any_complete", least: 1).freeze
+  NONE_FAILED = Join.new(key: "none_failed", least: 1, others: [:skipped]).freeze
+  private_constant :ALL_DONE, :ANY_COMPLETE, :NONE_FAILED
+
   # By the name of the step.
-  Join::ALL = { "all_done" => Join.new(key: "all_done", failures_count: true),
-                "any_complete" => Join.new(key: "any_complete", wanted: 1),
-                "none_failed" => Join.new(key: "none_failed"),
-                "quorum" => Join.new(key: { quorum: 11 }, wanted: 11) }.each_value(&:freeze).freeze
+  Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
+                "none_failed" => NONE_FAILED, "merge" => NONE_FAILED,
+                "quorum" => Join.new(key: { quorum: 11 }, least: 11).freeze }.freeze
   # Names of the parents by name of the step, parents first.
-  Join::GRAPH = { **Join::PARTS.to_h { |name| [name, []] }, **Join::ALL.transform_values { Join::PARTS },
+  Join::GRAPH = { **Join::PARTS.to_h { |name| [name, []] },
+    **%w[all_done any_complete none_failed quorum].to_h { |name| [name, Join::PARTS] },
     "last" => %w[all_done any_complete] }.freeze
 
   # @param step [String] name of a step
   # @return [Join]
   # @example
-  #   Join.of("s0").satisfied?(%w[complete]) # => true
+  #   Join.of("s0").ready?(%i[complete]) # => true
   def Join.of(step)
     self::ALL.fetch(step, self::DEFAULT)
   end

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "pg"
 require "securerandom"
 require "tasker_core/internal/clock"
@@ -17,12 +18,13 @@ module Chaos
       CREATE SCHEMA IF NOT EXISTS chaos;
       CREATE TABLE chaos.ledger (
         execution uuid PRIMARY KEY, task_id bigint NOT NULL, step_id bigint NOT NULL, attempt int NOT NULL,
-        pid int NOT NULL, started_ns bigint NOT NULL, finished_ns bigint, outcome text
+        pid int NOT NULL, started_ns bigint NOT NULL, finished_ns bigint, outcome text,
+        product json
       );
       CREATE INDEX ON chaos.ledger (task_id);
     SQL
     BEGUN = "INSERT INTO chaos.ledger VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
-    ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3 WHERE execution = $1"
+    ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3, product = $4 WHERE execution = $1"
 
     # @return [Integer] nanoseconds
     def self.now
@@ -61,9 +63,10 @@ module Chaos
     #
     # @param execution [String]
     # @param outcome [String]
+    # @param product [Object] what the handler made. Default nil.
     # @return [void]
-    def end(execution, outcome)
-      write(ENDED, [execution, self.class.now, outcome])
+    def end(execution, outcome, product = nil)
+      write(ENDED, [execution, self.class.now, outcome, product && JSON.generate(product)])
     end
 
     private

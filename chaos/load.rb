@@ -1,50 +1,47 @@
 # frozen_string_literal: true
 
-require "timeout"
 require "tasker_core"
+require_relative "caller"
 require_relative "graphs"
+require_relative "request"
 
 module Chaos
-  # Makes tasks all the time and cancels a few, through the connections that faults happen to, and remembers what was
-  # acknowledged.
+  # Makes tasks all the time, through the connections that faults happen to, and remembers what was acknowledged.
   class Load
-    # What was acknowledged to the client about a task: that it was made, and :acknowledged or :unsure that it was
-    # cancelled, nil where nobody asked for that.
-    Receipt = Struct.new(:task_id, :seed, :cancelled)
-
     # Most tasks that are made at once.
     MOST_AT_ONCE = 12
-    # One in so many rounds makes many tasks at once; one in so many, tasks with a deadline. One in so many tasks is
-    # cancelled.
+    # One in so many rounds makes many tasks at once; one in so many, tasks with a deadline; one in so many, a task with
+    # an idempotency key.
     BULK = 8
     HURRIED = 20
-    CANCELLED = 30
+    KEYED = 5
     # Seconds from a task's beginning to its deadline.
     DEADLINE = (0.5..10.0)
-    # Seconds from a task's beginning to its cancellation, at most.
-    CANCELLED_WITHIN = 1.5
-    # Seconds after which a call that is not answered is given up: the client's own limit for a submit is longer.
-    PATIENCE = 20
-    # Seconds after a call that failed.
-    PAUSE = 0.2
-    # Where the client is told that a task is over already.
-    OVER = TaskerCore::InvalidTransition
+    # One in so many tasks with a key is submitted again once it was acknowledged.
+    REPEATED = 3
 
     # @return [Array<Receipt>] of the tasks that were acknowledged
     attr_reader :receipts
-    # @return [Hash{Symbol => Integer}] calls that :failed, and that were :unanswered
-    attr_reader :counts
+    # @return [Array<Key>] of the tasks that were submitted with one
+    attr_reader :keys
 
     # @param url [String]
     # @param seed [Integer] which tasks are made
     # @param rate [Float] tasks a second
-    def initialize(url, seed:, rate:)
-      @configuration = TaskerCore.configuration.with { |config| config.database_url = url }
+    # @yieldparam receipt [Receipt] of each task as soon as it was acknowledged
+    def initialize(url, seed:, rate:, &made)
+      @caller = Caller.new(url)
       @random = Random.new(seed)
       @rate = rate
+      @made = made || ->(_) {}
       @receipts = []
-      @to_cancel = []
-      @counts = Hash.new(0)
+      @keys = []
+      @open = []
+    end
+
+    # @return [Hash{Symbol => Integer}] as {Caller#counts}
+    def counts
+      @caller.counts
     end
 
     # @return [void]
@@ -53,7 +50,7 @@ module Chaos
       @thread.name = "chaos-load"
     end
 
-    # Makes no further tasks.
+    # Makes no further tasks; those with a key are submitted until that was answered.
     #
     # @return [void]
     # @raise [StandardError] what ended it before
@@ -65,61 +62,62 @@ module Chaos
     private
 
     def run
-      @client = TaskerCore::Client.new(@configuration)
       until @stopping
-        many = @random.rand(BULK).zero? ? @random.rand(2..MOST_AT_ONCE) : 1
-        pause = many / @rate
-        submit(Graphs::TEMPLATES.sample(random: @random), Array.new(many) { @random.rand(2**31) })
-        cancel_due
-        sleep(pause)
+        submit(Graphs::TEMPLATES.sample(random: @random))
+        submit_open
       end
+      submit_open until @open.empty?
     ensure
-      @client&.close
+      @caller.close
     end
 
-    def submit(template, seeds)
+    def submit(template)
+      # Those that wait need an operator, and so an answer.
+      keyed = @random.rand(KEYED).zero? || template.name == Wait::TEMPLATE
+      many = !keyed && @random.rand(BULK).zero? ? @random.rand(2..MOST_AT_ONCE) : 1
       deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
-      options = { namespace: template.namespace, contexts: contexts(seeds, deadline), deadline: deadline }
-      ids = attempt { @client.submit_all(template.name, **options) } or return
-
-      ids.zip(seeds) { |id, seed| remember(Receipt.new(id, seed)) }
+      contexts = Array.new(many) { { "seed" => @random.rand(2**31), "deadline" => deadline }.compact }
+      keyed ? open_key(template, contexts.first) : submit_all(template, contexts)
+      sleep(many / @rate)
     end
 
-    # They say that there is a deadline, for the check of tasks that were not acknowledged.
-    def contexts(seeds, deadline)
-      seeds.map { |seed| { "seed" => seed, "deadline" => deadline }.compact }
+    # Contexts say that there is a deadline, or a key, for the check of tasks that were not acknowledged.
+    def submit_all(template, contexts)
+      options = { namespace: template.namespace, deadline: contexts.first["deadline"] }
+      ids = @caller.call { |client| client.submit_all(template.name, contexts: contexts, **options) } or return
+
+      ids.zip(contexts) { |id, context| remember(id, template, context) }
     end
 
-    def remember(receipt)
-      @receipts << receipt
-      due = TaskerCore::Internal::Clock.seconds + @random.rand(CANCELLED_WITHIN)
-      @to_cancel << [due, receipt] if @random.rand(CANCELLED).zero?
+    def open_key(template, context)
+      key = Key.new("key #{@keys.size}", [], 0)
+      @keys << key
+      @open << [key, template, { **context, "key" => key.text }]
     end
 
-    def cancel_due
-      due, @to_cancel = @to_cancel.partition { |at, _| at <= TaskerCore::Internal::Clock.seconds }
-      due.each { |_, receipt| cancel(receipt) }
+    # Until it was answered, and some once more.
+    def submit_open
+      @open = @open.reject do |key, template, context|
+        id = submit_key(key, template, context) or next
+
+        key.ids << id
+        remember(id, template, context) if key.ids.one?
+        @random.rand(REPEATED).positive?
+      end
     end
 
-    def cancel(receipt)
-      receipt.cancelled = :unsure
-      receipt.cancelled = attempt { @client.cancel(receipt.task_id, reason: "chaos") } ? :acknowledged : :unsure
-    rescue OVER
-      receipt.cancelled = nil
+    def submit_key(key, template, context)
+      existing = false
+      options = { namespace: template.namespace, deadline: context["deadline"], idempotency_key: key.text }
+      id = @caller.call do |client|
+        client.submit(template.name, context: context, **options) { existing = true }
+      end
+      key.made += 1 if id && !existing
+      id
     end
 
-    # @return [Object, nil] nil: it failed, or perhaps took place
-    def attempt(&block)
-      Timeout.timeout(PATIENCE, &block)
-    rescue TaskerCore::DatabaseUnavailable, TaskerCore::DatabaseError
-      @counts[:failed] += 1
-      sleep(PAUSE)
-      nil
-    rescue Timeout::Error
-      @counts[:unanswered] += 1
-      @client.close
-      @client = TaskerCore::Client.new(@configuration)
-      nil
+    def remember(id, template, context)
+      @receipts << Receipt.new(id, template.name, context.fetch("seed"), []).tap { |receipt| @made.call(receipt) }
     end
   end
 end

@@ -1,9 +1,24 @@
 # frozen_string_literal: true
 
+require_relative "request"
+
 module Chaos
-  # All that is known of a task: what the engine has in its tables and what the ledger says. `deadline`: whether it was
-  # made with one; `receipt` is nil where the client was not told that the task was made.
-  Record = Struct.new(:id, :template, :state, :seed, :deadline, :steps, :receipt, keyword_init: true)
+  # All that is known of a task: what the engine has in its tables and what the ledger says. `deadline`: seconds from
+  # `requested_at` (of the server's clock); `transitions` are those of the task; `receipt` is nil where the client was
+  # not told that the task was made.
+  Record = Struct.new(:id, :template, :state, :seed, :requested_at, :deadline, :steps, :transitions, :signals, :receipt,
+                      keyword_init: true) do
+    # @return [Array<Request>]
+    def requests
+      receipt ? receipt.requests : []
+    end
+
+    # @param name [String]
+    # @return [Record::Step, nil]
+    def step(name)
+      steps.find { |step| step.name == name }
+    end
+  end
 
   # A step of it; transitions in their order.
   Record::Step = Struct.new(:id, :name, :state, :attempts, :results, :transitions, :executions, keyword_init: true) do
@@ -15,19 +30,78 @@ module Chaos
     # @return [Record::Execution, nil] that of the attempt that completed it
     def completion
       completed = transitions.find { |transition| transition.to == "complete" }
-      completed && executions.find { |execution| execution.attempt == completed.attempt }
+      completed && execution(completed.attempt)
+    end
+
+    # @param time_ns [Integer]
+    # @return [Boolean] whether it was completed, and by the ledger not before that
+    def completed_after?(time_ns)
+      return false if transitions.none? { |transition| transition.to == "complete" }
+
+      ended = completion&.finished_ns
+      ended.nil? || ended > time_ns
+    end
+
+    # @param time_ns [Integer]
+    # @return [Boolean] whether it was in error by then, as far as the ledger knows
+    def failed_before?(time_ns)
+      transitions.any? do |transition|
+        transition.to == "error" && (execution(transition.attempt)&.finished_ns || time_ns) <= time_ns
+      end
+    end
+
+    # @param attempt [Integer]
+    # @return [Record::Execution, nil] the first of this attempt
+    def execution(attempt)
+      executions.find { |execution| execution.attempt == attempt }
+    end
+
+    # @return [String, nil] the state that an operator gave it, and in which it has ended
+    def steered
+      last = transitions.last
+      last.to if last&.actor && %w[skipped resolved_manually].include?(last.to)
+    end
+
+    # @return [Record::Transition, nil] that by which an operator gave its results
+    def resolution
+      transitions.find { |transition| transition.event == "resolved_manually" }
+    end
+
+    # @return [Array<Record::Transition>] those since an operator had it tried again last
+    def since_retry
+      transitions.drop((transitions.rindex { |transition| transition.event == "retried" } || -1) + 1)
+    end
+
+    # @return [Boolean] whether its condition was not met
+    def left_out?
+      transitions.any? { |transition| transition.event == "condition_unmet" }
     end
 
     # @return [Boolean] whether it was given up because its workers died
     def crashed?
-      transitions.any? { |transition| transition.event == "crashes_exhausted" }
+      since_retry.any? { |transition| transition.event == "crashes_exhausted" }
+    end
+
+    # @return [Boolean] whether its last attempt failed because a signal did not come
+    def timed_out?
+      last = ends.last
+      last&.outcome == "permanent" && execution(last.attempt)&.product == { "timed_out" => true }
     end
   end
 
-  # A change of a step's state; `outcome` of the attempt that it ends, else nil.
-  Record::Transition = Struct.new(:from, :to, :event, :attempt, :outcome, keyword_init: true)
+  # A change of the state of a task or step; the higher `id` is the later one. `outcome` of the attempt that it ends,
+  # else nil; `at`: seconds of the server's clock.
+  Record::Transition = Struct.new(:id, :from, :to, :event, :attempt, :outcome, :detail, :at, keyword_init: true) do
+    # @return [String, nil] who asked for it
+    def actor
+      detail && detail["actor"]
+    end
+  end
 
-  # A row of the ledger: times in nanoseconds of the monotonic clock; `finished_ns` and `outcome` are nil where the
-  # process ended first.
-  Record::Execution = Struct.new(:attempt, :pid, :started_ns, :finished_ns, :outcome, keyword_init: true)
+  # A row of the ledger: times in nanoseconds of the monotonic clock; `finished_ns`, `outcome` and `product`, what the
+  # handler made, are nil where the process ended first.
+  Record::Execution = Struct.new(:attempt, :pid, :started_ns, :finished_ns, :outcome, :product, keyword_init: true)
+
+  # A signal that the engine has kept.
+  Record::Signal = Struct.new(:id, :name, :payload, :key, keyword_init: true)
 end

@@ -9,7 +9,8 @@ module Chaos
     # Tasks that are read at once.
     BATCH = 500
     TASKS = <<~SQL.freeze
-      SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline
+      SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
+             extract(epoch FROM t.requested_at) AS requested_at
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
       WHERE t.task_id > $1 ORDER BY t.task_id LIMIT #{BATCH}
     SQL
@@ -19,15 +20,26 @@ module Chaos
       WHERE s.task_id BETWEEN $1 AND $2 ORDER BY s.workflow_step_id
     SQL
     TRANSITIONS = <<~SQL
-      SELECT workflow_step_id, from_state, to_state, event, attempt, outcome
+      SELECT workflow_step_id, workflow_step_transition_id AS id, from_state, to_state, event, attempt, outcome, detail,
+             extract(epoch FROM created_at) AS at
       FROM tasker_workflow_step_transitions
       WHERE workflow_step_id >= $1::bigint << 20 AND workflow_step_id < ($2::bigint + 1) << 20
       ORDER BY workflow_step_id, workflow_step_transition_id
     SQL
+    TASK_TRANSITIONS = <<~SQL
+      SELECT task_id, task_transition_id AS id, from_state, to_state, event, detail, extract(epoch FROM created_at) AS at
+      FROM tasker_task_transitions WHERE task_id BETWEEN $1 AND $2 ORDER BY task_id, task_transition_id
+    SQL
+    SIGNALS = <<~SQL
+      SELECT task_id, signal_id, name, payload, idempotency_key
+      FROM tasker_signals WHERE task_id BETWEEN $1 AND $2 ORDER BY signal_id
+    SQL
     EXECUTIONS = <<~SQL
-      SELECT step_id, attempt, pid, started_ns, finished_ns, outcome
+      SELECT step_id, attempt, pid, started_ns, finished_ns, outcome, product
       FROM chaos.ledger WHERE task_id BETWEEN $1 AND $2 ORDER BY started_ns
     SQL
+    # The tasks that were submitted with a key.
+    KEYS = "SELECT task_id, context->>'key' AS key FROM tasker_tasks WHERE context ? 'key' ORDER BY task_id"
     # Rows of the ledger whose step the engine does not have.
     FOREIGN = <<~SQL
       SELECT task_id, step_id, attempt FROM chaos.ledger l
@@ -35,7 +47,7 @@ module Chaos
     SQL
 
     # @param server [Server]
-    # @param receipts [Array<Load::Receipt>]
+    # @param receipts [Array<Receipt>]
     def initialize(server, receipts)
       @server = server
       @receipts = receipts.to_h { |receipt| [receipt.task_id, receipt] }
@@ -48,7 +60,9 @@ module Chaos
       until (tasks = @server.rows(TASKS, [last])).empty?
         first, last = tasks.values_at(0, -1).map { |task| task["task_id"].to_i }
         steps = steps(first, last)
-        tasks.each { |task| block.call(record(task, steps)) }
+        changes = grouped(TASK_TRANSITIONS, first, last, "task_id") { |row| transition(row) }
+        signals = grouped(SIGNALS, first, last, "task_id") { |row| signal(row) }
+        tasks.each { |task| block.call(record(task, *[steps, changes, signals].map { |all| all[task["task_id"]] })) }
       end
     end
 
@@ -57,13 +71,19 @@ module Chaos
       @server.rows(FOREIGN)
     end
 
+    # @return [Hash{String => Array<Integer>}] ids of the tasks that have a key, by the key
+    def keys
+      rows = @server.rows(KEYS).group_by { |row| row["key"] }
+      rows.transform_values { |tasks| tasks.map { |task| task["task_id"].to_i } }
+    end
+
     private
 
-    def record(task, steps)
+    def record(task, steps, transitions, signals)
       id = task["task_id"].to_i
       Record.new(id: id, template: task["name"], state: task["state"], seed: task["seed"].to_i,
-                 deadline: !task["deadline"].nil?,
-                 steps: steps.fetch(task["task_id"], []), receipt: @receipts[id])
+                 requested_at: task["requested_at"].to_f, deadline: task["deadline"]&.to_f, steps: steps,
+                 transitions: transitions, signals: signals, receipt: @receipts[id])
     end
 
     def steps(first, last)
@@ -71,7 +91,7 @@ module Chaos
       executions = grouped(EXECUTIONS, first, last, "step_id") { |row| execution(row) }
       grouped(STEPS, first, last, "task_id") do |row|
         id = row["workflow_step_id"]
-        step(row, transitions.fetch(id, []), executions.fetch(id, []))
+        step(row, transitions[id], executions[id])
       end
     end
 
@@ -83,18 +103,29 @@ module Chaos
 
     def step(row, transitions, executions)
       Record::Step.new(id: row["workflow_step_id"].to_i, name: row["name"], state: row["state"],
-                       attempts: row["attempts"].to_i, results: row["results"] && JSON.parse(row["results"]),
+                       attempts: row["attempts"].to_i, results: parsed(row["results"]),
                        transitions: transitions, executions: executions)
     end
 
     def transition(row)
-      Record::Transition.new(from: row["from_state"], to: row["to_state"], event: row["event"],
-                             attempt: row["attempt"].to_i, outcome: row["outcome"])
+      Record::Transition.new(id: row["id"].to_i, from: row["from_state"], to: row["to_state"], event: row["event"],
+                             attempt: row["attempt"].to_i, outcome: row["outcome"], detail: parsed(row["detail"]),
+                             at: row["at"].to_f)
     end
 
     def execution(row)
       Record::Execution.new(attempt: row["attempt"].to_i, pid: row["pid"].to_i, started_ns: row["started_ns"].to_i,
-                            finished_ns: row["finished_ns"]&.to_i, outcome: row["outcome"])
+                            finished_ns: row["finished_ns"]&.to_i, outcome: row["outcome"],
+                            product: parsed(row["product"]))
+    end
+
+    def signal(row)
+      Record::Signal.new(id: row["signal_id"].to_i, name: row["name"], payload: parsed(row["payload"]),
+                         key: row["idempotency_key"])
+    end
+
+    def parsed(text)
+      text && JSON.parse(text)
     end
   end
 end

@@ -4,6 +4,7 @@ require_relative "fleet"
 require_relative "injector"
 require_relative "load"
 require_relative "network"
+require_relative "operator"
 require_relative "pooler"
 require_relative "schedule"
 require_relative "server"
@@ -73,19 +74,22 @@ module Chaos
       network.ports[...-1].map { |port| { "url" => server.url_through(port), "ledger_url" => server.url, **LIFE } }
     end
 
+    # Who makes tasks ends before who steers them.
     def work
-      @load = Load.new(world.server.url_through(world.network.ports.last), seed: @settings.seed, rate: @settings.rate)
-      @load.start
+      url = world.server.url_through(world.network.ports.last)
+      @operator = Operator.new(url, world.server, seed: @settings.seed)
+      @load = Load.new(url, seed: @settings.seed, rate: @settings.rate) { |receipt| @operator.add(receipt) }
+      both = [@load, @operator].each(&:start)
       inject
-      @load.stop
+      both.each(&:stop)
     end
 
     def judge
       @progress.call(:phase, "no more faults; what is open has to end")
-      verdict = Verdict.new(world.server, world.fleet, @load.receipts)
+      verdict = Verdict.new(world.server, world.fleet, @load.receipts, @load.keys)
       @drained = verdict.drain
       @progress.call(:phase, "checking")
-      report(verdict.violations)
+      report(verdict.violations + @operator.complaints)
     end
 
     def inject
@@ -116,7 +120,13 @@ module Chaos
 
     def happened
       { "faults" => @injector.counts, "connections" => world.network.counts, "acknowledged" => @load.receipts.size,
-        "calls" => @load.counts }
+        "keys" => @load.keys.size, "calls" => @load.counts.merge(@operator.counts) { |_, one, other| one + other },
+        "requests" => requests }
+    end
+
+    # Kind and answer => how many.
+    def requests
+      @load.receipts.flat_map(&:requests).map { |request| "#{request.kind} #{request.answer}" }.tally.sort.to_h
     end
 
     def pooled

@@ -15,13 +15,17 @@ module Chaos
     CHANGES = "SELECT (SELECT count(*) FROM tasker_workflow_step_transitions) AS steps, " \
               "(SELECT count(*) FROM tasker_task_transitions) AS tasks"
 
+    PAUSED = "SELECT task_id FROM tasker_tasks WHERE state = 'paused'"
+
     # @param server [Server]
     # @param fleet [Fleet]
-    # @param receipts [Array<Load::Receipt>] what was acknowledged. Default: nothing.
-    def initialize(server, fleet, receipts = [])
+    # @param receipts [Array<Receipt>] what was acknowledged. Default: nothing.
+    # @param keys [Array<Key>] with which tasks were submitted. Default: none.
+    def initialize(server, fleet, receipts = [], keys = [])
       @server = server
       @fleet = fleet
       @receipts = receipts
+      @keys = keys
     end
 
     # Everything that was begun has to end, with the workers that are there and those that replace them; then the
@@ -45,7 +49,8 @@ module Chaos
         ids << record.id
         found.concat(Checker.new(record).violations)
       end
-      found + Checker.lost(@receipts, ids) + foreign(records) + doctor + @fleet.complaints
+      [found, Checker.lost(@receipts, ids), Checker.doubled(@keys, records.keys), foreign(records), doctor,
+       @fleet.complaints].sum([])
     end
 
     # @return [Integer] tasks that have not ended
@@ -60,11 +65,23 @@ module Chaos
       changes = nil
       until open_tasks.zero? || now - changed_at > STALLED
         @fleet.tend
+        resume
         seen = @server.rows(CHANGES)
         changed_at = now unless seen == changes
         changes = seen
         sleep(PAUSE)
       end
+    end
+
+    # A pause whose answer was lost may have come after its end.
+    def resume
+      ids = @server.rows(PAUSED).map { |row| row["task_id"].to_i }
+      return if ids.empty?
+
+      @server.client { |client| ids.each { |id| client.resume(id, actor: Request::RELEASER) } }
+    rescue TaskerCore::InvalidTransition, TaskerCore::DatabaseUnavailable, TaskerCore::DatabaseError
+      # It ended meanwhile, or the database is not up again: the next look tells.
+      nil
     end
 
     def stop

@@ -1,0 +1,82 @@
+# frozen_string_literal: true
+
+require_relative "request"
+require_relative "wait"
+
+module Chaos
+  # What operators are to ask for which task, and when; from one seed.
+  class Agenda
+    # A request: seconds from the moment when the task was acknowledged. `needed`: until it is answered, because the
+    # task does not end without it. `times`: how often, where it is answered.
+    Plan = Struct.new(:after, :request, :needed, :times, keyword_init: true)
+
+    # One in so many tasks is steered, each in one of these ways; one in so many is cancelled.
+    STEERED = 5
+    WAYS = %i[pause retry skip resolve].freeze
+    CANCELLED = 30
+    # Seconds from a task's beginning to what is asked for it, and from a pause to its end, at most.
+    WITHIN = 1.5
+    PAUSED = 2.5
+    # Seconds from a task's beginning to a signal, at most. Some come before anybody waits, some after the end.
+    SIGNALLED = 5.0
+    # One in so many tasks is not sent the signal that its handlers wait for only for a time.
+    SILENT = 3
+    # One in so many signals is sent twice with its key.
+    TWICE = 3
+    # A task whose steps have to be tried again, and the seconds from its beginning to that.
+    FRAIL = "frail"
+    MENDED = (0.5..3.0).freeze
+
+    # @param seed [Integer]
+    def initialize(seed)
+      @random = Random.new(seed)
+      @number = 0
+    end
+
+    # @param template [String] name
+    # @return [Array<Plan>] for a task of it
+    # @example
+    #   Agenda.new(1).plans("waiting").map { |plan| plan.request.kind } # => [:signal, :signal]
+    def plans(template)
+      own = case template
+            when Wait::TEMPLATE then signals
+            when FRAIL then mending
+            else []
+            end
+      [*own, cancellation, *steering].compact
+    end
+
+    private
+
+    def signals
+      needed = plan(:signal, @random.rand(SIGNALLED), needed: true, name: Wait::NEEDED, key: "once")
+      needed.times = 2 if @random.rand(TWICE).zero?
+      return [needed] if @random.rand(SILENT).zero?
+
+      [needed, plan(:signal, @random.rand(SIGNALLED), name: Wait::POSSIBLE)]
+    end
+
+    def mending
+      Array.new(2) { plan(:retry, @random.rand(MENDED)) }
+    end
+
+    def cancellation
+      plan(:cancel, @random.rand(WITHIN)) if @random.rand(CANCELLED).zero?
+    end
+
+    def steering
+      return [] unless @random.rand(STEERED).zero?
+
+      way = WAYS.sample(random: @random)
+      after = @random.rand(WITHIN)
+      [plan(way, after), (plan(:resume, after + @random.rand(PAUSED), needed: true) if way == :pause)]
+    end
+
+    def plan(kind, after, needed: false, **told)
+      @number += 1
+      told[:number] = @number if kind == :signal
+      request = Request.new(kind: kind, actor: "operator #{@number}", told: told, ids: [])
+      Plan.new(after: after, request: request, needed: needed, times: 1)
+    end
+  end
+end

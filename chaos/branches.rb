@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+require "zlib"
+
+module Chaos
+  # Which branches decision steps take, and under which conditions steps are executed.
+  module Branches
+    # A condition: as the template says it, and the same in Ruby, over the task's seed and the results of the step's
+    # parents by name.
+    Condition = Struct.new(:expression, :met)
+
+    # Names of the branches by name of the decision step.
+    DECISIONS = { "route" => %w[b0 b1 b2] }.freeze
+    # By name of the step.
+    CONDITIONS = {
+      "b2" => Condition.new("context.seed % 4 != 0", ->(seed, _) { seed % 4 != 0 }),
+      "checked" => Condition.new("has(results.merge.attempt) && results.merge.attempt % 2 == 1",
+                                 ->(_, results) { results["merge"].fetch("attempt", 0).odd? })
+    }.each_value(&:freeze).freeze
+    # Names of the parents by name of the step, parents first.
+    GRAPH = { "route" => [], **DECISIONS.fetch("route").to_h { |name| [name, ["route"]] },
+              "merge" => DECISIONS.fetch("route"), "checked" => ["merge"], "below" => ["checked"],
+              "any" => %w[b0 b1 checked] }.freeze
+
+    module_function
+
+    # @param seed [Integer] of the task
+    # @param step [String] name of the step
+    # @return [Array<String>, nil] names of the branches that its handler takes; nil: it decides nothing
+    # @example
+    #   Branches.taken(7, "route") # => ["b1"]
+    def taken(seed, step)
+      branches = DECISIONS[step] or return
+      random = Random.new(Zlib.crc32("#{seed}/#{step}/taken"))
+      branches.select { random.rand(2).zero? }
+    end
+
+    # @param seed [Integer] of the task
+    # @param step [String] name of the step
+    # @param results [Hash{String => Object}] of the parents that have some, by name
+    # @return [Boolean] whether the step is executed
+    def met?(seed, step, results)
+      condition = CONDITIONS[step]
+      condition.nil? || condition.met.call(seed, results)
+    end
+  end
+end

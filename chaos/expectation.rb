@@ -1,0 +1,80 @@
+# frozen_string_literal: true
+
+require_relative "graphs"
+require_relative "record"
+
+module Chaos
+  # How a task has to end that nobody cancels. That follows from what its handlers do, what operators did to its steps,
+  # which of them killed their workers, and which signals did not come in time.
+  class Expectation
+    # How a parent in this state counts; one that is not named is open.
+    SEEN = { "complete" => :complete, "resolved_manually" => :complete, "skipped" => :skipped,
+             "error" => :failed }.freeze
+
+    # @param record [Record]
+    def initialize(record)
+      @seed = record.seed
+      @graph = Graphs::ALL.fetch(record.template)
+      @steps = record.steps.to_h { |step| [step.name, step] }
+    end
+
+    # States in which the steps have to end: those whose join policy is not satisfied stay pending.
+    #
+    # @return [Hash{String => String}] state by name of the step
+    # @example
+    #   Expectation.new(record).states["s0"] # => "complete"
+    def states
+      @states ||= @graph.each_with_object({}) do |(name, parents), states|
+        states[name] = @steps[name]&.steered || unsteered(name, parents, states)
+      end
+    end
+
+    # @return [String] state in which the task has to end: in error where a failure holds a step up, or a last step
+    #   failed
+    def task_state
+      parents = @graph.values.flatten
+      failed = states.any? { |step, state| state == "pending" || (state == "error" && !parents.include?(step)) }
+      failed ? "error" : "complete"
+    end
+
+    # How a step sees that its parent is in a state.
+    #
+    # @param parent [String] name
+    # @param child [String] name
+    # @param state [String] of the parent
+    # @return [Symbol] :complete, :skipped, :failed or :open
+    def seen(parent, child, state)
+      seen = SEEN.fetch(state, :open)
+      return seen unless seen == :complete && Branches::DECISIONS.key?(parent)
+
+      taken(parent, state).include?(child) ? :complete : :skipped
+    end
+
+    private
+
+    # An operator who gives results of a decision step decides himself.
+    def taken(name, state)
+      by_hand = state == "resolved_manually" && @steps[name]&.resolution
+      by_hand ? by_hand.detail.fetch("took") : Branches.taken(@seed, name)
+    end
+
+    def unsteered(name, parents, states)
+      case Join.of(name).verdict(parents.map { |parent| seen(parent, name, states.fetch(parent)) })
+      when :ready then Branches.met?(@seed, name, results(parents)) ? own(name) : "skipped"
+      when :skip then "skipped"
+      when :wait then "pending"
+      end
+    end
+
+    def results(parents)
+      @steps.values_at(*parents).compact.to_h { |step| [step.name, step.results || {}] }
+    end
+
+    def own(name)
+      step = @steps[name]
+      return "error" if step&.crashed? || step&.timed_out?
+
+      Behaviour.of(@seed, name).state(step ? step.attempts : 1)
+    end
+  end
+end

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+require_relative "judge"
+
+module Chaos
+  module Judges
+    # Every task and step ended, as its handlers decide and as operators and deadlines allow.
+    class Ends < Judge
+      # States in which a task is over.
+      OVER = %w[complete error cancelled].freeze
+
+      private
+
+      def judge
+        judge_task
+        (@graph.keys - @steps.keys).each { |name| tell("it has no #{name}") }
+        @steps.each_value { |step| judge_step(step) }
+      end
+
+      def judge_task
+        return tell("it has not ended: it is #{record.state}") unless OVER.include?(record.state)
+
+        allowed = allowed_states
+        tell("it is #{record.state}, not #{allowed.join(" or ")}") unless allowed.include?(record.state)
+      end
+
+      def allowed_states
+        asked = record.requests.select { |request| request.kind == :cancel && request.possible? }
+        return ["cancelled"] if asked.any?(&:acknowledged?)
+
+        own = expectation.task_state
+        asked.any? || record.deadline ? [own, "cancelled"] : [own]
+      end
+
+      def judge_step(step)
+        allowed = [expectation.states.fetch(step.name), *("cancelled" if record.state == "cancelled")]
+        tell("it is #{step.state}, not #{allowed.join(" or ")}", step) unless allowed.include?(step.state)
+        times = step.transitions.count { |transition| transition.to == "complete" }
+        return if times == (step.state == "complete" ? 1 : 0)
+
+        tell("it is #{step.state} and was completed #{times} times", step)
+      end
+    end
+  end
+end

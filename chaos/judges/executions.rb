@@ -1,0 +1,78 @@
+# frozen_string_literal: true
+
+require_relative "judge"
+
+module Chaos
+  module Judges
+    # What the history says of attempts, and what handlers recorded of them.
+    class Executions < Judge
+      # Outcomes of attempts whose handler ended and whose end was accepted.
+      ACCEPTED = %w[succeeded retryable permanent waiting].freeze
+      # Outcomes of attempts whose handler may have ended, or begun, or not.
+      CUT_OFF = %w[worker_died interrupted cancelled].freeze
+
+      private
+
+      def judge
+        @steps.each_value do |step|
+          step.ends.each { |ended| judge_end(step, ended) }
+          judge_executions(step)
+          judge_condition(step)
+        end
+      end
+
+      def judge_end(step, ended)
+        return judge_accepted(step, ended) if ACCEPTED.include?(ended.outcome)
+
+        tell("attempt #{ended.attempt} ended as #{ended.outcome}", step) unless CUT_OFF.include?(ended.outcome)
+      end
+
+      def judge_accepted(step, ended)
+        judge_results(step, ended) if ended.to == "complete"
+        outcomes = step.executions.select { |execution| execution.attempt == ended.attempt }.map(&:outcome)
+        return if outcomes.include?(ended.outcome)
+
+        tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
+      end
+
+      def in_words(outcomes)
+        outcomes.empty? ? "not there" : outcomes.map { |outcome| outcome || "cut off" }.join(", ")
+      end
+
+      # What is kept is what the attempt returned whose end was accepted.
+      def judge_results(step, ended)
+        product = step.execution(ended.attempt)&.product
+        if product && step.results != product
+          tell("attempt #{ended.attempt} completed it, its results are #{step.results.inspect}", step)
+        end
+        taken = Branches.taken(record.seed, step.name)
+        told = ended.detail && ended.detail["took"]
+        tell("its handler took #{taken.inspect}, by the history #{told.inspect}", step) unless taken == told
+      end
+
+      def judge_executions(step)
+        known = step.ends.map(&:attempt)
+        step.executions.group_by(&:attempt).each do |attempt, executions|
+          tell("attempt #{attempt} was executed and is not in its history", step) unless known.include?(attempt)
+          tell("attempt #{attempt} was executed #{executions.size} times", step) if executions.size > 1
+        end
+      end
+
+      def judge_condition(step)
+        executed = step.executions.any?
+        if step.left_out?
+          tell("it was left out for its condition, and executed", step) if executed
+          tell("its condition is met, it was left out", step) if met?(step)
+        elsif executed && !met?(step)
+          tell("its condition is not met, it was executed", step)
+        end
+      end
+
+      # What parents returned cannot change once a step was reached.
+      def met?(step)
+        parents = @steps.values_at(*@graph.fetch(step.name)).compact
+        Branches.met?(record.seed, step.name, parents.to_h { |parent| [parent.name, parent.results || {}] })
+      end
+    end
+  end
+end

@@ -1,0 +1,117 @@
+# frozen_string_literal: true
+
+require_relative "judge"
+
+module Chaos
+  module Judges
+    # What operators asked for took place where that was acknowledged, did not where it was refused, and nothing took
+    # place that nobody asked for.
+    class Steering < Judge
+      # Event of a step => kind of request.
+      EVENTS = { "retried" => :retry, "resolved_manually" => :resolve, "skipped" => :skip }.freeze
+      # State in which an acknowledged request leaves the step, for good.
+      STATES = { skip: "skipped", resolve: "resolved_manually" }.freeze
+
+      private
+
+      def judge
+        @requests = record.requests.to_h { |request| [request.actor, request] }
+        record.transitions.each { |change| judge_change(change, kind_of(change)) }
+        @steps.each_value do |step|
+          step.transitions.each { |change| judge_change(change, EVENTS[change.event], step) }
+          judge_twice(step)
+          judge_resolution(step)
+        end
+        record.requests.each { |request| judge_request(request) if request.acknowledged? }
+      end
+
+      def kind_of(change)
+        return :cancel if change.event == "cancelled"
+        return :pause if change.to == "paused"
+
+        :resume if change.from == "paused" && change.actor
+      end
+
+      # Steps are skipped also because their parents were, and where their conditions are not met.
+      def judge_change(change, kind, step = nil)
+        return if kind.nil? || (change.event == "skipped" && change.actor.nil?)
+        return judge_release if change.actor == Request::RELEASER
+
+        request = @requests[change.actor]
+        if !asked?(request, kind, step)
+          tell("nobody asked for #{change.event} by #{change.actor.inspect}", step)
+        elsif !request.possible?
+          tell("#{change.event} by #{change.actor} took place, it was refused", step)
+        end
+      end
+
+      # Who paused it knew of that when he had it go on.
+      def judge_release
+        asked = record.requests.select(&:acknowledged?).to_h { |request| [request.kind, request] }
+        return unless asked[:pause] && asked[:resume]
+
+        tell("its pause was acknowledged, then its end by #{asked[:resume].actor}; it stayed paused")
+      end
+
+      def asked?(request, kind, step)
+        request && request.kind == kind && (step.nil? || request.step.nil? || request.step == step.name)
+      end
+
+      def judge_twice(step)
+        actors = step.transitions.filter_map { |change| change.actor if EVENTS.key?(change.event) }
+        actors.tally.select { |_, times| times > 1 }.each do |actor, times|
+          tell("what #{actor} asked for took place #{times} times", step)
+        end
+      end
+
+      def judge_resolution(step)
+        change = step.resolution or return
+        request = @requests[change.actor] or return
+        actor = change.actor
+        if step.results != { "by" => actor }
+          tell("its results are not those of #{actor}: #{step.results.inspect}",
+               step)
+        end
+        asked = request.told[:take]
+        told = change.detail["took"]
+        tell("#{actor} took #{asked.inspect}, by the history #{told.inspect}", step) if asked != told
+      end
+
+      def judge_request(request)
+        step = request.step && @steps[request.step]
+        case request.kind
+        when :skip, :resolve then judge_state(request, step)
+        when :retry then judge_retry(request, step)
+        when :pause then judge_pause(request)
+        when :cancel, :resume, :signal then nil
+        end
+      end
+
+      def judge_state(request, step)
+        return if step.state == STATES.fetch(request.kind)
+
+        tell("#{request.kind} by #{request.actor} was acknowledged, it is #{step.state}", step)
+      end
+
+      def judge_pause(request)
+        return if record.transitions.any? { |change| change.actor == request.actor }
+
+        tell("its pause by #{request.actor} was acknowledged, and did not take place")
+      end
+
+      def unsure(kind)
+        record.requests.select { |request| request.kind == kind && request.answer == :unsure }
+      end
+
+      # Of a step in error; another retry, whose answer was lost, may have come between.
+      def judge_retry(request, step)
+        return unless request.seen == "error"
+
+        actors = [request, *unsure(:retry)].map(&:actor)
+        return if step.transitions.any? { |change| change.event == "retried" && actors.include?(change.actor) }
+
+        tell("its retry by #{request.actor} was acknowledged, and did not take place", step)
+      end
+    end
+  end
+end

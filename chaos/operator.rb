@@ -1,0 +1,138 @@
+# frozen_string_literal: true
+
+require "tasker_core"
+require "tasker_core/internal/clock"
+require_relative "agenda"
+require_relative "branches"
+require_relative "caller"
+require_relative "ledger"
+require_relative "requests"
+
+module Chaos
+  # Asks for what the {Agenda} says, through the connections that faults happen to. What it asked for is recorded in the
+  # task's {Receipt}, with what came of it.
+  class Operator
+    # Something that is to be asked for, from `due` on, seconds of the monotonic clock.
+    Errand = Struct.new(:due, :receipt, :plan)
+
+    # Seconds between two looks at what is due.
+    TICK = 0.02
+    # Seconds before what was not answered is asked again.
+    PAUSE = 0.2
+
+    # @return [Array<String>] requests that ended as none may
+    attr_reader :complaints
+
+    # @param url [String]
+    # @param server [Server] asked straight for the states of steps
+    # @param seed [Integer] what is done to which task
+    def initialize(url, server, seed:)
+      @caller = Caller.new(url)
+      @requests = Requests.new(server, Random.new(seed))
+      @agenda = Agenda.new(seed)
+      @random = Random.new(seed)
+      @made = Queue.new
+      @errands = []
+      @complaints = []
+    end
+
+    # @return [Hash{Symbol => Integer}] as {Caller#counts}
+    def counts
+      @caller.counts
+    end
+
+    # A task was made. From any thread.
+    #
+    # @param receipt [Receipt]
+    # @return [void]
+    def add(receipt)
+      @made << receipt
+    end
+
+    # @return [void]
+    def start
+      @thread = Thread.new { run }
+      @thread.name = "chaos-operator"
+    end
+
+    # Asks for nothing any more but what tasks need to end.
+    #
+    # @return [void]
+    # @raise [StandardError] what ended it before
+    def stop
+      @stopping = true
+      @thread&.join
+    end
+
+    private
+
+    def run
+      until @stopping
+        work { |errand| errand.due <= now }
+        sleep(TICK)
+      end
+      work { |errand| errand.plan.needed } until @made.empty? && @errands.none? { |errand| errand.plan.needed }
+    ensure
+      @caller.close
+    end
+
+    def work(&chosen)
+      take_up(@made.pop) until @made.empty?
+      due, @errands = @errands.partition(&chosen)
+      due.sort_by(&:due).each { |errand| perform(errand) }
+    end
+
+    def take_up(receipt)
+      @agenda.plans(receipt.template).each { |plan| @errands << Errand.new(now + plan.after, receipt, plan) }
+    end
+
+    def perform(errand)
+      plan = errand.plan
+      request = plan.request
+      return unless request.sent_ns || begin_request(errand.receipt, request)
+      return again(errand, PAUSE) unless ask(errand.receipt.task_id, request) || !plan.needed
+
+      plan.times -= 1
+      again(errand, @random.rand(Agenda::SIGNALLED)) if plan.times.positive? && request.acknowledged?
+    end
+
+    def again(errand, seconds)
+      errand.due = now + seconds
+      @errands << errand
+    end
+
+    # What is sent for the first time counts from then on, whatever is answered.
+    #
+    # @return [Boolean] false: there is nothing to ask for
+    def begin_request(receipt, request)
+      return false unless @requests.aim(receipt.task_id, request)
+
+      request.sent_ns = Ledger.now
+      receipt.requests << request
+      true
+    end
+
+    # @return [Boolean] whether it was answered
+    def ask(task_id, request)
+      before = request.answer
+      request.answer ||= :unsure
+      answer = @caller.call { |client| @requests.send_to(client, task_id, request) } or return false
+
+      request.ids << answer if answer.is_a?(Integer)
+      request.answered_ns ||= Ledger.now
+      request.answer = :acknowledged
+      true
+    rescue TaskerCore::InvalidTransition
+      # One that perhaps took place before is refused where it cannot take place again.
+      request.answer = :refused unless before
+      true
+    rescue StandardError => e
+      complaints << "task #{task_id}: #{request.kind} by #{request.actor} ended with #{e.class}: #{e.message}"
+      true
+    end
+
+    def now
+      TaskerCore::Internal::Clock.seconds
+    end
+  end
+end

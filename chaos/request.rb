@@ -1,0 +1,34 @@
+# frozen_string_literal: true
+
+module Chaos
+  # What was asked for a task after it was made, and what came of it.
+  #
+  # kind: :cancel, :pause, :resume, :retry, :skip, :resolve or :signal; step: its name, nil: the task, or every step
+  # that can be tried again; actor: no other request has it; told: what goes along: the signal's name, its payload and
+  # key, the branches that are taken; seen: the state in which the step was right before.
+  #
+  # answer: :acknowledged; :refused; :unsure, it may take place or not. sent_ns and answered_ns: nanoseconds of the
+  # machine's monotonic clock, of the first request and of the first acknowledgement. ids: what a signal's sender was
+  # told.
+  Request = Struct.new(:kind, :step, :actor, :told, :seen, :answer, :sent_ns, :answered_ns, :ids, keyword_init: true) do
+    # @return [Boolean]
+    def acknowledged?
+      answer == :acknowledged
+    end
+
+    # @return [Boolean] whether it may have taken place
+    def possible?
+      answer != :refused
+    end
+  end
+
+  # Who has tasks go on in the end that are paused still, because the answer to the pause was lost.
+  Request::RELEASER = "verdict"
+
+  # What was acknowledged to a client: that this task was made. `requests`: what was asked for it since.
+  Receipt = Struct.new(:task_id, :template, :seed, :requests)
+
+  # An idempotency key with which a task was submitted: what each answer said was its id, and how many said that they
+  # had made it.
+  Key = Struct.new(:text, :ids, :made)
+end

@@ -1,0 +1,77 @@
+# frozen_string_literal: true
+
+require_relative "branches"
+require_relative "request"
+
+module Chaos
+  # How each kind of {Request} is put to the engine.
+  class Requests
+    # Kinds that are about a step.
+    OF_STEPS = %i[retry skip resolve].freeze
+    # One in so many retries is of all steps of the task.
+    ALL = 3
+    STEPS = <<~SQL
+      SELECT n.name, s.state FROM tasker_workflow_steps s JOIN tasker_named_steps n USING (named_step_id)
+      WHERE s.task_id = $1 ORDER BY s.workflow_step_id
+    SQL
+
+    # @param server [Server] asked straight for the states of steps
+    # @param random [Random] which step is meant
+    def initialize(server, random)
+      @server = server
+      @random = random
+    end
+
+    # Chooses the step that is meant, where the request needs one. A retry is for a step that needs it, if there is
+    # one; else for all that will need it, or a wait that is cut short.
+    #
+    # @param task_id [Integer]
+    # @param request [Request]
+    # @return [Boolean] false: there is nothing to ask for
+    def aim(task_id, request)
+      return true unless OF_STEPS.include?(request.kind)
+      return true if request.kind == :retry && @random.rand(ALL).zero?
+
+      request.step, request.seen = candidates(task_id, request.kind).sample(random: @random)
+      request.told[:take] = take(request.step) if request.kind == :resolve
+      !request.step.nil?
+    end
+
+    # @param client [TaskerCore::Client]
+    # @param task_id [Integer]
+    # @param request [Request]
+    # @return [Object] what the engine answered
+    # @raise [TaskerCore::Error]
+    def send_to(client, task_id, request)
+      options = { actor: request.actor, reason: "chaos" }
+      case request.kind
+      when :cancel, :pause, :resume then client.public_send(request.kind, task_id, **options)
+      when :retry then client.retry(task_id, step: request.step, **options)
+      when :skip then client.skip(task_id, request.step, **options)
+      when :resolve then resolve(client, task_id, request, options)
+      when :signal then signal(client, task_id, request)
+      end
+    end
+
+    private
+
+    def candidates(task_id, kind)
+      steps = @server.rows(STEPS, [task_id]).map(&:values)
+      failed = kind == :retry ? steps.select { |_, state| state == "error" } : []
+      failed.any? ? failed : steps
+    end
+
+    def take(step)
+      Branches::DECISIONS[step]&.select { @random.rand(2).zero? }
+    end
+
+    def resolve(client, task_id, request, options)
+      client.resolve(task_id, request.step, results: { "by" => request.actor }, take: request.told[:take], **options)
+    end
+
+    def signal(client, task_id, request)
+      client.signal(task_id, request.told.fetch(:name), { "number" => request.told.fetch(:number) },
+                    actor: request.actor, idempotency_key: request.told[:key])
+    end
+  end
+end

@@ -1,0 +1,79 @@
+# frozen_string_literal: true
+
+require_relative "../spoiled_records"
+
+RSpec.describe Chaos::Judges::Executions do
+  extend SpoiledRecords
+
+  left_out = ->(record) { record.steps.any?(&:left_out?) }
+
+  it_finds("a completed attempt that nobody executed", "chain",
+           /\(s0\): attempt \d is succeeded; by the ledger it is not there/) do |record|
+    record.step("s0").executions.clear
+  end
+
+  it_finds("a completed attempt whose handler failed", "chain",
+           /attempt \d is succeeded; by the ledger it is retryable/) do |record|
+    record.step("s0").executions.last.outcome = "retryable"
+  end
+
+  it_finds("a completed attempt whose handler was cut off", "chain",
+           /attempt \d is succeeded; by the ledger it is cut off/) do |record|
+    record.step("s0").executions.last.outcome = nil
+  end
+
+  it_finds("an attempt that waits, whose handler returned", "waiting",
+           /attempt 1 is waiting; by the ledger it is succeeded/) do |record|
+    record.step("timer").executions.first.outcome = "succeeded"
+  end
+
+  it_finds("results of another attempt than the one that was accepted", "chain",
+           /\(s0\): attempt 1 completed it, its results are {"attempt"=>2}/,
+           such: ->(record) { record.step("s0").attempts == 1 }) do |record|
+    record.step("s0").results = { "attempt" => 2 }
+  end
+
+  it_finds("branches that the handler did not take", "routed",
+           /\(route\): its handler took \[.*\], by the history \["b7"\]/) do |record|
+    record.step("route").transitions.last.detail = { "took" => ["b7"] }
+  end
+
+  it_finds("an execution that the history does not know", "chain",
+           /\(s0\): attempt 9 was executed and is not in its history/) do |record|
+    record.step("s0").executions << record.step("s0").executions.first.dup.tap { |execution| execution.attempt = 9 }
+  end
+
+  it_finds("an attempt that was executed twice", "chain", /\(s0\): attempt 1 was executed 2 times/) do |record|
+    record.step("s0").executions *= 2
+  end
+
+  it_finds("an outcome that no handler has", "chain", /\(s0\): attempt \d ended as timeout/) do |record|
+    record.step("s0").transitions.last.outcome = "timeout"
+  end
+
+  it_finds("a step that was left out for its condition, and executed", "routed",
+           /it was left out for its condition, and executed/, such: left_out) do |record|
+    record.steps.find(&:left_out?).executions << record.step("route").executions.last
+  end
+
+  it_finds("a step that was left out although its condition is met", "routed",
+           /\(checked\): its condition is met, it was left out/,
+           such: ->(record) { record.step("checked").executions.any? }) do |record|
+    record.step("checked").executions.clear
+    record.step("checked").transitions.replace([record.step("checked").transitions.first])
+    record.step("checked").transitions.first.event = "condition_unmet"
+  end
+
+  it_finds("a step that was executed although its condition is not met", "routed",
+           /\(checked\): its condition is not met, it was executed/,
+           such: ->(record) { record.step("checked").executions.any? }) do |record|
+    record.step("merge").results = { "attempt" => 2 }
+  end
+
+  it_lets("an attempt that was cut off be executed late, beside the one that took its place", "chain") do |record|
+    step = record.step("s0")
+    SpoiledRecords.change(step, "enqueued", "worker_died", outcome: "worker_died", attempt: 8)
+    step.executions << Chaos::Record::Execution.new(attempt: 8, pid: 2, started_ns: 1, finished_ns: 2,
+                                                    outcome: "succeeded", product: { "attempt" => 8 })
+  end
+end

@@ -1,0 +1,84 @@
+# frozen_string_literal: true
+
+require_relative "../spoiled_records"
+
+RSpec.describe Chaos::Judges::Steering do
+  extend SpoiledRecords
+
+  change = SpoiledRecords.method(:change)
+  ask = SpoiledRecords.method(:ask)
+
+  it_finds("a pause that nobody asked for", "chain", /nobody asked for paused by "mara"/) do |record|
+    change.call(record, "paused", "paused", actor: "mara")
+  end
+
+  it_finds("a cancellation that nobody asked for", "chain", /nobody asked for cancelled by nil/) do |record|
+    change.call(record, "cancelled", "cancelled")
+  end
+
+  it_finds("something else than was asked for", "chain", /\(s0\): nobody asked for skipped by "mara"/) do |record|
+    ask.call(record, :retry, step: "s0")
+    change.call(record.step("s0"), "skipped", "skipped", actor: "mara")
+  end
+
+  it_finds("another step than was asked for", "chain", /\(s1\): nobody asked for skipped by "mara"/) do |record|
+    ask.call(record, :skip, step: "s0")
+    change.call(record.step("s0"), "skipped", "skipped", actor: "mara")
+    change.call(record.step("s1"), "skipped", "skipped", actor: "mara")
+  end
+
+  it_finds("what took place though it was refused", "chain", /skipped by mara took place, it was refused/) do |record|
+    ask.call(record, :skip, :refused, step: "s0")
+    change.call(record.step("s0"), "skipped", "skipped", actor: "mara")
+  end
+
+  it_finds("what took place twice", "chain", /what mara asked for took place 2 times/) do |record|
+    ask.call(record, :retry, step: "s0")
+    2.times { change.call(record.step("s0"), "enqueued", "retried", actor: "mara") }
+  end
+
+  it_finds("results that are not those that were given", "chain",
+           /its results are not those of mara: {"by"=>"ute"}/) do |record|
+    ask.call(record, :resolve, step: "s0")
+    change.call(record.step("s0"), "resolved_manually", "resolved_manually", actor: "mara")
+    record.step("s0").results = { "by" => "ute" }
+  end
+
+  it_finds("branches that were not taken so by who resolved", "routed",
+           /mara took \["b0"\], by the history \["b1"\]/) do |record|
+    ask.call(record, :resolve, step: "route", told: { take: ["b0"] })
+    change.call(record.step("route"), "resolved_manually", "resolved_manually", actor: "mara", took: ["b1"])
+    record.step("route").results = { "by" => "mara" }
+  end
+
+  { skip: "s0", resolve: "s1" }.each do |kind, step|
+    it_finds("a #{kind} that was acknowledged and lost", "chain",
+             /\(#{step}\): #{kind} by mara was acknowledged, it is complete/) do |record|
+      ask.call(record, kind, step: step)
+    end
+  end
+
+  it_finds("a retry that was acknowledged and lost", "chain",
+           /\(s0\): its retry by mara was acknowledged, and did not take place/) do |record|
+    ask.call(record, :retry, step: "s0", seen: "error")
+  end
+
+  it_finds("a pause that was acknowledged and lost", "chain",
+           /its pause by mara was acknowledged, and did not/) do |record|
+    ask.call(record, :pause)
+  end
+
+  it_finds("a task that stayed paused", "chain", /its end by ute; it stayed paused/) do |record|
+    ask.call(record, :pause)
+    ask.call(record, :resume).actor = "ute"
+    change.call(record, "paused", "paused", actor: "mara")
+    change.call(record, "in_progress", "resumed", actor: Chaos::Request::RELEASER)
+  end
+
+  it_lets("a task stay paused until the end whose pause was not answered", "chain") do |record|
+    ask.call(record, :pause, :unsure)
+    ask.call(record, :resume).actor = "ute"
+    change.call(record, "paused", "paused", actor: "mara")
+    change.call(record, "in_progress", "resumed", actor: Chaos::Request::RELEASER)
+  end
+end
