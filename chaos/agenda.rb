@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "nested"
 require_relative "request"
 require_relative "wait"
 
@@ -23,8 +24,8 @@ module Chaos
     SILENT = 3
     # One in so many signals is sent twice with its key.
     TWICE = 3
-    # A task whose steps have to be tried again, and the seconds from its beginning to that.
-    FRAIL = "frail"
+    # Tasks whose steps have to be tried again, and the seconds from their beginning to that.
+    FRAIL = ["frail", Nested::TEMPLATE].freeze
     MENDED = (0.5..3.0).freeze
 
     # @param seed [Integer]
@@ -40,7 +41,7 @@ module Chaos
     def plans(template)
       own = case template
             when Wait::TEMPLATE then signals
-            when FRAIL then mending
+            when *FRAIL then mending
             else []
             end
       [*own, cancellation, *steering].compact

@@ -1,18 +1,24 @@
 # frozen_string_literal: true
 
 require_relative "expectation"
+require_relative "judges/additions"
+require_relative "judges/budgets"
+require_relative "judges/checkpoints"
+require_relative "judges/compensation"
 require_relative "judges/ends"
 require_relative "judges/executions"
 require_relative "judges/history"
 require_relative "judges/order"
 require_relative "judges/steering"
 require_relative "judges/waits"
+require_relative "judges/workflows"
 
 module Chaos
   # Compares what is known of tasks with what the engine promises.
   class Checker
     # Each of them looks at each task.
-    JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering].freeze
+    JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering,
+              Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions].freeze
 
     class << self
       # @param receipts [Array<Receipt>]

@@ -13,8 +13,9 @@ module Chaos
 
     # @param record [Record]
     def initialize(record)
+      @record = record
       @seed = record.seed
-      @graph = Graphs::ALL.fetch(record.template)
+      @graph = Graphs.of(record)
       @steps = record.steps.to_h { |step| [step.name, step] }
     end
 
@@ -50,6 +51,17 @@ module Chaos
       taken(parent, state).include?(child) ? :complete : :skipped
     end
 
+    # @param name [String] of a step whose parents have ended
+    # @return [Boolean] whether its condition is met
+    def met?(name)
+      if @record.template == Undo::UNDOING
+        return Undo::DONE.include?(@record.original[name.delete_prefix(Undo::PREFIX)])
+      end
+
+      results = @steps.values_at(*@graph.fetch(name)).compact.to_h { |step| [step.name, step.results || {}] }
+      Branches.met?(@seed, name, results)
+    end
+
     private
 
     # An operator who gives results of a decision step decides himself.
@@ -60,19 +72,16 @@ module Chaos
 
     def unsteered(name, parents, states)
       case Join.of(name).verdict(parents.map { |parent| seen(parent, name, states.fetch(parent)) })
-      when :ready then Branches.met?(@seed, name, results(parents)) ? own(name) : "skipped"
+      when :ready then met?(name) ? own(name) : "skipped"
       when :skip then "skipped"
       when :wait then "pending"
       end
     end
 
-    def results(parents)
-      @steps.values_at(*parents).compact.to_h { |step| [step.name, step.results || {}] }
-    end
-
     def own(name)
       step = @steps[name]
-      return "error" if step&.crashed? || step&.timed_out?
+      return "error" if step&.given_up?
+      return "complete" if name == Growth::MAP
 
       Behaviour.of(@seed, name).state(step ? step.attempts : 1)
     end

@@ -2,20 +2,28 @@
 
 require "tasker_core"
 require_relative "../bench/engine/graphs"
+require_relative "batch"
 require_relative "behaviour"
 require_relative "branches"
+require_relative "budget"
+require_relative "growth"
 require_relative "join"
+require_relative "nested"
+require_relative "undo"
 require_relative "wait"
 
 module Chaos
   # The templates whose tasks are executed.
   module Graphs
     # Name of the template => names of the parents by name of the step, parents first.
-    ALL = { "single" => Bench::Graphs.line(1), "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4),
+    SUBMITTED = { "single" => Bench::Graphs.line(1), "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4),
             "fan" => Bench::Graphs.fan(22), "layered" => Bench::Graphs.layered(24), "joined" => Join::GRAPH,
-            Wait::TEMPLATE => Wait::GRAPH, "routed" => Branches::GRAPH,
+            Wait::TEMPLATE => Wait::GRAPH, "routed" => Branches::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
+            "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
             "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
                          "tolerant" => %w[frail0 frail2] } }.freeze
+    # With the template of tasks that the engine makes by itself.
+    ALL = { **SUBMITTED, Undo::UNDOING => Undo::UNDOING_GRAPH }.freeze
     # How steps are tried again: soon, so that a run of seconds sees it.
     RETRY = { backoff: "fixed", base_seconds: 0.05, jitter: 0.5 }.freeze
     # Where their names belong.
@@ -25,21 +33,43 @@ module Chaos
 
     module_function
 
+    # @param record [Record]
+    # @return [Hash{String => Array<String>}] names of the parents by name of the step, parents first
+    # @example
+    #   Graphs.of(record) # => {"s0" => []}
+    def of(record)
+      Growth::GRAPHS.key?(record.template) ? Growth.graph(record) : ALL.fetch(record.template)
+    end
+
     # @api private
     def template(name, parents)
-      TaskerCore::TemplateDSL.template(name, source: "bin/chaos", namespace: NAMESPACE) do |dsl|
-        parents.each { |step, above| dsl.step(step, depends_on: above, **options(step)) }
+      TaskerCore::TemplateDSL.template(name, source: "bin/chaos", namespace: NAMESPACE, budget: budget(name)) do |dsl|
+        parents.each { |step, above| dsl.step(step, depends_on: above, **options(step), **undoing(name, step)) }
+        dsl.step(Growth::PROTOTYPE, dynamic: true, **options(Growth::PROTOTYPE)) if name == Growth::TEMPLATE
       end
+    end
+
+    # @api private
+    def budget(name)
+      Budget::ALL[name]&.transform_keys(&:to_s)
+    end
+
+    # @api private
+    def undoing(template, step)
+      return {} unless template == Undo::TEMPLATE && Undo::STEPS.include?(step)
+
+      { compensate: { handler_class: Undo::HANDLER, default_retry_limit: Behaviour::RETRY_LIMIT,
+                      retry: RETRY } }
     end
 
     # @api private
     def options(step)
       { handler: HANDLER, join: Join.of(step).key, retry: RETRY, retry_limit: Behaviour::RETRY_LIMIT, skippable: true,
         decides: Branches::DECISIONS.key?(step) || nil, when: Branches::CONDITIONS[step]&.expression,
-        delay: Wait::DELAYS[step] }
+        delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step), map: (Growth::MAP_OPTIONS if step == Growth::MAP) }
     end
 
     # What is registered.
-    TEMPLATES = ALL.map { |name, parents| template(name, parents) }.freeze
+    TEMPLATES = SUBMITTED.map { |name, parents| template(name, parents) }.freeze
   end
 end

@@ -1,13 +1,12 @@
 # frozen_string_literal: true
 
 require "tasker_core"
-require_relative "behaviour"
-require_relative "branches"
+require_relative "graphs"
 require_relative "ledger"
-require_relative "wait"
 
 module Chaos
-  # Does what the step's {Behaviour} says, after its {Wait}, and records it in the {Ledger}.
+  # Does what the step's {Behaviour} says, after its {Wait}, the workflow that it runs or its checkpoints, and records it
+  # in the {Ledger}.
   class Handler < TaskerCore::StepHandler::Base
     # Seconds between two questions to a database that is away.
     PAUSE = 0.1
@@ -20,10 +19,11 @@ module Chaos
     # @return [Hash] which attempt this was, and what it was told
     def process(task, _sequence, step)
       seed = task.context.fetch("seed")
-      behaviour = Behaviour.of(seed, step.name)
+      behaviour = Behaviour.of(seed, name_of(step))
       execution = Handler.ledger.begin(task.task_id, step.step_id, step.attempt)
       sleep(task.context.fetch("seconds", behaviour.seconds))
-      product = { "attempt" => step.attempt, **waited(execution, Wait.of(seed, step.name), step) }
+      product = { "attempt" => step.attempt, **worked(execution, seed, step) }
+      use(seed, step)
       outcome = behaviour.outcome(step.attempt)
       Handler.ledger.end(execution, outcome, product)
       finish(outcome, step, Branches.taken(seed, step.name)) || product
@@ -31,19 +31,30 @@ module Chaos
 
     private
 
+    # The name by which what it does is known.
+    def name_of(step)
+      step.name
+    end
+
+    def worked(execution, seed, step)
+      wait = Wait.of(seed, step.name) || Nested.of(seed, step.name)
+      return waited(execution, wait, step) if wait
+
+      batch = Batch.of(step.name) or return {}
+      batch.perform(step) { |product| Handler.ledger.note(execution, product) }
+    end
+
     # A handler that waits does not come back from here.
     def waited(execution, wait, step)
-      return {} unless wait
-
       over = false
       told = told(execution, wait, step)
       over = true
       told
-    rescue TaskerCore::SignalTimeout
+    rescue TaskerCore::PermanentError
       over = true
       raise
     ensure
-      Handler.ledger.end(execution, "waiting") if wait && !over
+      Handler.ledger.end(execution, "waiting") unless over
     end
 
     # The database may be away when it is asked what was waited for.
@@ -57,6 +68,18 @@ module Chaos
 
       Handler.ledger.end(execution, "permanent", { "timed_out" => true })
       raise
+    rescue TaskerCore::WorkflowFailed => e
+      Handler.ledger.end(execution, "permanent", { "workflow_failed" => e.context.fetch("task_id") })
+      raise
+    end
+
+    # An attempt that fails adds nothing, whatever it asked for.
+    def use(seed, step)
+      cost = Budget.cost(step.name)
+      step.spend(cost) if cost
+      Growth.added(seed, step.name).each do |name|
+        step.add(name, like: Growth::PROTOTYPE, before: Growth::GATHERS)
+      end
     end
 
     def finish(outcome, step, taken)
@@ -65,6 +88,23 @@ module Chaos
       when "permanent" then raise TaskerCore::PermanentError, "this step is to fail"
       else taken && step.take(*taken)
       end
+      nil
+    end
+  end
+
+  # Undoes what a step did.
+  class UndoHandler < Handler
+    private
+
+    def name_of(step)
+      "#{Undo::PREFIX}#{step.name}"
+    end
+
+    def worked(*)
+      {}
+    end
+
+    def use(*)
       nil
     end
   end

@@ -34,6 +34,7 @@ module Chaos
   # By the name of the step.
   Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
                 "none_failed" => NONE_FAILED, "merge" => NONE_FAILED,
+                "undo packed" => ALL_DONE, "undo paid" => ALL_DONE,
                 "quorum" => Join.new(key: { quorum: 11 }, least: 11).freeze }.freeze
   # Names of the parents by name of the step, parents first.
   Join::GRAPH = { **Join::PARTS.to_h { |name| [name, []] },

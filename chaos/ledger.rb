@@ -24,6 +24,7 @@ module Chaos
       CREATE INDEX ON chaos.ledger (task_id);
     SQL
     BEGUN = "INSERT INTO chaos.ledger VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
+    NOTED = "UPDATE chaos.ledger SET product = $2 WHERE execution = $1"
     ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3, product = $4 WHERE execution = $1"
 
     # @return [Integer] nanoseconds
@@ -57,6 +58,15 @@ module Chaos
       execution = SecureRandom.uuid
       write(BEGUN, [execution, task_id, step_id, attempt, Process.pid, self.class.now])
       execution
+    end
+
+    # Records how far it has come.
+    #
+    # @param execution [String]
+    # @param product [Object]
+    # @return [void]
+    def note(execution, product)
+      write(NOTED, [execution, JSON.generate(product)])
     end
 
     # Records how it ends, before the engine is told.

@@ -5,9 +5,11 @@ require_relative "request"
 module Chaos
   # All that is known of a task: what the engine has in its tables and what the ledger says. `deadline`: seconds from
   # `requested_at` (of the server's clock); `transitions` are those of the task; `receipt` is nil where the client was
-  # not told that the task was made.
+  # not told that the task was made. `parent`: the step that runs it, `children`: the tasks that its steps run;
+  # `original`: state by name of the steps of the task that it undoes; `undone_by`: tasks that undo it; `budget`: what
+  # it may use up and has. All nil or empty where there is none.
   Record = Struct.new(:id, :template, :state, :seed, :requested_at, :deadline, :steps, :transitions, :signals, :receipt,
-                      keyword_init: true) do
+                      :parent, :children, :original, :undone_by, :budget, keyword_init: true) do
     # @return [Array<Request>]
     def requests
       receipt ? receipt.requests : []
@@ -36,7 +38,9 @@ module Chaos
     # @param time_ns [Integer]
     # @return [Boolean] whether it was completed, and by the ledger not before that
     def completed_after?(time_ns)
-      return false if transitions.none? { |transition| transition.to == "complete" }
+      completed = transitions.find { |transition| transition.to == "complete" }
+      # What the engine completes, no handler executed.
+      return false if completed.nil? || name == Growth::MAP
 
       ended = completion&.finished_ns
       ended.nil? || ended > time_ns
@@ -60,6 +64,22 @@ module Chaos
     def steered
       last = transitions.last
       last.to if last&.actor && %w[skipped resolved_manually].include?(last.to)
+    end
+
+    # @return [Boolean] whether it ended in error otherwise than its {Behaviour} says
+    def given_up?
+      crashed? || timed_out? || workflow_failed? || out_of_budget?
+    end
+
+    # @return [Boolean] whether its last attempt failed because the task did that it ran
+    def workflow_failed?
+      last = ends.last
+      last&.outcome == "permanent" && execution(last.attempt)&.product&.key?("workflow_failed")
+    end
+
+    # @return [Boolean] whether its task's budget kept it from being started
+    def out_of_budget?
+      transitions.last&.event == "budget_exhausted"
     end
 
     # @return [Record::Transition, nil] that by which an operator gave its results
@@ -101,6 +121,20 @@ module Chaos
   # A row of the ledger: times in nanoseconds of the monotonic clock; `finished_ns`, `outcome` and `product`, what the
   # handler made, are nil where the process ended first.
   Record::Execution = Struct.new(:attempt, :pid, :started_ns, :finished_ns, :outcome, :product, keyword_init: true)
+
+  # The step that runs a task: its state, and the task it belongs to.
+  Record::Parent = Struct.new(:task_id, :state) do
+    # @return [Boolean] whether its handler is not told how the task ended
+    def ended_by_others?
+      %w[cancelled skipped resolved_manually].include?(state)
+    end
+  end
+
+  # A task that a step runs, or ran: name of the step; results of its last steps by name.
+  Record::Child = Struct.new(:task_id, :step, :state, :generation, :results, keyword_init: true)
+
+  # What a task may use up and has used up, as its row says; costs in millionths; limits are nil where there is none.
+  Record::Budget = Struct.new(:max_attempts, :max_cost, :attempts, :spent, :reserved, :exhausted, keyword_init: true)
 
   # A signal that the engine has kept.
   Record::Signal = Struct.new(:id, :name, :payload, :key, keyword_init: true)

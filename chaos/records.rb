@@ -10,13 +10,17 @@ module Chaos
     BATCH = 500
     TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
-             extract(epoch FROM t.requested_at) AS requested_at
+             extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
+             c.original_task_id
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
+      LEFT JOIN tasker_workflow_steps s ON s.workflow_step_id = t.parent_step_id
+      LEFT JOIN tasker_compensations c ON c.task_id = t.task_id
       WHERE t.task_id > $1 ORDER BY t.task_id LIMIT #{BATCH}
     SQL
     STEPS = <<~SQL
-      SELECT s.workflow_step_id, s.task_id, n.name, s.state, s.attempts, s.results
+      SELECT s.workflow_step_id, s.task_id, coalesce(a.name, n.name) AS name, s.state, s.attempts, s.results
       FROM tasker_workflow_steps s JOIN tasker_named_steps n USING (named_step_id)
+      LEFT JOIN tasker_added_steps a USING (workflow_step_id)
       WHERE s.task_id BETWEEN $1 AND $2 ORDER BY s.workflow_step_id
     SQL
     TRANSITIONS = <<~SQL
@@ -32,14 +36,40 @@ module Chaos
     SQL
     SIGNALS = <<~SQL
       SELECT task_id, signal_id, name, payload, idempotency_key
-      FROM tasker_signals WHERE task_id BETWEEN $1 AND $2 ORDER BY signal_id
+      FROM tasker_signals
+      WHERE task_id BETWEEN $1 AND $2 AND NOT starts_with(name, 'tasker_core.') ORDER BY signal_id
+    SQL
+    CHILDREN = <<~SQL
+      SELECT c.parent_step_id >> 20 AS task_id, c.task_id AS child_id, p.name AS step, t.state, c.generation,
+             (SELECT json_object_agg(n.name, s.results) FROM tasker_workflow_steps s
+              JOIN tasker_named_steps n USING (named_step_id)
+              WHERE s.task_id = c.task_id AND NOT EXISTS (
+                SELECT FROM tasker_workflow_step_edges e WHERE e.from_step_id = s.workflow_step_id)) AS results
+      FROM tasker_child_tasks c JOIN tasker_tasks t USING (task_id)
+      JOIN tasker_workflow_steps o ON o.workflow_step_id = c.parent_step_id
+      JOIN tasker_named_steps p ON p.named_step_id = o.named_step_id
+      WHERE c.parent_step_id >> 20 BETWEEN $1 AND $2 ORDER BY c.generation
+    SQL
+    UNDONE = <<~SQL
+      SELECT original_task_id, task_id FROM tasker_compensations WHERE original_task_id BETWEEN $1 AND $2
+    SQL
+    # Steps of the tasks that tasks undo.
+    ORIGINALS = <<~SQL
+      SELECT c.task_id, n.name, s.state
+      FROM tasker_compensations c JOIN tasker_workflow_steps s ON s.task_id = c.original_task_id
+      JOIN tasker_named_steps n USING (named_step_id) WHERE c.task_id BETWEEN $1 AND $2
+    SQL
+    BUDGETS = <<~SQL
+      SELECT task_id, max_attempts, max_cost, attempts, spent, reserved, exhausted
+      FROM tasker_task_budgets WHERE task_id BETWEEN $1 AND $2
     SQL
     EXECUTIONS = <<~SQL
       SELECT step_id, attempt, pid, started_ns, finished_ns, outcome, product
       FROM chaos.ledger WHERE task_id BETWEEN $1 AND $2 ORDER BY started_ns
     SQL
     # The tasks that were submitted with a key.
-    KEYS = "SELECT task_id, context->>'key' AS key FROM tasker_tasks WHERE context ? 'key' ORDER BY task_id"
+    KEYS = "SELECT task_id, context->>'key' AS key FROM tasker_tasks WHERE context ? 'key' AND " \
+           "task_id NOT IN (SELECT task_id FROM tasker_compensations) ORDER BY task_id"
     # Rows of the ledger whose step the engine does not have.
     FOREIGN = <<~SQL
       SELECT task_id, step_id, attempt FROM chaos.ledger l
@@ -59,10 +89,8 @@ module Chaos
       last = 0
       until (tasks = @server.rows(TASKS, [last])).empty?
         first, last = tasks.values_at(0, -1).map { |task| task["task_id"].to_i }
-        steps = steps(first, last)
-        changes = grouped(TASK_TRANSITIONS, first, last, "task_id") { |row| transition(row) }
-        signals = grouped(SIGNALS, first, last, "task_id") { |row| signal(row) }
-        tasks.each { |task| block.call(record(task, *[steps, changes, signals].map { |all| all[task["task_id"]] })) }
+        known = known(first, last)
+        tasks.each { |task| block.call(record(task, known.transform_values { |all| all[task["task_id"]] })) }
       end
     end
 
@@ -79,11 +107,40 @@ module Chaos
 
     private
 
-    def record(task, steps, transitions, signals)
+    # What there is of tasks, by task.
+    def known(first, last)
+      { steps: steps(first, last),
+        transitions: grouped(TASK_TRANSITIONS, first, last, "task_id") { |row| transition(row) },
+        signals: grouped(SIGNALS, first, last, "task_id") { |row| signal(row) },
+        children: grouped(CHILDREN, first, last, "task_id") { |row| child(row) },
+        undone_by: grouped(UNDONE, first, last, "original_task_id") { |row| row["task_id"].to_i },
+        original: grouped(ORIGINALS, first, last, "task_id") { |row| row.values_at("name", "state") },
+        budget: grouped(BUDGETS, first, last, "task_id") { |row| budget(row) } }
+    end
+
+    def record(task, known)
       id = task["task_id"].to_i
-      Record.new(id: id, template: task["name"], state: task["state"], seed: task["seed"].to_i,
-                 requested_at: task["requested_at"].to_f, deadline: task["deadline"]&.to_f, steps: steps,
-                 transitions: transitions, signals: signals, receipt: @receipts[id])
+      undoes = !task["original_task_id"].nil?
+      Record.new(**known, id: id, template: task["name"], state: task["state"], seed: task["seed"].to_i,
+                          requested_at: task["requested_at"].to_f, deadline: (task["deadline"]&.to_f unless undoes),
+                          receipt: @receipts[id], parent: parent(task), budget: known[:budget].first,
+                          original: (known[:original].to_h if undoes),
+                          steps: undoes ? known[:steps].each { |step| step.name.prepend(Undo::PREFIX) } : known[:steps])
+    end
+
+    def parent(task)
+      Record::Parent.new(task["parent_task_id"].to_i, task["parent_state"]) if task["parent_task_id"]
+    end
+
+    def child(row)
+      Record::Child.new(task_id: row["child_id"].to_i, step: row["step"], state: row["state"],
+                        generation: row["generation"].to_i, results: parsed(row["results"]))
+    end
+
+    def budget(row)
+      numbers = row.slice("max_attempts", "max_cost", "attempts", "spent", "reserved")
+      Record::Budget.new(exhausted: row["exhausted"], **numbers.transform_values { |number| number&.to_i }
+                                                               .transform_keys(&:to_sym))
     end
 
     def steps(first, last)

@@ -11,7 +11,9 @@ module Chaos
     # One in so many retries is of all steps of the task.
     ALL = 3
     STEPS = <<~SQL
-      SELECT n.name, s.state FROM tasker_workflow_steps s JOIN tasker_named_steps n USING (named_step_id)
+      SELECT coalesce(a.name, n.name) AS name, s.state
+      FROM tasker_workflow_steps s JOIN tasker_named_steps n USING (named_step_id)
+      LEFT JOIN tasker_added_steps a USING (workflow_step_id)
       WHERE s.task_id = $1 ORDER BY s.workflow_step_id
     SQL
 

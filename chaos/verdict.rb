@@ -11,7 +11,8 @@ module Chaos
     STALLED = 90
     # Seconds between two looks at what is left.
     PAUSE = 0.25
-    OPEN = "SELECT count(*) FROM tasker_tasks WHERE finished_at IS NULL AND state <> 'blocked'"
+    OPEN = "SELECT (SELECT count(*) FROM tasker_tasks WHERE finished_at IS NULL AND state <> 'blocked') + " \
+           "(SELECT count(*) FROM tasker_follow_ups) AS count"
     CHANGES = "SELECT (SELECT count(*) FROM tasker_workflow_step_transitions) AS steps, " \
               "(SELECT count(*) FROM tasker_task_transitions) AS tasks"
 

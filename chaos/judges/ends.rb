@@ -29,7 +29,7 @@ module Chaos
         return ["cancelled"] if asked.any?(&:acknowledged?)
 
         own = expectation.task_state
-        asked.any? || record.deadline ? [own, "cancelled"] : [own]
+        asked.any? || record.deadline || record.parent&.ended_by_others? ? [own, "cancelled"] : [own]
       end
 
       def judge_step(step)

@@ -54,9 +54,15 @@ module Chaos
       # An operator's retry has both counted anew.
       def judge_crashes(step)
         died = step.since_retry.count { |change| change.outcome == "worker_died" }
+        return judge_progress(step, died) if Batch.of(step.name)
         return unless died > CRASH_LIMIT || step.crashed? != (died == CRASH_LIMIT)
 
         tell("#{died} workers died, it was#{" not" unless step.crashed?} given up for that", step)
+      end
+
+      # Workers that die after a checkpoint are not counted.
+      def judge_progress(step, died)
+        tell("#{died} workers died, it was given up for that", step) if step.crashed? && died < CRASH_LIMIT
       end
 
       def judge_failures(step)

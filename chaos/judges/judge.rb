@@ -12,7 +12,7 @@ module Chaos
         @record = record
         @expectation = expectation
         @steps = record.steps.to_h { |step| [step.name, step] }
-        @graph = Graphs::ALL.fetch(record.template)
+        @graph = Graphs.of(record)
         @violations = []
       end
 

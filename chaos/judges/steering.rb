@@ -36,6 +36,7 @@ module Chaos
       def judge_change(change, kind, step = nil)
         return if kind.nil? || (change.event == "skipped" && change.actor.nil?)
         return judge_release if change.actor == Request::RELEASER
+        return if record.parent && change.actor == "task #{record.parent.task_id}"
 
         request = @requests[change.actor]
         if !asked?(request, kind, step)
