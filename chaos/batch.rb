@@ -2,16 +2,16 @@
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
-  # Steps whose handlers make checkpoints. What they know of them is in the ledger while they run: where the attempt went
-  # on `from`, the last checkpoint that was `tried`, and the last one that was `kept`.
-  Batch = Struct.new(:size) do
+  # Steps whose handlers make checkpoints. What they know of them is in the ledger while they run: where the attempt
+  # went on `from`, the last checkpoint that was `tried`, and the last one that was `kept`.
+  Batch = Struct.new(:last) do
     # @param step [TaskerCore::Step]
     # @yieldparam product [Hash{String => Object}] to be written to the ledger
     # @return [Hash{String => Object}]
     def perform(step)
       from = asked { step.cursor } || 0
       product = { "from" => from, "tried" => from, "kept" => from }
-      ((from + 1)..size).each do |number|
+      ((from + 1)..last).each do |number|
         yield product.merge!("tried" => number)
         sleep(Batch::SECONDS)
         asked { step.checkpoint(cursor: number) }

@@ -16,12 +16,14 @@ module Chaos
   # The templates whose tasks are executed.
   module Graphs
     # Name of the template => names of the parents by name of the step, parents first.
-    SUBMITTED = { "single" => Bench::Graphs.line(1), "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4),
-            "fan" => Bench::Graphs.fan(22), "layered" => Bench::Graphs.layered(24), "joined" => Join::GRAPH,
-            Wait::TEMPLATE => Wait::GRAPH, "routed" => Branches::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
-            "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
-            "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
-                         "tolerant" => %w[frail0 frail2] } }.freeze
+    SUBMITTED = {
+      "single" => Bench::Graphs.line(1), "chain" => Bench::Graphs.line(8), "diamond" => Bench::Graphs.fan(4),
+      "fan" => Bench::Graphs.fan(22), "layered" => Bench::Graphs.layered(24), "joined" => Join::GRAPH,
+      "routed" => Branches::GRAPH, Wait::TEMPLATE => Wait::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
+      "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
+      "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
+                   "tolerant" => %w[frail0 frail2] }
+    }.freeze
     # With the template of tasks that the engine makes by itself.
     ALL = { **SUBMITTED, Undo::UNDOING => Undo::UNDOING_GRAPH }.freeze
     # How steps are tried again: soon, so that a run of seconds sees it.

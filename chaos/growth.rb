@@ -58,7 +58,7 @@ module Chaos
     # @api private
     def grew?(record)
       step = record.step(record.template == MAPPED ? MAP : ADDS)
-      step && step.transitions.any? { |change| %w[succeeded mapped].include?(change.event) }
+      !step.nil? && step.transitions.any? { |change| %w[succeeded mapped].include?(change.event) }
     end
 
     # @api private

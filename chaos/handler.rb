@@ -5,8 +5,8 @@ require_relative "graphs"
 require_relative "ledger"
 
 module Chaos
-  # Does what the step's {Behaviour} says, after its {Wait}, the workflow that it runs or its checkpoints, and records it
-  # in the {Ledger}.
+  # Does what the step's {Behaviour} says, after its {Wait}, the workflow that it runs or its checkpoints, and records
+  # it in the {Ledger}.
   class Handler < TaskerCore::StepHandler::Base
     # Seconds between two questions to a database that is away.
     PAUSE = 0.1

@@ -17,15 +17,15 @@ module Chaos
   # The template whose steps run others.
   Nested::TEMPLATE = "nested"
   # The other workflow by name of the step.
-  Nested::ALL = { "inner" => "frail", "second" => "diamond" }.freeze
+  Nested::ALL = { "inner0" => "frail", "inner1" => "diamond" }.freeze
   # Names of the parents by name of the step, parents first.
-  Nested::GRAPH = { "begin" => [], "inner" => ["begin"], "second" => ["inner"], "end" => ["second"] }.freeze
+  Nested::GRAPH = { "begin" => [], "inner0" => ["begin"], "inner1" => ["inner0"], "end" => ["inner1"] }.freeze
 
   # @param seed [Integer] of the task
   # @param step [String] name of the step
   # @return [Nested, nil] frozen; nil: it runs none
   # @example
-  #   Nested.of(7, "inner").workflow # => "frail"
+  #   Nested.of(7, "inner0").workflow # => "frail"
   def Nested.of(seed, step)
     workflow = self::ALL[step]
     workflow && new(workflow, (seed + 1) % (2**31)).freeze

@@ -121,11 +121,17 @@ module Chaos
     def record(task, known)
       id = task["task_id"].to_i
       undoes = !task["original_task_id"].nil?
-      Record.new(**known, id: id, template: task["name"], state: task["state"], seed: task["seed"].to_i,
-                          requested_at: task["requested_at"].to_f, deadline: (task["deadline"]&.to_f unless undoes),
-                          receipt: @receipts[id], parent: parent(task), budget: known[:budget].first,
-                          original: (known[:original].to_h if undoes),
-                          steps: undoes ? known[:steps].each { |step| step.name.prepend(Undo::PREFIX) } : known[:steps])
+      Record.new(**known, **own(task), id: id, deadline: (task["deadline"]&.to_f unless undoes),
+                                       receipt: @receipts[id], parent: parent(task), budget: known[:budget].first,
+                                       original: (known[:original].to_h if undoes), steps: named(known[:steps], undoes))
+    end
+
+    def own(task)
+      { template: task["name"], state: task["state"], seed: task["seed"].to_i, requested_at: task["requested_at"].to_f }
+    end
+
+    def named(steps, undoes)
+      undoes ? steps.each { |step| step.name = "#{Undo::PREFIX}#{step.name}" } : steps
     end
 
     def parent(task)

@@ -27,21 +27,23 @@ module Chaos
       def judge_attempts(budget)
         begun = @steps.values.sum(&:attempts)
         tell("#{begun} attempts began, its budget counts #{budget.attempts}") if begun != budget.attempts
-        most = budget.max_attempts or return
-        tell("#{begun} attempts began, #{most} may") if begun > most
-        kept = @steps.values.find(&:out_of_budget?)
-        tell("it was kept from starting after #{begun} attempts, #{most} may begin", kept) if kept && begun < most
+        judge_limit(begun, budget.max_attempts, 1, "attempts") if budget.max_attempts
       end
 
-      # Steps spend what they reserve, so that one that is kept from starting finds less than that left.
+      # Steps spend what they reserve.
       def judge_cost(budget)
-        most = budget.max_cost or return
+        return unless budget.max_cost
+
         spent = @steps.values.sum { |step| told(step) * Budget::COST }
         tell("it spent #{spent} millionths, its budget counts #{budget.spent}") if spent != budget.spent
-        tell("it spent #{spent} millionths of #{most}") if spent > most
         tell("#{budget.reserved} millionths are reserved, and it has ended") unless budget.reserved.zero?
+        judge_limit(spent, budget.max_cost, Budget::COST, "millionths")
+      end
+
+      def judge_limit(used, most, wanted, unit)
+        tell("it used up #{used} of #{most} #{unit}") if used > most
         kept = @steps.values.find(&:out_of_budget?)
-        tell("it was kept from starting with #{most - spent} millionths left", kept) if kept && most - spent >= Budget::COST
+        tell("it was kept from starting with #{most - used} #{unit} left", kept) if kept && most - used >= wanted
       end
 
       def told(step)

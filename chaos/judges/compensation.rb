@@ -14,9 +14,12 @@ module Chaos
       def judge
         by = record.undone_by.to_a
         return tell("it is undone by tasks #{by.join(", ")}") if by.size > 1
-        return if by.one? == undone?
 
-        tell(by.one? ? "it is undone by task #{by.first}, it is #{record.state}" : "it is #{record.state}, and not undone")
+        if by.one? && !undone?
+          tell("there is nothing to undo, it is undone by task #{by.first}")
+        elsif by.empty? && undone?
+          tell("it is #{record.state}, and not undone")
+        end
       end
 
       def undone?

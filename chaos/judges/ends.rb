@@ -25,11 +25,17 @@ module Chaos
       end
 
       def allowed_states
-        asked = record.requests.select { |request| request.kind == :cancel && request.possible? }
-        return ["cancelled"] if asked.any?(&:acknowledged?)
+        return ["cancelled"] if cancellations.any?(&:acknowledged?)
 
-        own = expectation.task_state
-        asked.any? || record.deadline || record.parent&.ended_by_others? ? [own, "cancelled"] : [own]
+        [expectation.task_state, *("cancelled" if may_be_cancelled?)]
+      end
+
+      def may_be_cancelled?
+        cancellations.any? || record.deadline || record.parent&.ended_by_others?
+      end
+
+      def cancellations
+        record.requests.select { |request| request.kind == :cancel && request.possible? }
       end
 
       def judge_step(step)

@@ -32,11 +32,16 @@ module Chaos
         :resume if change.from == "paused" && change.actor
       end
 
-      # Steps are skipped also because their parents were, and where their conditions are not met.
+      # Steps are skipped also because their parents were; who steers a step that runs a task steers the task.
+      def by_the_engine?(change)
+        return change.event == "skipped" if change.actor.nil?
+
+        !record.parent.nil? && change.actor == "task #{record.parent.task_id}"
+      end
+
       def judge_change(change, kind, step = nil)
-        return if kind.nil? || (change.event == "skipped" && change.actor.nil?)
+        return if kind.nil? || by_the_engine?(change)
         return judge_release if change.actor == Request::RELEASER
-        return if record.parent && change.actor == "task #{record.parent.task_id}"
 
         request = @requests[change.actor]
         if !asked?(request, kind, step)

@@ -20,8 +20,8 @@ module Chaos
 
       # One that was cancelled cannot go on: a retry makes another one.
       def judge_number(step, children)
-        tell("it runs tasks #{ids(children)}, and no handler asked for that", step) if
-          children.any? && step.executions.empty?
+        unasked = children.any? && step.executions.empty?
+        tell("it runs tasks #{ids(children)}, and no handler asked for that", step) if unasked
         most = 1 + step.transitions.count { |change| change.event == "retried" }
         tell("it ran tasks #{ids(children)}", step) if children.size > most
       end
@@ -45,11 +45,15 @@ module Chaos
       # That of which it was told last may go on afterwards, when the step is tried again.
       def judge_failure(step, execution, children)
         child = children.find { |one| one.task_id == execution.product["workflow_failed"] }
-        return tell("attempt #{execution.attempt} was told of a failure of a task that it does not run", step) unless child
-        return unless step.workflow_failed? && step.ends.last.attempt == execution.attempt
-        return if %w[error cancelled].include?(child.state)
+        if child.nil?
+          tell("attempt #{execution.attempt} was told of a task that it does not run", step)
+        elsif last?(step, execution) && !%w[error cancelled].include?(child.state)
+          tell("attempt #{execution.attempt} was told that task #{child.task_id} failed, it is #{child.state}", step)
+        end
+      end
 
-        tell("attempt #{execution.attempt} was told that task #{child.task_id} failed, it is #{child.state}", step)
+      def last?(step, execution)
+        step.workflow_failed? && step.ends.last.attempt == execution.attempt
       end
 
       def ids(children)

@@ -8,6 +8,8 @@ module Chaos
   class Play
     # Nanoseconds that each execution takes, and that lie between two.
     STEP_NS = 10_000_000
+    # States of the steps of a task that is undone.
+    ORIGINAL = { "paid" => "complete", "noted" => "complete", "packed" => "complete", "frail" => "error" }.freeze
 
     # The first seed whose record is as the block wants it.
     #
@@ -30,21 +32,39 @@ module Chaos
       @now_ns = 0
       @states = {}
       @results = {}
+      most = Budget::ALL[template] or return
+      @budget = Record::Budget.new(max_attempts: most[:attempts], max_cost: most[:cost] && (most[:cost] * 1e6).to_i,
+                                   attempts: 0, spent: 0, reserved: 0)
     end
 
     # @return [Record]
     def record
-      receipt = Receipt.new(7, @template, @seed, [])
-      steps = Graphs::ALL.fetch(@template).each_with_index.map { |(name, parents), index| step(name, parents, index) }
-      record = Record.new(id: 7, template: @template, seed: @seed, requested_at: 0.0, steps: steps, receipt: receipt,
-                          signals: @signals || [])
+      record = Record.new(id: 7, template: @template, seed: @seed, requested_at: 0.0, signals: @signals = [],
+                          children: @children = [], receipt: Receipt.new(7, @template, @seed, []))
+      record.original = ORIGINAL if @template == Undo::UNDOING
+      record.steps = graph.each_with_index.map { |(name, parents), index| step(name, parents, index) }
+      record.budget = @budget
       record.state = Expectation.new(record).task_state
       record.transitions = [change("pending", "in_progress", "started"),
                             change("in_progress", record.state, record.state == "complete" ? "completed" : "failed")]
+      record.undone_by = undone?(record) ? [8] : []
       record
     end
 
     private
+
+    # With the steps that are added.
+    def graph
+      graph = Graphs::ALL.fetch(@template)
+      return graph unless Growth::GRAPHS.key?(@template) && Behaviour.of(@seed, graph.keys.first).state == "complete"
+      return Growth.with_items(graph, Growth.items(@seed)) if @template == Growth::MAPPED
+
+      Growth.with_added(graph, Growth.added(@seed, Growth::ADDS))
+    end
+
+    def undone?(record)
+      @template == Undo::TEMPLATE && record.state == "error" && record.step(Undo::STEPS.first).state == "complete"
+    end
 
     def step(name, parents, index)
       step = Record::Step.new(id: (7 << 20) + index, name: name, attempts: 0, transitions: [], executions: [],
@@ -71,8 +91,53 @@ module Chaos
         return move(step, "skipped", "condition_unmet")
       end
 
-      told = wait(step, Wait.of(@seed, step.name))
-      attempt(step, told) until %w[complete error].include?(step.state)
+      return map(step) if step.name == Growth::MAP
+
+      told = told(step)
+      until %w[complete error].include?(step.state) || out_of_budget?(step)
+        attempt(step, told)
+        told["from"] = told["kept"] if told.key?("kept")
+      end
+    end
+
+    def told(step)
+      nested = Nested.of(@seed, step.name)
+      return ran(step) if nested
+      return { "from" => 0, "tried" => Batch::SIZE, "kept" => Batch::SIZE } if Batch.of(step.name)
+
+      wait(step, Wait.of(@seed, step.name))
+    end
+
+    def out_of_budget?(step)
+      return false unless @budget && !within_budget?
+
+      move(step, "enqueued", "parents_completed") if step.state == "pending"
+      move(step, "error", "budget_exhausted")
+      @budget.exhausted = @budget.max_cost ? "cost" : "attempts"
+    end
+
+    def within_budget?
+      left?(@budget.max_attempts, @budget.attempts, 1) && left?(@budget.max_cost, @budget.spent, Budget::COST)
+    end
+
+    def left?(most, used, wanted)
+      most.nil? || used + wanted <= most
+    end
+
+    def map(step)
+      move(step, "in_progress", "claimed")
+      move(step, "pending", "mapped")
+      move(step, "complete", "items_done")
+    end
+
+    def ran(step)
+      claim(step).outcome = "waiting"
+      move(step, "waiting", "went_waiting", "waiting")
+      move(step, "enqueued", "signalled")
+      results = { "last" => { "attempt" => 1 } }
+      @children << Record::Child.new(task_id: 9 + @children.size, step: step.name, state: "complete", generation: 1,
+                                     results: results)
+      { "ran" => results }
     end
 
     def wait(step, wait)
@@ -89,7 +154,6 @@ module Chaos
     end
 
     def signal(name)
-      @signals ||= []
       unless @signals.any? { |signal| signal.name == name }
         @signals << Record::Signal.new(id: @signals.size + 1, name: name, payload: { "number" => @signals.size + 1 })
       end
@@ -100,7 +164,7 @@ module Chaos
       behaviour = Behaviour.of(@seed, step.name)
       execution = claim(step)
       execution.outcome = behaviour.outcome(step.attempts)
-      execution.product = { "attempt" => step.attempts, **told }
+      execution.product = { "attempt" => step.attempts }.merge(told)
       failed = step.ends.count { |ended| ended.outcome == "retryable" } + 1
       case execution.outcome
       when "succeeded" then complete(step, execution)
@@ -120,6 +184,8 @@ module Chaos
 
     def claim(step)
       step.attempts += 1
+      @budget.attempts += 1 if @budget
+      @budget.spent += Budget::COST if @budget && Budget.cost(step.name)
       move(step, "in_progress", "claimed")
       execution = Record::Execution.new(attempt: step.attempts, pid: 1, started_ns: @now_ns += STEP_NS,
                                         finished_ns: @now_ns += STEP_NS)

@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+require_relative "../spoiled_records"
+
+RSpec.describe Chaos::Judges::Additions do
+  extend SpoiledRecords
+
+  three = ->(record) { record.steps.count { |step| step.name.start_with?("each[") } == 3 }
+
+  it_finds("a step that was added twice", "grown", /it has part_0 2 times/,
+           such: ->(record) { record.step("part_0") }) do |record|
+    record.steps << record.step("part_0").dup
+  end
+
+  it_finds("a step that nobody added", "grown", /it has part_9, and nobody added it/) do |record|
+    record.steps << record.step("split").dup.tap { |step| step.name = "part_9" }
+  end
+
+  it_finds("a step that an attempt added which failed", "grown", /it has part_0, and nobody added it/,
+           such: ->(record) { record.step("part_0") }) do |record|
+    record.step("split").transitions.last.event = "retry_scheduled"
+  end
+
+  it_finds("a list that was done before its items", "mapped", /\(each\): its items were done before each\[2\] was/,
+           such: three) do |record|
+    record.step("each[2]").transitions.last.id = record.step("each").transitions.last.id + 0.5
+  end
+
+  it_finds("too many items at a time", "mapped", /\(each\): 3 items ran at a time/, such: three) do |record|
+    Chaos::Growth.items(record.seed).each_with_index do |name, index|
+      record.step(name).transitions.first.id = index
+    end
+  end
+end
+
+RSpec.describe Chaos::Judges::Ends do
+  extend SpoiledRecords
+
+  it_finds("an item that is missing", "mapped", /it has no each\[2\]/,
+           such: ->(record) { record.step("each[2]") }) do |record|
+    record.steps.reject! { |step| step.name == "each[2]" }
+  end
+
+  it_finds("a step that was not added", "grown", /it has no part_0/,
+           such: ->(record) { record.step("part_0") }) do |record|
+    record.steps.reject! { |step| step.name == "part_0" }
+  end
+end
