@@ -24,20 +24,25 @@ module Chaos
       # By the history: what parents were when the step left pending.
       def judge_start(step, left)
         parents = @graph.fetch(step.name)
-        return if Join.of(step.name).ready?(parents.map { |name| seen(name, step.name, left.id) })
+        return if Join.of(step.name).ready?(parents.map { |name| seen(name, step.name, left) })
 
-        states = parents.map { |name| "#{name} was #{state_at(name, left.id)}" }
+        states = parents.map { |name| "#{name} was #{state_at(name, left)}" }
         tell("it started when #{states.join(", ")}", step)
       end
 
-      def seen(parent, child, id)
-        expectation.seen(parent, child, state_at(parent, id))
+      def seen(parent, child, left)
+        expectation.seen(parent, child, state_at(parent, left))
       end
 
-      def state_at(name, id)
+      def state_at(name, left)
         step = @steps[name] or return "missing"
-        before = step.transitions.reverse_each.find { |change| change.id < id }
+        before = step.transitions.reverse_each.find { |change| before?(change, left) }
         before ? before.to : step.transitions.first&.from || step.state
+      end
+
+      # Where an operator's request enqueues a step, the statement numbers that and the end of the parent in any order.
+      def before?(change, left)
+        change.id < left.id || (left.to == "enqueued" && change.at == left.at)
       end
 
       # By the ledger: what handlers recorded of themselves.

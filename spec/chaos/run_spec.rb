@@ -37,7 +37,7 @@ RSpec.describe "bin/chaos" do
     end
     report = run(["term"], seconds: 1)
     expect(report.fetch("violations")).to be > 1
-    expect(report.fetch("found")).to include(/task \d+, step \d+ \(s\d+\): it is complete and was completed 0 times/)
+    expect(report.fetch("found")).to include(/task \d+, step \d+ \(\S+\): it is complete and was completed 0 times/)
   end
 
   it "shows what happened, and ends with a line for programs" do
