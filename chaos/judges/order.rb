@@ -36,13 +36,8 @@ module Chaos
 
       def state_at(name, left)
         step = @steps[name] or return "missing"
-        before = step.transitions.reverse_each.find { |change| before?(change, left) }
+        before = step.transitions.reverse_each.find { |change| change.id < left.id }
         before ? before.to : step.transitions.first&.from || step.state
-      end
-
-      # Where an operator's request enqueues a step, the statement numbers that and the end of the parent in any order.
-      def before?(change, left)
-        change.id < left.id || (left.to == "enqueued" && change.at == left.at)
       end
 
       # By the ledger: what handlers recorded of themselves.

@@ -9,7 +9,7 @@ use crate::common::{Database, diamond, fan, hands, session, single, stop};
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use tasker_core::{
-    Client, ErrorKind, FeedBatch, FeedEvent, FeedOpening, FeedReading, Pruning, TaskState,
+    Client, ErrorKind, FeedBatch, FeedEvent, FeedOpening, FeedReading, Pruning, Steering, TaskState,
 };
 
 /// A transition that no task is needed for; a decision as well has written rows before it takes a number.
@@ -119,6 +119,24 @@ async fn who_keeps_it_waiting_is_named() {
     }
     late.commit().await.unwrap();
     assert_eq!(reader.all().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_from_a_step_is_numbered_after_it_however_rows_lie() {
+    let db = Database::migrated().await;
+    let tail = json!({ "name": "b", "handler_class": "H", "depends_on_step": "a" });
+    let template =
+        json!({ "name": "pair", "step_templates": [{ "name": "a", "handler_class": "H" }, tail] });
+    db.template(&template).await;
+    let task = db.submit("pair", 1).await[0];
+    // Behind that of the other step, in a table small enough to be read as a whole.
+    db.run("UPDATE tasker_workflow_steps SET attempts = attempts WHERE state = 'enqueued'").await;
+    db.run("ANALYZE tasker_workflow_steps").await;
+    let steering = Steering::Resolve { step: "a".into(), results: "1".into(), take: None };
+    db.steer(task, steering).await.unwrap();
+    let mut reader = Reader::from_the_beginning(&db, None).await;
+    let told: Vec<_> = reader.all().await.into_iter().filter_map(|event| event.step_name).collect();
+    assert_eq!(told, ["a", "b"]);
 }
 
 /// Writes until it is told to stop; some transactions are slow, some are rolled back. Returns how many rows it wrote.

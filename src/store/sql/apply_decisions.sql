@@ -6,7 +6,7 @@
 -- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped). A task that begins to run
 -- is numbered before its steps' transitions, what else becomes of it after them: so that it waits for them. The
 -- transaction has written or locked rows before it takes numbers, which the feed relies on
--- (docs/decisions/0014-feed.md).
+-- (docs/decisions/0014-feed.md). Changes stand in an order in which each follows from those before it, and are numbered so.
 WITH changed_step AS (
   UPDATE tasker_workflow_steps s
   SET state = ($13::tasker_step_state[])[c.kind],
@@ -21,12 +21,12 @@ WITH changed_step AS (
       results = c.results::json
   FROM unnest(
     $1::bigint[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[], $9::text[]
-  ) AS c (id, kind, open_parents, results, execution_us, detail, error, available_at, queue)
+  ) WITH ORDINALITY AS c (id, kind, open_parents, results, execution_us, detail, error, available_at, queue, place)
   WHERE s.workflow_step_id BETWEEN c.id AND c.id
     AND s.state = ($10::tasker_step_state[])[c.kind]
     AND s.attempts = ($11::int[])[c.kind]
     AND s.worker_id IS NOT DISTINCT FROM ($12::bigint[])[c.kind]
-  RETURNING c.id, c.kind, c.execution_us, c.detail, c.error, c.available_at, c.queue, s.state AS to_state, s.claimed_at
+  RETURNING c.place, c.id, c.kind, c.execution_us, c.detail, c.error, c.available_at, c.queue, s.state AS to_state, s.claimed_at
 ), step_transition AS (
   INSERT INTO tasker_workflow_step_transitions
     (workflow_step_id, from_state, to_state, event, attempt, worker_id, created_at,
@@ -39,6 +39,7 @@ WITH changed_step AS (
          ($19::tasker_attempt_outcome[])[c.kind], c.detail::jsonb, c.error::jsonb
   FROM changed_step c
   WHERE ($18::tasker_step_event[])[c.kind] IS NOT NULL
+  ORDER BY c.place
   RETURNING 1
 ), claim_batch AS (
   INSERT INTO tasker_claim_batches (worker_id, workflow_step_ids)
