@@ -42,6 +42,7 @@ mod shared;
 mod signals;
 mod spending;
 mod steering;
+mod step_plans;
 mod submission;
 mod subworkflows;
 mod templates;

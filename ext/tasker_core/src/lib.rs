@@ -146,6 +146,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("run_workflow", method!(Worker::run_workflow, 3))?;
     worker.define_method("original_of", method!(Worker::original_of, 1))?;
     worker.define_method("template", method!(Worker::template, 1))?;
+    worker.define_method("step_definition", method!(Worker::step_definition, 2))?;
+    worker.define_method("step_names", method!(Worker::step_names, 1))?;
     worker.define_method("results_of", method!(Worker::results_of, 2))?;
     worker.define_method("state_of", method!(Worker::state_of, 2))?;
     worker.define_method("drain", method!(Worker::drain, 0))?;

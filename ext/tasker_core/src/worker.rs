@@ -338,6 +338,20 @@ impl Worker {
         guard(ruby, || block_on(ruby, this.here(ruby)?.template(TemplateId(id))))
     }
 
+    pub(crate) fn step_definition(
+        ruby: &Ruby,
+        this: &Self,
+        template: i32,
+        index: u32,
+    ) -> Result<String, Error> {
+        let template = TemplateId(template);
+        guard(ruby, || block_on(ruby, this.here(ruby)?.step_definition(template, index)))
+    }
+
+    pub(crate) fn step_names(ruby: &Ruby, this: &Self, template: i32) -> Result<String, Error> {
+        guard(ruby, || block_on(ruby, this.here(ruby)?.step_names(TemplateId(template))))
+    }
+
     pub(crate) fn results_of(
         ruby: &Ruby,
         this: &Self,
