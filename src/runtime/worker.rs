@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::arguments::{parse, refused};
 use super::engine::Engine;
-use super::events::Events;
+use super::events::{Events, WorkerEvent};
 use super::failure::bounded;
 use super::growth;
 use super::inbox::{Batch, Interrupt};
@@ -427,6 +427,20 @@ impl Worker {
         }
     }
 
+    /// The name of a step, read from the database where it was added to its task; `None` where there is no such step.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], and when it cannot be read.
+    pub async fn step_name(&self, step: StepId) -> Result<Option<String>, Error> {
+        let stored = self.stored(self.template_of(step.task()).await?).await?;
+        if let Some(step) = stored.step(step) {
+            return Ok(Some(step.name.clone()));
+        }
+        let shared = self.shared();
+        let mut names = shared.answer(shared.database.names_of_added(&[step])).await??;
+        Ok(names.remove(&step))
+    }
+
     /// Stops claiming and gives back what no thread has taken.
     pub fn drain(&self) {
         self.engine.drain();
@@ -445,6 +459,7 @@ impl Worker {
             let _ = pruner.await;
         }
         let shared = self.shared();
+        shared.events.tell(shared.worker(), WorkerEvent::Stopped);
         shared.events.end();
         shared.database.close().await;
         Ok(shared.counts.stopped(in_order))

@@ -131,6 +131,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("next_events", method!(Worker::next_events, 2))?;
     worker.define_method("give_up_events", method!(Worker::give_up_events, 1))?;
     worker.define_method("template_of", method!(Worker::template_of, 1))?;
+    worker.define_method("step_name", method!(Worker::step_name, 1))?;
     worker.define_method("attach", method!(Worker::attach, 3))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("decide", method!(Worker::decide, 5))?;
