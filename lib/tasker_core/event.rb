@@ -15,8 +15,8 @@ module TaskerCore
     MICRO = 1_000_000
 
     # @api private
-    # @param item [Array<Integer, nil>] as from `next_events`: number of the name, id of the step, task or worker, time in
-    #   microseconds, for steps and tasks number of the state before and after, and for steps attempt and worker id
+    # @param item [Array<Integer, nil>] as from `next_events`: number of the name, id of the step, task or worker, time
+    #   in microseconds, for steps and tasks number of the state before and after, and for steps attempt and worker id
     # @param templates [Internal::TaskTemplates]
     def initialize(item, templates)
       @item = item
@@ -67,8 +67,8 @@ module TaskerCore
     # The version of the template that the task was made from. Known without asking the database for tasks whose steps
     # this worker claimed of late.
     #
-    # @return [#namespace, #name, #version, #to_s, nil] nil for a worker's event, and where it cannot be read: the database does not answer, the
-    #   task was deleted, or the worker has ended and does not know it
+    # @return [#namespace, #name, #version, #to_s, nil] nil for a worker's event, and where it cannot be read: the
+    #   database does not answer, the task was deleted, or the worker has ended and does not know it
     # @example
     #   event.template.name # => "order_fulfilment"
     def template

@@ -125,8 +125,8 @@ RSpec.describe "Events", :database do
 
     expect(about.map(&:name)).to eq(%w[worker.started worker.stopping worker.stopped])
     expect(about.map(&:worker_id).uniq).to eq([others.filter_map(&:worker_id).first])
-    expect(about.first.to_h).to match(name: "worker.started", at: be_within(60).of(Time.now), task_id: nil, step_id: nil,
-                                      from: nil, to: nil, attempt: nil, worker_id: Integer)
+    expect(about.first.to_h).to match(name: "worker.started", at: be_within(60).of(Time.now), task_id: nil,
+                                      step_id: nil, from: nil, to: nil, attempt: nil, worker_id: Integer)
     expect([about.first.template, about.first.step_name, about.first.inspect])
       .to eq([nil, nil, "#<TaskerCore::Event worker.started worker #{about.first.worker_id}>"])
   end
