@@ -3,8 +3,8 @@
 require_relative "internal/bridge"
 
 module TaskerCore
-  # A change of state of a task or a step, or what became of a worker, told to those who subscribed with {TaskerCore.subscribe}. Frozen; parts are
-  # computed when they are asked for.
+  # A change of state of a task or a step, or what became of a worker, told to those who subscribed with
+  # {TaskerCore.subscribe}. Frozen; parts are computed when they are asked for.
   #
   # @example
   #   TaskerCore.subscribe("step.succeeded") { |event| puts "#{event.template} #{event.step_name}: #{event.at}" }

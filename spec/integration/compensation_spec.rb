@@ -129,7 +129,9 @@ RSpec.describe "Compensation", :database do
 
   it "undoes the template's steps of a task that has grown, and none that was added" do
     undone = []
-    handler("Work") { |_, _, step| step.name == "plan" ? step.add("page_1", like: "page", before: "last") && 7 : [1, 2] }
+    handler("Work") do |_, _, step|
+      step.name == "plan" ? step.add("page_1", like: "page", before: "last") && 7 : [1, 2]
+    end
     handler("Last") { raise TaskerCore::PermanentError, "out of paper" }
     handler("Undo") { |_, sequence, step| undone << [step.name, sequence.results_of(step.name)] }
     TaskerCore.define("grown") do
@@ -160,7 +162,7 @@ RSpec.describe "Compensation", :database do
         end
       end
       expect(&define)
-        .to raise_error(TaskerCore::InvalidTemplate, /templates\[1\]\.compensate_with.*allowed: none with dynamic or map/)
+        .to raise_error(TaskerCore::InvalidTemplate, /\[1\]\.compensate_with.*allowed: none with dynamic or map/)
     end
   end
 
