@@ -150,7 +150,7 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     # cancellations that it asks for meanwhile. Each worker calls it from one thread, for each task in the order of the
     # commits; workers do not wait for it. See docs/events.md.
     #
-    # @param patterns [Array<String>] names of events, "step.*", "task.*" or "*". Default: "*".
+    # @param patterns [Array<String>] names of events, "step.*", "task.*", "worker.*" or "*". Default: "*".
     # @yieldparam event [Event] what the block raises is logged
     # @return [Subscription] for {unsubscribe}
     # @raise [InvalidArgument] a pattern matches no event; or no block

@@ -62,8 +62,8 @@ pub use runtime::{
     ParentStep, Pruned, Pruning, RelatedTask, Remedy, SignalInfo, SignalRequest, Steering,
     StepExplanation, StepFailure, StepProgress, StepResult, Stopped, Submission, Submitted,
     TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare, Transition, Unsettled,
-    WaitInfo, Worker, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun, WorkflowWait, names,
-    step_ids,
+    WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun,
+    WorkflowWait, names, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

@@ -16,6 +16,7 @@ require_relative "options"
 require_relative "report"
 require_relative "server"
 require_relative "settings"
+require_relative "size"
 require_relative "soak"
 require_relative "workload"
 
@@ -43,6 +44,10 @@ module Bench
       that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
       compare the speeds with those in empty tables; the CPU time is that of the workers and of all of Postgres.
 
+      "size" executes the same number of steps in tasks of each size, --steps being the largest, with one task more of each
+      that its costs are not measured of. ratio compares the CPU time of a step, of the workers and of all of Postgres, with
+      that in the smallest tasks; first_s is when as many steps as one task has were executed, which reads the template.
+
       Other engines execute the same graphs after each run of ours, with as many threads and processes: --peer
       sidekiq on a Redis of its own (installed where it is missing), --peer apalis, in Rust, on the same Postgres
       (compiled where that is needed). Their jobs keep no results. They can do: #{Peers::WORKLOADS.join(", ")}.
@@ -56,7 +61,8 @@ module Bench
                 "bin/bench --workload independent,linear,diamond,fan --peer sidekiq,apalis --repeat 5"].freeze
 
     # What measures a workload.
-    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak, flat: Flat }.freeze
+    RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak, flat: Flat,
+             size: Size }.freeze
     # Languages that handlers are written in.
     HANDLERS = %w[ruby rust].freeze
     # Option => default, smallest and largest number. Tasks, steps and seconds: the workload's own by default.

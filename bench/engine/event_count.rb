@@ -13,7 +13,7 @@ module Bench
     #
     # @return [self]
     def subscribe
-      TaskerCore.subscribe { add }
+      TaskerCore.subscribe("step.*", "task.*") { add }
       self
     end
 

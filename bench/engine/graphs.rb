@@ -8,6 +8,8 @@ module Bench
     SEED = 20_250_101
     # Most parents of a step in a random graph.
     MOST_PARENTS = 3
+    # Layers of a graph whose layers have one width.
+    LAYERS = 10
 
     module_function
 
@@ -49,6 +51,22 @@ module Bench
       Array.new(steps) do |index|
         first = index / width * width
         ["s#{index}", first.zero? ? [] : parents(first, width, random)]
+      end.to_h
+    end
+
+    # Ten layers of one width. Below the first one a step has two parents in the layer above: graphs of any size have as
+    # many edges a step.
+    #
+    # @param steps [Integer] 10 or more
+    # @return (see .independent)
+    # @example
+    #   Graphs.woven(20)["s2"] # => ["s0", "s1"]
+    def woven(steps)
+      width = (steps / LAYERS.to_f).ceil
+      Array.new(steps) do |index|
+        layer, place = index.divmod(width)
+        above = [place, (place + 1) % width].uniq.map { |parent| "s#{((layer - 1) * width) + parent}" }
+        ["s#{index}", layer.zero? ? [] : above]
       end.to_h
     end
 

@@ -18,7 +18,7 @@ module Bench
       steps_per_s create_per_s total_s handover_p50_ms handover_p99_ms submit_p50_ms submit_p99_ms commits_per_step
       wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb queries_per_s
       engine_cpu_ms_per_s postgres_cpu_ms_per_s size_mb size_growth rss_growth recovery_s
-      pruned_rows_per_s events events_per_s
+      pruned_rows_per_s events events_per_s submit_s size_ratio
     ].to_h { |name| [name, nil] }.freeze
     # Most tasks that are submitted with one call.
     TASKS_AT_ONCE = 1_000

@@ -60,6 +60,8 @@ module Bench
       seconds: 10, summary: "workers that have nothing to do" },
     { name: "soak", measured: :soak, graph: :line, tasks: 1_000, steps: 10, least: 1,
       seconds: 10, summary: "so many tasks at once, over and over, deleted soon" },
+    { name: "size", measured: :size, graph: :woven, tasks: 1, steps: 60_000, least: 10,
+      summary: "the same steps in tasks of 100, 1,000, 10,000 and so many" },
     { name: "flat", measured: :flat, graph: :line, tasks: 5_000, steps: 10, least: 1,
       seconds: 120, summary: "the same rounds in empty and in full tables, and beside an old transaction" }
   ].map { |values| Workload.new(**values).freeze }.freeze

@@ -3,20 +3,20 @@
 require_relative "internal/bridge"
 
 module TaskerCore
-  # A change of state of a task or a step, told to those who subscribed with {TaskerCore.subscribe}. Frozen; parts are
-  # computed when they are asked for.
+  # A change of state of a task or a step, or what became of a worker, told to those who subscribed with
+  # {TaskerCore.subscribe}. Frozen; parts are computed when they are asked for.
   #
   # @example
   #   TaskerCore.subscribe("step.succeeded") { |event| puts "#{event.template} #{event.step_name}: #{event.at}" }
   class Event
-    # Every name, "step." before "task.".
+    # Every name, "step." before "task." before "worker.".
     NAMES = Internal::Bridge::EVENT_NAMES
     # Microseconds in a second.
     MICRO = 1_000_000
 
     # @api private
-    # @param item [Array<Integer, nil>] as from `next_events`: number of the name, id of the step or task, time in
-    #   microseconds, number of the state before and after, and for steps attempt and worker id
+    # @param item [Array<Integer, nil>] as from `next_events`: number of the name, id of the step, task or worker, time
+    #   in microseconds, for steps and tasks number of the state before and after, and for steps attempt and worker id
     # @param templates [Internal::TaskTemplates]
     def initialize(item, templates)
       @item = item
@@ -29,61 +29,72 @@ module TaskerCore
       NAMES.fetch(@item[0])
     end
 
-    # @return [Time] UTC; when it was decided, by the database's clock, to the microsecond
+    # @return [Time] UTC; when it was decided, by the database's clock, to the microsecond; for a worker's event by the
+    #   clock of this process
     def at
       Time.at(*@item[2].divmod(MICRO), :microsecond, in: "UTC")
     end
 
-    # @return [Boolean] whether a step changed its state; otherwise a task did
+    # @return [Boolean] whether a step changed its state
     def step?
       @item.size > 5
     end
 
-    # @return [Integer]
+    # @return [Boolean] whether it is about a worker; otherwise a step or a task changed its state
+    def worker?
+      @item.size < 5
+    end
+
+    # @return [Integer, nil] nil for a worker's event
     def task_id
+      return if worker?
+
       step? ? @item[1] >> Internal::Bridge::STEP_INDEX_BITS : @item[1]
     end
 
-    # @return [Integer, nil] nil for a task's event
+    # @return [Integer, nil] nil for an event of a task or a worker
     def step_id
       @item[1] if step?
     end
 
-    # @return [String, nil] nil for a task's event, and where the task's template cannot be read, see {#template}
+    # Known as {#template} is; of a step that was added to its task it is read from the database each time.
+    #
+    # @return [String, nil] nil for an event of a task or a worker, and where it cannot be read
     def step_name
-      found = template if step?
-      found&.step_name(@item[1] & ((1 << Internal::Bridge::STEP_INDEX_BITS) - 1))
+      @templates.step_name(@item[1]) if step?
     end
 
     # The version of the template that the task was made from. Known without asking the database for tasks whose steps
     # this worker claimed of late.
     #
-    # @return [#namespace, #name, #version, #to_s, nil] nil where it cannot be read: the database does not answer, the
-    #   task was deleted, or the worker has ended and does not know it
+    # @return [#namespace, #name, #version, #to_s, nil] nil for a worker's event, and where it cannot be read: the
+    #   database does not answer, the task was deleted, or the worker has ended and does not know it
     # @example
     #   event.template.name # => "order_fulfilment"
     def template
-      @templates.of_task(task_id)
+      @templates.of_task(task_id) unless worker?
     end
 
-    # @return [String] the state before
+    # @return [String, nil] the state before; nil for a worker's event
     def from
-      states.fetch(@item[3])
+      states.fetch(@item[3]) unless worker?
     end
 
-    # @return [String] the state after
+    # @return [String, nil] the state after; nil for a worker's event
     def to
-      states.fetch(@item[4])
+      states.fetch(@item[4]) unless worker?
     end
 
-    # @return [Integer, nil] number of the step's attempt, from 1, 0 before the first; nil for a task's event
+    # @return [Integer, nil] number of the step's attempt, from 1, 0 before the first; nil for an event of a task or a
+    #   worker
     def attempt
       @item[5]
     end
 
-    # @return [Integer, nil] the worker that holds or held the step's claim; nil where there is none
+    # @return [Integer, nil] the worker that holds or held the step's claim, or that the event is about; nil where there
+    #   is none
     def worker_id
-      @item[6]
+      worker? ? @item[1] : @item[6]
     end
 
     # @return [Hash{Symbol => Object}] all parts but the names of template and step
@@ -96,6 +107,8 @@ module TaskerCore
 
     # @return [String]
     def inspect
+      return "#<#{self.class} #{name} worker #{worker_id}>" if worker?
+
       "#<#{self.class} #{name} #{step? ? "step #{step_id}" : "task #{task_id}"} #{from} > #{to}>"
     end
 

@@ -118,7 +118,11 @@ module TaskerCore
     def names_of(patterns)
       return if patterns.empty?
 
-      Subscription.new(patterns) { nil }.numbers.map { |number| Event::NAMES[number] }
+      names = Subscription.new(patterns) { nil }.numbers.map { |number| Event::NAMES[number] }
+      told = names.reject { |name| name.start_with?("worker.") }
+      return told unless told.empty?
+
+      Internal::Check.refuse("events", patterns, "events of steps and tasks: workers are in no history")
     end
 
     def open

@@ -8,7 +8,8 @@ module TaskerCore
   # What {TaskerCore.subscribe} returns. Frozen.
   class Subscription
     # Patterns that stand for several names.
-    GROUPS = { "*" => "", "step.*" => "step.", "task.*" => "task." }.freeze
+    GROUPS = { "*" => "", "step.*" => "step.", "task.*" => "task.",
+               "worker.*" => "worker." }.freeze
 
     # @return [Array<String>] as given, frozen
     attr_reader :patterns
@@ -17,7 +18,7 @@ module TaskerCore
     attr_reader :numbers
 
     # @api private
-    # @param patterns [Array<String>] names of events, "step.*", "task.*" or "*"
+    # @param patterns [Array<String>] names of events, "step.*", "task.*", "worker.*" or "*"
     # @yieldparam event [Event]
     # @raise [InvalidArgument] a pattern that matches no event, or no block
     def initialize(patterns, &subscriber)

@@ -15,6 +15,7 @@ RSpec.describe "bin/bench" do
   sizes = %w[total_s peak_rss_mb size_mb]
   expected = { "latency" => ["total_s", *waits, *costs], "create" => [*speeds.drop(1), *costs],
                "idle" => ["peak_rss_mb", *rests], "soak" => ["steps_per_s", *sizes],
+               "size" => ["submit_s", "size_ratio", "steps_per_s", "total_s", *costs],
                "flat" => ["recovery_s", "pruned_rows_per_s", *sizes] }
   expected.default = [*speeds, *costs]
 
@@ -54,6 +55,13 @@ RSpec.describe "bin/bench" do
     report = reports(outcome).first
     expect(report["rss_growth"]).to be > 0.5
     expect(report["peak_rss_mb"]).to be < 300
+  end
+
+  it "compares sizes of tasks with one another" do
+    report = reports(bench(*%w[--workload size --steps 200 --json])).first
+    expect(report.fetch("sizes").map { |one| one.values_at("size", "tasks") }).to eq([[100, 3], [200, 2]])
+    expect(report.values_at("consistent", "size_ratio")).to match([true, be > 0])
+    expect(report.fetch("sizes").first).to include("ratio" => 1.0, "submit_s" => be > 0, "first_s" => be > 0)
   end
 
   it "gives the parts of each of several runs" do

@@ -9,6 +9,12 @@ RSpec.describe Bench::Graphs do
     expect(described_class.fan(4)).to eq("s0" => [], "s1" => ["s0"], "s2" => ["s0"], "s3" => %w[s1 s2])
   end
 
+  it "makes layers of one width, with two parents a step in graphs of any size" do
+    expect(described_class.woven(20).values_at("s1", "s2", "s3", "s19")).to eq([[], %w[s0 s1], %w[s1 s0], %w[s17 s16]])
+    expect([100, 1_000, 25].map { |steps| described_class.woven(steps).sum { |_, parents| parents.size } })
+      .to eq([180, 1_800, 44])
+  end
+
   [1, 2, 12, 1000].each do |steps|
     it "makes a random graph of #{steps} steps in layers, the same each time" do
       graph = described_class.layered(steps)

@@ -127,6 +127,45 @@ RSpec.describe "Compensation", :database do
     expect(@undone.map(&:first).uniq).to eq(%w[charge reserve])
   end
 
+  it "undoes the template's steps of a task that has grown, and none that was added" do
+    undone = []
+    handler("Work") do |_, _, step|
+      step.name == "plan" ? step.add("page_1", like: "page", before: "last") && 7 : [1, 2]
+    end
+    handler("Last") { raise TaskerCore::PermanentError, "out of paper" }
+    handler("Undo") { |_, sequence, step| undone << [step.name, sequence.results_of(step.name)] }
+    TaskerCore.define("grown") do
+      step "plan", handler: "Work", compensate_with: "Undo"
+      step "page", handler: "Work", dynamic: true
+      step "list", handler: "Work", depends_on: "plan", compensate_with: "Undo"
+      step "part", handler: "Work", depends_on: "list", map: { over: "results.list" }
+      step "last", handler: "Last", depends_on: "part"
+    end
+    task_id = TaskerCore.submit("grown")
+    working do
+      TaskerCore.wait(task_id, timeout: 30)
+      TaskerCore.wait(undoing(task_id), timeout: 30)
+    end
+
+    expect(undone).to eq([["list", [1, 2]], ["plan", 7]])
+    expect(TaskerCore.explain(task_id)["summary"]).to end_with("which is complete: 2 of 2 steps")
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "refuses to undo what a task does not have from the beginning" do
+    handler("Work") { 1 }
+    { dynamic: true, map: { over: "context.list" } }.each do |key, value|
+      define = lambda do
+        TaskerCore.define("x") do
+          step "a", handler: "Work"
+          step "b", handler: "Work", compensate_with: "Undo", key => value
+        end
+      end
+      expect(&define)
+        .to raise_error(TaskerCore::InvalidTemplate, /\[1\]\.compensate_with.*allowed: none with dynamic or map/)
+    end
+  end
+
   it "refuses what says it twice, and names that are the engine's" do
     handler("Work") { 1 }
     expect { TaskerCore.define("x") { step "a", handler: "Work", compensate_with: "A", compensate: {} } }

@@ -8,6 +8,7 @@ RSpec.describe "Events", :database do
 
   # What examples subscribe with; all of it ends with the example.
   def subscribe(*patterns, &block)
+    patterns = ["step.*", "task.*"] if patterns.empty?
     @subscriptions ||= []
     @subscriptions << TaskerCore.subscribe(*patterns, &block || ->(event) { events << event })
     @subscriptions.last
@@ -91,7 +92,7 @@ RSpec.describe "Events", :database do
     end
   end
 
-  it "tells of the steps of a dead worker that this one took back" do
+  it "tells of a dead worker, and of its steps that this one took back" do
     define_one { |_task, _sequence, step| step.attempt == 1 ? sleep : nil }
     id = TaskerCore.submit("one")
     TaskerCore.client.close
@@ -100,16 +101,63 @@ RSpec.describe "Events", :database do
     Process.kill("KILL", pid)
     Process.wait(pid)
     subscribe("step.*")
-    working(dead_after: 0.5) { TaskerCore.wait(id, timeout: 30) }
+    lost = Thread::Queue.new
+    subscribe("worker.lost") { |event| lost << event }
+    dead = working(dead_after: 0.5) do
+      TaskerCore.wait(id, timeout: 30)
+      Timeout.timeout(30) { lost.pop }
+    end
+    died = told
 
-    expect(names).to eq(["step.worker_died only", "step.claimed only", "step.succeeded only"])
+    expect(died.map { |event| [event.name, event.step_name].join(" ") })
+      .to eq(["step.worker_died only", "step.claimed only", "step.succeeded only"])
+    expect(died.first.worker_id).to eq(dead.worker_id)
+  end
+
+  it "tells what becomes of its workers, between which lies what they do" do
+    define_one { nil }
+    subscribe("*")
+    worker = TaskerCore::Worker.new(**Workflows::QUICK).start
+    submit_and_wait
+    worker.stop!
+    worker.wait(timeout: 30)
+    about, others = told.partition(&:worker?)
+
+    expect(about.map(&:name)).to eq(%w[worker.started worker.stopping worker.stopped])
+    expect(about.map(&:worker_id).uniq).to eq([others.filter_map(&:worker_id).first])
+    expect(about.first.to_h).to match(name: "worker.started", at: be_within(60).of(Time.now), task_id: nil,
+                                      step_id: nil, from: nil, to: nil, attempt: nil, worker_id: Integer)
+    expect([about.first.template, about.first.step_name, about.first.inspect])
+      .to eq([nil, nil, "#<TaskerCore::Event worker.started worker #{about.first.worker_id}>"])
+  end
+
+  it "names steps that were added to their task, and items of map steps, here and in the feed and with artifacts" do
+    handler("Plan") { |_, _, step| step.add("page_1", like: "page") && [1, 2] }
+    handler("Page") { |_, _, step| step.attach("text", json: { "of" => step.name }) }
+    TaskerCore.define("scan") do
+      step "plan", handler: "Plan"
+      step "page", handler: "Page", dynamic: true
+      step "part", handler: "Page", depends_on: "plan", map: { over: "results.plan" }
+    end
+    subscribe("step.succeeded") { |event| events << event.step_name }
+    id = run("scan").task_id
+    names = %w[page_1 part[0] part[1] plan]
+    fed = []
+    TaskerCore.feed(from: :beginning, events: ["step.succeeded"], follow: false) { |batch| fed.concat(batch) }
+
+    expect(Array.new(events.size) { events.pop }).to match_array(names)
+    expect(fed.map(&:step_name)).to match_array(names)
+    expect { TaskerCore.feed(events: ["worker.*"], follow: false) { nil } }
+      .to raise_error(TaskerCore::InvalidArgument, /workers are in no history/)
+    expect(TaskerCore.artifacts(id).map { |one| [one.step_name, one.json] })
+      .to match_array(names.first(3).map { |name| [name, { "of" => name }] })
   end
 
   it "tells each subscriber what it asked for, however many patterns match" do
     define_one { nil }
     ends, steps = Array.new(2) { Thread::Queue.new }
     subscribe("task.completed", "task.failed") { |event| ends << event.name }
-    subscribe("step.*", "step.claimed", "*") { |event| steps << event.name }
+    subscribe("step.*", "step.claimed", "task.*") { |event| steps << event.name }
     run("one")
 
     expect([ends, steps].map { |queue| Array.new(queue.size) { queue.pop } })
@@ -142,7 +190,8 @@ RSpec.describe "Events", :database do
     subscribe("*") { |event| event.name == "step.claimed" ? Thread.exit : events << event }
     run("one")
 
-    expect(told.map(&:name)).to eq(%w[task.started step.succeeded task.completed])
+    expect(told.map(&:name)).to eq(%w[worker.started task.started step.succeeded task.completed worker.stopping
+                                      worker.stopped])
   end
 
   it "begins with a subscription and ends with the last one, also while a worker runs" do
@@ -228,10 +277,10 @@ RSpec.describe "Events", :database do
 
   it "has a page with every name there is and no other" do
     page = File.read(File.expand_path("../../docs/events.md", __dir__))
-    listed = page.scan(/^\| ((?:step|task)\.\w+) \|/).flatten
+    listed = page.scan(/^\| ((?:step|task|worker)\.\w+) \|/).flatten
 
     expect(listed).to match_array(TaskerCore::Event::NAMES)
-    expect(TaskerCore::Event::NAMES).to match_array(recorded_events)
+    expect(TaskerCore::Event::NAMES.grep_v(/\Aworker\./)).to match_array(recorded_events)
   end
 
   def recorded_events

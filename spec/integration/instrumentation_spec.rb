@@ -25,9 +25,10 @@ RSpec.describe "Events for other libraries", :database do
     end
     task_id = pass_on(ActiveSupport::Notifications)
 
-    expect(told.map(&:name)).to eq(%w[task.started.tasker_core step.claimed.tasker_core step.succeeded.tasker_core
-                                      task.completed.tasker_core])
-    expect(told[2].payload).to include(task_id: task_id, to: "complete", attempt: 1, event: be_a(TaskerCore::Event))
+    expect(told.map(&:name)).to eq(%w[worker.started.tasker_core task.started.tasker_core step.claimed.tasker_core
+                                      step.succeeded.tasker_core task.completed.tasker_core worker.stopping.tasker_core
+                                      worker.stopped.tasker_core])
+    expect(told[3].payload).to include(task_id: task_id, to: "complete", attempt: 1, event: be_a(TaskerCore::Event))
   ensure
     ActiveSupport::Notifications.unsubscribe(listener) if listener
   end
@@ -36,11 +37,13 @@ RSpec.describe "Events for other libraries", :database do
     load_gem("dry/events/publisher")
     publisher = Class.new { include Dry::Events::Publisher[:tasker_core_specs] }.new
     told = []
-    @subscription = TaskerCore.instrument_with(publisher, "task.*")
+    @subscription = TaskerCore.instrument_with(publisher, "task.*", "worker.*")
     publisher.subscribe("task.completed") { |event| told << event[:task_id] }
+    publisher.subscribe("worker.stopped") { |event| told << event[:worker_id] }
     define_one { nil }
+    task_id = run("one").task_id
 
-    expect(told).to eq([run("one").task_id])
+    expect(told).to match([task_id, be_positive])
   end
 
   it "reach whatever instruments, with the patterns that are asked for" do

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 RSpec.describe TaskerCore::Sequence do
-  let(:definition) do
-    JSON.generate({ "namespace_name" => "shop", "name" => "order", "version" => "1.0.0", "step_templates" => [
-                    step("load"), step("check", ["load"]), step("save", ["check"])
-                  ] })
+  let(:pieces) do
+    TemplatePieces.new({ "namespace_name" => "shop", "name" => "order", "version" => "1.0.0", "step_templates" => [
+                         step("load"), step("check", ["load"]), step("save", ["check"])
+                       ] })
   end
-  let(:plan) { TaskerCore::Internal::TemplateSteps.new(definition).plan(2) }
+  let(:plan) { TaskerCore::Internal::TemplateSteps.new(pieces, 1).plan(2) }
 
   before { stub_const("AnyHandler", Class.new { def process(task, sequence, step) = nil }) }
 

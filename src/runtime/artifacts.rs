@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 
 use super::arguments::{at_most, parse, refused};
 use super::reports::{raw, time};
-use super::templates::Stored;
 use crate::decision::ClaimEnd;
 use crate::encryption::{Content, Unreadable};
 use crate::error::Error;
@@ -175,7 +174,7 @@ pub struct Artifact {
 impl Artifact {
     pub(super) fn new(
         row: ArtifactRow,
-        stored: &Stored,
+        step_name: Option<String>,
         open: impl Fn(Content, String) -> Result<String, Unreadable>,
     ) -> Result<Self, Error> {
         let step_id = StepId(row.workflow_step_id);
@@ -191,7 +190,7 @@ impl Artifact {
         let content = row.content.map(|text| open(kind, text)).transpose().map_err(unreadable)?;
         Ok(Self {
             step_id,
-            step_name: stored.step(step_id).map(|step| step.name.clone()),
+            step_name,
             attempt: row.attempt,
             name: row.name.clone(),
             media_type: row.media_type,

@@ -477,11 +477,22 @@ impl Client {
                 Some(name) => Some(step_named(&self.store, task, &stored, name).await?),
                 None => None,
             };
-            Ok((self.store.artifacts(task, step).await?, stored))
+            let rows = self.store.artifacts(task, step).await?;
+            let steps = rows.iter().map(|row| StepId(row.workflow_step_id));
+            let added: Vec<_> = steps.filter(|step| stored.step(*step).is_none()).collect();
+            let added = self.store.names_of_added(&added).await?;
+            Ok((rows, stored, added))
         };
-        let (rows, stored) = self.answer(read).await?;
+        let (rows, stored, added) = self.answer(read).await?;
         let open = |kind, content| self.store.open(kind, content);
-        rows.into_iter().map(|row| Artifact::new(row, &stored, open)).collect()
+        let name_of = |step: StepId| match stored.step(step) {
+            Some(step) => Some(step.name.clone()),
+            None => added.get(&step).cloned(),
+        };
+        rows.into_iter()
+            .map(|row| (name_of(StepId(row.workflow_step_id)), row))
+            .map(|(name, row)| Artifact::new(row, name, open))
+            .collect()
     }
 
     /// Does with a task what an operator asks for. What was done before is not done again: a step that is skipped

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
+
 use super::inbox::{Inbox, Interrupt};
 use crate::decision::{Decisions, StepChange, TaskChange, Timestamp};
 use crate::ids::{StepId, TaskId, WorkerId};
@@ -14,10 +16,10 @@ use crate::store::{StoreError, Transaction};
 /// Events that wait for subscribers; beyond them the oldest are dropped. An event takes 64 bytes.
 const MOST_WAITING: usize = 100_000;
 
-/// A change of state that was committed.
+/// A change of state that was committed, or what became of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When it was decided, by the database's clock.
+    /// When it was decided, by the database's clock; what became of a worker, by this machine's.
     pub at: Timestamp,
     /// What changed.
     pub transition: Transition,
@@ -52,6 +54,42 @@ pub enum Transition {
         /// The state after.
         to: TaskState,
     },
+    /// What became of a worker.
+    Worker {
+        /// The worker.
+        worker: WorkerId,
+        /// What became of it.
+        event: WorkerEvent,
+    },
+}
+
+/// What becomes of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerEvent {
+    /// It registered and begins to claim.
+    Started,
+    /// It claims no more, and waits for the handlers that run.
+    Stopping,
+    /// It has written everything that its handlers reported, or had no more time for it.
+    Stopped,
+    /// Its heartbeat ended, and its claims were taken back.
+    Lost,
+}
+
+impl WorkerEvent {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Started, Self::Stopping, Self::Stopped, Self::Lost];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 /// Some kinds of events: bit n stands for the n-th of [`Event::names`].
@@ -65,10 +103,12 @@ impl EventSet {
 }
 
 impl Event {
-    /// The names of all kinds of events: "step." and "task." before the causes of transitions.
+    /// The names of all kinds of events: "step." and "task." before the causes of transitions, then "worker.".
     pub fn names() -> impl Iterator<Item = String> {
         let steps = StepEvent::ALL.iter().map(|event| format!("step.{event}"));
-        steps.chain(TaskEvent::ALL.iter().map(|event| format!("task.{event}")))
+        let tasks = TaskEvent::ALL.iter().map(|event| format!("task.{event}"));
+        let workers = WorkerEvent::ALL.iter().map(|event| format!("worker.{}", event.as_str()));
+        steps.chain(tasks).chain(workers)
     }
 
     /// The position of its name among [`Event::names`].
@@ -77,6 +117,9 @@ impl Event {
         match self.transition {
             Transition::Step { event, .. } => event as usize,
             Transition::Task { event, .. } => StepEvent::ALL.len() + event as usize,
+            Transition::Worker { event, .. } => {
+                StepEvent::ALL.len() + TaskEvent::ALL.len() + event as usize
+            }
         }
     }
 
@@ -207,6 +250,14 @@ impl Events {
         Ok(())
     }
 
+    /// Tells what becomes of a worker, after what was committed before.
+    pub(super) fn tell(&self, worker: WorkerId, event: WorkerEvent) {
+        if let Some(mut turn) = self.turn() {
+            let event = Event { at: Utc::now(), transition: Transition::Worker { worker, event } };
+            turn.happened.extend(self.wanted().has(&event).then_some(event));
+        }
+    }
+
     /// A place in line for a transaction that is about to commit; `None` while nobody subscribes.
     fn turn(&self) -> Option<Turn<'_>> {
         if !self.are_wanted() {
@@ -265,7 +316,9 @@ impl Events {
     }
 }
 
-const _: () = assert!(StepEvent::ALL.len() + TaskEvent::ALL.len() <= u64::BITS as usize);
+const _: () = assert!(
+    StepEvent::ALL.len() + TaskEvent::ALL.len() + WorkerEvent::ALL.len() <= u64::BITS as usize
+);
 
 #[cfg(test)]
 mod tests {
@@ -326,6 +379,7 @@ mod tests {
         let id = |event: Event| match event.transition {
             Transition::Step { step, .. } => step.0,
             Transition::Task { task, .. } => task.0,
+            Transition::Worker { worker, .. } => worker.0,
         };
         taken.unwrap().into_iter().map(id).collect()
     }
@@ -394,6 +448,19 @@ mod tests {
         let events = recording(2);
         (1..=5).for_each(|id| events.turn().unwrap().publish(&completed(id)));
         assert_eq!((taken(&events), events.dropped()), (vec![4, 5], 3));
+    }
+
+    #[test]
+    fn what_becomes_of_a_worker_is_told_after_what_it_committed_before() {
+        let events = recording(10);
+        let turn = events.turn();
+        events.tell(WorkerId(7), WorkerEvent::Stopped);
+        turn.unwrap().publish(&completed(1));
+        assert_eq!(taken(&events), [1, 7]);
+        let stopped = Event::names().position(|name| name == "worker.stopped").unwrap();
+        events.record(EventSet(!(1 << stopped)));
+        WorkerEvent::ALL.into_iter().for_each(|event| events.tell(WorkerId(9), event));
+        assert_eq!(taken(&events), [9, 9, 9]);
     }
 
     #[test]

@@ -176,7 +176,8 @@ impl Wanted {
             let step = name.strip_prefix("step.").and_then(StepEvent::parse);
             let task = name.strip_prefix("task.").and_then(TaskEvent::parse);
             if step.is_none() && task.is_none() {
-                return Err(refused("names", &format!("{name:?}"), "the names of events"));
+                let allowed = "the names of events of steps and tasks";
+                return Err(refused("names", &format!("{name:?}"), allowed));
             }
             steps.extend(step);
             tasks.extend(task);
@@ -233,9 +234,11 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
-    fn new(row: FeedEventRow, stored: Option<&Stored>) -> Self {
+    fn new(row: FeedEventRow, stored: Option<&Stored>, added: &HashMap<StepId, String>) -> Self {
         let step_id = row.step_id.map(StepId);
         let step = step_id.and_then(|id| stored.and_then(|stored| stored.step(id)));
+        let step_name = step.map(|step| step.name.clone());
+        let step_name = step_name.or_else(|| added.get(&step_id?).cloned());
         let template = stored.map(|stored| TemplateName {
             namespace: stored.template.namespace().to_owned(),
             name: stored.template.name().to_owned(),
@@ -252,7 +255,7 @@ impl FeedEvent {
             at: row.created_at,
             task_id: TaskId(row.task_id),
             step_id,
-            step_name: step.map(|step| step.name.clone()),
+            step_name,
             template,
             from: row.from_state,
             to: row.to_state,
@@ -437,10 +440,15 @@ async fn events(
         }
     }
     let stored = |row: &FeedEventRow| row.template().and_then(|id| known.get(&id)).map(Arc::as_ref);
+    let added = |row: &FeedEventRow| {
+        let step = row.step_id.map(StepId)?;
+        stored(row).filter(|stored| stored.step(step).is_none()).map(|_| step)
+    };
+    let added = store.names_of_added(&rows.iter().filter_map(added).collect::<Vec<_>>()).await?;
     Ok(rows
         .into_iter()
         .map(|row| (stored(&row), row))
-        .map(|(stored, row)| FeedEvent::new(row, stored))
+        .map(|(stored, row)| FeedEvent::new(row, stored, &added))
         .collect())
 }
 

@@ -42,6 +42,7 @@ mod shared;
 mod signals;
 mod spending;
 mod steering;
+mod step_plans;
 mod submission;
 mod subworkflows;
 mod templates;
@@ -54,7 +55,7 @@ pub use branches::names;
 pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::{AddedDelivery, Delivery};
-pub use events::{Event, EventSet, Events, Transition};
+pub use events::{Event, EventSet, Events, Transition, WorkerEvent};
 pub use explain::{
     Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation,
 };

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::delivery::Results;
+use super::events::WorkerEvent;
 use super::lane::{Due, Lane};
 use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
@@ -522,6 +523,9 @@ impl<D: Database> Orchestrator<D> {
     /// that still run report in vain.
     async fn begin_anew(&mut self) {
         warn!(worker_id = self.shared.worker().0, "this worker was taken for dead");
+        if self.registered {
+            self.shared.events.tell(self.shared.worker(), WorkerEvent::Lost);
+        }
         self.shared.inbox.drain();
         self.shared.ledger.lose();
         self.undelivered.clear();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::{info, instrument, warn};
 
 use super::ending::{Known, Observed, end_claims, task_ids};
+use super::events::WorkerEvent;
 use super::shared::Shared;
 use crate::decision::{ByStep, Claim, ClaimEnd, Decisions, Outcome};
 use crate::error::Error;
@@ -52,6 +53,7 @@ impl<D: Database> Rescue<'_, D> {
             tx.bury_worker(worker).await?;
             tx.commit().await?;
             info!(worker_id = worker.0, "buried a dead worker");
+            self.shared.events.tell(worker, WorkerEvent::Lost);
             return Ok(true);
         }
         let rest = claims.split_off(claims.len().min(RESCUE_BATCH));

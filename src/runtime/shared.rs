@@ -11,7 +11,7 @@ use tracing::{debug, info};
 
 use super::artifacts::Attached;
 use super::delivery::{Courier, Delivery};
-use super::events::{EventSet, Events};
+use super::events::{EventSet, Events, WorkerEvent};
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::patience::Patience;
@@ -125,7 +125,10 @@ impl<D: Database> Shared<D> {
     }
 
     pub(super) fn advance(&self, phase: Phase) {
-        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        let before = self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        if before == Phase::Running as u8 && phase > Phase::Running {
+            self.events.tell(self.worker(), WorkerEvent::Stopping);
+        }
         self.wake.notify_one();
     }
 
@@ -296,6 +299,7 @@ impl<D: Database> Shared<D> {
         let id = self.answer(self.database.register_worker(&new)).await??;
         self.worker.store(id.0, Ordering::Release);
         info!(worker_id = id.0, "registered");
+        self.events.tell(id, WorkerEvent::Started);
         Ok(id)
     }
 

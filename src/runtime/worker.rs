@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::arguments::{parse, refused};
 use super::engine::Engine;
-use super::events::Events;
+use super::events::{Events, WorkerEvent};
 use super::failure::bounded;
 use super::growth;
 use super::inbox::{Batch, Interrupt};
@@ -18,7 +18,9 @@ use super::patience::Patience;
 use super::pruner;
 use super::shared::{Counts, Shared};
 use super::signals::{CheckpointReport, WaitInfo, check_name, wait_from_json};
+use super::step_plans;
 use super::subworkflows::{WorkflowCall, WorkflowRun};
+use super::templates::Stored;
 use crate::budget::Cost;
 use crate::config::WorkerOptions;
 use crate::decision::{Claim, Outcome};
@@ -340,14 +342,38 @@ impl Worker {
         Ok((found.original, found.template))
     }
 
-    /// The normalised JSON of a template.
+    /// What a template says of all its steps, as JSON: `namespace_name`, `name`, `version`, `error_classes`, and whether its
+    /// tasks may grow (`grows`).
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn template(&self, id: TemplateId) -> Result<String, Error> {
+        Ok(step_plans::head(self.stored(id).await?.as_ref()))
+    }
+
+    /// The step at a position of a template as JSON, with the names of its `branches` where it decides.
+    ///
+    /// # Errors
+    /// When it cannot be read; [`Error::Argument`] for a position that the template does not have.
+    pub async fn step_definition(&self, id: TemplateId, index: u32) -> Result<String, Error> {
+        let stored = self.stored(id).await?;
+        step_plans::definition(&stored, index).ok_or_else(|| {
+            let allowed = format!("0 to {}", stored.positions() - 1);
+            refused("index", &index.to_string(), &allowed)
+        })
+    }
+
+    /// The names of a template's steps in order, a JSON array.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn step_names(&self, id: TemplateId) -> Result<String, Error> {
+        Ok(step_plans::names(self.stored(id).await?.as_ref()))
+    }
+
+    async fn stored(&self, id: TemplateId) -> Result<Arc<Stored>, Error> {
         let shared = self.shared();
-        let stored = shared.answer(shared.templates.get(&shared.database, id)).await??;
-        Ok(stored.template.to_json())
+        shared.answer(shared.templates.get(&shared.database, id)).await?
     }
 
     /// The results of a step of the task by its name, JSON text; `None` while there are none.
@@ -401,6 +427,20 @@ impl Worker {
         }
     }
 
+    /// The name of a step, read from the database where it was added to its task; `None` where there is no such step.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], and when it cannot be read.
+    pub async fn step_name(&self, step: StepId) -> Result<Option<String>, Error> {
+        let stored = self.stored(self.template_of(step.task()).await?).await?;
+        if let Some(step) = stored.step(step) {
+            return Ok(Some(step.name.clone()));
+        }
+        let shared = self.shared();
+        let mut names = shared.answer(shared.database.names_of_added(&[step])).await??;
+        Ok(names.remove(&step))
+    }
+
     /// Stops claiming and gives back what no thread has taken.
     pub fn drain(&self) {
         self.engine.drain();
@@ -419,6 +459,7 @@ impl Worker {
             let _ = pruner.await;
         }
         let shared = self.shared();
+        shared.events.tell(shared.worker(), WorkerEvent::Stopped);
         shared.events.end();
         shared.database.close().await;
         Ok(shared.counts.stopped(in_order))

@@ -1,5 +1,7 @@
 //! Steps that were added while their task ran.
 
+use std::collections::HashMap;
+
 use std::borrow::Cow;
 
 use sqlx::PgExecutor;
@@ -200,6 +202,20 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// The names of steps that were added, of those among these.
+    pub(crate) async fn names_of_added(
+        &self,
+        steps: &[StepId],
+    ) -> Result<HashMap<StepId, String>, StoreError> {
+        if steps.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = sqlx::query_file!("src/store/sql/names_of_added.sql", steps as &[StepId])
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.workflow_step_id, row.name)).collect())
     }
 
     /// The map steps of a task that have begun.

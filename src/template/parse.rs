@@ -1,10 +1,11 @@
 //! From JSON text to a template: the keys of the template itself.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU32;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::error::TemplateError;
 use super::section::Section;
@@ -63,7 +64,8 @@ const VERSION_ALLOWED: &str = "a semantic version of at most 64 bytes, as text, 
 
 /// Reads a template that is within `limits`, both as given and normalised.
 pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
-    let mut section = Section::open(String::new(), read(text, limits)?, &KEYS)?;
+    let (keys, steps) = read(text, limits)?;
+    let mut section = Section::open(String::new(), keys, &KEYS)?;
     let name = section.required_word("name", LONGEST_TASK_NAME)?;
     let namespace_name = section.word("namespace_name", LONGEST_NAMESPACE)?;
     let version = version(&mut section)?;
@@ -76,7 +78,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     let compensation = compensation::mode(&mut section)?;
     let budget = budget(&mut section)?;
     let error_classes = classes::read(&mut section)?;
-    let (step_templates, graph) = Steps::read(&mut section, &common)?.connect()?;
+    let (step_templates, graph) = Steps::read(&mut section, steps, &common)?.connect()?;
     let content = Content {
         namespace_name: namespace_name.unwrap_or_else(|| "default".to_owned()),
         name,
@@ -102,12 +104,48 @@ fn budget(section: &mut Section) -> Result<Limits> {
     Ok(Limits { attempts, cost: budget.cost("cost")? })
 }
 
-fn read(text: &str, limits: JsonLimits) -> Result<Value> {
+/// The steps of a template, each as its text, and the text of the whole.
+pub(super) struct StepTexts<'a> {
+    pub(super) steps: Vec<&'a RawValue>,
+    whole: &'a str,
+}
+
+impl StepTexts<'_> {
+    /// Why the text of a step was refused, told of the text as a whole.
+    pub(super) fn refusal(&self, error: &serde_json::Error) -> TemplateError {
+        let whole = serde_json::from_str::<Value>(self.whole).err();
+        refusal(&json::syntax_error(self.whole, whole.as_ref().unwrap_or(error)))
+    }
+}
+
+/// The keys of a template, and its steps apart from them where they are a list: as a tree, all steps of a large
+/// template together take many times the memory of what is made of them.
+fn read(text: &str, limits: JsonLimits) -> Result<(Value, Option<StepTexts<'_>>)> {
     json::check(text, limits)
-        .and_then(|()| serde_json::from_str(text).map_err(|error| json::syntax_error(text, &error)))
-        .map_err(|error| {
-            TemplateError::problem("template", format!("is refused: {error}"), "a JSON object")
-        })
+        .and_then(|()| parts(text).map_err(|error| json::syntax_error(text, &error)))
+        .map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &json::JsonError) -> TemplateError {
+    TemplateError::problem("template", format!("is refused: {error}"), "a JSON object")
+}
+
+fn parts(text: &str) -> serde_json::Result<(Value, Option<StepTexts<'_>>)> {
+    // What is wrong, and where, is told of the text as a whole.
+    let whole = || serde_json::from_str(text).map(|whole| (whole, None));
+    let Ok(mut keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else {
+        return whole();
+    };
+    let steps = keys.get("step_templates").filter(|steps| steps.get().starts_with('['));
+    let steps = steps.and_then(|steps| serde_json::from_str::<Vec<&RawValue>>(steps.get()).ok());
+    if steps.is_some() {
+        keys.remove("step_templates");
+    }
+    let values = keys.into_iter().map(|(key, raw)| Ok((key, serde_json::from_str(raw.get())?)));
+    match values.collect::<serde_json::Result<Map<_, _>>>() {
+        Ok(keys) => Ok((Value::Object(keys), steps.map(|steps| StepTexts { steps, whole: text }))),
+        Err(_) => whole(),
+    }
 }
 
 /// Refuses a template whose normalised form, with all defaults filled in, could not be read again.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::error::TemplateError;
 use super::parse::{
-    LONGEST_CLASS, LONGEST_DEADLINE, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM,
+    LONGEST_CLASS, LONGEST_DEADLINE, LONGEST_DESCRIPTION, LONGEST_QUEUE, LONGEST_SYSTEM, StepTexts,
 };
 use super::section::{self, LONGEST_SECONDS, Section};
 use super::{MapTemplate, StepTemplate, classes, compensation, workflow};
@@ -96,15 +96,26 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// Reads `step_templates`.
-    pub(super) fn read(template: &mut Section, common: &Common) -> Result<Steps> {
-        let list = template.list("step_templates")?;
-        let list = list.ok_or_else(|| TemplateError::missing("step_templates", NO_STEPS))?;
-        if list.is_empty() {
-            return Err(TemplateError::value("step_templates", &Value::from(list), NO_STEPS));
+    /// Reads `step_templates`: `texts` where it is a list, else what the template has in its place.
+    pub(super) fn read(
+        template: &mut Section,
+        texts: Option<StepTexts<'_>>,
+        common: &Common,
+    ) -> Result<Steps> {
+        let Some(texts) = texts else {
+            template.list("step_templates")?;
+            return Err(TemplateError::missing("step_templates", NO_STEPS));
+        };
+        if texts.steps.is_empty() {
+            let none = Value::Array(Vec::new());
+            return Err(TemplateError::value("step_templates", &none, NO_STEPS));
         }
-        let mut all = Steps { steps: Vec::new(), has_single_parent: Vec::new() };
-        for (index, value) in list.into_iter().enumerate() {
+        let count = texts.steps.len();
+        let (steps, has_single_parent) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut all = Steps { steps, has_single_parent };
+        for (index, text) in texts.steps.iter().enumerate() {
+            let value: Value =
+                serde_json::from_str(text.get()).map_err(|error| texts.refusal(&error))?;
             let name = value.get("name").and_then(Value::as_str).map(str::to_owned);
             let step = all.add(format!("step_templates[{index}]"), value, common);
             step.map_err(|error| error.in_step(name.as_deref()))?;

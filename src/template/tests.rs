@@ -55,3 +55,22 @@ fn assert_refused(result: Result<TaskTemplate, TemplateError>, key: &str, part: 
     assert_eq!(seen, key, "{message}");
     assert!(message.contains(part), "{message}");
 }
+
+#[test]
+fn what_is_wrong_inside_a_large_list_is_told_at_its_place() {
+    let good = r#"{"name": "a", "handler_class": "A"}"#;
+    let text = |steps: &str| format!(r#"{{"name": "x", "step_templates": {steps}}}"#);
+    let number = text(&format!(r#"[{good}, {{"name": "b", "handler_config": {{"n": 1e400}}}}]"#));
+    let at = number.find("1e400").unwrap();
+    let (key, message) = refused(TaskTemplate::from_json(&number));
+    assert_eq!(key, "template");
+    let told = (at..=at + 5).any(|offset| message.contains(&format!("byte {offset}: number out")));
+    assert!(told, "{at}: {message}");
+    let kind = text(&format!(r#"[{good}, 7]"#));
+    assert_refused(TaskTemplate::from_json(&kind), "step_templates[1]", "is 7");
+    let twice = format!(r#"{{"step_templates": [1], "name": "x", "step_templates": [{good}]}}"#);
+    assert_eq!(TaskTemplate::from_json(&twice).unwrap().steps().len(), 1);
+    assert_refused(TaskTemplate::from_json(&text("[]")), "step_templates", "at least one step");
+    assert_refused(TaskTemplate::from_json(&text(r#"{"a": 1}"#)), "step_templates", "list");
+    assert_refused(TaskTemplate::from_json(&text("null")), "step_templates", "at least one step");
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{Database, diamond, fan, hands, single, stop};
 use serde_json::json;
-use tasker_core::{FailureFilter, TaskState};
+use tasker_core::{FailureFilter, Submission, TaskState};
 
 /// Rows that statements read from indexes and tables, but for searches for steps to claim, which pass over
 /// the rows of old claims.
@@ -42,6 +42,36 @@ async fn plans_made_on_empty_tables_do_not_read_full_ones() {
     let read = db.count(ROWS_READ).await - before;
     assert!(read < steps.cast_signed() * MOST_ROWS_A_STEP, "{read} rows read for {steps} steps");
     assert!(db.count(REMOVED_OTHERWISE).await <= 0);
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_of_a_map_step_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    db.template(&json!({ "name": "mapped", "step_templates": [
+        { "name": "all", "handler_class": "A", "map": { "over": "context.list", "max_parallel": 20 } },
+        { "name": "last", "handler_class": "A", "depends_on_step": "all" },
+    ]}))
+    .await;
+    db.run("VACUUM ANALYZE").await;
+    let items: u64 = 4_000;
+    let mut read = Vec::new();
+    for size in [items, items / 40] {
+        let before = db.count(ROWS_READ).await;
+        let worker = db.worker(4).await;
+        let hands = hands(&worker, 4);
+        for _ in 0..items / size {
+            let list: Vec<_> = (0..size).collect();
+            let json = json!({ "name": "mapped", "contexts": [{ "list": list }] }).to_string();
+            db.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap();
+        }
+        db.wait_for_count("SELECT count(*) FROM tasker_tasks WHERE state <> 'complete'", 0).await;
+        // With its sessions their counts are known.
+        stop(worker, hands).await;
+        read.push(db.count(ROWS_READ).await - before);
+    }
+    assert!(read[0] < items.cast_signed() * MOST_ROWS_A_STEP, "{read:?} rows read");
+    assert!(read[0] < read[1] * 3 / 2, "{read:?} rows read");
     db.assert_sound().await;
 }
 

@@ -131,6 +131,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("next_events", method!(Worker::next_events, 2))?;
     worker.define_method("give_up_events", method!(Worker::give_up_events, 1))?;
     worker.define_method("template_of", method!(Worker::template_of, 1))?;
+    worker.define_method("step_name", method!(Worker::step_name, 1))?;
     worker.define_method("attach", method!(Worker::attach, 3))?;
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("decide", method!(Worker::decide, 5))?;
@@ -146,6 +147,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("run_workflow", method!(Worker::run_workflow, 3))?;
     worker.define_method("original_of", method!(Worker::original_of, 1))?;
     worker.define_method("template", method!(Worker::template, 1))?;
+    worker.define_method("step_definition", method!(Worker::step_definition, 2))?;
+    worker.define_method("step_names", method!(Worker::step_names, 1))?;
     worker.define_method("results_of", method!(Worker::results_of, 2))?;
     worker.define_method("state_of", method!(Worker::state_of, 2))?;
     worker.define_method("drain", method!(Worker::drain, 0))?;

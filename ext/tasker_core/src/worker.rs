@@ -99,8 +99,8 @@ impl Worker {
         })
     }
 
-    /// Events, each `[number, id of step or task, at_us, from, to, attempt, worker_id]`, the last two for
-    /// steps only; nil when there will be no more.
+    /// Events, each `[number, id of step, task or worker, at_us, from, to, attempt, worker_id]`, the last two for
+    /// steps only, no states for workers; nil when there will be no more.
     pub(crate) fn next_events(
         ruby: &Ruby,
         this: &Self,
@@ -124,6 +124,10 @@ impl Worker {
 
     pub(crate) fn template_of(ruby: &Ruby, this: &Self, task: i64) -> Result<i32, Error> {
         guard(ruby, || Ok(block_on(ruby, this.here(ruby)?.template_of(TaskId(task)))?.0))
+    }
+
+    pub(crate) fn step_name(ruby: &Ruby, this: &Self, step: i64) -> Result<Option<String>, Error> {
+        guard(ruby, || block_on(ruby, this.here(ruby)?.step_name(StepId(step))))
     }
 
     pub(crate) fn attach(
@@ -338,6 +342,20 @@ impl Worker {
         guard(ruby, || block_on(ruby, this.here(ruby)?.template(TemplateId(id))))
     }
 
+    pub(crate) fn step_definition(
+        ruby: &Ruby,
+        this: &Self,
+        template: i32,
+        index: u32,
+    ) -> Result<String, Error> {
+        let template = TemplateId(template);
+        guard(ruby, || block_on(ruby, this.here(ruby)?.step_definition(template, index)))
+    }
+
+    pub(crate) fn step_names(ruby: &Ruby, this: &Self, template: i32) -> Result<String, Error> {
+        guard(ruby, || block_on(ruby, this.here(ruby)?.step_names(TemplateId(template))))
+    }
+
     pub(crate) fn results_of(
         ruby: &Ruby,
         this: &Self,
@@ -433,6 +451,9 @@ fn event(ruby: &Ruby, event: &Event) -> RArray {
             (from as usize).into_value_with(ruby),
             (to as usize).into_value_with(ruby),
         ]),
+        Transition::Worker { worker, .. } => {
+            ruby.ary_new_from_values(&[number, worker.0.into_value_with(ruby), at_us])
+        }
     }
 }
 

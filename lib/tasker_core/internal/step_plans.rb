@@ -16,8 +16,10 @@ module TaskerCore
       attr_reader :retry_limit
       # @return [Hash{String => Object}] frozen
       attr_reader :config
+      # @return [Hash{String => String}] the step's own table of exception classes
+      attr_reader :error_classes
 
-      # @param definition [Hash{String => Object}] the step in a normalised template, frozen
+      # @param definition [Hash{String => Object}] the step in a normalised template with its branches, frozen
       # @param template [TemplateSteps]
       # @raise [HandlerNotFound]
       def initialize(definition, template)
@@ -26,7 +28,8 @@ module TaskerCore
         @retry_limit = definition.fetch("default_retry_limit")
         @config = definition["handler_config"] || {}.freeze
         @decides = definition.fetch("decides", false)
-        @branches = @decides ? template.children(@name) : [].freeze
+        @branches = definition.fetch("branches")
+        @error_classes = definition.fetch("error_classes", {})
         @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
         @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
         @takes_config = takes_config?
@@ -106,7 +109,8 @@ module TaskerCore
       end
     end
 
-    # The steps of one template as the database has it, which may be another version than this process loaded.
+    # The steps of one template as the database has it, which may be another version than this process loaded. What it
+    # says of a step is read with the first attempt of that step: of a large template nothing is kept twice.
     class TemplateSteps
       # What names of templates end with that undo others.
       COMPENSATION = " (compensation)"
@@ -114,15 +118,15 @@ module TaskerCore
       # @return [String]
       attr_reader :name, :namespace, :version
 
-      # @param json [String] normalised template
-      def initialize(json)
-        definition = JSON.parse(json, freeze: true, max_nesting: false)
-        @namespace, @name, @version = definition.values_at("namespace_name", "name", "version")
-        @steps = definition.fetch("step_templates")
-        @error_classes = definition.fetch("error_classes", {})
-        @indexes = @steps.each_with_index.to_h { |step, index| [step.fetch("name"), index] }
-        @plans = Array.new(@steps.size)
-        @grows = @steps.any? { |step| step["dynamic"] || step["map"] }
+      # @param native [Bridge::Worker] what knows the template
+      # @param template_id [Integer]
+      def initialize(native, template_id)
+        @native = native
+        @template_id = template_id
+        head = parse(native.template(template_id))
+        @namespace, @name, @version, @grows = head.values_at("namespace_name", "name", "version", "grows")
+        @error_classes = head.fetch("error_classes", {})
+        @plans = []
       end
 
       # @return [Boolean] whether tasks may get steps that the template does not name
@@ -136,20 +140,21 @@ module TaskerCore
       # @example
       #   steps.plan(0).handler
       def plan(index)
-        @plans[index] ||= StepPlan.new(@steps.fetch(index), self)
+        @plans[index] ||= StepPlan.new(definition(index), self)
       end
 
       # @param index [Integer]
       # @return [String, nil] name of the step; nil for one that was added to a task
       def step_name(index)
-        @steps[index]&.fetch("name")
+        step_names[index]
       end
 
       # @param index [Integer]
       # @return [Hash{String => Hash{String => String}}] tables of exception classes, for {ErrorClasses}: the step's
       #   own and the template's
       def error_classes(index)
-        { "step" => @steps.fetch(index).fetch("error_classes", {}), "template" => @error_classes }
+        own = @plans[index]&.error_classes || definition(index).fetch("error_classes", {})
+        { "step" => own, "template" => @error_classes }
       end
 
       # @return [Boolean] whether its steps undo those of another template
@@ -158,30 +163,34 @@ module TaskerCore
       end
 
       # @param name [String]
-      # @return [Array<String>] frozen; names of the steps that depend on the one of this name
-      def children(name)
-        @steps.filter_map { |step| step.fetch("name") if step.fetch("depends_on_steps").include?(name) }.freeze
-      end
-
-      # @param name [String]
       # @return [Integer, nil] position of the step
       def index_of(name)
-        @indexes[name]
+        (@indexes ||= step_names.each_with_index.to_h.freeze)[name]
       end
 
-      # @return [Array<String>] names of the steps, in order
+      # @return [Array<String>] frozen; names of the steps, in order
       def step_names
-        @indexes.keys
+        @step_names ||= parse(@native.step_names(@template_id))
       end
 
       # @return [String] for instance "default/order_fulfilment 0.1.0"
       def to_s
         "#{namespace}/#{name} #{version}"
       end
+
+      private
+
+      def definition(index)
+        parse(@native.step_definition(@template_id, index))
+      end
+
+      def parse(json)
+        JSON.parse(json, freeze: true, max_nesting: false)
+      end
     end
 
-    # The plans of all templates that a worker has met. Two threads that meet a template at the same time build its
-    # plans twice, which harms nothing; so no lock stands in the way of every attempt.
+    # The plans of all templates that a worker has met. Two threads that meet a step at the same time build its
+    # plan twice, which harms nothing; so no lock stands in the way of every attempt.
     class StepPlans
       # @param native [Bridge::Worker] what knows the templates
       def initialize(native)
@@ -194,7 +203,7 @@ module TaskerCore
       # @example
       #   plans.template(7).plan(0)
       def template(template_id)
-        @templates[template_id] ||= TemplateSteps.new(@native.template(template_id))
+        @templates[template_id] ||= TemplateSteps.new(@native, template_id)
       end
     end
   end

@@ -6,10 +6,9 @@ RSpec.describe TaskerCore::Internal::StepPlan do
       { "name" => "a", "handler_class" => "PlannedHandler", "depends_on_steps" => [], "default_retry_limit" => 3,
         "handler_config" => {} }.merge(definition)
     end
-    TaskerCore::Internal::TemplateSteps.new(
-      JSON.generate({ "namespace_name" => "shop", "name" => "order", "version" => "1.0.0",
-                      "step_templates" => definitions })
-    )
+    pieces = TemplatePieces.new({ "namespace_name" => "shop", "name" => "order", "version" => "1.0.0",
+                                  "step_templates" => definitions })
+    TaskerCore::Internal::TemplateSteps.new(pieces, 1)
   end
 
   def handler(&initializer)
