@@ -47,6 +47,7 @@ RSpec.describe "Map steps", :database do
     expect(sql("SELECT attempts FROM tasker_workflow_steps WHERE named_step_id = (SELECT max(named_step_id) " \
                "FROM tasker_named_steps)").first["attempts"].to_i).to eq(1)
     expect(TaskerCore.client.doctor).to include("ok" => true)
+    expect(summary(result.task_id, "square")).to eq("completed with the last of its 10 items, of which 0 failed")
   end
 
   it "is complete at once with an empty list" do

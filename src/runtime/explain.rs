@@ -486,6 +486,17 @@ impl Facts<'_> {
         Some(format!("waits for its items: {counts}, {waits} have not begun"))
     }
 
+    /// How a map step completed.
+    fn mapped(&self, at: usize) -> Option<String> {
+        let items = self.grown.map(self.steps[at].workflow_step_id)?;
+        let by_state = parsed(Some(&items.by_state));
+        let failed = by_state[StepState::Error.as_str()].as_u64().unwrap_or(0);
+        Some(format!(
+            "completed with the last of its {} items, of which {failed} failed",
+            items.parents
+        ))
+    }
+
     fn step_summary(
         &self,
         at: usize,
@@ -508,7 +519,8 @@ impl Facts<'_> {
                 format!("needs a person or an outside event: {}", failure(last))
             }
             StepState::Complete => {
-                copied(change).unwrap_or_else(|| completed(row, last)) + &took(change)
+                let done = copied(change).or_else(|| self.mapped(at));
+                done.unwrap_or_else(|| completed(row, last)) + &took(change)
             }
             StepState::Error => self.error(at, row, last, change),
             StepState::Skipped => self.skipped(at, change),
