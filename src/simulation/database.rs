@@ -685,6 +685,7 @@ impl Transaction for SimulatedTransaction {
         self.run(|state, work| {
             let now = state.now();
             if state.tables.deadlines.get(&task).is_some_and(|deadline| *deadline <= now) {
+                held!(state.hold(work.id, Row::Deadline(task)));
                 work.written.deadlines.insert(task, None);
             }
             done(())

@@ -55,6 +55,8 @@ pub(super) struct Watch {
     checkpoints: BTreeMap<StepId, u64>,
     /// Tasks of steps that were executed anew since.
     replaced: BTreeSet<TaskId>,
+    /// Tasks that were complete once; a person may have had them go on since.
+    completed: BTreeSet<TaskId>,
     /// When others have ended executions that a handler may have begun.
     cut_off: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// The server's clock was put forward or back: waits by it may be shorter or longer.
@@ -421,6 +423,9 @@ impl Watch {
 
     /// Looks at what a transaction has made visible.
     pub(super) fn after(&mut self, after: &Tables, written: &Written) {
+        let completed =
+            written.task_transitions.iter().filter(|change| change.to == TaskState::Complete);
+        self.completed.extend(completed.map(|change| change.task));
         for change in &written.step_transitions {
             self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
@@ -695,7 +700,7 @@ impl Watch {
         }
     }
 
-    /// A step that runs a task completes when that has.
+    /// A step that runs a task completes after that has.
     fn ends_as_its_child(&mut self, after: &Tables, change: &StepTransition) {
         if change.event != StepEvent::Succeeded || !after.runs(change.step) {
             return;
@@ -708,7 +713,7 @@ impl Watch {
                 "step {step} was executed anew, and is complete by task {child} of before"
             ));
         }
-        if state != Some(TaskState::Complete) {
+        if !child.is_some_and(|child| self.completed.contains(&child)) {
             let step = change.step;
             self.violated(format!(
                 "step {step} is complete, and the task that it runs is {state:?}"
