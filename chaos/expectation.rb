@@ -31,10 +31,12 @@ module Chaos
     end
 
     # @return [String] state in which the task has to end: in error where a failure holds a step up, or a last step
-    #   failed
+    #   failed; items of a list may
     def task_state
       parents = @graph.values.flatten
-      failed = states.any? { |step, state| state == "pending" || (state == "error" && !parents.include?(step)) }
+      failed = states.any? do |step, state|
+        state == "pending" || (state == "error" && !parents.include?(step) && !Growth.item?(step))
+      end
       failed ? "error" : "complete"
     end
 
@@ -80,7 +82,7 @@ module Chaos
 
     def own(name)
       step = @steps[name]
-      return "error" if step&.given_up?
+      return "error" if step && (step.given_up? || Growth.refused?(@record, step))
       return "complete" if name == Growth::MAP
 
       Behaviour.of(@seed, name).state(step ? step.attempts : 1)

@@ -46,6 +46,26 @@ module Chaos
       Array.new(size) { |number| "#{MAP}[#{number}]" }
     end
 
+    # @param step [String] name of a step
+    # @return [Boolean] whether it is an item of the list
+    # @example
+    #   Growth.item?("each[0]") # => true
+    def item?(step)
+      step.start_with?("#{MAP}[")
+    end
+
+    # Steps cannot be added before one that an operator has skipped or resolved: then the attempt that would fails.
+    #
+    # @param record [Record]
+    # @param step [Record::Step]
+    # @param ended [Record::Transition, nil] that ends an attempt of it. Default: that of the last one.
+    # @return [Boolean] whether that became of the attempt
+    def refused?(record, step, ended = step.ends.last)
+      return false unless record.template == TEMPLATE && added(record.seed, step.name).any?
+
+      ended&.outcome == "permanent" && gathers_steered?(record, before: ended)
+    end
+
     # @param record [Record]
     # @return [Hash{String => Array<String>}] names of the parents by name of the step, with those that were to be added
     def graph(record)
@@ -53,6 +73,12 @@ module Chaos
       return graph unless grew?(record)
 
       record.template == MAPPED ? with_items(graph, items(record.seed)) : with_added(graph, added(record.seed, ADDS))
+    end
+
+    # @api private
+    def gathers_steered?(record, before:)
+      changes = record.step(GATHERS)&.transitions || []
+      changes.any? { |change| change.actor && change.id < before.id }
     end
 
     # @api private

@@ -34,6 +34,7 @@ module Chaos
         judge_results(step, ended) if ended.to == "complete"
         outcomes = step.executions.select { |execution| execution.attempt == ended.attempt }.map(&:outcome)
         return if outcomes.include?(ended.outcome)
+        return if outcomes.include?("succeeded") && Growth.refused?(record, step, ended)
 
         tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
       end

@@ -29,4 +29,13 @@ RSpec.describe Chaos::Expectation do
       expect(described_class.new(record).states.values_at(*%w[b0 b1 b2 merge any])).to eq(states)
     end
   end
+
+  it "lets a task complete of whose items some failed" do
+    allow(Chaos::Behaviour).to receive(:of) do |_, step|
+      Chaos::Behaviour.new(step == "each[0]" ? :fails : :succeeds, 0, 0)
+    end
+    expectation = described_class.new(Chaos::Play.new("mapped", 1).record)
+    expect(expectation.states).to include("each[0]" => "error", "each" => "complete", "reduced" => "complete")
+    expect(expectation.task_state).to eq("complete")
+  end
 end

@@ -27,6 +27,26 @@ RSpec.describe Chaos::Judges::Executions do
     record.step("timer").executions.first.outcome = "succeeded"
   end
 
+  # As an attempt that would add steps before one that an operator has skipped, or that nobody has.
+  refuse = lambda do |record, actor|
+    adds, gathers = record.steps.values_at(0, -1)
+    adds.transitions.pop
+    record.steps.replace([adds, gathers])
+    [gathers.transitions, gathers.executions].each(&:clear)
+    gathers.state = "pending"
+    SpoiledRecords.change(gathers, "skipped", "skipped", id: adds.transitions.last.id + 0.1, actor: actor)
+    SpoiledRecords.change(adds, "error", "failed_permanently", attempt: 1, outcome: "permanent",
+                                                               id: adds.transitions.last.id + 0.2)
+  end
+  adds_at_once = ->(record) { record.steps.size > 2 && record.steps.first.attempts == 1 }
+
+  it_lets("steps be refused that would come before one that an operator has skipped", "grown",
+          such: adds_at_once) { |record| refuse.call(record, "mara") }
+
+  it_finds("steps that were refused though nothing was in their way", "grown",
+           /\(split\): attempt 1 is permanent; by the ledger it is succeeded/,
+           such: adds_at_once) { |record| refuse.call(record, nil) }
+
   it_finds("results of another attempt than the one that was accepted", "chain",
            /\(s0\): attempt 1 completed it, its results are {"attempt"=>2}/,
            such: ->(record) { record.step("s0").attempts == 1 }) do |record|
