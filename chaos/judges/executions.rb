@@ -33,10 +33,17 @@ module Chaos
       def judge_accepted(step, ended)
         judge_results(step, ended) if ended.to == "complete"
         outcomes = step.executions.select { |execution| execution.attempt == ended.attempt }.map(&:outcome)
-        return if outcomes.include?(ended.outcome)
-        return if outcomes.include?("succeeded") && Growth.refused?(record, step, ended)
+        return if outcomes.include?(ended.outcome) || failed_outside?(step, ended, outcomes)
 
         tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
+      end
+
+      # What a step undoes is read before its handler begins; where the database does not answer, the attempt fails. Steps
+      # that a handler adds may be refused after it has ended.
+      def failed_outside?(step, ended, outcomes)
+        return record.template == Undo::UNDOING && ended.outcome == "retryable" if outcomes.empty?
+
+        outcomes.include?("succeeded") && Growth.refused?(record, step, ended)
       end
 
       def in_words(outcomes)

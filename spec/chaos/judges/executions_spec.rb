@@ -27,6 +27,18 @@ RSpec.describe Chaos::Judges::Executions do
     record.step("timer").executions.first.outcome = "succeeded"
   end
 
+  it_lets("an attempt fail that could not read what it is to undo", Chaos::Undo::UNDOING,
+          such: ->(record) { record.step("undo packed").attempts == 1 }) do |record|
+    step = record.step("undo packed")
+    last = step.transitions.last
+    first = last.dup.tap { |change| change.id -= 0.5 }
+    first.to = "waiting_for_retry"
+    first.event = "failed"
+    first.outcome = "retryable"
+    step.transitions.insert(-2, first)
+    last.attempt = step.executions.last.attempt = 2
+  end
+
   # As an attempt that would add steps before one that an operator has skipped, or that nobody has.
   refuse = lambda do |record, actor|
     adds, gathers = record.steps.values_at(0, -1)
