@@ -38,8 +38,8 @@ module Chaos
         tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
       end
 
-      # What a step undoes is read before its handler begins; where the database does not answer, the attempt fails. Steps
-      # that a handler adds may be refused after it has ended.
+      # What a step undoes is read before its handler begins; where the database does not answer, the attempt fails.
+      # Steps that a handler adds may be refused after it has ended.
       def failed_outside?(step, ended, outcomes)
         return record.template == Undo::UNDOING && ended.outcome == "retryable" if outcomes.empty?
 
