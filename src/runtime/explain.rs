@@ -19,7 +19,7 @@ use crate::join_policy::JoinPolicy;
 use crate::json;
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{
-    ArtifactSizeRow, AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store,
+    ArtifactSizeRow, AttemptRow, MapRow, StepListRow, StepProgressRow, StepTransitionRow, Store,
     TaskFilter, TaskTransitionRow, WorkerRow,
 };
 use crate::template::{COMPENSATION_SUFFIX, StepTemplate, TaskTemplate};
@@ -476,8 +476,7 @@ impl Facts<'_> {
             return Some(format!("waits for its turn: {most} items may run at a time"));
         }
         let items = self.grown.map(step)?;
-        let by_state = parsed(Some(&items.by_state));
-        let of = |state: StepState| by_state[state.as_str()].as_u64().unwrap_or(0);
+        let of = counts(items);
         let (complete, failed) = (of(StepState::Complete), of(StepState::Error));
         let may = map.tolerate.map_or_else(|| "all".to_owned(), |most| most.to_string());
         let (all, waits) = (items.parents, of(StepState::Pending) + of(StepState::Enqueued));
@@ -489,8 +488,7 @@ impl Facts<'_> {
     /// How a map step completed.
     fn mapped(&self, at: usize) -> Option<String> {
         let items = self.grown.map(self.steps[at].workflow_step_id)?;
-        let by_state = parsed(Some(&items.by_state));
-        let failed = by_state[StepState::Error.as_str()].as_u64().unwrap_or(0);
+        let failed = counts(items)(StepState::Error);
         Some(format!(
             "completed with the last of its {} items, of which {failed} failed",
             items.parents
@@ -979,6 +977,12 @@ fn used(budget: &Value) -> String {
     });
     let used: Vec<_> = [attempts, cost].into_iter().flatten().collect();
     format!("budget: {}", used.join(", "))
+}
+
+/// How many items of a map step are in a state.
+fn counts(items: &MapRow) -> impl Fn(StepState) -> u64 + use<> {
+    let by_state = parsed(Some(&items.by_state));
+    move |state| by_state[state.as_str()].as_u64().unwrap_or(0)
 }
 
 fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
