@@ -61,6 +61,7 @@ fn requests() -> Vec<Value> {
         worker_options(),
         failure(),
         template(),
+        template_with_edge_conditions(),
         signal(),
         workflow_call(),
         fork(),
@@ -97,6 +98,18 @@ fn template() -> Value {
             {"name": "d", "handler_class": "D", "decides": true},
             {"name": "e", "handler_class": "E", "depends_on_step": "d"},
             {"name": "f", "handler_class": "F", "dynamic": true}],
+    })
+}
+
+/// Conditions on edges, which a template with dynamic steps has none of.
+fn template_with_edge_conditions() -> Value {
+    json!({
+        "name": "x", "step_templates": [
+            {"name": "a", "handler_class": "A"},
+            {"name": "b", "handler_class": "B", "depends_on_step": "a",
+             "depends_on_when": {"a": "results.a.x > 1"}},
+            {"name": "c", "handler_class": "C",
+             "depends_on_steps": [{"step": "b", "when": "results.b.x > 1"}]}],
     })
 }
 
@@ -235,7 +248,9 @@ fn what_is_not_damaged_is_taken() {
     assert!(Submission::from_json(&submission().to_string()).is_ok());
     assert!(WorkerOptions::from_json(&worker_options().to_string()).is_ok());
     assert!(serde_json::from_value::<Failure>(failure()).is_ok());
-    TaskTemplate::from_json(&template().to_string()).expect("taken");
+    for template in [template(), template_with_edge_conditions()] {
+        TaskTemplate::from_json(&template.to_string()).expect("taken");
+    }
     SignalRequest::from_json(&signal().to_string()).expect("taken");
     WorkflowCall::from_json(&workflow_call().to_string()).expect("taken");
     ForkRequest::from_json(&fork().to_string()).expect("taken");
@@ -258,6 +273,38 @@ fn a_million_brackets_are_refused_by_everything() {
         assert_short(&messages(&format!(
             r#"{{"kind": "retryable", "class": "", "message": "", "{key}": {deep}}}"#
         )));
+    }
+}
+
+/// Puts a value under `key` into the `place`-th object within `into`, counted through all levels.
+fn put_key(into: &mut Value, place: &mut usize, key: &str) {
+    match into {
+        Value::Array(list) => list.iter_mut().for_each(|item| put_key(item, place, key)),
+        Value::Object(map) => {
+            map.values_mut().for_each(|item| put_key(item, place, key));
+            if *place == 0 {
+                map.insert(key.to_owned(), json!("a < b"));
+            }
+            *place = place.wrapping_sub(1);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn a_long_text_or_key_at_any_place_is_not_repeated() {
+    let long = ["x".repeat(5_000), "1 + ".repeat(1_250), "\u{1}".repeat(5_000)];
+    for request in requests() {
+        for text in &long {
+            for place in 0..80 {
+                let (mut valued, mut keyed) = (request.clone(), request.clone());
+                put(&mut valued, &mut place.clone(), &json!(text));
+                put_key(&mut keyed, &mut place.clone(), text);
+                for request in [valued, keyed] {
+                    assert_short(&messages(&request.to_string()));
+                }
+            }
+        }
     }
 }
 

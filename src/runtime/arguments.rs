@@ -8,6 +8,9 @@ use crate::json::shorten;
 /// Longest part of a value, or of what a reader says of it, that a message repeats, in characters.
 const SHOWN: usize = 80;
 
+/// Longest value that a message repeats at all, in characters: more than a name may have.
+pub(super) const LONGEST_VALUE: usize = 300;
+
 /// Reads a request.
 ///
 /// # Errors
@@ -59,6 +62,8 @@ pub(super) fn at_most_so_many(
     Err(refused(argument, &format!("a list of {count}"), &format!("at most {most}")))
 }
 
+/// Says that the value of an argument is not allowed; repeats the value's start where it is long.
 pub(super) fn refused(argument: &'static str, value: &str, allowed: &str) -> Error {
-    Error::Argument { argument, value: value.to_owned(), allowed: allowed.to_owned() }
+    let value = shorten(value, LONGEST_VALUE);
+    Error::Argument { argument, value, allowed: allowed.to_owned() }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::arguments::refused;
+use super::arguments::{LONGEST_VALUE, refused};
 use super::branches;
 use super::compensation;
 use super::deciding::{Sight, decide_seeing};
@@ -79,7 +79,7 @@ impl Steering {
         match self {
             Self::Resolve { step, results, .. } => json::check(results, JsonLimits::RESULTS)
                 .map_err(|source| Error::Json {
-                    what: format!("results of step {step:?}"),
+                    what: format!("results of step {:?}", json::shorten(step, LONGEST_VALUE)),
                     source,
                 }),
             Self::RaiseBudget(limits) if limits.is_empty() => {

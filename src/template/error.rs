@@ -83,6 +83,12 @@ impl TemplateError {
         self
     }
 
+    /// With more of what is wrong.
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.problem = format!("{}, and {more}", self.problem).into();
+        self
+    }
+
     /// With the value seen.
     pub(super) fn seen(mut self, value: &Value) -> Self {
         self.value = Some(shorten(&value.to_string(), SHOWN).into());

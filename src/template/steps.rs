@@ -15,6 +15,7 @@ use super::{MapTemplate, StepTemplate, classes, compensation, workflow};
 use crate::condition::Condition;
 use crate::graph::{Graph, GraphError};
 use crate::join_policy::JoinPolicy;
+use crate::json::shorten;
 use crate::retry_policy::{Backoff, RetryPolicy};
 use crate::suggest;
 
@@ -374,7 +375,8 @@ fn parents(section: &mut Section) -> Result<Parents> {
         parents.push(parent);
     }
     for (parent, value) in section.object("depends_on_when")? {
-        let key = format!("{}.{parent}", section.key("depends_on_when"));
+        let shown = shorten(&parent, section::LONGEST_KEY);
+        let key = format!("{}.{shown}", section.key("depends_on_when"));
         if !parents.contains(&parent) {
             let meant = suggest::nearest(&parent, parents.iter().map(String::as_str));
             let allowed = "conditions by the names of steps that it depends on";
@@ -416,10 +418,8 @@ fn condition(key: String, value: &Value, allowed: &str, parents: &[String]) -> R
     let text = value.as_str();
     let text = text.ok_or_else(|| TemplateError::value(&*key, value, allowed))?;
     Condition::parse(text, parents).map_err(|fault| {
-        let problem =
-            format!("is {value}, and at character {} it {}", fault.position, fault.problem);
-        TemplateError::problem(key, problem, allowed)
-            .seen(value)
+        TemplateError::value(key, value, allowed)
+            .and(&format!("at character {} it {}", fault.position, fault.problem))
             .suggest(fault.suggestion.as_deref())
     })
 }
