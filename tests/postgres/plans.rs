@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Database, diamond, fan, hands, single, stop};
+use crate::common::{Database, diamond, fan, hands, session, single, stop};
 use serde_json::json;
 use tasker_core::{FailureFilter, Submission, TaskState};
 
@@ -111,4 +111,31 @@ async fn what_failed_is_found_without_reading_what_did_not() {
     let read = db.count(STEP_ROWS_READ).await - before;
     // Those of all that failed at most: which of them come first, a sort may say.
     assert!(read <= 10 * 2 * 100, "{read} rows read for 200 failures");
+}
+
+/// The lines of a plan that lie deeper than the one at `at`.
+fn below(plan: &[String], at: usize) -> impl Iterator<Item = &String> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let own = depth(&plan[at]);
+    plan[at + 1..].iter().take_while(move |line| depth(line) > own)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_consistency_check_reads_no_list_for_each_row_of_another_and_groups_by_sorting() {
+    let db = Database::migrated().await;
+    let mut session = session(&db, include_str!("../../src/store/sql/begin_audit.sql")).await;
+    let statement = format!("EXPLAIN {}", include_str!("../../src/store/sql/audit.sql"));
+    let plan: Vec<String> = sqlx::query_scalar(&statement).fetch_all(&mut *session).await.unwrap();
+    let text = plan.join("\n");
+    assert!(!text.contains("HashAggregate"), "{text}");
+    for (at, line) in plan.iter().enumerate() {
+        let Some(name) = line.trim().strip_prefix("SubPlan ") else { continue };
+        // One that is hashed is read once.
+        if text.contains(&format!("hashed SubPlan {name})")) {
+            continue;
+        }
+        let lists: Vec<_> = below(&plan, at).filter(|line| line.contains("CTE Scan")).collect();
+        assert!(lists.is_empty(), "for each row of another list: {lists:?}\n{text}");
+    }
+    assert!(text.contains("SubPlan"), "{text}");
 }

@@ -23,6 +23,7 @@ WITH step AS (
   WHERE NOT d.took ? n.name
 ), parents AS (
   SELECT e.to_step_id,
+         count(*) AS counted,
          count(*) FILTER (WHERE p.state IS NULL OR p.state NOT IN ('complete', 'resolved_manually')
                              OR u.to_step_id IS NOT NULL) AS incomplete,
          count(*) FILTER (WHERE p.state IS NULL
@@ -154,13 +155,11 @@ WITH step AS (
   FROM tasker_ready_steps r JOIN tasker_tasks t ON t.task_id = r.workflow_step_id >> 20
   WHERE (r.queue IS NULL) <> (t.state = 'paused')
   UNION ALL
-  SELECT 'parent_counts', c.workflow_step_id
+  SELECT 'parent_counts', s.workflow_step_id
   FROM tasker_parent_counts c
-  WHERE c.parents <> (
-    SELECT count(*) FROM edge e
-    WHERE e.to_step_id = c.workflow_step_id
-      AND (c.first_item_id IS NULL OR e.from_step_id >= c.first_item_id AND e.from_step_id < c.first_item_id + c.parents))
-    AND EXISTS (SELECT FROM step s WHERE s.workflow_step_id = c.workflow_step_id)
+  JOIN step s USING (workflow_step_id)
+  LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id
+  WHERE c.parents <> coalesce(p.counted, 0)
   UNION ALL
   SELECT 'added_steps', a.workflow_step_id
   FROM tasker_added_steps a LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)
