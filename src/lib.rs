@@ -61,8 +61,8 @@ pub use runtime::{
     FeedReading, ForkRequest, HeldBack, Interrupt, Item, ListFilter, LiveTasks, OnDuplicate,
     ParentStep, Pruned, Pruning, RelatedTask, Remedy, SignalInfo, SignalRequest, Steering,
     StepExplanation, StepFailure, StepProgress, StepResult, Stopped, Submission, Submitted,
-    TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare, Transition, Unsettled,
-    WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun,
+    TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare, Transition, UndoneTask,
+    Unsettled, WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun,
     WorkflowWait, names, step_ids,
 };
 pub use state::{

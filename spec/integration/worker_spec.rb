@@ -1,8 +1,7 @@
 # frozen_string_literal: true
 
-require_relative "../../chaos/proxy"
-
 RSpec.describe "A worker", :database do
+  include Outages
   include Workflows
 
   # Lets handlers report and wait, across threads.
@@ -11,19 +10,6 @@ RSpec.describe "A worker", :database do
 
   def state_of(task_id)
     TaskerCore.status(task_id).state
-  end
-
-  # The library's connections go through it.
-  def through_proxy
-    place = PG::Connection.conninfo_parse(database_url).to_h { |option| option.values_at(:keyword, :val) }
-    host = place.fetch("host")
-    port = place["port"] || 5432
-    socket = -> { UNIXSocket.new("#{host}/.s.PGSQL.#{port}") }
-    Chaos::Proxy.open(host.start_with?("/") ? socket : -> { TCPSocket.new(host, port) }) do |proxy|
-      use_database("postgres://#{place.fetch("user")}@127.0.0.1:#{proxy.port}/#{place.fetch("dbname")}")
-      yield proxy
-      TaskerCore.client.close
-    end
   end
 
   it "executes every step once, none before its parents, with their results" do

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::arguments::refused;
-use super::delivery::Prepared;
+use super::delivery::{Prepared, UndoneTask};
 use super::follow_ups::{Locked, lock};
 use super::orchestrator::blocked;
 use super::submission::Submission;
@@ -133,7 +133,7 @@ pub(super) fn check_undoable(stored: &Stored, row: TaskRow) -> Result<(), Error>
     Err(refused("task", &seen, "one that has ended in error or was cancelled"))
 }
 
-/// Takes out the claims of steps that have nothing to undo, with their ends.
+/// Tells handlers that undo which task's step that is. Takes out the claims of steps that have nothing to undo, with their ends.
 pub(super) async fn leave_out(
     database: &impl Database,
     templates: &Templates,
@@ -159,11 +159,14 @@ pub(super) async fn leave_out(
     let steps: Vec<_> = undone.values().copied().collect();
     let states = database.step_results(&steps).await?;
     let mut refused = Vec::new();
-    prepared.retain(|one| {
+    prepared.retain_mut(|one| {
         if !one.template.compensates {
             return true;
         }
         let claim = one.delivery.claim;
+        let original = originals.get(&claim.step.task());
+        let undoes = original.map(|row| UndoneTask { task: row.original, template: row.template });
+        one.delivery.undoes = undoes.map(Box::new);
         let original = undone.get(&claim.step);
         let end = match original.and_then(|step| Some((*step, states.get(step)?.0))) {
             Some((_, state)) if was_done(state) => return true,

@@ -35,6 +35,17 @@ pub struct Delivery {
     pub parents: Option<Box<str>>,
     /// What there is to know of a step that was added.
     pub added: Option<Box<AddedDelivery>>,
+    /// The task that the step undoes a part of.
+    pub undoes: Option<Box<UndoneTask>>,
+}
+
+/// The task whose step the handler undoes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UndoneTask {
+    /// The task.
+    pub task: TaskId,
+    /// The version of its template.
+    pub template: TemplateId,
 }
 
 /// What the handler of a step is given that was added while its task ran.
@@ -107,12 +118,12 @@ impl Courier {
                     continue;
                 }
             };
-            let delivery =
-                Delivery { claim: *claim, template, context, parents: None, added: None };
+            let (claim, parents, added, undoes) = (*claim, None, None, None);
+            let delivery = Delivery { claim, template, context, parents, added, undoes };
             match templates.get(database, template).await {
                 Ok(template) => prepared.push(Prepared { delivery, template }),
                 Err(error) if error.is_retryable() => return Err(error),
-                Err(error) => refused.push((*claim, blocked(error.to_string()))),
+                Err(error) => refused.push((claim, blocked(error.to_string()))),
             }
         }
         refused.extend(compensation::leave_out(database, templates, &mut prepared).await?);

@@ -22,6 +22,7 @@ mod grown;
 mod growth;
 mod heartbeat;
 mod inbox;
+mod insistence;
 mod items;
 mod lane;
 mod ledger;
@@ -54,7 +55,7 @@ pub use artifacts::Artifact;
 pub use branches::names;
 pub use client::{Client, ListFilter};
 pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
-pub use delivery::{AddedDelivery, Delivery};
+pub use delivery::{AddedDelivery, Delivery, UndoneTask};
 pub use events::{Event, EventSet, Events, Transition, WorkerEvent};
 pub use explain::{
     Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation,

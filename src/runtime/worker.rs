@@ -13,6 +13,7 @@ use super::events::{Events, WorkerEvent};
 use super::failure::bounded;
 use super::growth;
 use super::inbox::{Batch, Interrupt};
+use super::insistence::insist;
 use super::items::{self, Item};
 use super::patience::Patience;
 use super::pruner;
@@ -69,7 +70,7 @@ pub struct Stopped {
 }
 
 /// A worker of this process. Handler threads take steps with [`Worker::next_batch`] and report with
-/// [`Worker::succeed`] and [`Worker::fail`].
+/// [`Worker::succeed`] and [`Worker::fail`]. What they ask in between waits up to ten minutes for a database that is away.
 #[derive(Debug)]
 pub struct Worker {
     engine: Engine<Store>,
@@ -193,12 +194,15 @@ impl Worker {
         limit: u32,
     ) -> Result<Vec<Item>, Error> {
         let shared = self.shared();
-        let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
         items::check_limit(limit)?;
-        let map = task.step(items::map_step(&stored, name)?);
         let after = after.map_or(-1, u32::cast_signed);
-        let rows = shared.answer(shared.database.items(map, after, limit.into())).await??;
-        rows.into_iter().map(|row| Item::new(task, name, row)).collect()
+        insist(async || {
+            let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
+            let map = task.step(items::map_step(&stored, name)?);
+            let rows = shared.answer(shared.database.items(map, after, limit.into())).await??;
+            rows.into_iter().map(|row| Item::new(task, name, row)).collect()
+        })
+        .await
     }
 
     fn end(
@@ -284,7 +288,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`Error::Argument`] when it is no such text, [`Error::Json`] for what is too large, and when the database does not
-    /// answer: the checkpoint may be there then.
+    /// answer for ten minutes: the checkpoint may be there then.
     pub async fn checkpoint(
         &self,
         step: StepId,
@@ -295,7 +299,7 @@ impl Worker {
         let report = CheckpointReport::from_json(checkpoint, limits)?;
         let (cursor, data) = (report.cursor.get(), report.data.as_ref().map(|data| data.get()));
         let checkpoint = Checkpoint { cursor, data, moved: report.moved };
-        self.engine.checkpoint(step, attempt, checkpoint).await
+        insist(async || self.engine.checkpoint(step, attempt, checkpoint).await).await
     }
 
     /// What a step waited for last, and the first signal of a name after another one, for its handler.
@@ -312,8 +316,11 @@ impl Worker {
         let shared = self.shared();
         signal.map_or(Ok(()), check_name)?;
         let after = after.unwrap_or(SignalId(0));
-        let row = shared.answer(shared.database.look_at_wait(step, signal, after)).await??;
-        WaitInfo::new(step, row)
+        insist(async || {
+            let row = shared.answer(shared.database.look_at_wait(step, signal, after)).await??;
+            WaitInfo::new(step, row)
+        })
+        .await
     }
 
     /// Makes the task that a step of this worker runs, unless it is there, and says how far it is. While it has not ended, the
@@ -328,18 +335,7 @@ impl Worker {
         attempt: u32,
         call: &WorkflowCall,
     ) -> Result<WorkflowRun, Error> {
-        self.engine.run_workflow(step, attempt, call).await
-    }
-
-    /// The task that a task undoes, for the handlers of its steps.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTask`] where it undoes none, or that one is gone.
-    pub async fn original_of(&self, task: TaskId) -> Result<(TaskId, TemplateId), Error> {
-        let shared = self.shared();
-        let found = shared.answer(shared.database.originals(&[task])).await??;
-        let found = found.first().ok_or(Error::UnknownTask { task })?;
-        Ok((found.original, found.template))
+        insist(async || self.engine.run_workflow(step, attempt, call).await).await
     }
 
     /// What a template says of all its steps, as JSON: `namespace_name`, `name`, `version`, `error_classes`, and whether its
@@ -382,7 +378,7 @@ impl Worker {
     /// [`Error::UnknownTask`], [`Error::Argument`] for a name that its template does not have, and
     /// [`Error::Decryption`].
     pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
-        let (_, text) = self.step(task, name).await?;
+        let (_, text) = insist(async || self.step(task, name).await).await?;
         text.transpose().map_err(|source| Error::results_unreadable(task, name, source))
     }
 
@@ -391,7 +387,7 @@ impl Worker {
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
     pub async fn state_of(&self, task: TaskId, name: &str) -> Result<StepState, Error> {
-        Ok(self.step(task, name).await?.0)
+        Ok(insist(async || self.step(task, name).await).await?.0)
     }
 
     async fn step(&self, task: TaskId, name: &str) -> Result<(StepState, Option<Text>), Error> {

@@ -145,7 +145,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("checkpoint", method!(Worker::checkpoint, 3))?;
     worker.define_method("look_at_wait", method!(Worker::look_at_wait, 3))?;
     worker.define_method("run_workflow", method!(Worker::run_workflow, 3))?;
-    worker.define_method("original_of", method!(Worker::original_of, 1))?;
     worker.define_method("template", method!(Worker::template, 1))?;
     worker.define_method("step_definition", method!(Worker::step_definition, 2))?;
     worker.define_method("step_names", method!(Worker::step_names, 1))?;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use magnus::value::ReprValue;
-use magnus::{Error, IntoValue, RArray, RString, Ruby};
+use magnus::{Error, IntoValue, RArray, RString, Ruby, Value};
 use tasker_core::{
     AddedDelivery, Batch, Delivery, ErrorKind, Event, EventSet, Events, Interrupt, SignalId,
-    StepId, TaskId, TemplateId, Transition, WorkerOptions, WorkflowCall, names,
+    StepId, TaskId, TemplateId, Transition, UndoneTask, WorkerOptions, WorkflowCall, names,
 };
 
 use crate::errors::{guard, raise, raise_kind};
@@ -70,7 +70,8 @@ impl Worker {
     }
 
     /// Steps to execute, each `[step_id, task_id, attempt, template_id, step_index, context, parents,
-    /// added]`; nil when there will be no more.
+    /// added]`, for one that undoes another with the task that it undoes in the place of the parents; nil when there
+    /// will be no more.
     pub(crate) fn next_batch(
         ruby: &Ruby,
         this: &Self,
@@ -330,14 +331,6 @@ impl Worker {
         })
     }
 
-    /// The task that a task undoes, and its template.
-    pub(crate) fn original_of(ruby: &Ruby, this: &Self, task: i64) -> Result<(i64, i32), Error> {
-        guard(ruby, || {
-            let (task, template) = block_on(ruby, this.here(ruby)?.original_of(TaskId(task)))?;
-            Ok((task.0, template.0))
-        })
-    }
-
     pub(crate) fn template(ruby: &Ruby, this: &Self, id: i32) -> Result<String, Error> {
         guard(ruby, || block_on(ruby, this.here(ruby)?.template(TemplateId(id))))
     }
@@ -468,9 +461,19 @@ fn item(ruby: &Ruby, delivery: &Delivery) -> RArray {
         delivery.template.0.into_value_with(ruby),
         added.map_or(step.index(), |added| added.prototype).into_value_with(ruby),
         ruby.str_new(&delivery.context).as_value(),
-        delivery.parents.as_deref().map(|json| ruby.str_new(json)).into_value_with(ruby),
+        given(ruby, delivery),
         added.map(|added| self::added(ruby, added)).into_value_with(ruby),
     ])
+}
+
+/// The results of the parents; `[task, template]` of the task that is undone, for one that undoes.
+fn given(ruby: &Ruby, delivery: &Delivery) -> Value {
+    match delivery.undoes.as_deref() {
+        Some(UndoneTask { task, template }) => ruby
+            .ary_new_from_values(&[task.0.into_value_with(ruby), template.0.into_value_with(ruby)])
+            .as_value(),
+        None => delivery.parents.as_deref().map(|json| ruby.str_new(json)).into_value_with(ruby),
+    }
 }
 
 /// `[name, inputs, number of the item]` of a step that was added.

@@ -48,7 +48,8 @@ module TaskerCore
       end
 
       # @param item [Array] as from `next_batch`: step id, task id, attempt, template id, index of the step, context
-      #   and results of the parents as JSON; name, inputs and number of the item of a step that was added
+      #   and results of the parents as JSON, or the task that is undone and its template; name, inputs and number of
+      #   the item of a step that was added
       # @return [Integer] how long the attempt took, in microseconds, without its report
       # @example
       #   runner.run(native.next_batch(1, 500).first)
@@ -94,22 +95,23 @@ module TaskerCore
       private
 
       def execute(item)
-        step_id, task_id, attempt, template_id, step_index, context_json, parents_json, added = item
+        step_id, task_id, attempt, template_id, step_index, context_json, given, added = item
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native).added_with(added)
-        taken = handle(plan, task, sequence(task_id, plan, added ? "{}" : parents_json), step)
+        taken = handle(plan, task, sequence(task_id, plan, added ? "{}" : given), step)
         results = results_json(step.results)
         return [:grow, results, step.growth] if step.growth
 
         taken ? [:decide, results, JSON.generate(taken)] : [:succeed, results]
       end
 
-      # The steps before this one; for one that undoes another, those of the task that it undoes.
-      def sequence(task_id, plan, parents_json)
-        return Sequence.new(task_id, plan, parents_json, @native) unless plan.template.compensation?
+      # The steps before this one; for one that undoes another, those of the task that it undoes. Nothing is read from
+      # the database: where that fails, it is no failure of the handler.
+      def sequence(task_id, plan, given)
+        return Sequence.new(task_id, plan, given, @native) unless plan.template.compensation?
 
-        original, template_id = @native.original_of(task_id)
+        original, template_id = given
         Sequence.new(original, OriginalSteps.new(@plans.template(template_id), plan.name), nil, @native)
       end
 

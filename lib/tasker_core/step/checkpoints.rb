@@ -23,7 +23,7 @@ module TaskerCore
       # @param data [Object, nil] for {Waits#data}: what JSON can say. Default nil: what was kept before.
       # @return [void]
       # @raise [InvalidContext] what JSON cannot say, or too large
-      # @raise [DatabaseUnavailable] the database does not answer; the checkpoint may be there all the same
+      # @raise [DatabaseUnavailable] the database does not answer for ten minutes; the checkpoint may be there then
       # @example
       #   step.checkpoint(cursor: last_id, data: { "imported" => count })
       def checkpoint(cursor:, data: nil)
