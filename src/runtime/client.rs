@@ -532,6 +532,10 @@ impl Client {
                     }
                     return self.status(task).await;
                 }
+                // It may have taken place.
+                Err(error) if error.is_unavailable() && steering.may_take_place_twice() => {
+                    return Err(error);
+                }
                 Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
                 // An earlier try took place, and its answer was lost.
                 Err(Error::Transition { source, .. })

@@ -73,6 +73,21 @@ impl Steering {
         }
     }
 
+    /// Whether a second request does more than the first has done, where what follows from that is over by then.
+    pub(super) fn may_take_place_twice(&self) -> bool {
+        match self {
+            Self::Rerun { .. } => true,
+            Self::Cancel
+            | Self::Pause
+            | Self::Resume
+            | Self::Retry { .. }
+            | Self::Skip { .. }
+            | Self::Compensate
+            | Self::RaiseBudget(_)
+            | Self::Resolve { .. } => false,
+        }
+    }
+
     /// # Errors
     /// [`Error::Json`] for results that are not JSON, or too large.
     pub(super) fn check(&self) -> Result<(), Error> {
