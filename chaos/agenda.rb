@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require_relative "anew"
+require_relative "budget"
+require_relative "growth"
 require_relative "nested"
 require_relative "request"
 require_relative "wait"
@@ -25,8 +28,12 @@ module Chaos
     # One in so many signals is sent twice with its key.
     TWICE = 3
     # Tasks whose steps have to be tried again, and the seconds from their beginning to that.
-    FRAIL = ["frail", Nested::TEMPLATE].freeze
+    FRAIL = ["frail", "picked", Nested::TEMPLATE].freeze
     MENDED = (0.5..3.0).freeze
+    # One in so many tasks with a budget has it raised.
+    RAISED = 2
+    # Seconds from a task's beginning to when steps are executed anew, in it or in a fork: before its end, or after.
+    ANEW = (0.2..4.0).freeze
 
     # @param seed [Integer]
     def initialize(seed)
@@ -42,6 +49,9 @@ module Chaos
       own = case template
             when Wait::TEMPLATE then signals
             when *FRAIL then mending
+            when *Budget::ALL.keys then raising(template)
+            when Anew::REDONE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
+            when Anew::FORKED then [plan(:fork, @random.rand(ANEW), needed: true)]
             else []
             end
       [*own, cancellation, *steering].compact
@@ -61,6 +71,12 @@ module Chaos
       Array.new(2) { plan(:retry, @random.rand(MENDED)) }
     end
 
+    def raising(template)
+      return [] unless @random.rand(RAISED).zero?
+
+      [plan(:raise, @random.rand(MENDED), **Budget::RAISED.fetch(template))]
+    end
+
     def cancellation
       plan(:cancel, @random.rand(WITHIN)) if @random.rand(CANCELLED).zero?
     end
@@ -76,6 +92,7 @@ module Chaos
     def plan(kind, after, needed: false, **told)
       @number += 1
       told[:number] = @number if kind == :signal
+      told[:key] = "fork #{@number}" if kind == :fork
       request = Request.new(kind: kind, actor: "operator #{@number}", told: told, ids: [])
       Plan.new(after: after, request: request, needed: needed, times: 1)
     end

@@ -9,25 +9,15 @@ module Chaos
     # @yieldparam product [Hash{String => Object}] to be written to the ledger
     # @return [Hash{String => Object}]
     def perform(step)
-      from = asked { step.cursor } || 0
+      from = step.cursor || 0
       product = { "from" => from, "tried" => from, "kept" => from }
       ((from + 1)..last).each do |number|
         yield product.merge!("tried" => number)
         sleep(Batch::SECONDS)
-        asked { step.checkpoint(cursor: number) }
+        step.checkpoint(cursor: number)
         yield product.merge!("kept" => number)
       end
       product
-    end
-
-    private
-
-    # The database may be away.
-    def asked
-      yield
-    rescue TaskerCore::DatabaseUnavailable, TaskerCore::DatabaseError
-      sleep(Batch::PAUSE)
-      retry
     end
   end
 
@@ -35,8 +25,6 @@ module Chaos
   Batch::STEPS = /\Abatch/
   Batch::SIZE = 12
   Batch::SECONDS = 0.08
-  # Seconds between two questions to a database that is away.
-  Batch::PAUSE = 0.1
   # Names of the parents by name of the step, parents first.
   Batch::GRAPH = { "batch0" => [], "batch1" => ["batch0"], "total" => ["batch1"] }.freeze
 

@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 require "zlib"
+require_relative "growth"
+require_relative "timed"
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
@@ -38,7 +40,7 @@ module Chaos
   # or twice before they succeed.
   Behaviour::SHARES = { fails: 3, exhausts: 3, retried: 60 }.freeze
   # Names of steps of which each second one fails for good when it is executed first, and would succeed then.
-  Behaviour::FRAIL = /\Afrail/
+  Behaviour::FRAIL = Regexp.union(/\Afrail/, Growth::FAILING)
   # Share of a thousand steps that take long, and their seconds: so long that the next attempt runs when a worker that
   # stood still goes on with the last one. The others take a few milliseconds.
   Behaviour::SLOW = { share: 30, seconds: 0.2..5.0 }.freeze
@@ -53,7 +55,8 @@ module Chaos
       random = Random.new(Zlib.crc32("#{seed}/#{step}"))
       kind, failures = kind(random)
       kind = :recovers if step.match?(Behaviour::FRAIL) && random.rand(2).zero?
-      new(kind, failures, seconds(random)).freeze
+      failures = random.rand(2) if Timed::TOTALS.key?(step) && kind == :succeeds
+      new(kind, failures, step == Timed::BUSY ? random.rand(Timed::SECONDS) : seconds(random)).freeze
     end
 
     private

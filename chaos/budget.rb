@@ -6,6 +6,8 @@ module Chaos
   module Budget
     # What tasks of a template may use up.
     ALL = { "budgeted" => { attempts: 7 }, "thrifty" => { cost: 1.0 } }.freeze
+    # To what an operator raises that: so that all of their steps can be executed, and some of the others.
+    RAISED = { "budgeted" => { attempts: 20 }, "thrifty" => { cost: 1.3 } }.freeze
     # Names of steps that spend, and what each of them reserves and spends, in millionths.
     SPENDERS = /\Aspend/
     COST = 300_000
@@ -15,6 +17,12 @@ module Chaos
                "thrifty" => Array.new(5) { |number| ["spend#{number}", []] }.to_h }.freeze
 
     module_function
+
+    # @param limits [Hash{Symbol => Numeric}]
+    # @return [Hash{Symbol => Integer}] the same as the engine's table has them
+    def in_units(limits)
+      limits.to_h { |limit, most| [limit, limit == :cost ? (most * 1e6).round : most] }
+    end
 
     # @param step [String] name of the step
     # @return [Float, nil] what it reserves and spends

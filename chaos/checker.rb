@@ -7,9 +7,12 @@ require_relative "judges/checkpoints"
 require_relative "judges/compensation"
 require_relative "judges/ends"
 require_relative "judges/executions"
+require_relative "judges/forks"
 require_relative "judges/history"
 require_relative "judges/order"
+require_relative "judges/reruns"
 require_relative "judges/steering"
+require_relative "judges/timeouts"
 require_relative "judges/waits"
 require_relative "judges/workflows"
 
@@ -18,7 +21,8 @@ module Chaos
   class Checker
     # Each of them looks at each task.
     JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering,
-              Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions].freeze
+              Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions,
+              Judges::Timeouts, Judges::Reruns, Judges::Forks].freeze
 
     class << self
       # @param receipts [Array<Receipt>]

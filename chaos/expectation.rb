@@ -74,18 +74,30 @@ module Chaos
 
     def unsteered(name, parents, states)
       case Join.of(name).verdict(parents.map { |parent| seen(parent, name, states.fetch(parent)) })
-      when :ready then met?(name) ? own(name) : "skipped"
+      when :ready then met?(name) ? own(name, states) : "skipped"
       when :skip then "skipped"
       when :wait then "pending"
       end
     end
 
-    def own(name)
+    def own(name, states)
       step = @steps[name]
-      return "error" if step && (step.given_up? || Growth.refused?(@record, step))
-      return "complete" if name == Growth::MAP
+      return "error" if step && (step.given_up? || failed_outside?(step))
+
+      map = Growth.map(name)
+      return list(map, states) if map
 
       Behaviour.of(@seed, name).state(step ? step.attempts : 1)
+    end
+
+    def failed_outside?(step)
+      Growth.refused?(@record, step) || Growth.given_up?(@record, step)
+    end
+
+    # With too many items in error it waits for an operator.
+    def list(map, states)
+      failed = states.count { |step, state| state == "error" && Growth.item?(step) }
+      map.tolerate && failed > map.tolerate ? "pending" : "complete"
     end
   end
 end

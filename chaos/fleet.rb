@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "tmpdir"
+require_relative "clock"
 require_relative "member"
 
 module Chaos
@@ -96,8 +97,8 @@ module Chaos
     private
 
     def await
-      deadline = TaskerCore::Internal::Clock.seconds + ENDLESS
-      sleep(PAUSE) until @places.all?(&:ended?) || TaskerCore::Internal::Clock.seconds > deadline
+      deadline = Clock.now + ENDLESS
+      sleep(PAUSE) until @places.all?(&:ended?) || Clock.now > deadline
     end
 
     def end_late(member)

@@ -2,6 +2,7 @@
 
 require "tasker_core"
 require_relative "../bench/engine/graphs"
+require_relative "anew"
 require_relative "batch"
 require_relative "behaviour"
 require_relative "branches"
@@ -9,6 +10,7 @@ require_relative "budget"
 require_relative "growth"
 require_relative "join"
 require_relative "nested"
+require_relative "timed"
 require_relative "undo"
 require_relative "wait"
 
@@ -21,6 +23,7 @@ module Chaos
       "fan" => Bench::Graphs.fan(22), "layered" => Bench::Graphs.layered(24), "joined" => Join::GRAPH,
       "routed" => Branches::GRAPH, Wait::TEMPLATE => Wait::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
       "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
+      Timed::TEMPLATE => Timed::GRAPH, **Anew::GRAPHS,
       "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
                    "tolerant" => %w[frail0 frail2] }
     }.freeze
@@ -66,9 +69,11 @@ module Chaos
 
     # @api private
     def options(step)
-      { handler: HANDLER, join: Join.of(step).key, retry: RETRY, retry_limit: Behaviour::RETRY_LIMIT, skippable: true,
+      total = Timed::TOTALS[step]
+      { handler: HANDLER, join: Join.of(step).key, retry: total ? Timed::RETRY : RETRY, skippable: true,
+        retry_limit: Behaviour::RETRY_LIMIT, total_timeout: total, map: Growth.map_options(step),
         decides: Branches::DECISIONS.key?(step) || nil, when: Branches::CONDITIONS[step]&.expression,
-        delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step), map: (Growth::MAP_OPTIONS if step == Growth::MAP) }
+        delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step) }
     end
 
     # What is registered.

@@ -11,18 +11,21 @@ module Chaos
     ADDS = "split"
     PROTOTYPE = "part"
     GATHERS = "gather"
-    # The template with a step that is executed for each item of a list.
-    MAPPED = "mapped"
-    MAP = "each"
+    # A step that is executed for each item of a list: its name, and how many items may end in error (nil: all).
+    Map = Struct.new(:step, :tolerate)
+    # By the name of the template. Of the second list's items many fail.
+    MAPS = { "mapped" => Map.new("each", nil), "picked" => Map.new("pick", 1) }.each_value(&:freeze).freeze
+    # Names of items, and of those of which many fail: each second one when it is executed first.
+    ITEMS = /\A(each|pick)\[/
+    FAILING = /\Apick\[/
     # Names of the parents by name of the step of the template, parents first.
     GRAPHS = { TEMPLATE => { ADDS => [], GATHERS => [ADDS] },
-               MAPPED => { "listed" => [], MAP => ["listed"], "reduced" => [MAP] } }.freeze
+               **MAPS.transform_values { |map| { "listed" => [], map.step => ["listed"], "reduced" => [map.step] } } }
+             .freeze
     # Items that may run at a time.
     MAX_PARALLEL = 2
     # The list, over the task's seed, and how many items it has.
     LIST = "context.seed % 5 == 0 ? [] : (context.seed % 2 == 0 ? [0, 1, 2] : [0, 1, 2, 3, 4, 5])"
-    # As the template says it.
-    MAP_OPTIONS = { over: LIST, max_parallel: MAX_PARALLEL, tolerate: "all" }.freeze
 
     module_function
 
@@ -37,21 +40,57 @@ module Chaos
       Array.new(Zlib.crc32("#{seed}/added") % 5) { |number| "#{PROTOTYPE}_#{number}" }
     end
 
-    # @param seed [Integer] of the task
-    # @return [Array<String>] names of the items
+    # @param step [String] name of a step
+    # @return [Map, nil] nil: it is executed for no list
     # @example
-    #   Growth.items(2) # => ["each[0]", "each[1]", "each[2]"]
-    def items(seed)
-      size = (seed % 5).zero? ? 0 : 3 + (3 * (seed % 2))
-      Array.new(size) { |number| "#{MAP}[#{number}]" }
+    #   Growth.map("pick").tolerate # => 1
+    def map(step)
+      MAPS.each_value.find { |map| map.step == step }
     end
 
     # @param step [String] name of a step
-    # @return [Boolean] whether it is an item of the list
+    # @return [Hash{Symbol => Object}, nil] what the template says of its list
+    def map_options(step)
+      map = map(step) or return
+      { over: LIST, max_parallel: MAX_PARALLEL, tolerate: map.tolerate || "all" }
+    end
+
+    # @param map [Map]
+    # @param seed [Integer] of the task
+    # @return [Array<String>] names of the items
+    # @example
+    #   Growth.items(Growth.map("each"), 2) # => ["each[0]", "each[1]", "each[2]"]
+    def items(map, seed)
+      size = (seed % 5).zero? ? 0 : 3 + (3 * (seed % 2))
+      Array.new(size) { |number| "#{map.step}[#{number}]" }
+    end
+
+    # @param step [String] name of a step
+    # @return [Boolean] whether it is an item of a list
     # @example
     #   Growth.item?("each[0]") # => true
     def item?(step)
-      step.start_with?("#{MAP}[")
+      step.match?(ITEMS)
+    end
+
+    # @param record [Record] with a list
+    # @param before [Record::Transition]
+    # @return [Integer] items that were in error then
+    def failed(record, before:)
+      record.steps.count { |step| item?(step.name) && step.state_before(before) == "error" }
+    end
+
+    # An item is not executed when it has not begun and more have failed than may: its first attempt fails instead.
+    #
+    # @param record [Record]
+    # @param step [Record::Step]
+    # @param ended [Record::Transition, nil] that ends an attempt of it. Default: that of the last one.
+    # @return [Boolean] whether that became of the attempt
+    def given_up?(record, step, ended = step.ends.last)
+      most = MAPS[record.template]&.tolerate
+      return false unless most && item?(step.name) && [ended&.outcome, ended&.attempt] == ["permanent", 1]
+
+      step.execution(1).nil? && ever_failed(record, before: ended) > most
     end
 
     # Steps cannot be added before one that an operator has skipped or resolved: then the attempt that would fails.
@@ -72,7 +111,8 @@ module Chaos
       graph = GRAPHS.fetch(record.template)
       return graph unless grew?(record)
 
-      record.template == MAPPED ? with_items(graph, items(record.seed)) : with_added(graph, added(record.seed, ADDS))
+      map = MAPS[record.template]
+      map ? with_items(graph, map, items(map, record.seed)) : with_added(graph, added(record.seed, ADDS))
     end
 
     # @api private
@@ -81,9 +121,18 @@ module Chaos
       changes.any? { |change| change.actor && change.id < before.id }
     end
 
+    # Those that have failed may have been tried again since.
+    #
+    # @api private
+    def ever_failed(record, before:)
+      record.steps.count do |step|
+        item?(step.name) && step.transitions.any? { |change| change.to == "error" && change.id < before.id }
+      end
+    end
+
     # @api private
     def grew?(record)
-      step = record.step(record.template == MAPPED ? MAP : ADDS)
+      step = record.step(MAPS[record.template]&.step || ADDS)
       !step.nil? && step.transitions.any? { |change| %w[succeeded mapped].include?(change.event) }
     end
 
@@ -93,8 +142,9 @@ module Chaos
     end
 
     # @api private
-    def with_items(graph, items)
-      { "listed" => graph.fetch("listed"), **items.to_h { |name| [name, ["listed"]] }, **graph.slice(MAP, "reduced") }
+    def with_items(graph, map, items)
+      { "listed" => graph.fetch("listed"), **items.to_h { |name| [name, ["listed"]] },
+        **graph.slice(map.step, "reduced") }
     end
   end
 end

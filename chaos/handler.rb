@@ -8,9 +8,6 @@ module Chaos
   # Does what the step's {Behaviour} says, after its {Wait}, the workflow that it runs or its checkpoints, and records
   # it in the {Ledger}.
   class Handler < TaskerCore::StepHandler::Base
-    # Seconds between two questions to a database that is away.
-    PAUSE = 0.1
-
     class << self
       # @return [Ledger] of this process
       attr_accessor :ledger
@@ -57,12 +54,8 @@ module Chaos
       Handler.ledger.end(execution, "waiting") unless over
     end
 
-    # The database may be away when it is asked what was waited for.
     def told(execution, wait, step)
       wait.perform(step)
-    rescue TaskerCore::DatabaseUnavailable, TaskerCore::DatabaseError
-      sleep(PAUSE)
-      retry
     rescue TaskerCore::SignalTimeout
       return { "timed_out" => true } unless wait.strict
 

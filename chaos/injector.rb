@@ -1,12 +1,14 @@
 # frozen_string_literal: true
 
-require "tasker_core/internal/clock"
+require_relative "clock"
 require_relative "faults"
 require_relative "schedule"
 
 module Chaos
   # Lets the faults of a schedule happen, and replaces workers that end meanwhile.
   class Injector
+    include Clock
+
     # Seconds between two looks.
     TICK = 0.02
 
@@ -58,10 +60,6 @@ module Chaos
     def finish_due(elapsed)
       due, @lasting = @lasting.partition { |till, _| till <= elapsed }
       due.each { |_, fault| fault.finish }
-    end
-
-    def now
-      TaskerCore::Internal::Clock.seconds
     end
   end
 end

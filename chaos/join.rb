@@ -32,7 +32,8 @@ module Chaos
   private_constant :ALL_DONE, :ANY_COMPLETE, :NONE_FAILED
 
   # By the name of the step.
-  Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
+  Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "settled" => ALL_DONE,
+                "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
                 "none_failed" => NONE_FAILED, "merge" => NONE_FAILED,
                 "undo packed" => ALL_DONE, "undo paid" => ALL_DONE,
                 "quorum" => Join.new(key: { quorum: 11 }, least: 11).freeze }.freeze

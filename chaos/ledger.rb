@@ -3,7 +3,7 @@
 require "json"
 require "pg"
 require "securerandom"
-require "tasker_core/internal/clock"
+require_relative "clock"
 
 module Chaos
   # What handlers really did, in a table of the harness beside the engine's: a row for each execution, written over a
@@ -26,11 +26,6 @@ module Chaos
     BEGUN = "INSERT INTO chaos.ledger VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
     NOTED = "UPDATE chaos.ledger SET product = $2 WHERE execution = $1"
     ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3, product = $4 WHERE execution = $1"
-
-    # @return [Integer] nanoseconds
-    def self.now
-      Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)
-    end
 
     # Makes the table.
     #
@@ -56,7 +51,7 @@ module Chaos
     # @return [String] the execution's id
     def begin(task_id, step_id, attempt)
       execution = SecureRandom.uuid
-      write(BEGUN, [execution, task_id, step_id, attempt, Process.pid, self.class.now])
+      write(BEGUN, [execution, task_id, step_id, attempt, Process.pid, Clock.now_ns])
       execution
     end
 
@@ -76,19 +71,19 @@ module Chaos
     # @param product [Object] what the handler made. Default nil.
     # @return [void]
     def end(execution, outcome, product = nil)
-      write(ENDED, [execution, self.class.now, outcome, product && JSON.generate(product)])
+      write(ENDED, [execution, Clock.now_ns, outcome, product && JSON.generate(product)])
     end
 
     private
 
     # Both statements may be repeated: whether one that failed was committed is not known.
     def write(statement, values)
-      deadline = TaskerCore::Internal::Clock.seconds + PATIENCE
+      deadline = Clock.now + PATIENCE
       begin
         connection.exec_params(statement, values)
       rescue PG::Error
         forget
-        raise if TaskerCore::Internal::Clock.seconds > deadline
+        raise if Clock.now > deadline
 
         sleep(PAUSE)
         retry

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
-require "tasker_core/internal/clock"
+require_relative "clock"
 
 module Chaos
   # One connection through the {Proxy}: a client's socket, the server's, and what is on its way between them. Only the
@@ -27,7 +27,7 @@ module Chaos
       #
       # @return [void]
       def flush
-        while chunks.any? && chunks.first.first <= TaskerCore::Internal::Clock.seconds
+        while chunks.any? && chunks.first.first <= Clock.now
           written = sink.write_nonblock(chunks.first.last, exception: false)
           return if written == :wait_writable
 
@@ -58,7 +58,7 @@ module Chaos
 
     # @return [Array<Socket>] those that something is to be written to at once
     def sinks
-      now = TaskerCore::Internal::Clock.seconds
+      now = Clock.now
       flows.select { |flow| flow.chunks.any? && flow.chunks.first.first <= now }.map(&:sink).reject(&:closed?)
     end
 
@@ -118,7 +118,7 @@ module Chaos
     #
     # @return [void]
     def silence
-      @silent_since = TaskerCore::Internal::Clock.seconds
+      @silent_since = Clock.now
       flows.each { |flow| flow.chunks.clear }
     end
 
@@ -132,7 +132,7 @@ module Chaos
     # @param seconds [Numeric]
     # @return [void]
     def give_up(seconds)
-      close if silent? && client.closed? && TaskerCore::Internal::Clock.seconds - @silent_since > seconds
+      close if silent? && client.closed? && Clock.now - @silent_since > seconds
     end
 
     # @return [void]

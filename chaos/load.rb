@@ -1,13 +1,17 @@
 # frozen_string_literal: true
 
 require "tasker_core"
+require_relative "background"
 require_relative "caller"
 require_relative "graphs"
 require_relative "request"
 
 module Chaos
-  # Makes tasks all the time, through the connections that faults happen to, and remembers what was acknowledged.
+  # Makes tasks all the time, through the connections that faults happen to, and remembers what was acknowledged. In the
+  # end, tasks with a key are submitted until that was answered.
   class Load
+    include Background
+
     # Most tasks that are made at once.
     MOST_AT_ONCE = 12
     # One in so many rounds makes many tasks at once; one in so many, tasks with a deadline; one in so many, a task with
@@ -44,25 +48,10 @@ module Chaos
       @caller.counts
     end
 
-    # @return [void]
-    def start
-      @thread = Thread.new { run }
-      @thread.name = "chaos-load"
-    end
-
-    # Makes no further tasks; those with a key are submitted until that was answered.
-    #
-    # @return [void]
-    # @raise [StandardError] what ended it before
-    def stop
-      @stopping = true
-      @thread&.join
-    end
-
     private
 
     def run
-      until @stopping
+      until stopping?
         submit(Graphs::TEMPLATES.sample(random: @random))
         submit_open
       end

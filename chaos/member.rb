@@ -2,7 +2,7 @@
 
 require "json"
 require "rbconfig"
-require "tasker_core/internal/clock"
+require_relative "clock"
 
 module Chaos
   # A worker process of the {Fleet}.
@@ -25,7 +25,7 @@ module Chaos
       @log = log
       @report, output = IO.pipe
       input, @lifeline = IO.pipe
-      @started_at = TaskerCore::Internal::Clock.seconds
+      @started_at = Clock.now
       @pid = Process.spawn(env, RbConfig.ruby, "-I", library, PROGRAM, JSON.generate(order),
                            in: input, out: output, err: [log, "a"], pgroup: true)
       [input, output].each(&:close)

@@ -1,17 +1,21 @@
 # frozen_string_literal: true
 
 require "tasker_core"
-require "tasker_core/internal/clock"
 require_relative "agenda"
+require_relative "background"
 require_relative "branches"
 require_relative "caller"
+require_relative "clock"
 require_relative "ledger"
 require_relative "requests"
 
 module Chaos
   # Asks for what the {Agenda} says, through the connections that faults happen to. What it asked for is recorded in the
-  # task's {Receipt}, with what came of it.
+  # task's {Receipt}, with what came of it. In the end it asks for nothing any more but what tasks need to end.
   class Operator
+    include Background
+    include Clock
+
     # Something that is to be asked for, from `due` on, seconds of the monotonic clock.
     Errand = Struct.new(:due, :receipt, :plan)
 
@@ -22,6 +26,10 @@ module Chaos
 
     # @return [Array<String>] requests that ended as none may
     attr_reader :complaints
+    # @return [Array<Receipt>] of the forks that were acknowledged
+    attr_reader :forks
+    # @return [Array<Key>] of all forks that were asked for
+    attr_reader :keys
 
     # @param url [String]
     # @param server [Server] asked straight for the states of steps
@@ -34,6 +42,8 @@ module Chaos
       @made = Queue.new
       @errands = []
       @complaints = []
+      @forks = []
+      @keys = []
     end
 
     # @return [Hash{Symbol => Integer}] as {Caller#counts}
@@ -49,25 +59,10 @@ module Chaos
       @made << receipt
     end
 
-    # @return [void]
-    def start
-      @thread = Thread.new { run }
-      @thread.name = "chaos-operator"
-    end
-
-    # Asks for nothing any more but what tasks need to end.
-    #
-    # @return [void]
-    # @raise [StandardError] what ended it before
-    def stop
-      @stopping = true
-      @thread&.join
-    end
-
     private
 
     def run
-      until @stopping
+      until stopping?
         work { |errand| errand.due <= now }
         sleep(TICK)
       end
@@ -92,8 +87,13 @@ module Chaos
       return unless request.sent_ns || begin_request(errand.receipt, request)
       return again(errand, PAUSE) unless ask(errand.receipt.task_id, request) || !plan.needed
 
-      plan.times -= 1
-      again(errand, @random.rand(Agenda::SIGNALLED)) if plan.times.positive? && request.acknowledged?
+      acknowledged(errand, request) if request.acknowledged?
+    end
+
+    def acknowledged(errand, request)
+      remember(errand.receipt, request) if request.kind == :fork
+      errand.plan.times -= 1
+      again(errand, @random.rand(Agenda::SIGNALLED)) if errand.plan.times.positive?
     end
 
     def again(errand, seconds)
@@ -107,9 +107,19 @@ module Chaos
     def begin_request(receipt, request)
       return false unless @requests.aim(receipt.task_id, request)
 
-      request.sent_ns = Ledger.now
+      request.sent_ns = now_ns
       receipt.requests << request
       true
+    end
+
+    # A fork cannot begin with steps that those above them leave out.
+    def refusals(request)
+      [TaskerCore::InvalidTransition, *(TaskerCore::InvalidArgument if request.kind == :fork)]
+    end
+
+    def remember(receipt, request)
+      @forks << Receipt.new(request.ids.first, receipt.template, receipt.seed, [])
+      @keys << Key.new(request.told.fetch(:key), request.ids, 0)
     end
 
     # @return [Boolean] whether it was answered
@@ -119,20 +129,16 @@ module Chaos
       answer = @caller.call { |client| @requests.send_to(client, task_id, request) } or return false
 
       request.ids << answer if answer.is_a?(Integer)
-      request.answered_ns ||= Ledger.now
+      request.answered_ns ||= now_ns
       request.answer = :acknowledged
       true
-    rescue TaskerCore::InvalidTransition
+    rescue *refusals(request)
       # One that perhaps took place before is refused where it cannot take place again.
       request.answer = :refused unless before
       true
     rescue StandardError => e
       complaints << "task #{task_id}: #{request.kind} by #{request.actor} ended with #{e.class}: #{e.message}"
       true
-    end
-
-    def now
-      TaskerCore::Internal::Clock.seconds
     end
   end
 end

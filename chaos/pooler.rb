@@ -6,6 +6,7 @@ require "tmpdir"
 require "uri"
 require "tasker_core/internal/executable"
 require "tasker_core/internal/privileges"
+require_relative "clock"
 
 module Chaos
   # A PgBouncer of its own in transaction mode before a server, reached through a Unix socket only.
@@ -83,11 +84,11 @@ module Chaos
     end
 
     def wait_until_ready
-      deadline = TaskerCore::Internal::Clock.seconds + PATIENCE
+      deadline = Clock.now + PATIENCE
       begin
         connect.close
       rescue SystemCallError
-        raise if TaskerCore::Internal::Clock.seconds > deadline
+        raise if Clock.now > deadline
 
         sleep(PAUSE)
         retry

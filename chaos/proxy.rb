@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
-require "tasker_core/internal/clock"
+require_relative "clock"
 require_relative "link"
 
 module Chaos
@@ -183,7 +183,7 @@ module Chaos
     end
 
     def move(link, readable)
-      due = TaskerCore::Internal::Clock.seconds + @delay
+      due = Clock.now + @delay
       link.from_client(due) { |bytes| watch(link, bytes) } if readable.include?(link.client)
       link.from_server(due) { count(:after_commit) && link.close } if readable.include?(link.server)
       link.flush

@@ -7,9 +7,9 @@ module Chaos
   # `requested_at` (of the server's clock); `transitions` are those of the task; `receipt` is nil where the client was
   # not told that the task was made. `parent`: the step that runs it, `children`: the tasks that its steps run;
   # `original`: state by name of the steps of the task that it undoes; `undone_by`: tasks that undo it; `budget`: what
-  # it may use up and has. All nil or empty where there is none.
+  # it may use up and has; `fork`: of which it is one. All nil or empty where there is none.
   Record = Struct.new(:id, :template, :state, :seed, :requested_at, :deadline, :steps, :transitions, :signals, :receipt,
-                      :parent, :children, :original, :undone_by, :budget, keyword_init: true) do
+                      :parent, :children, :original, :undone_by, :budget, :fork, keyword_init: true) do
     # @return [Array<Request>]
     def requests
       receipt ? receipt.requests : []
@@ -22,17 +22,25 @@ module Chaos
     end
   end
 
-  # A step of it; transitions in their order.
-  Record::Step = Struct.new(:id, :name, :state, :attempts, :results, :transitions, :executions, keyword_init: true) do
+  # A step of it; transitions in their order. `kept`: its results each time that it was executed anew.
+  Record::Step = Struct.new(:id, :name, :state, :attempts, :results, :transitions, :executions, :kept,
+                            keyword_init: true) do
     # @return [Array<Record::Transition>] those that end an attempt
     def ends
       transitions.select(&:outcome)
     end
 
-    # @return [Record::Execution, nil] that of the attempt that completed it
+    # @return [Record::Execution, nil] that of the attempt that completed it first
     def completion
       completed = transitions.find { |transition| transition.to == "complete" }
       completed && execution(completed.attempt)
+    end
+
+    # @param change [Record::Transition] of any step of the task
+    # @return [String] its state right before that
+    def state_before(change)
+      before = transitions.reverse_each.find { |one| one.id < change.id }
+      before ? before.to : transitions.first&.from || state
     end
 
     # @param time_ns [Integer]
@@ -40,7 +48,7 @@ module Chaos
     def completed_after?(time_ns)
       completed = transitions.find { |transition| transition.to == "complete" }
       # What the engine completes, no handler executed.
-      return false if completed.nil? || name == Growth::MAP
+      return false if completed.nil? || completed.copied? || Growth.map(name)
 
       ended = completion&.finished_ns
       ended.nil? || ended > time_ns
@@ -60,15 +68,20 @@ module Chaos
       executions.find { |execution| execution.attempt == attempt }
     end
 
-    # @return [String, nil] the state that an operator gave it, and in which it has ended
+    # @return [String, nil] the state that an operator gave it, and in which it has ended; also where that was copied
     def steered
       last = transitions.last
-      last.to if last&.actor && %w[skipped resolved_manually].include?(last.to)
+      last.to if last&.actor && %w[skipped resolved_manually complete].include?(last.to)
     end
 
     # @return [Boolean] whether it ended in error otherwise than its {Behaviour} says
     def given_up?
-      crashed? || timed_out? || workflow_failed? || out_of_budget?
+      crashed? || timed_out? || workflow_failed? || out_of_budget? || overdue?
+    end
+
+    # @return [Boolean] whether its attempts together took too long
+    def overdue?
+      transitions.last&.event == "timed_out"
     end
 
     # @return [Boolean] whether its last attempt failed because the task did that it ran
@@ -82,14 +95,20 @@ module Chaos
       transitions.last&.event == "budget_exhausted"
     end
 
-    # @return [Record::Transition, nil] that by which an operator gave its results
+    # @return [Record::Transition, nil] that by which an operator gave the results that it has
     def resolution
-      transitions.find { |transition| transition.event == "resolved_manually" }
+      transitions.last if transitions.last&.event == "resolved_manually"
     end
 
-    # @return [Array<Record::Transition>] those since an operator had it tried again last
+    # @return [Array<Record::Transition>] those since an operator had it tried again last, or executed anew
     def since_retry
-      transitions.drop((transitions.rindex { |transition| transition.event == "retried" } || -1) + 1)
+      again = transitions.rindex { |change| change.event == "retried" || Record::ANEW.include?(change.event) }
+      transitions.drop((again || -1) + 1)
+    end
+
+    # @return [Array<Record::Transition>] those by which an operator had it executed anew
+    def redone
+      transitions.select { |change| Record::ANEW.include?(change.event) }
     end
 
     # @return [Boolean] whether its condition was not met
@@ -109,12 +128,20 @@ module Chaos
     end
   end
 
+  # Events by which what a step did counts no more.
+  Record::ANEW = %w[rerun reset].freeze
+
   # A change of the state of a task or step; the higher `id` is the later one. `outcome` of the attempt that it ends,
   # else nil; `at`: seconds of the server's clock.
   Record::Transition = Struct.new(:id, :from, :to, :event, :attempt, :outcome, :detail, :at, keyword_init: true) do
     # @return [String, nil] who asked for it
     def actor
       detail && detail["actor"]
+    end
+
+    # @return [Boolean] whether that is how the step ended in the task of which its own is a fork
+    def copied?
+      detail&.key?("copied_from") || false
     end
   end
 
@@ -135,6 +162,10 @@ module Chaos
 
   # What a task may use up and has used up, as its row says; costs in millionths; limits are nil where there is none.
   Record::Budget = Struct.new(:max_attempts, :max_cost, :attempts, :spent, :reserved, :exhausted, keyword_init: true)
+
+  # The task of which one is a fork: names of the steps that are executed, with those below them; who asked, and the
+  # request (nil: nobody did); and [state, results] of its steps by name.
+  Record::Fork = Struct.new(:task_id, :from, :actor, :request, :steps, keyword_init: true)
 
   # A signal that the engine has kept.
   Record::Signal = Struct.new(:id, :name, :payload, :key, keyword_init: true)

@@ -11,10 +11,11 @@ module Chaos
     TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
              extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
-             c.original_task_id
+             c.original_task_id, f.forked_from, f.from_steps, f.actor AS fork_actor
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
       LEFT JOIN tasker_workflow_steps s ON s.workflow_step_id = t.parent_step_id
       LEFT JOIN tasker_compensations c ON c.task_id = t.task_id
+      LEFT JOIN tasker_task_forks f ON f.task_id = t.task_id
       WHERE t.task_id > $1 ORDER BY t.task_id LIMIT #{BATCH}
     SQL
     STEPS = <<~SQL
@@ -58,6 +59,18 @@ module Chaos
       SELECT c.task_id, n.name, s.state
       FROM tasker_compensations c JOIN tasker_workflow_steps s ON s.task_id = c.original_task_id
       JOIN tasker_named_steps n USING (named_step_id) WHERE c.task_id BETWEEN $1 AND $2
+    SQL
+    # Steps of the tasks of which tasks are forks.
+    FORKED = <<~SQL
+      SELECT f.task_id, n.name, s.state, s.results
+      FROM tasker_task_forks f JOIN tasker_workflow_steps s ON s.task_id = f.forked_from
+      JOIN tasker_named_steps n USING (named_step_id) WHERE f.task_id BETWEEN $1 AND $2
+    SQL
+    KEPT = <<~SQL
+      SELECT workflow_step_id, content FROM tasker_artifacts
+      WHERE workflow_step_id >= $1::bigint << 20 AND workflow_step_id < ($2::bigint + 1) << 20
+        AND starts_with(name, 'tasker.results.')
+      ORDER BY workflow_step_id, substr(name, 16)::int
     SQL
     BUDGETS = <<~SQL
       SELECT task_id, max_attempts, max_cost, attempts, spent, reserved, exhausted
@@ -115,6 +128,7 @@ module Chaos
         children: grouped(CHILDREN, first, last, "task_id") { |row| child(row) },
         undone_by: grouped(UNDONE, first, last, "original_task_id") { |row| row["task_id"].to_i },
         original: grouped(ORIGINALS, first, last, "task_id") { |row| row.values_at("name", "state") },
+        fork: grouped(FORKED, first, last, "task_id") { |row| [row["name"], [row["state"], parsed(row["results"])]] },
         budget: grouped(BUDGETS, first, last, "task_id") { |row| budget(row) } }
     end
 
@@ -123,6 +137,7 @@ module Chaos
       undoes = !task["original_task_id"].nil?
       Record.new(**known, **own(task), id: id, deadline: (task["deadline"]&.to_f unless undoes),
                                        receipt: @receipts[id], parent: parent(task), budget: known[:budget].first,
+                                       fork: forked(task, known[:fork].to_h),
                                        original: (known[:original].to_h if undoes), steps: named(known[:steps], undoes))
     end
 
@@ -136,6 +151,13 @@ module Chaos
 
     def parent(task)
       Record::Parent.new(task["parent_task_id"].to_i, task["parent_state"]) if task["parent_task_id"]
+    end
+
+    def forked(task, steps)
+      id = task["forked_from"]&.to_i or return
+      request = @receipts[id]&.requests&.find { |one| one.actor == task["fork_actor"] }
+      Record::Fork.new(task_id: id, from: JSON.parse(task["from_steps"]), actor: task["fork_actor"],
+                       request: request, steps: steps)
     end
 
     def child(row)
@@ -152,9 +174,10 @@ module Chaos
     def steps(first, last)
       transitions = grouped(TRANSITIONS, first, last, "workflow_step_id") { |row| transition(row) }
       executions = grouped(EXECUTIONS, first, last, "step_id") { |row| execution(row) }
+      kept = grouped(KEPT, first, last, "workflow_step_id") { |row| parsed(row["content"]) }
       grouped(STEPS, first, last, "task_id") do |row|
         id = row["workflow_step_id"]
-        step(row, transitions[id], executions[id])
+        step(row, transitions[id], executions[id]).tap { |step| step.kept = kept[id] }
       end
     end
 

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "tasker_core/internal/clock"
+require_relative "clock"
 require_relative "fleet"
 require_relative "graphs"
 require_relative "run"
@@ -101,7 +101,7 @@ module Chaos
     # @return [Array<Float>] seconds from the death of its worker to the next attempt, for each step that was cut off
     def kill(number)
       victims = busy_members.first(number)
-      killed_ns = victims.to_h { |member| [member.pid, Ledger.now.tap { member.signal("KILL") }] }
+      killed_ns = victims.to_h { |member| [member.pid, Clock.now_ns.tap { member.signal("KILL") }] }
       victims.each(&:status)
       cut_off = running.select { |row| killed_ns.key?(row["pid"].to_i) }
       @killed += victims.size
@@ -172,9 +172,9 @@ module Chaos
     end
 
     def wait_for(what)
-      deadline = TaskerCore::Internal::Clock.seconds + PATIENCE
+      deadline = Clock.now + PATIENCE
       until (result = yield)
-        over = TaskerCore::Internal::Clock.seconds > deadline
+        over = Clock.now > deadline
         raise TaskerCore::TimeoutError, "waited #{PATIENCE} s in vain until #{what}" if over
 
         sleep(PAUSE)

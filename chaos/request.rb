@@ -3,13 +3,14 @@
 module Chaos
   # What was asked for a task after it was made, and what came of it.
   #
-  # kind: :cancel, :pause, :resume, :retry, :skip, :resolve or :signal; step: its name, nil: the task, or every step
-  # that can be tried again; actor: no other request has it; told: what goes along: the signal's name, its payload and
-  # key, the branches that are taken; seen: the state in which the step was right before.
+  # kind: :cancel, :pause, :resume, :retry, :skip, :resolve, :signal, :rerun, :fork or :raise; step: its name, nil: the
+  # task, or every step that can be tried again; actor: no other request has it; told: what goes along: the signal's
+  # name, its payload and key, the branches that are taken, the fork's key, the limits of a budget; seen: the state in
+  # which the step was right before.
   #
   # answer: :acknowledged; :refused; :unsure, it may take place or not. sent_ns and answered_ns: nanoseconds of the
-  # machine's monotonic clock, of the first request and of the first acknowledgement. ids: what a signal's sender was
-  # told.
+  # machine's monotonic clock, of the first request and of the first acknowledgement. ids: what a signal's sender, or
+  # that of a fork, was told.
   Request = Struct.new(:kind, :step, :actor, :told, :seen, :answer, :sent_ns, :answered_ns, :ids, keyword_init: true) do
     # @return [Boolean]
     def acknowledged?

@@ -7,7 +7,7 @@ module Chaos
   # How each kind of {Request} is put to the engine.
   class Requests
     # Kinds that are about a step.
-    OF_STEPS = %i[retry skip resolve].freeze
+    OF_STEPS = %i[retry skip resolve rerun fork].freeze
     # One in so many retries is of all steps of the task.
     ALL = 3
     STEPS = <<~SQL
@@ -48,10 +48,10 @@ module Chaos
       options = { actor: request.actor, reason: "chaos" }
       case request.kind
       when :cancel, :pause, :resume then client.public_send(request.kind, task_id, **options)
+      when :skip, :rerun then client.public_send(request.kind, task_id, request.step, **options)
       when :retry then client.retry(task_id, step: request.step, **options)
-      when :skip then client.skip(task_id, request.step, **options)
-      when :resolve then resolve(client, task_id, request, options)
-      when :signal then signal(client, task_id, request)
+      when :raise then client.raise_budget(task_id, **request.told, **options)
+      else send(request.kind, client, task_id, request, options)
       end
     end
 
@@ -71,7 +71,14 @@ module Chaos
       client.resolve(task_id, request.step, results: { "by" => request.actor }, take: request.told[:take], **options)
     end
 
-    def signal(client, task_id, request)
+    # The context says which key it is, and that there is no deadline, for the check.
+    def fork(client, task_id, request, options)
+      key = request.told.fetch(:key)
+      client.fork(task_id, from: request.step, idempotency_key: key, context: { "key" => key, "deadline" => nil },
+                           **options)
+    end
+
+    def signal(client, task_id, request, _options)
       client.signal(task_id, request.told.fetch(:name), { "number" => request.told.fetch(:number) },
                     actor: request.actor, idempotency_key: request.told[:key])
     end

@@ -86,7 +86,7 @@ module Chaos
 
     def judge
       @progress.call(:phase, "no more faults; what is open has to end")
-      verdict = Verdict.new(world.server, world.fleet, @load.receipts, @load.keys)
+      verdict = Verdict.new(world.server, world.fleet, @load.receipts + @operator.forks, @load.keys + @operator.keys)
       @drained = verdict.drain
       @progress.call(:phase, "checking")
       report(verdict.violations + @operator.complaints)

@@ -1,12 +1,14 @@
 # frozen_string_literal: true
 
-require "tasker_core/internal/clock"
 require_relative "checker"
+require_relative "clock"
 require_relative "records"
 
 module Chaos
   # How a run ends: what is open has to come to its end, workers have to end in order, and everything is checked.
   class Verdict
+    include Clock
+
     # Seconds without any change after which what has not ended will not.
     STALLED = 90
     # Seconds between two looks at what is left.
@@ -99,10 +101,6 @@ module Chaos
     def doctor
       @server.client(&:doctor).fetch("checks").reject { |check| check.fetch("ok") }
              .map { |check| "tasker doctor: #{check.fetch("name")}: #{check.fetch("detail")}" }
-    end
-
-    def now
-      TaskerCore::Internal::Clock.seconds
     end
   end
 end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "zlib"
+require_relative "timed"
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
@@ -26,7 +27,7 @@ module Chaos
   Wait::NEEDED = "go"
   Wait::POSSIBLE = "maybe"
   # Signal by name of the step; nil: a time.
-  Wait::ALL = { "timer" => nil, "approval" => Wait::NEEDED, "other" => Wait::NEEDED,
+  Wait::ALL = { "timer" => nil, Timed::WAITS => nil, "approval" => Wait::NEEDED, "other" => Wait::NEEDED,
                 "patient" => Wait::POSSIBLE }.freeze
   # Seconds of a wait for a time, and at most for the signal that perhaps does not come.
   Wait::SECONDS = (0.2..3.0).freeze

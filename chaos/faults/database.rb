@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "pg"
+require_relative "../clock"
 require_relative "../fault"
 
 module Chaos
@@ -9,9 +10,9 @@ module Chaos
     class Restart < Fault
       # @return [String]
       def begin
-        began = TaskerCore::Internal::Clock.seconds
+        began = Chaos::Clock.now
         world.server.crash
-        format("away for %.1f s", TaskerCore::Internal::Clock.seconds - began)
+        format("away for %.1f s", Chaos::Clock.now - began)
       end
     end
 

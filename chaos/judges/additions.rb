@@ -9,25 +9,35 @@ module Chaos
     class Additions < Judge
       # Events that let others begin beside those that run.
       BESIDE = %w[retried skipped resolved_manually].freeze
+      # States in which an item is done.
+      DONE = %w[complete error skipped resolved_manually].freeze
 
       private
 
       def judge
         record.steps.map(&:name).tally.each { |name, times| tell("it has #{name} #{times} times") if times > 1 }
         (@steps.keys - @graph.keys).each { |name| tell("it has #{name}, and nobody added it") }
-        judge_map(@steps[Growth::MAP]) if record.template == Growth::MAPPED
+        map = Growth::MAPS[record.template]
+        judge_map(map, @steps[map.step]) if map
       end
 
-      def judge_map(map)
-        items = @steps.values_at(*Growth.items(record.seed)).compact
-        done = map.transitions.find { |change| change.event == "items_done" }
-        items.each { |item| judge_done(map, done, item) } if done
-        judge_number(map, items) unless items.any? { |item| item.transitions.any? { |one| BESIDE.include?(one.event) } }
+      def judge_map(map, step)
+        items = @steps.values_at(*Growth.items(map, record.seed)).compact
+        done = step.transitions.find { |change| change.event == "items_done" }
+        judge_done(map, step, done, items) if done
+        return if items.any? { |item| item.transitions.any? { |one| BESIDE.include?(one.event) } }
+
+        judge_number(step, items)
       end
 
-      def judge_done(map, done, item)
-        ended = item.transitions.last
-        tell("its items were done before #{item.name} was", map) if ended.nil? || ended.id > done.id
+      def judge_done(map, step, done, items)
+        items.each do |item|
+          tell("its items were done before #{item.name} was", step) unless DONE.include?(item.state_before(done))
+        end
+        failed = Growth.failed(record, before: done)
+        return if map.tolerate.nil? || failed <= map.tolerate
+
+        tell("its items were done with #{failed} in error, #{map.tolerate} may be", step)
       end
 
       # Those that have begun, and keep their place until they are done.

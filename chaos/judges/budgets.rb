@@ -17,6 +17,23 @@ module Chaos
 
         judge_attempts(budget)
         judge_cost(budget)
+        judge_raise(budget)
+      end
+
+      # It is what the template says, or what it was raised to.
+      def judge_raise(budget)
+        limits = { attempts: budget.max_attempts, cost: budget.max_cost }.compact
+        case limits
+        when Budget.in_units(Budget::ALL.fetch(record.template))
+          tell("that its budget is raised was acknowledged, and did not take place") if raises.any?(&:acknowledged?)
+        when Budget.in_units(Budget::RAISED.fetch(record.template))
+          tell("its budget was raised, and nobody asked for that") if raises.none?(&:possible?)
+        else tell("its budget is #{limits}")
+        end
+      end
+
+      def raises
+        record.requests.select { |request| request.kind == :raise }
       end
 
       def judge_none

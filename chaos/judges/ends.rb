@@ -41,7 +41,7 @@ module Chaos
       def judge_step(step)
         allowed = [expectation.states.fetch(step.name), *("cancelled" if record.state == "cancelled")]
         tell("it is #{step.state}, not #{allowed.join(" or ")}", step) unless allowed.include?(step.state)
-        times = step.transitions.count { |transition| transition.to == "complete" }
+        times = step.since_retry.count { |transition| transition.to == "complete" }
         return if times == (step.state == "complete" ? 1 : 0)
 
         tell("it is #{step.state} and was completed #{times} times", step)

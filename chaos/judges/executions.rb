@@ -10,13 +10,15 @@ module Chaos
       ACCEPTED = %w[succeeded retryable permanent waiting].freeze
       # Outcomes of attempts whose handler may have ended, or begun, or not.
       CUT_OFF = %w[worker_died interrupted cancelled].freeze
+      # The same of steps whose attempts have a limit together.
+      TOO_LATE = "timeout"
 
       private
 
       def judge
         @steps.each_value do |step|
           # The engine itself makes its items.
-          next if step.name == Growth::MAP
+          next if Growth.map(step.name)
 
           step.ends.each { |ended| judge_end(step, ended) }
           judge_executions(step)
@@ -26,22 +28,22 @@ module Chaos
 
       def judge_end(step, ended)
         return judge_accepted(step, ended) if ACCEPTED.include?(ended.outcome)
+        return if CUT_OFF.include?(ended.outcome) || (ended.outcome == TOO_LATE && Timed::TOTALS.key?(step.name))
 
-        tell("attempt #{ended.attempt} ended as #{ended.outcome}", step) unless CUT_OFF.include?(ended.outcome)
+        tell("attempt #{ended.attempt} ended as #{ended.outcome}", step)
       end
 
       def judge_accepted(step, ended)
-        judge_results(step, ended) if ended.to == "complete"
+        judge_results(step, ended) if ended.to == "complete" && ended.equal?(step.transitions.last)
         outcomes = step.executions.select { |execution| execution.attempt == ended.attempt }.map(&:outcome)
         return if outcomes.include?(ended.outcome) || failed_outside?(step, ended, outcomes)
 
         tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
       end
 
-      # What a step undoes is read before its handler begins; where the database does not answer, the attempt fails.
-      # Steps that a handler adds may be refused after it has ended.
+      # Steps that a handler adds may be refused after it has ended; items of a list that is given up are not executed.
       def failed_outside?(step, ended, outcomes)
-        return record.template == Undo::UNDOING && ended.outcome == "retryable" if outcomes.empty?
+        return Growth.given_up?(record, step, ended) if outcomes.empty?
 
         outcomes.include?("succeeded") && Growth.refused?(record, step, ended)
       end

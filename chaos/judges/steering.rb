@@ -8,7 +8,10 @@ module Chaos
     # place that nobody asked for.
     class Steering < Judge
       # Event of a step => kind of request.
-      EVENTS = { "retried" => :retry, "resolved_manually" => :resolve, "skipped" => :skip }.freeze
+      EVENTS = { "retried" => :retry, "resolved_manually" => :resolve, "skipped" => :skip,
+                 **Record::ANEW.to_h { |event| [event, :rerun] } }.freeze
+      # Kinds of requests that have other steps follow than that which they name.
+      WIDE = [:rerun].freeze
       # State in which an acknowledged request leaves the step, for good.
       STATES = { skip: "skipped", resolve: "resolved_manually" }.freeze
 
@@ -32,9 +35,11 @@ module Chaos
         :resume if change.from == "paused" && change.actor
       end
 
-      # Steps are skipped also because their parents were; who steers a step that runs a task steers the task.
+      # Steps are skipped also because their parents were, or were in the task of which this one is a fork; who steers a
+      # step that runs a task steers the task.
       def by_the_engine?(change)
         return change.event == "skipped" if change.actor.nil?
+        return true if change.copied?
 
         !record.parent.nil? && change.actor == "task #{record.parent.task_id}"
       end
@@ -60,7 +65,11 @@ module Chaos
       end
 
       def asked?(request, kind, step)
-        request && request.kind == kind && (step.nil? || request.step.nil? || request.step == step.name)
+        return false unless request
+        # Who raises a budget has the steps tried again that it kept from starting.
+        return kind == :retry if request.kind == :raise
+
+        request.kind == kind && (step.nil? || WIDE.include?(kind) || [nil, step.name].include?(request.step))
       end
 
       def judge_twice(step)
@@ -87,14 +96,15 @@ module Chaos
         step = request.step && @steps[request.step]
         case request.kind
         when :skip, :resolve then judge_state(request, step)
-        when :retry then judge_retry(request, step)
+        when :retry then judge_again(request, step, "error", "retried")
+        when :rerun then judge_again(request, step, "complete", "rerun")
         when :pause then judge_pause(request)
-        when :cancel, :resume, :signal then nil
+        when :cancel, :resume, :signal, :raise, :fork then nil
         end
       end
 
       def judge_state(request, step)
-        return if step.state == STATES.fetch(request.kind)
+        return if step.state == STATES.fetch(request.kind) || step.redone.any?
 
         tell("#{request.kind} by #{request.actor} was acknowledged, it is #{step.state}", step)
       end
@@ -109,14 +119,15 @@ module Chaos
         record.requests.select { |request| request.kind == kind && request.answer == :unsure }
       end
 
-      # Of a step in error; another retry, whose answer was lost, may have come between.
-      def judge_retry(request, step)
-        return unless request.seen == "error"
+      # Of a step in that state; another request of that kind, whose answer was lost, may have come between.
+      def judge_again(request, step, state, event)
+        return unless request.seen == state
 
-        actors = [request, *unsure(:retry)].map(&:actor)
-        return if step.transitions.any? { |change| change.event == "retried" && actors.include?(change.actor) }
+        actors = [request, *unsure(request.kind), *unsure(:raise), *unsure(:rerun)].map(&:actor)
+        changes = step.transitions.select { |change| [event, "rerun"].include?(change.event) }
+        return if changes.any? { |change| actors.include?(change.actor) }
 
-        tell("its retry by #{request.actor} was acknowledged, and did not take place", step)
+        tell("its #{request.kind} by #{request.actor} was acknowledged, and did not take place", step)
       end
     end
   end

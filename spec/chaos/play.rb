@@ -1,11 +1,14 @@
 # frozen_string_literal: true
 
 require_relative "../../chaos/expectation"
+require_relative "played_waits"
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
   # What is known of a task that nothing befell: each step is executed in its turn, as its handler decides.
   class Play
+    include PlayedWaits
+
     # Nanoseconds that each execution takes, and that lie between two.
     STEP_NS = 10_000_000
     # States of the steps of a task that is undone.
@@ -57,7 +60,9 @@ module Chaos
     def graph
       graph = Graphs::ALL.fetch(@template)
       return graph unless Growth::GRAPHS.key?(@template) && Behaviour.of(@seed, graph.keys.first).state == "complete"
-      return Growth.with_items(graph, Growth.items(@seed)) if @template == Growth::MAPPED
+
+      map = Growth::MAPS[@template]
+      return Growth.with_items(graph, map, Growth.items(map, @seed)) if map
 
       Growth.with_added(graph, Growth.added(@seed, Growth::ADDS))
     end
@@ -67,7 +72,7 @@ module Chaos
     end
 
     def step(name, parents, index)
-      step = Record::Step.new(id: (7 << 20) + index, name: name, attempts: 0, transitions: [], executions: [],
+      step = Record::Step.new(id: (7 << 20) + index, name: name, attempts: 0, transitions: [], executions: [], kept: [],
                               state: parents.empty? ? "enqueued" : "pending")
       case Join.of(name).verdict(parents.map { |parent| seen(parent, name) })
       when :skip then move(step, "skipped", "skipped")
@@ -91,21 +96,18 @@ module Chaos
         return move(step, "skipped", "condition_unmet")
       end
 
-      return map(step) if step.name == Growth::MAP
+      map = Growth.map(step.name)
+      return list(step, map) if map
 
+      Growth.item?(step.name) && too_many_failed? ? give_up(step) : execute(step)
+    end
+
+    def execute(step)
       told = told(step)
       until %w[complete error].include?(step.state) || out_of_budget?(step)
         attempt(step, told)
         told["from"] = told["kept"] if told.key?("kept")
       end
-    end
-
-    def told(step)
-      nested = Nested.of(@seed, step.name)
-      return ran(step) if nested
-      return { "from" => 0, "tried" => Batch::SIZE, "kept" => Batch::SIZE } if Batch.of(step.name)
-
-      wait(step, Wait.of(@seed, step.name))
     end
 
     def out_of_budget?(step)
@@ -124,40 +126,29 @@ module Chaos
       most.nil? || used + wanted <= most
     end
 
-    def map(step)
+    # An empty one is done at once.
+    def list(step, map)
+      step.attempts += 1 if (empty = Growth.items(map, @seed).empty?)
       move(step, "in_progress", "claimed")
+      return move(step, "complete", "succeeded", "succeeded") if empty
+
       move(step, "pending", "mapped")
-      move(step, "complete", "items_done")
+      move(step, "complete", "items_done") unless map.tolerate && failed_items > map.tolerate
     end
 
-    def ran(step)
-      claim(step).outcome = "waiting"
-      move(step, "waiting", "went_waiting", "waiting")
-      move(step, "enqueued", "signalled")
-      results = { "last" => { "attempt" => 1 } }
-      @children << Record::Child.new(task_id: 9 + @children.size, step: step.name, state: "complete", generation: 1,
-                                     results: results)
-      { "ran" => results }
+    def failed_items
+      @states.count { |step, state| state == "error" && Growth.item?(step) }
     end
 
-    def wait(step, wait)
-      return {} unless wait
-
-      execution = claim(step)
-      execution.outcome = "waiting"
-      @now_ns += (wait.seconds * 1_000_000_000).round if wait.seconds
-      move(step, "waiting", "went_waiting", "waiting")
-      return { "slept" => wait.seconds } unless wait.signal
-
-      move(step, "enqueued", "signalled")
-      { "signal" => signal(wait.signal) }
+    def too_many_failed?
+      most = Growth::MAPS.fetch(@template).tolerate
+      most && failed_items > most
     end
 
-    def signal(name)
-      unless @signals.any? { |signal| signal.name == name }
-        @signals << Record::Signal.new(id: @signals.size + 1, name: name, payload: { "number" => @signals.size + 1 })
-      end
-      @signals.find { |signal| signal.name == name }.payload
+    def give_up(step)
+      step.attempts += 1
+      move(step, "in_progress", "claimed")
+      move(step, "error", "failed_permanently", "permanent")
     end
 
     def attempt(step, told)

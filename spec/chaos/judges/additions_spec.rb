@@ -27,14 +27,37 @@ RSpec.describe Chaos::Judges::Additions do
   end
 
   it_finds("too many items at a time", "mapped", /\(each\): 3 items ran at a time/, such: three) do |record|
-    Chaos::Growth.items(record.seed).each_with_index do |name, index|
+    Chaos::Growth.items(Chaos::Growth.map("each"), record.seed).each_with_index do |name, index|
       record.step(name).transitions.first.id = index
+    end
+  end
+
+  it_finds("a list that was done though too many items had failed", "picked",
+           /\(pick\): its items were done with 3 in error, 1 may be/,
+           such: ->(record) { record.step("pick[2]") && !record.step("pick[3]") }) do |record|
+    Chaos::Growth.items(Chaos::Growth.map("pick"), record.seed).each do |name|
+      record.step(name).transitions.last.to = "error"
     end
   end
 end
 
 RSpec.describe Chaos::Judges::Ends do
   extend SpoiledRecords
+
+  # A list of which more items failed than may.
+  given_up = ->(record) { record.step("pick") && record.step("reduced").state == "pending" }
+
+  it "lets a list be given up that too many items of have failed" do
+    record = Chaos::Play.of("picked", &given_up)
+    expect([record.state, record.step("pick").state]).to eq(%w[error pending])
+    expect(SpoiledRecords.judged(described_class, record)).to eq([])
+  end
+
+  it "finds a list that was done though too many items had failed" do
+    record = Chaos::Play.of("picked", &given_up)
+    SpoiledRecords.change(record.step("pick"), "complete", "items_done")
+    expect(SpoiledRecords.judged(described_class, record)).to include(/\(pick\): it is complete, not pending/)
+  end
 
   it_finds("an item that is missing", "mapped", /it has no each\[2\]/,
            such: ->(record) { record.step("each[2]") }) do |record|

@@ -28,6 +28,24 @@ RSpec.describe Chaos::Judges::Budgets do
     record.step("s7").transitions.last.event = "budget_exhausted"
   end
 
+  it_finds("a budget that nobody raised", "budgeted", /its budget was raised, and nobody asked for that/) do |record|
+    record.budget.max_attempts = 20
+    SpoiledRecords.ask(record, :raise, :refused)
+  end
+
+  it_finds("a budget that is neither what it was nor what it was raised to", "budgeted",
+           /its budget is {:?attempts(=>|: )12}/) { |record| record.budget.max_attempts = 12 }
+
+  it_finds("a raise that was acknowledged", "budgeted",
+           /that its budget is raised was acknowledged, and did not take place/) do |record|
+    SpoiledRecords.ask(record, :raise)
+  end
+
+  it_lets("a budget be raised", "budgeted") do |record|
+    record.budget.max_attempts = 20
+    SpoiledRecords.ask(record, :raise, :unsure)
+  end
+
   { "what was spent and not counted" => [/it spent 900000 millionths, its budget counts 5/,
                                          ->(budget) { budget.spent = 5 }],
     "more than may be spent" => [/it used up 900000 of 800000 millionths/, ->(budget) { budget.max_cost = 800_000 }],

@@ -27,8 +27,9 @@ RSpec.describe Chaos::Judges::Executions do
     record.step("timer").executions.first.outcome = "succeeded"
   end
 
-  it_lets("an attempt fail that could not read what it is to undo", Chaos::Undo::UNDOING,
-          such: ->(record) { record.step("undo packed").attempts == 1 }) do |record|
+  it_finds("a failure of an attempt whose handler has not begun", Chaos::Undo::UNDOING,
+           /\(undo packed\): attempt 1 is retryable; by the ledger it is not there/,
+           such: ->(record) { record.step("undo packed").attempts == 1 }) do |record|
     step = record.step("undo packed")
     last = step.transitions.last
     first = last.dup.tap { |change| change.id -= 0.5 }
@@ -59,6 +60,17 @@ RSpec.describe Chaos::Judges::Executions do
            /\(split\): attempt 1 is permanent; by the ledger it is succeeded/,
            such: adds_at_once) { |record| refuse.call(record, nil) }
 
+  given_up = ->(record) { record.steps.any? { |step| Chaos::Growth.given_up?(record, step) } }
+
+  it "lets items of a list that is given up be failed without an execution, and no others" do
+    record = Chaos::Play.of("picked", &given_up)
+    expect(SpoiledRecords.judged(described_class, record)).to eq([])
+    failed = record.steps.select { |step| step.state == "error" && step.executions.any? }
+    failed.drop(1).each { |step| step.transitions.last.to = "blocked" }
+    expect(SpoiledRecords.judged(described_class, record))
+      .to include(/\(pick\[\d\]\): attempt 1 is permanent; by the ledger it is not there/)
+  end
+
   it_finds("results of another attempt than the one that was accepted", "chain",
            /\(s0\): attempt 1 completed it, its results are {"attempt"=>2}/,
            such: ->(record) { record.step("s0").attempts == 1 }) do |record|
@@ -81,6 +93,10 @@ RSpec.describe Chaos::Judges::Executions do
 
   it_finds("an outcome that no handler has", "chain", /\(s0\): attempt \d ended as timeout/) do |record|
     record.step("s0").transitions.last.outcome = "timeout"
+  end
+
+  it_lets("an attempt of a step be cut off whose time was over", "timed") do |record|
+    SpoiledRecords.change(record.step("works"), "error", "timed_out", outcome: "timeout", attempt: 9)
   end
 
   it_finds("a step that was left out for its condition, and executed", "routed",
