@@ -1,0 +1,219 @@
+//! What an explanation is made of.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::ids::TaskId;
+use crate::runtime::remedies::Remedy;
+use crate::runtime::reports::{ParentStep, milliseconds, optional_time, raw, time};
+use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
+use crate::store::{
+    ArtifactSizeRow, AttemptRow, StepProgressRow, StepTransitionRow, TaskTransitionRow,
+};
+
+/// Why a task is where it is.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// In words.
+    pub summary: String,
+    /// How its state came about.
+    pub history: Vec<Change<TaskState, TaskEvent>>,
+    /// The step asked for, or those that have not completed.
+    pub steps: Vec<StepExplanation>,
+    /// The step that runs it.
+    pub parent: Option<ParentStep>,
+    /// The task that it undoes.
+    pub compensates: Option<TaskId>,
+    /// The task that undoes it.
+    pub compensated_by: Option<TaskId>,
+}
+
+/// Why a step is where it is.
+#[derive(Debug, Serialize)]
+pub struct StepExplanation {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: StepState,
+    /// In words.
+    pub summary: String,
+    /// Its handler's last checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointInfo>,
+    /// By when it has to have ended, in all its attempts together.
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<DateTime<Utc>>,
+    /// What can be done about it; nothing where it goes on by itself, or cannot any more.
+    pub remedies: Vec<Remedy>,
+    /// Its attempts that have ended.
+    pub attempts: Vec<Attempt>,
+    /// What its attempts have attached.
+    pub artifacts: Vec<Attachment>,
+    /// How its state came about.
+    pub history: Vec<Change<StepState, StepEvent>>,
+    /// The tasks that it runs, or ran last.
+    pub children: Vec<RelatedTask>,
+}
+
+/// An artifact without its content.
+#[derive(Debug, Serialize)]
+pub struct Attachment {
+    /// The number of the attempt.
+    pub attempt: i32,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub media_type: String,
+    /// The size of its content as it is kept, if it is kept here.
+    pub bytes: Option<i32>,
+    /// Where it lies otherwise.
+    pub uri: Option<String>,
+}
+
+impl From<&ArtifactSizeRow> for Attachment {
+    fn from(row: &ArtifactSizeRow) -> Self {
+        Self {
+            attempt: row.attempt,
+            name: row.name.clone(),
+            media_type: row.media_type.clone(),
+            bytes: row.bytes,
+            uri: row.uri.clone(),
+        }
+    }
+}
+
+/// Where a handler had come at its last checkpoint.
+#[derive(Debug, Serialize)]
+pub struct CheckpointInfo {
+    /// What it goes on from; nothing where that cannot be decrypted here.
+    pub cursor: Option<Box<RawValue>>,
+    /// When it was made.
+    #[serde(serialize_with = "time")]
+    pub at: DateTime<Utc>,
+}
+
+impl StepProgressRow {
+    pub(super) fn checkpoint(&self) -> Option<CheckpointInfo> {
+        let at = self.checkpoint_at?;
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor.as_ref().ok());
+        Some(CheckpointInfo { cursor: cursor.cloned().and_then(raw), at })
+    }
+}
+
+/// An attempt that has ended.
+#[derive(Debug, Serialize)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub attempt: i32,
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Who executed it.
+    pub worker: String,
+    /// When it was claimed.
+    #[serde(serialize_with = "time")]
+    pub claimed_at: DateTime<Utc>,
+    /// When its end was written.
+    #[serde(serialize_with = "time")]
+    pub finished_at: DateTime<Utc>,
+    /// How long the handler ran, in milliseconds.
+    pub execution_ms: Option<f64>,
+    /// How it failed.
+    pub error: Option<Box<RawValue>>,
+}
+
+impl From<&AttemptRow> for Attempt {
+    fn from(row: &AttemptRow) -> Self {
+        let worker = match (&row.host, row.pid) {
+            (Some(host), Some(pid)) => format!("{} ({host}, pid {pid})", row.worker_id),
+            (_, _) => row.worker_id.to_string(),
+        };
+        Self {
+            attempt: row.attempt,
+            outcome: row.outcome,
+            worker,
+            claimed_at: row.claimed_at,
+            finished_at: row.finished_at,
+            execution_ms: row.execution_us.map(milliseconds),
+            error: row.error.clone().and_then(raw),
+        }
+    }
+}
+
+/// A change of state and the decision behind it.
+#[derive(Debug, Serialize)]
+pub struct Change<S, E> {
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub at: DateTime<Utc>,
+    /// The state before.
+    pub from: S,
+    /// The state after.
+    pub to: S,
+    /// What happened.
+    pub cause: E,
+    /// The attempt it was about, for a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i32>,
+    /// The worker that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<i64>,
+    /// The facts of the decision.
+    pub detail: Option<Box<RawValue>>,
+    /// From when on the next attempt may be claimed, for a change that schedules one.
+    #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<DateTime<Utc>>,
+}
+
+impl From<&StepTransitionRow> for Change<StepState, StepEvent> {
+    fn from(row: &StepTransitionRow) -> Self {
+        Self {
+            at: row.created_at,
+            from: row.from_state,
+            to: row.to_state,
+            cause: row.event,
+            attempt: Some(row.attempt),
+            worker_id: row.worker_id,
+            detail: row.detail.clone().and_then(raw),
+            next_attempt_at: row.detail.as_deref().and_then(retry_at),
+        }
+    }
+}
+
+impl From<TaskTransitionRow> for Change<TaskState, TaskEvent> {
+    fn from(row: TaskTransitionRow) -> Self {
+        Self {
+            at: row.created_at,
+            from: row.from_state,
+            to: row.to_state,
+            cause: row.event,
+            attempt: None,
+            worker_id: None,
+            detail: row.detail.and_then(raw),
+            next_attempt_at: None,
+        }
+    }
+}
+
+fn retry_at(detail: &str) -> Option<DateTime<Utc>> {
+    let detail: Value = serde_json::from_str(detail).ok()?;
+    ["retry_at", "until"].iter().find_map(|key| detail[*key].as_str())?.parse().ok()
+}
+
+/// Another task of which an explanation tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct RelatedTask {
+    /// The task.
+    pub task_id: TaskId,
+    /// Its template: name and version.
+    pub workflow: String,
+    /// Its state.
+    pub state: TaskState,
+    /// Why, in words.
+    pub summary: String,
+}

@@ -1,0 +1,122 @@
+//! How a step ended, and its attempts.
+
+use serde_json::Value;
+
+use super::Facts;
+use super::budget::out_of_budget;
+use super::words::{clock, human, parsed};
+use crate::runtime::reports::milliseconds;
+use crate::state::{AttemptOutcome, StepEvent, StepState};
+use crate::store::{AttemptRow, StepListRow, StepTransitionRow};
+
+impl Facts<'_> {
+    pub(super) fn error(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        last: Option<&AttemptRow>,
+        change: Option<&StepTransitionRow>,
+    ) -> String {
+        let limit = self.limit(at);
+        let failure = failure(last);
+        match change.map(|change| change.event) {
+            Some(StepEvent::RetriesExhausted) => {
+                format!("all {limit} attempts failed, the last one with {failure}")
+            }
+            Some(StepEvent::CrashesExhausted) => format!(
+                "{} workers died while they executed it; it is not tried again",
+                row.crashes
+            ),
+            Some(StepEvent::BudgetExhausted) => out_of_budget(change, self.task),
+            Some(StepEvent::TimedOut) => self.timed_out(at, row, last, change),
+            Some(StepEvent::NotRetryable) => {
+                format!(
+                    "attempt {} ended with {failure}, and the step must not be retried",
+                    row.attempts
+                )
+            }
+            Some(_) | None => format!("failed for good in attempt {}: {failure}", row.attempts),
+        }
+    }
+
+    /// Why a step ended whose attempts together have a limit.
+    fn timed_out(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        last: Option<&AttemptRow>,
+        change: Option<&StepTransitionRow>,
+    ) -> String {
+        let limit = self.template.steps().get(at).and_then(|step| step.total_timeout);
+        let seconds = limit.unwrap_or_default().as_secs_f64();
+        let tried = match row.attempts {
+            0 => "no attempt began".to_owned(),
+            begun => format!("the last of {begun} attempts ended with {}", failure(last)),
+        };
+        let detail = parsed(change.and_then(|change| change.detail.as_deref()));
+        let next = detail["retry_at"].as_str().map(|_| "; the next one would have begun too late");
+        format!("did not end within {seconds} s in all; {tried}{}", next.unwrap_or_default())
+    }
+}
+
+pub(super) fn failure(last: Option<&AttemptRow>) -> String {
+    let Some(last) = last else {
+        return "no recorded attempt".to_owned();
+    };
+    let error: Option<Value> =
+        last.error.as_deref().and_then(|json| serde_json::from_str(json).ok());
+    match error {
+        Some(error) => {
+            let text = |key: &str| error[key].as_str().unwrap_or_default();
+            let by = error["classified_by"].as_str();
+            let by = by.map(|by| format!(" ({} by {by})", text("kind"))).unwrap_or_default();
+            format!("{}: {}{by}", text("class"), text("message"))
+        }
+        None => words_of(last.outcome).to_owned(),
+    }
+}
+
+fn words_of(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::WorkerDied => "the death of its worker",
+        AttemptOutcome::Interrupted => "the stop of its worker",
+        AttemptOutcome::Cancelled => "the end of its task",
+        AttemptOutcome::Succeeded
+        | AttemptOutcome::Retryable
+        | AttemptOutcome::Permanent
+        | AttemptOutcome::Blocked
+        | AttemptOutcome::Waiting
+        | AttemptOutcome::Timeout => "no recorded failure",
+    }
+}
+
+pub(super) fn completed(row: &StepListRow, last: Option<&AttemptRow>) -> String {
+    let attempt = row.attempts;
+    let execution = last
+        .and_then(|last| last.execution_us)
+        .map(|us| format!(" after {}", human(milliseconds(us) / 1_000.0)));
+    let when = last.map(|last| format!(" at {}", clock(last.finished_at)));
+    let before = if row.failures > 0 || row.crashes > 0 {
+        format!("; before that {} failed and {} lost their worker", row.failures, row.crashes)
+    } else {
+        String::new()
+    };
+    let (when, execution) = (when.unwrap_or_default(), execution.unwrap_or_default());
+    format!("completed{when} in attempt {attempt}{execution}{before}")
+}
+
+/// The end of a step that was complete in another task.
+pub(super) fn copied(change: Option<&StepTransitionRow>) -> Option<String> {
+    let change = change.filter(|change| change.event == StepEvent::Copied)?;
+    let task = parsed(change.detail.as_deref())["copied_from"].as_i64()?;
+    Some(format!("complete with the results of task {task}, of which its task is a fork"))
+}
+
+pub(super) fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+    match change.map(|change| change.from_state) {
+        Some(StepState::InProgress) => {
+            format!("its task ended while attempt {} ran, which was cut off", row.attempts)
+        }
+        Some(_) | None => "its task ended before it could run".to_owned(),
+    }
+}

@@ -1,0 +1,138 @@
+//! What the steps before a step mean for it: that it waits, cannot start or was skipped.
+
+use serde_json::Value;
+
+use super::words::{MOST_PARENTS, asked_by, parsed, shown, words};
+use super::{Facts, parents_in};
+use crate::ids::StepId;
+use crate::join_policy::JoinPolicy;
+use crate::state::StepState;
+use crate::store::StepTransitionRow;
+use crate::template::{COMPENSATION_SUFFIX, TaskTemplate};
+
+impl Facts<'_> {
+    pub(super) fn pending(&self, at: usize) -> String {
+        if let Some(mapping) = self.mapping(at) {
+            return mapping;
+        }
+        let parents = self.parents(at);
+        let all = parents.len();
+        let join = self.step(at).map_or_else(JoinPolicy::default, |step| step.join);
+        let of_state = |wanted: fn(StepState) -> bool| -> Vec<usize> {
+            parents.iter().copied().filter(|parent| wanted(self.steps[*parent].state)).collect()
+        };
+        let failed = of_state(|state| state == StepState::Error);
+        if let (JoinPolicy::AllComplete | JoinPolicy::NoneFailed, Some(parent)) =
+            (join, failed.first())
+        {
+            return format!("cannot start: its parent {} is in error", self.name(*parent));
+        }
+        let open = of_state(|state| !state.is_terminal());
+        if open.is_empty() {
+            let failed = self.names(&failed);
+            return format!("cannot start: it starts {}, and in error are: {failed}", wanted(join));
+        }
+        let (left, names) = (open.len(), self.names(&open));
+        let when = if join == JoinPolicy::default() {
+            String::new()
+        } else {
+            format!("; it starts {}", wanted(join))
+        };
+        format!("waits for {left} of {all} parents: {names}{when}")
+    }
+
+    pub(super) fn skipped(&self, at: usize, change: Option<&StepTransitionRow>) -> String {
+        let detail = change.and_then(|change| change.detail.as_deref());
+        let why = parsed(detail);
+        if let Some(task) = why["copied_from"].as_i64() {
+            return format!("skipped as in task {task}, of which its task is a fork");
+        }
+        if why["because"].is_null() {
+            return format!("skipped by {}", asked_by(detail));
+        }
+        if let Some(condition) = why["when"].as_str() {
+            if self.template.name().ends_with(COMPENSATION_SUFFIX) {
+                return format!("there is nothing to undo: it is not so that {condition}");
+            }
+            return format!("skipped: its condition {condition} was not met");
+        }
+        self.not_taken(at)
+            .unwrap_or_else(|| "skipped, because too many of its parents were skipped".to_owned())
+    }
+
+    /// The decision that did not take the step, if there is one.
+    fn not_taken(&self, at: usize) -> Option<String> {
+        let step = StepId(self.steps[at].workflow_step_id);
+        decisions_above(self.template, step).find_map(|decision| {
+            let history = self.history.get(&decision.0)?;
+            let decision = self.at(decision.0)?;
+            let branches = branches(history.last()?)?;
+            if branches.contains(&self.name(at)) {
+                return None;
+            }
+            let conditions = &self.template.steps().get(at)?.edge_conditions;
+            let decides = self.template.steps().get(decision)?.decides;
+            let decision = self.name(decision);
+            if let Some(condition) = conditions.get(&decision).filter(|_| !decides) {
+                let condition = condition.text();
+                return Some(format!(
+                    "skipped: the condition {condition} on the edge from {decision} was not met"
+                ));
+            }
+            Some(match &*branches {
+                [] => format!("skipped: {decision} took no branch"),
+                some => format!("skipped: {decision} took {}, not this branch", shown(some)),
+            })
+        })
+    }
+
+    /// The steps' names and states, the first of them.
+    fn names(&self, steps: &[usize]) -> String {
+        let name = |at: &usize| format!("{} ({})", self.name(*at), words(self.steps[*at].state));
+        let shown: Vec<_> = steps.iter().take(MOST_PARENTS).map(name).collect();
+        let more = steps.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        shown.join(", ") + &more
+    }
+}
+
+/// When a step with this join policy starts.
+fn wanted(join: JoinPolicy) -> String {
+    match join {
+        JoinPolicy::AllComplete => "when all its parents are complete".to_owned(),
+        JoinPolicy::AllDone => "when all its parents are done".to_owned(),
+        JoinPolicy::AnyComplete => "when one of its parents is complete".to_owned(),
+        JoinPolicy::NoneFailed => "when none of its parents failed and one is complete".to_owned(),
+        JoinPolicy::Quorum(count) => format!("when {count} of its parents are complete"),
+    }
+}
+
+/// The parents of a step that may leave it out: they decide, or a condition lies on the edge.
+pub(super) fn decisions_above(
+    template: &TaskTemplate,
+    step: StepId,
+) -> impl Iterator<Item = StepId> {
+    let parents = parents_in(template, step).iter();
+    let conditions = template.steps().get(step.index() as usize).map(|step| &step.edge_conditions);
+    let parents = parents.filter(move |parent| {
+        let parent = &template.steps()[**parent as usize];
+        parent.decides || conditions.is_some_and(|all| all.contains_key(&parent.name))
+    });
+    parents.map(move |parent| step.task().step(*parent))
+}
+
+/// The names of the branches that a decision took.
+fn branches(change: &StepTransitionRow) -> Option<Vec<String>> {
+    let detail = parsed(change.detail.as_deref());
+    let names = detail["took"].as_array()?.iter().filter_map(Value::as_str);
+    Some(names.map(str::to_owned).collect())
+}
+
+/// What a decision took, as the end of a sentence; nothing for any other step.
+pub(super) fn took(change: Option<&StepTransitionRow>) -> String {
+    match change.and_then(branches).as_deref() {
+        None => String::new(),
+        Some([]) => "; took no branch".to_owned(),
+        Some(some) => format!("; took {}", shown(some)),
+    }
+}

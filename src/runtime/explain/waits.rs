@@ -1,0 +1,129 @@
+//! Steps that run, or will by themselves: since when, where, and what they wait for.
+
+use super::Facts;
+use super::ends::failure;
+use super::words::parsed;
+use crate::decision::NEVER;
+use crate::state::StepEvent;
+use crate::store::{AttemptRow, StepListRow, StepTransitionRow, WorkerRow};
+
+impl Facts<'_> {
+    pub(super) fn enqueued(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+        let Some(queue) = row.queue.as_deref() else {
+            return "ready, and its task is paused".to_owned();
+        };
+        let since = change.map_or(row.available_at, |change| Some(change.created_at));
+        let since = since.map(|at| format!(" since {}", self.ago(at))).unwrap_or_default();
+        let why = change.map(|change| came_back(change.event)).unwrap_or_default();
+        let serving =
+            self.workers.iter().filter(|worker| !worker.silent && serves(worker, queue)).count();
+        let who = match serving {
+            0 => {
+                format!("no live worker serves the queue {queue:?}; start one: tasker work -r FILE")
+            }
+            1 => format!("1 live worker serves the queue {queue:?}"),
+            n => format!("{n} live workers serve the queue {queue:?}"),
+        };
+        format!("ready{since}{why}; {who}")
+    }
+
+    /// What a step waits for that is ready and must not start yet.
+    pub(super) fn delayed(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> Option<String> {
+        self.step(at)?.delay?;
+        let starts = change.is_none_or(|change| change.event == StepEvent::ParentsCompleted);
+        let at = row.available_at.filter(|at| starts && *at > self.now && row.queue.is_some())?;
+        Some(format!("ready, and its template has it wait: it may start {}", self.ahead(at)))
+    }
+
+    pub(super) fn waiting(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+        let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
+        let detail = parsed(change.and_then(|change| change.detail.as_deref()));
+        let until = row.available_at.filter(|at| *at < NEVER);
+        let Some(signal) = detail["signal"].as_str() else {
+            let until = until.map_or_else(
+                || "for an operator; tasker retry has it go on".to_owned(),
+                |at| format!("until {}", self.when(at)),
+            );
+            return format!("waits {until}{paused}");
+        };
+        let since = change.map(|change| format!(", since {}", self.ago(change.created_at)));
+        let latest = until.map(|at| format!(", at the latest until {}", self.when(at)));
+        let (since, latest) = (since.unwrap_or_default(), latest.unwrap_or_default());
+        format!("waits for the signal {signal:?}{since}{latest}{paused}")
+    }
+
+    pub(super) fn waiting_for_retry(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        last: Option<&AttemptRow>,
+    ) -> String {
+        let limit = self.limit(at);
+        let next = row.available_at.map(|at| self.ahead(at)).unwrap_or_default();
+        let failures = row.failures;
+        format!(
+            "{failures} of {limit} attempts failed, the last one with {}; the next may start {next}",
+            failure(last)
+        )
+    }
+
+    pub(super) fn in_progress(&self, row: &StepListRow) -> String {
+        let since = row.claimed_at.map(|at| self.ago(at)).unwrap_or_default();
+        let attempt = row.attempts;
+        let worker = self.workers.iter().find(|worker| Some(worker.worker_id) == row.worker_id);
+        match worker {
+            Some(worker) if worker.silent => format!(
+                "attempt {attempt} is claimed by {} since {since}, but that worker was last heard of {}; \
+                 its claims are taken back by the next live worker",
+                who(worker),
+                self.ago(worker.heartbeat_at)
+            ),
+            Some(worker) => format!("attempt {attempt} runs on {} since {since}", who(worker)),
+            None => format!("attempt {attempt} runs since {since}"),
+        }
+    }
+}
+
+fn serves(worker: &WorkerRow, queue: &str) -> bool {
+    worker.queues.as_ref().is_none_or(|queues| queues.iter().any(|known| known == queue))
+}
+
+fn who(worker: &WorkerRow) -> String {
+    format!("worker {} ({}, pid {})", worker.worker_id, worker.host, worker.pid)
+}
+
+fn came_back(event: StepEvent) -> &'static str {
+    match event {
+        StepEvent::WorkerDied => ", again because the worker that ran it died",
+        StepEvent::GivenBack => ", again because the worker that held it stopped",
+        StepEvent::Interrupted => ", again because the worker that ran it stopped",
+        StepEvent::Retried => ", again because an operator asked for it",
+        StepEvent::Signalled => ", because the signal came that it waited for",
+        StepEvent::Rerun => ", anew because an operator asked for it",
+        StepEvent::ParentsCompleted
+        | StepEvent::Claimed
+        | StepEvent::Succeeded
+        | StepEvent::RetryScheduled
+        | StepEvent::FailedPermanently
+        | StepEvent::RetriesExhausted
+        | StepEvent::NotRetryable
+        | StepEvent::NeedsIntervention
+        | StepEvent::CrashesExhausted
+        | StepEvent::WentWaiting
+        | StepEvent::TimedOut
+        | StepEvent::Mapped
+        | StepEvent::ItemsDone
+        | StepEvent::BudgetExhausted
+        | StepEvent::ConditionUnmet
+        | StepEvent::Cancelled
+        | StepEvent::Skipped
+        | StepEvent::Reset
+        | StepEvent::Copied
+        | StepEvent::ResolvedManually => "",
+    }
+}
