@@ -353,6 +353,9 @@ CREATE TABLE tasker_step_waits (
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
+-- Serves: signals, which look for the steps of a task that wait for one of that name.
+CREATE INDEX tasker_step_waits_signal ON tasker_step_waits ((workflow_step_id >> 20), signal) WHERE signal IS NOT NULL;
+
 -- Signals that were sent to tasks: they are kept as long as their task, whether a step waits for them or not. Serves:
 -- handlers that ask for the first signal of a name.
 CREATE TABLE tasker_signals (

@@ -184,23 +184,32 @@ pub(crate) fn hands(
     worker: &Arc<Worker>,
     threads: usize,
 ) -> Vec<std::thread::JoinHandle<Vec<Delivery>>> {
-    let hand = |worker: Arc<Worker>| {
-        let interrupt = Interrupt::of_this_thread();
-        let mut done = Vec::new();
-        while let Batch::Steps(steps) = worker.next_batch(10, Duration::from_secs(60), &interrupt) {
-            for step in steps {
-                succeed(&worker, &step, "{}");
-                done.push(step);
+    hands_that(worker, threads, |worker, step| succeed(worker, step, "{}"))
+}
+
+/// Threads that execute every step so, until the worker is drained.
+pub(crate) fn hands_that(
+    worker: &Arc<Worker>,
+    threads: usize,
+    execute: impl Fn(&Worker, &Delivery) + Clone + Send + 'static,
+) -> Vec<std::thread::JoinHandle<Vec<Delivery>>> {
+    let hand = || {
+        let (worker, execute) = (Arc::clone(worker), execute.clone());
+        std::thread::spawn(move || {
+            let interrupt = Interrupt::of_this_thread();
+            let mut done = Vec::new();
+            while let Batch::Steps(steps) =
+                worker.next_batch(10, Duration::from_secs(60), &interrupt)
+            {
+                for step in steps {
+                    execute(&worker, &step);
+                    done.push(step);
+                }
             }
-        }
-        done
-    };
-    (0..threads)
-        .map(|_| {
-            let worker = Arc::clone(worker);
-            std::thread::spawn(move || hand(worker))
+            done
         })
-        .collect()
+    };
+    (0..threads).map(|_| hand()).collect()
 }
 
 /// Stops the worker and returns what its hands did.

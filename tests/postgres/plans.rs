@@ -1,16 +1,23 @@
 //! The statements of a worker keep to look-ups, also when their plans were made on empty tables.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::common::{Database, diamond, fan, hands, session, single, stop};
-use serde_json::json;
-use tasker_core::{FailureFilter, Submission, TaskState};
+use crate::common::{Database, diamond, fan, hands, hands_that, session, single, stop, succeed};
+use serde_json::{Value, json};
+use tasker_core::{Delivery, FailureFilter, Submission, TaskState, Worker, WorkflowCall};
+use tokio::runtime::Handle;
 
-/// Rows that statements read from indexes and tables, but for searches for steps to claim, which pass over
-/// the rows of old claims.
+/// Rows that statements read from indexes and tables. Left out are searches for steps to claim, which pass over the
+/// rows of old claims; for follow-ups, which pass over those of the same task while somebody holds that; and
+/// templates, of which each worker reads every step once.
 const ROWS_READ: &str = "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes \
-     WHERE indexrelname <> 'tasker_ready_steps_order')::bigint \
-     + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)::bigint";
+     WHERE indexrelname NOT IN ('tasker_ready_steps_order', 'tasker_follow_ups_pkey') \
+     AND relname NOT LIKE 'tasker\\_named%')::bigint \
+     + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname NOT LIKE 'tasker\\_named%')::bigint";
+
+/// Sessions of workers and clients; what one has read is counted when it has ended.
+const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity \
+     WHERE datname = current_database() AND application_name = 'tasker_core'";
 
 /// Rows of the hot table that were removed, less those that were looked up by their primary key for it.
 const REMOVED_OTHERWISE: &str = "SELECT n_tup_del - (SELECT idx_scan FROM pg_stat_user_indexes \
@@ -45,6 +52,46 @@ async fn plans_made_on_empty_tables_do_not_read_full_ones() {
     db.assert_sound().await;
 }
 
+/// Rows that statements read while a worker does these tasks, in so many attempts.
+async fn rows_read(
+    db: &Database,
+    tasks: &[(&str, Value)],
+    attempts: u64,
+    execute: impl Fn(&Worker, &Delivery) + Clone + Send + 'static,
+) -> i64 {
+    let (sessions, before) = (db.count(SESSIONS).await, db.count(ROWS_READ).await);
+    let worker = db.worker(4).await;
+    let hands = hands_that(&worker, 4, execute);
+    let client = db.another_client().await;
+    for (name, context) in tasks {
+        let json = json!({ "name": name, "contexts": [context] }).to_string();
+        client.submit(&Submission::from_json(&json).unwrap()).await.unwrap();
+    }
+    let began = Instant::now();
+    while worker.stats().completed < attempts {
+        assert!(began.elapsed() < Duration::from_secs(120), "{:?} of {attempts}", worker.stats());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop(worker, hands).await;
+    client.close().await;
+    db.wait_for_count(&format!("SELECT greatest(({SESSIONS}) - {sessions}, 0)"), 0).await;
+    let read = db.count(ROWS_READ).await - before;
+    let open = "SELECT count(*) FROM tasker_tasks WHERE state <> 'complete'";
+    assert_eq!(db.count(open).await, 0);
+    read
+}
+
+fn tasks_of(size: u64, all: u64) -> usize {
+    usize::try_from(all / size).unwrap()
+}
+
+/// What one large task makes workers read is no more for each attempt than what small ones do.
+#[track_caller]
+fn assert_flat(read: &[i64], attempts: u64, most: i64) {
+    assert!(read[0] < attempts.cast_signed() * most, "{read:?} rows read for {attempts} attempts");
+    assert!(read[0] < read[1] * 3 / 2, "{read:?} rows read");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_a_map_step_costs_no_more_however_many_there_are() {
     let db = Database::migrated().await;
@@ -57,21 +104,127 @@ async fn an_item_of_a_map_step_costs_no_more_however_many_there_are() {
     let items: u64 = 4_000;
     let mut read = Vec::new();
     for size in [items, items / 40] {
-        let before = db.count(ROWS_READ).await;
-        let worker = db.worker(4).await;
-        let hands = hands(&worker, 4);
-        for _ in 0..items / size {
-            let list: Vec<_> = (0..size).collect();
-            let json = json!({ "name": "mapped", "contexts": [{ "list": list }] }).to_string();
-            db.client.submit(&Submission::from_json(&json).unwrap()).await.unwrap();
-        }
-        db.wait_for_count("SELECT count(*) FROM tasker_tasks WHERE state <> 'complete'", 0).await;
-        // With its sessions their counts are known.
-        stop(worker, hands).await;
-        read.push(db.count(ROWS_READ).await - before);
+        let list: Vec<_> = (0..size).collect();
+        let tasks = vec![("mapped", json!({ "list": list })); tasks_of(size, items)];
+        // Those of the items, and of the step behind them.
+        let ends = items + items / size;
+        read.push(rows_read(&db, &tasks, ends, |worker, step| succeed(worker, step, "{}")).await);
     }
-    assert!(read[0] < items.cast_signed() * MOST_ROWS_A_STEP, "{read:?} rows read");
-    assert!(read[0] < read[1] * 3 / 2, "{read:?} rows read");
+    assert_flat(&read, items, MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+/// The first step adds as many as its context says, all before the last one; with `next`, each of them adds one more.
+fn split(worker: &Worker, delivery: &Delivery) {
+    let context: Value = serde_json::from_str(&delivery.context).unwrap();
+    let (size, next) = (context["size"].as_u64().unwrap(), context["next"] == true);
+    let inputs = delivery.added.as_ref().map(|added| added.inputs.parse::<u64>().unwrap());
+    let new = match (delivery.claim.step.index(), inputs) {
+        (0, _) => 0..if next { 1 } else { size },
+        (_, Some(number)) if next && number + 1 < size => number + 1..number + 2,
+        (_, _) => return succeed(worker, delivery, "{}"),
+    };
+    let step = |number: u64| json!({ "name": format!("p{number}"), "like": "piece", "inputs": number, "before": ["last"] });
+    let steps = json!(new.map(step).collect::<Vec<_>>()).to_string();
+    let claim = delivery.claim;
+    worker.grow(claim.step, claim.attempt, Duration::from_millis(1), "{}", &steps).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_added_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    db.template(&json!({ "name": "split", "step_templates": [
+        { "name": "first", "handler_class": "A" },
+        { "name": "last", "handler_class": "A", "depends_on_step": "first" },
+        { "name": "piece", "handler_class": "A", "dynamic": true },
+    ]}))
+    .await;
+    db.run("VACUUM ANALYZE").await;
+    let mut read = Vec::new();
+    for size in [4_000, 100] {
+        let tasks = vec![("split", json!({ "size": size })); tasks_of(size, 4_000)];
+        read.push(rows_read(&db, &tasks, 4_000 + 2 * (4_000 / size), split).await);
+    }
+    assert_flat(&read, 4_000, MOST_ROWS_A_STEP);
+    // One after the other, each with a round of its own.
+    let mut read = Vec::new();
+    for size in [400, 100] {
+        let tasks = [("split", json!({ "size": size, "next": true }))];
+        read.push(rows_read(&db, &tasks, size + 2, split).await * (400 / size.cast_signed()));
+    }
+    assert_flat(&read, 400, MOST_ROWS_A_STEP * 3);
+    db.assert_sound().await;
+}
+
+/// Runs another workflow in each step of a task; does what that has to do.
+fn run(handle: &Handle, worker: &Worker, delivery: &Delivery) {
+    if delivery.context.contains("inner") {
+        return succeed(worker, delivery, "{}");
+    }
+    let claim = delivery.claim;
+    let call = WorkflowCall::from_json(r#"{"context": {"inner": true}}"#).unwrap();
+    let run = handle.block_on(worker.run_workflow(claim.step, claim.attempt, &call)).unwrap();
+    match run.wait {
+        None => succeed(worker, delivery, "{}"),
+        Some(wait) => {
+            let wait = json!(wait).to_string();
+            let execution = Duration::from_millis(1);
+            worker.wait(claim.step, claim.attempt, execution, &wait).unwrap();
+        }
+    }
+}
+
+/// Three attempts, the making of a task, its signal to the step that runs it, and what is looked up in between.
+const MOST_ROWS_A_WORKFLOW: i64 = 150;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_runs_a_workflow_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    db.template(
+        &json!({ "name": "inner", "step_templates": [{ "name": "only", "handler_class": "A" }] }),
+    )
+    .await;
+    let outer = |name: &str, runs: u64| {
+        let step = |number: u64| json!({ "name": format!("r{number}"), "workflow": "inner" });
+        json!({ "name": name, "step_templates": (0..runs).map(step).collect::<Vec<_>>() })
+    };
+    let runs = 600;
+    db.template(&outer("many", runs)).await;
+    db.template(&outer("few", 6)).await;
+    db.run("VACUUM ANALYZE").await;
+    let mut read = Vec::new();
+    for (name, size) in [("many", runs), ("few", 6)] {
+        let handle = Handle::current();
+        let tasks = vec![(name, json!({})); tasks_of(size, runs)];
+        let execute = move |worker: &Worker, delivery: &Delivery| run(&handle, worker, delivery);
+        read.push(rows_read(&db, &tasks, 3 * runs, execute).await);
+    }
+    assert_flat(&read, runs, MOST_ROWS_A_WORKFLOW);
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_a_task_with_a_budget_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    let thrifty = |name: &str, steps: u64| {
+        let step = |number: u64| json!({ "name": format!("s{number}"), "handler_class": "A", "reserve_cost": 1 });
+        let steps: Vec<_> = (0..steps).map(step).collect();
+        json!({ "name": name, "budget": { "attempts": 5_000, "cost": 5_000 }, "step_templates": steps })
+    };
+    let steps = 2_000;
+    db.template(&thrifty("many", steps)).await;
+    db.template(&thrifty("few", 50)).await;
+    db.run("VACUUM ANALYZE").await;
+    let mut read = Vec::new();
+    for (name, size) in [("many", steps), ("few", 50)] {
+        let tasks = vec![(name, json!({})); tasks_of(size, steps)];
+        let spend = |worker: &Worker, delivery: &Delivery| {
+            worker.spend(delivery.claim.step, delivery.claim.attempt, 0.5).unwrap();
+            succeed(worker, delivery, "{}");
+        };
+        read.push(rows_read(&db, &tasks, steps, spend).await);
+    }
+    assert_flat(&read, steps, MOST_ROWS_A_STEP);
     db.assert_sound().await;
 }
 
@@ -94,10 +247,11 @@ async fn what_failed_is_found_without_reading_what_did_not() {
          (workflow_step_id, from_state, to_state, event, attempt, worker_id, claimed_at, outcome) \
          SELECT workflow_step_id, 'in_progress', state, 'failed_permanently', 1, 1, now(), 'permanent' \
          FROM tasker_workflow_steps",
-        "VACUUM ANALYZE",
     ] {
-        db.run(statement).await;
+        // What the session has read is counted at once.
+        db.run(&format!("{statement}; SELECT pg_stat_force_next_flush()")).await;
     }
+    db.run("VACUUM ANALYZE").await;
     let used =
         "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'tasker_tasks_failed'";
     let (scans, before) = (db.count(used).await, db.count(STEP_ROWS_READ).await);
