@@ -175,7 +175,8 @@ mod tests {
     fn costs_add_up_exactly() {
         let tenths = (0..3).fold(Cost::default(), |sum, _| sum.plus(cost(0.1)));
         assert_eq!((tenths, tenths.number()), (cost(0.3), 0.3));
-        for wrong in [-0.1, f64::NAN, f64::INFINITY, 1e12] {
+        assert_eq!(cost(1e9), Cost::MOST);
+        for wrong in [-0.1, f64::NAN, f64::INFINITY, 1e9 + 1.0, 1e12] {
             assert_eq!(Cost::from_number(wrong), None, "{wrong}");
         }
     }

@@ -385,6 +385,13 @@ mod tests {
     }
 
     #[test]
+    fn there_may_be_100_keys_with_names_of_64_characters() {
+        let names: Vec<_> = (0..100).map(|number| format!("{number:-<64}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        assert_eq!(keyring(&names).names(), names);
+    }
+
+    #[test]
     fn a_key_that_is_none_is_refused_and_never_shown() {
         let key = STANDARD.encode([7; 32]);
         let long = "n".repeat(65);
@@ -397,7 +404,7 @@ mod tests {
             json!([format!("a b:{key}")]),
             json!(["a:c2VjcmV0"]),
             json!([format!("a:{key}"), format!("a:{key}")]),
-            json!(vec![format!("a:{key}"); 101]),
+            json!((0..101).map(|number| format!("{number}:{key}")).collect::<Vec<_>>()),
         ] {
             let error = Keyring::try_from(bad.clone()).unwrap_err();
             assert!(!error.contains(&key) && !error.contains("c2VjcmV0"), "{error}");

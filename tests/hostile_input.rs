@@ -422,8 +422,8 @@ fn an_identity_is_a_key_of_256_bytes_or_the_context_and_for_one_task() {
         (json!({"unique": true, "unique_for_s": 0}), "unique_for_s is 0; allowed: more than 0"),
         (json!({"unique": true, "unique_for_s": -1.5}), "unique_for_s is -1.5; allowed"),
         (
-            json!({"unique": true, "unique_for_s": most * 2.0}),
-            "unique_for_s is 6307200000; allowed",
+            json!({"unique": true, "unique_for_s": most + 1.0}),
+            "unique_for_s is 3153600001; allowed",
         ),
         (json!({"unique": true, "on_duplicate": "ignore"}), "submission is"),
         (
@@ -437,6 +437,95 @@ fn an_identity_is_a_key_of_256_bytes_or_the_context_and_for_one_task() {
         assert!(error.starts_with(message), "{error}");
         assert_short(&[error]);
     }
+}
+
+#[test]
+fn options_of_clients_and_workers_are_taken_up_to_their_limit() {
+    let client = |text: &str| ClientOptions::from_json(text).err();
+    let worker = |text: &str| WorkerOptions::from_json(text).err();
+    let century: u64 = 36_500 * 86_400_000;
+    for (key, least, most) in [
+        ("pool_size", 1, 100),
+        ("connect_timeout_ms", 1, 600_000),
+        ("max_context_bytes", 1_024, 67_108_864),
+        ("concurrency", 1, 1_000),
+        ("max_results_bytes", 1_024, 67_108_864),
+        ("retention_ms", 0, century),
+        ("error_retention_ms", 0, century),
+    ] {
+        let of_client = ["pool_size", "connect_timeout_ms", "max_context_bytes"].contains(&key);
+        let ask = |value: u64| {
+            let options = json!({"url": URL, key: value}).to_string();
+            if of_client { client(&options) } else { worker(&options) }
+        };
+        for value in [least, most] {
+            assert!(ask(value).is_none(), "{key} {value}");
+        }
+        let beyond = [least.checked_sub(1), Some(most + 1)];
+        for value in beyond.into_iter().flatten() {
+            let error = ask(value).expect(key).to_string();
+            let allowed = format!("{key} is {value}; allowed: {least} to {most}");
+            assert!(error.starts_with(&allowed), "{error}");
+        }
+    }
+
+    let queues = |count: usize, bytes: usize| {
+        worker(&json!({"url": URL, "queues": vec!["q".repeat(bytes); count]}).to_string())
+    };
+    assert!(queues(1_000, 64).is_none());
+    for (count, bytes, allowed) in [
+        (0, 1, "1 to 1000 queues"),
+        (1_001, 1, "1 to 1000 queues"),
+        (1, 0, "1 to 64 bytes"),
+        (1, 65, "1 to 64 bytes"),
+    ] {
+        let error = queues(count, bytes).expect("a refusal").to_string();
+        assert!(error.starts_with("queues is") && error.contains(allowed), "{error}");
+    }
+}
+
+#[test]
+fn numbers_of_a_list_a_page_and_a_batch_are_taken_up_to_their_limit() {
+    type Read = fn(&str) -> Option<Error>;
+    let tasks: Read = |text| ListFilter::from_json(text).err();
+    let failures: Read = |text| FailureFilter::from_json(text).err();
+    let events: Read = |text| FeedReading::from_json(text).err();
+    for (read, most) in [(tasks, 1_000), (failures, 1_000), (events, 10_000)] {
+        let ask = |limit: i64| read(&json!({"limit": limit}).to_string());
+        assert!(ask(1).is_none() && ask(most).is_none(), "{most}");
+        for limit in [0, most + 1] {
+            let error = ask(limit).expect("a refusal").to_string();
+            assert_eq!(error, format!("limit is {limit}; allowed: 1 to {most}"));
+        }
+    }
+}
+
+#[test]
+fn times_of_a_request_are_taken_up_to_their_limit() {
+    let deadline = |seconds: f64| {
+        Submission::from_json(&with(submission(), "deadline_s", json!(seconds))).err()
+    };
+    let age =
+        |key: &str, seconds: f64| Pruning::from_json(&json!({key: seconds}).to_string()).err();
+    assert!(deadline(366.0 * 86_400.0).is_none());
+    let error = deadline(366.0 * 86_400.0 + 1.0).expect("too far").to_string();
+    assert!(error.starts_with("deadline_s is 31622401; allowed: more than 0"), "{error}");
+    let century = 36_500.0 * 86_400.0;
+    for key in ["older_than_s", "errors_older_than_s"] {
+        assert!(age(key, century).is_none(), "{key}");
+        let error = age(key, century + 1.0).expect(key).to_string();
+        assert!(error.starts_with(&format!("{key} is 3153600001; allowed: 0 to")), "{error}");
+    }
+}
+
+#[test]
+fn a_fork_begins_with_1_to_100_steps() {
+    let ask = |steps: usize| {
+        ForkRequest::from_json(&with(fork(), "from", Value::from(vec![text(1); steps]))).err()
+    };
+    assert!(ask(100).is_none());
+    let error = ask(101).expect("too many").to_string();
+    assert_eq!(error, "from is a list of 101; allowed: at most 100");
 }
 
 #[test]
@@ -513,6 +602,7 @@ fn names_of_signals_calls_and_forks_are_taken_up_to_their_limit() {
     let calls: Read = |text| WorkflowCall::from_json(text).err();
     let forks: Read = |text| ForkRequest::from_json(text).err();
     let openings: Read = |text| FeedOpening::from_json(text).err();
+    let submissions: Read = |text| Submission::from_json(text).err();
     for (read, request, key, bytes) in [
         (signals, signal(), "name", 128),
         (signals, signal(), "actor", 128),
@@ -521,6 +611,8 @@ fn names_of_signals_calls_and_forks_are_taken_up_to_their_limit() {
         (calls, workflow_call(), "name", 100),
         (forks, fork(), "actor", 128),
         (forks, fork(), "reason", 1_024),
+        (forks, fork(), "idempotency_key", 256),
+        (submissions, submission(), "correlation_key", 256),
         (openings, json!({}), "consumer", 128),
     ] {
         let ask = |value: Value| read(&with(request.clone(), key, value));

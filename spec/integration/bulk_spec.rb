@@ -141,7 +141,11 @@ RSpec.describe "Steering many tasks at once", :database do
 
   it "is refused before anything is done where an option is wrong" do
     fail_payments({})
-    expect { TaskerCore.retry_all(canary: 0) }.to raise_error(TaskerCore::InvalidArgument, /canary/)
+    [0, 1_001].each do |canary|
+      expect { TaskerCore.retry_all(canary: canary) }
+        .to raise_error(TaskerCore::InvalidArgument, /canary is #{canary}, allowed: a whole number from 1 to 1000/)
+    end
+    expect(TaskerCore.retry_all(canary: 1_000, dry_run: true).matched).to eq(1)
     expect { TaskerCore.retry_all(canary: 1, tolerate: -1) }.to raise_error(TaskerCore::InvalidArgument, /tolerate/)
     expect { TaskerCore.retry_all(rate: 0) }.to raise_error(TaskerCore::InvalidArgument, /rate/)
     expect { TaskerCore.retry_all(stat: "error") }.to raise_error(ArgumentError, /stat/)

@@ -62,6 +62,15 @@ RSpec.describe "The limits", :database do
     end
   end
 
+  it "keeps who steers a task, and why, up to 128 and 1,024 bytes" do
+    TaskerCore.submit("one")
+    { actor: 128, reason: 1_024 }.each do |key, bytes|
+      expect { TaskerCore.cancel(1, key => "x" * (bytes + 1)) }
+        .to raise_error(TaskerCore::InvalidArgument, /#{key} is .*; allowed: at most #{bytes} bytes/)
+    end
+    expect(TaskerCore.cancel(1, actor: "a" * 128, reason: "r" * 1_024).state).to eq("cancelled")
+  end
+
   it "makes at most 100,000 tasks at once" do
     expect { TaskerCore.submit_all("one", contexts: [{}] * 100_001) }
       .to raise_error(TaskerCore::InvalidArgument, /contexts is a list of 100001; allowed: at most 100000/)

@@ -43,6 +43,18 @@ RSpec.describe TaskerCore::Configuration do
     expect(with(**settings)).to have_attributes(settings)
   end
 
+  {
+    pool_size: [[1, 100], [0, 101]], connect_timeout: [[0.001, 300], [0, 300.1]],
+    max_context_bytes: [[1_024, 67_108_864], [1_023, 67_108_865]]
+  }.each do |name, (taken, refused)|
+    it "takes #{name} of #{taken.join(" to ")}, and not one more or less" do
+      expect(taken.map { |value| with(name => value).public_send(name) }).to eq(taken)
+      refused.each do |value|
+        expect { with(name => value) }.to raise_error(TaskerCore::ConfigurationError, /\A#{name} is #{value}, allowed/)
+      end
+    end
+  end
+
   describe "encryption_keys" do
     let(:key) { ["k" * 32].pack("m0") }
 
@@ -50,6 +62,14 @@ RSpec.describe TaskerCore::Configuration do
       expect(described_class.new(env: {}).with.encryption_keys).to eq({})
       configuration = described_class.new(env: { "TASKER_ENCRYPTION_KEYS" => "b:#{key}, a:#{key}" }).with
       expect(configuration.encryption_keys.to_a).to eq([["b", key], ["a", key]])
+    end
+
+    it "are 100 at most, with names of 64 characters at most" do
+      keys = (1..100).to_h { |number| [number.to_s.rjust(64, "0"), key] }
+      expect(with(encryption_keys: keys).encryption_keys).to eq(keys)
+      [keys.merge("a" => key), { "n" * 65 => key }].each do |beyond|
+        expect { with(encryption_keys: beyond) }.to raise_error(TaskerCore::ConfigurationError, /at most 100 names/)
+      end
     end
 
     it "are copied, so that they change for nobody" do

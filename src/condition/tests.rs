@@ -105,6 +105,11 @@ fn length_and_depth_are_bounded() {
     let long = |bytes: usize| format!("{}true", " ".repeat(bytes - 4));
     assert!(Condition::parse(&long(1_024), &[]).is_ok());
     assert!(Condition::parse(&long(1_025), &[]).is_err());
+    let deep =
+        |levels: usize| format!("{}1{} == 1", "[".repeat(levels - 1), "]".repeat(levels - 1));
+    assert!(Condition::parse(&deep(24), &[]).is_ok());
+    let fault = Condition::parse(&deep(25), &[]).expect_err("too deep");
+    assert!(fault.problem.contains("24 levels deep"), "{fault:?}");
     for text in [
         format!("{}true{}", "(".repeat(500), ")".repeat(500)),
         format!("{}true", "!".repeat(1_000)),

@@ -160,6 +160,23 @@ fn what_must_not_be_added_fails_the_attempt_and_adds_nothing() {
 }
 
 #[test]
+fn a_task_gets_as_many_steps_as_it_may_have() {
+    let mut view = view();
+    view.grown.next.insert(TASK, (1 << 20) - 2);
+    let decisions = grow(&mut view, vec![after_itself(vec![]); 2], 0);
+    assert_eq!(decisions.added.steps.len(), 2);
+    assert_eq!(decisions.added.steps[1].step.id, TASK.step((1 << 20) - 1));
+
+    let mut items = |next: u32| {
+        view.grown.next.insert(TASK, next);
+        let decisions = map_in(&view, 2, None);
+        (decisions.added.steps.len(), decisions.steps[0].after.state)
+    };
+    assert_eq!(items((1 << 20) - 2), (2, StepState::Pending));
+    assert_eq!(items((1 << 20) - 1), (0, StepState::Error));
+}
+
+#[test]
 fn an_end_that_is_not_current_adds_nothing() {
     let mut view = view();
     view.steps.get_mut(&TASK.step(0)).unwrap().attempts = 2;
@@ -168,10 +185,14 @@ fn an_end_that_is_not_current_adds_nothing() {
 }
 
 fn map(values: usize, max_parallel: Option<u32>) -> Decisions {
+    map_in(&view(), values, max_parallel)
+}
+
+fn map_in(view: &View, values: usize, max_parallel: Option<u32>) -> Decisions {
     let values = vec![Arc::from("1"); values];
     let items = Items { name: "resize".to_owned(), values, max_parallel };
     let outcome = Outcome::Mapped(Arc::new(items));
-    see(&view(), vec![ClaimEnd { claim: claim(0), outcome, execution: None }], 0).unwrap()
+    see(view, vec![ClaimEnd { claim: claim(0), outcome, execution: None }], 0).unwrap()
 }
 
 #[test]

@@ -231,6 +231,9 @@ mod tests {
     fn what_the_handler_asks_for_wins_up_to_a_day() {
         let policy = policy(Backoff::Exponential, 0.5);
         assert_eq!(delay(&policy, 3, Some(17.5), 0.9), Duration::from_millis(17_500));
+        for (asked, waits) in [(86_399.0, 86_399), (86_400.0, 86_400), (86_401.0, 86_400)] {
+            assert_eq!(delay(&policy, 3, Some(asked), 0.9), Duration::from_secs(waits));
+        }
         assert_eq!(delay(&policy, 3, Some(1e12), 0.9), MAX_RETRY_AFTER);
         assert_eq!(delay(&policy, 3, Some(-4.0), 0.9), Duration::ZERO);
         assert_eq!(delay(&policy, 3, Some(f64::NAN), 0.9), MAX_RETRY_AFTER);

@@ -113,6 +113,9 @@ fn refuses_too_many_edges() {
     let edges = vec![(0, 1); MAX_EDGES + 1];
     let error = build(2, &edges).expect_err("too many");
     assert_eq!(error, GraphError::TooManyEdges { seen: MAX_EDGES + 1, allowed: MAX_EDGES });
+    // As many as allowed are looked at.
+    let error = build(2, &edges[1..]).expect_err("the same again and again");
+    assert_eq!(error, GraphError::DuplicateEdge { node: "s1".into(), parent: "s0".into() });
 }
 
 #[test]

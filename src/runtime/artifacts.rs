@@ -200,3 +200,57 @@ impl Artifact {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const STEP: StepId = StepId(1 << 20);
+
+    fn refusal(attached: &Attached, artifact: &Value) -> Option<String> {
+        let added = attached.add(STEP, 1, &artifact.to_string(), JsonLimits::RESULTS);
+        added.err().map(|error| error.to_string())
+    }
+
+    fn with(key: &str, value: Value) -> Value {
+        let mut artifact = json!({ "name": "a", "media_type": "text/plain", "uri": "s3://a" });
+        artifact[key] = value;
+        artifact
+    }
+
+    #[test]
+    fn texts_are_as_long_as_they_may_be() {
+        for (key, bytes) in [("name", 128), ("media_type", 128), ("uri", 2_048)] {
+            let given = |bytes: usize| with(key, "x".repeat(bytes).into());
+            assert_eq!(refusal(&Attached::default(), &given(bytes)), None, "{key}");
+            let error = refusal(&Attached::default(), &given(bytes + 1)).unwrap();
+            assert!(error.starts_with(key) && error.contains(&bytes.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn content_is_as_large_as_results() {
+        let given = |bytes: usize| {
+            let content = "x".repeat(bytes - r#""""#.len());
+            json!({ "name": "a", "media_type": "application/json", "json": content })
+        };
+        assert_eq!(refusal(&Attached::default(), &given(1 << 20)), None);
+        let error = refusal(&Attached::default(), &given((1 << 20) + 1)).unwrap();
+        assert!(error.contains("artifact \"a\"") && error.contains("1048577 bytes"), "{error}");
+    }
+
+    #[test]
+    fn an_attempt_has_100_artifacts_and_one_takes_the_place_of_that_of_its_name() {
+        let attached = Attached::default();
+        let named = |number: usize| with("name", number.to_string().into());
+        for number in 0..MOST {
+            assert_eq!(refusal(&attached, &named(number)), None);
+        }
+        let error = "artifact is \"100\"; allowed: 100 artifacts an attempt";
+        assert_eq!(refusal(&attached, &named(MOST)).as_deref(), Some(error));
+        assert_eq!(refusal(&attached, &named(7)), None);
+        assert_eq!(attached.lock()[&(STEP, 1)].len(), MOST);
+    }
+}

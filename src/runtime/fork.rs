@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::arguments::{at_most, at_most_so_many, parse, refused};
+use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
 use super::branches;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
 use super::rerun::{refuse_grown, with_those_below};
-use super::submission::{Submission, Submitted};
+use super::submission::{LONGEST_KEY, Submission, Submitted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
 use crate::decide::initial_state;
@@ -50,7 +50,7 @@ pub struct ForkRequest {
     /// Why, at most 1,024 bytes.
     #[serde(default)]
     pub reason: Option<String>,
-    /// A key by which the task is found when the request is repeated, as for a submit.
+    /// A key by which the task is found when the request is repeated, as for a submit: 1 to 256 bytes.
     #[serde(default)]
     pub idempotency_key: Option<String>,
 }
@@ -64,6 +64,9 @@ impl ForkRequest {
         let request: Self = parse("fork", json)?;
         at_most("actor", Some(&request.actor), 128)?;
         at_most("reason", request.reason.as_deref(), 1_024)?;
+        if let Some(key) = &request.idempotency_key {
+            not_empty("idempotency_key", key, LONGEST_KEY)?;
+        }
         at_most_so_many("from", request.from.len(), MOST_STEPS)?;
         if request.from.is_empty() {
             return Err(refused("from", "[]", "the name of a step, or several"));

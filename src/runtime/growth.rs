@@ -218,13 +218,13 @@ impl<'a> Names<'a> {
     }
 
     fn resolve(&self, growth: &Growth, sight: Sight<'_>) -> Result<Vec<ResolvedStep>, String> {
-        let resolved: Vec<_> =
-            growth.steps.iter().map(|step| self.step(step, sight)).collect::<Result<_, _>>()?;
-        let edges = |step: &ResolvedStep| step.parents.len() + step.before.len();
-        let edges: usize = resolved.iter().map(edges).sum();
+        let parents = |step: &NewStep| step.depends_on.as_ref().map_or(1, Vec::len);
+        let edges: usize = growth.steps.iter().map(|one| parents(one) + one.before.len()).sum();
         if edges > MOST_EDGES {
             return Err(format!("adds {edges} dependencies; allowed: {MOST_EDGES} in one attempt"));
         }
+        let resolved: Vec<_> =
+            growth.steps.iter().map(|step| self.step(step, sight)).collect::<Result<_, _>>()?;
         match circle(&resolved) {
             Some(index) => Err(format!(
                 "adds {:?}, which would wait for itself; allowed: steps that do not wait for each other in a circle",
@@ -414,6 +414,7 @@ pub(super) fn from_json(text: &str) -> Result<Growth, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::templates::stored;
     use super::*;
 
     fn refusal(text: &str) -> Option<String> {
@@ -438,6 +439,56 @@ mod tests {
             error,
             "steps is 67108865 bytes; allowed: at most 67108864 bytes of JSON in one attempt"
         );
+        assert_eq!(refusal(&format!("[]{}", " ".repeat(LARGEST_GROWTH - 2))), None);
+    }
+
+    /// Steps that depend on those before them, so often in all.
+    fn with_dependencies(mut left: usize) -> Growth {
+        let (mut names, mut steps) = (Vec::new(), Vec::new());
+        while left > 0 || names.is_empty() {
+            let parents = left.min(names.len());
+            left -= parents;
+            let name = format!("s{}", names.len());
+            steps.push(NewStep {
+                name: name.as_str().into(),
+                like: "any".to_owned(),
+                inputs: "{}".into(),
+                depends_on: Some(names[..parents].to_vec()),
+                before: Vec::new(),
+            });
+            names.push(name);
+        }
+        Growth { steps }
+    }
+
+    #[test]
+    fn as_many_dependencies_are_added_as_may() {
+        let template = r#"{"name": "x", "step_templates": [{"name": "first", "handler_class": "A"},
+                           {"name": "any", "handler_class": "A", "dynamic": true}]}"#;
+        let stored = stored(template);
+        let (by_task, grown) = (ByTask::new(), BTreeSet::new());
+        let sight = Sight { by_task: &by_task, served: None, grown: &grown };
+        let resolved = |growth: &Growth| -> Result<usize, String> {
+            let names = Names::new(&stored, TaskId(1).step(0), growth, &[])?;
+            let steps = names.resolve(growth, sight)?;
+            Ok(steps.iter().map(|step| step.parents.len() + step.before.len()).sum())
+        };
+        let most = with_dependencies(MOST_EDGES);
+        assert_eq!(resolved(&most), Ok(MOST_EDGES));
+        let with_first = |change: fn(&mut NewStep)| {
+            let mut growth = most.clone();
+            change(&mut growth.steps[0]);
+            growth
+        };
+        for one_more in [
+            with_dependencies(MOST_EDGES + 1),
+            with_first(|step| step.before.push("first".to_owned())),
+            // On the step that adds it.
+            with_first(|step| step.depends_on = None),
+        ] {
+            let error = "adds 1000001 dependencies; allowed: 1000000 in one attempt";
+            assert_eq!(resolved(&one_more), Err(error.to_owned()));
+        }
     }
 
     #[test]

@@ -55,3 +55,19 @@ pub(super) fn map_step(stored: &Stored, name: &str) -> Result<u32, Error> {
     }
     Ok(index)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_list_has_1_to_10000_items() {
+        for limit in [1, MOST_ITEMS] {
+            assert!(check_limit(limit).is_ok(), "{limit}");
+        }
+        for limit in [0, MOST_ITEMS + 1] {
+            let error = check_limit(limit).unwrap_err().to_string();
+            assert_eq!(error, format!("limit is {limit}; allowed: 1 to 10000"));
+        }
+    }
+}

@@ -105,3 +105,22 @@ fn check(values: Values) -> Result<Values, String> {
         None => Ok(values),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_no_more_items_and_no_larger_ones_than_a_task_can_get() {
+        let item = |bytes: usize| "1".repeat(bytes).into();
+        assert!(check(vec![item(LARGEST_INPUTS), item(1)]).is_ok());
+        let error = check(vec![item(1), item(LARGEST_INPUTS + 1)]).unwrap_err();
+        assert_eq!(error, "item 1 has 65537 bytes of JSON; allowed: 65536");
+        let mut list = vec![item(1); MOST_STEPS as usize];
+        list.push(item(1));
+        let error = check(list.clone()).unwrap_err();
+        assert_eq!(error, "it has 1048577 items; allowed: 1048576");
+        list.pop();
+        assert_eq!(check(list).map(|list| list.len()), Ok(MOST_STEPS as usize));
+    }
+}

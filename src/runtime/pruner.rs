@@ -87,13 +87,13 @@ impl Pruning {
     /// [`Error::Argument`] for unknown keys, ages that are negative or above 100 years, and limits above a day.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let pruning: Self = parse("pruning", json)?;
-        let ages = [pruning.older_than_s, pruning.errors_older_than_s];
-        if let Some(age) = ages.into_iter().flatten().find(|age| !(0.0..=MOST_S).contains(age)) {
-            return Err(refused(
-                "older_than_s",
-                &age.to_string(),
-                &format!("0 to {MOST_S} seconds"),
-            ));
+        for (key, age) in [
+            ("older_than_s", pruning.older_than_s),
+            ("errors_older_than_s", pruning.errors_older_than_s),
+        ] {
+            if let Some(age) = age.filter(|age| !(0.0..=MOST_S).contains(age)) {
+                return Err(refused(key, &age.to_string(), &format!("0 to {MOST_S} seconds")));
+            }
         }
         if pruning.limit_ms > LONGEST_MS {
             let limit = pruning.limit_ms.to_string();

@@ -246,3 +246,40 @@ impl WaitInfo {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const LIMITS: JsonLimits = JsonLimits { max_bytes: 100, max_depth: 3 };
+
+    /// Each kind of JSON that is kept with a wait or a signal, read with so many bytes in it.
+    fn kept(bytes: usize) -> [(&'static str, Result<(), Error>); 4] {
+        let text = "x".repeat(bytes - r#""""#.len());
+        let payload = json!({ "name": "go", "payload": text }).to_string();
+        let wait = json!({ "after_s": 1.0, "data": text }).to_string();
+        let cursor = json!({ "cursor": text, "moved": true }).to_string();
+        let data = json!({ "cursor": 1, "data": text, "moved": true }).to_string();
+        let checkpoint = |json: &str| CheckpointReport::from_json(json, LIMITS).map(drop);
+        [
+            ("payload of signal \"go\"", SignalRequest::from_json(&payload).unwrap().check(LIMITS)),
+            ("data of a wait", wait_from_json(&wait, LIMITS).map(drop)),
+            ("cursor of a checkpoint", checkpoint(&cursor)),
+            ("data of a checkpoint", checkpoint(&data)),
+        ]
+    }
+
+    #[test]
+    fn what_is_kept_is_as_large_as_the_limits_say() {
+        for (what, read) in kept(100) {
+            assert!(read.is_ok(), "{what}");
+        }
+        for (what, read) in kept(101) {
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+            assert!(error.contains("101 bytes of JSON; at most 100 are allowed"), "{error}");
+        }
+    }
+}

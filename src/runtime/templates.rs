@@ -229,3 +229,10 @@ fn read(id: TemplateId, loaded: Option<LoadedTemplate>) -> Result<Stored, Error>
         conditional,
     })
 }
+
+/// A template as it is when it was read.
+#[cfg(test)]
+pub(super) fn stored(configuration: &str) -> Stored {
+    let configuration = configuration.to_owned();
+    read(TemplateId(1), Some(LoadedTemplate { configuration, named_step_ids: Vec::new() })).unwrap()
+}

@@ -56,4 +56,24 @@ RSpec.describe TaskerCore::Internal::Check do
       it("refuses #{value.inspect}") { expect { described_class.count(value, "limit") }.to refusal("limit") }
     end
   end
+
+  {
+    "ages" => [:age, 100 * 365 * 86_400, 0], "costs" => [:cost, 1_000_000_000, 0]
+  }.each do |what, (method, most, least)|
+    it "accepts #{what} of #{least} to #{most}, and not one more or less" do
+      expect([least, most].map { |value| described_class.public_send(method, value, "k") }).to eq([least, most])
+      [least - 1, most + 1].each { |value| expect { described_class.public_send(method, value, "k") }.to refusal("k") }
+    end
+  end
+
+  it "accepts a span up to the longest" do
+    expect(described_class.optional_span(60, "deadline", 60)).to eq(60.0)
+    [0, 60.5].each { |span| expect { described_class.optional_span(span, "deadline", 60) }.to refusal("deadline") }
+  end
+
+  it "accepts a budget of so many attempts, and so much, as the database can count" do
+    most = { "attempts" => 2_147_483_647, "cost" => 1_000_000_000 }
+    expect(described_class.budget(most)).to eq(most)
+    most.each { |key, value| expect { described_class.budget(key => value + 1) }.to refusal("budget.#{key}") }
+  end
 end

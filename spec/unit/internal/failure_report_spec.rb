@@ -106,6 +106,23 @@ RSpec.describe TaskerCore::Internal::FailureReport do
     expect([parsed["backtrace"].size, parsed["backtrace"].map(&:bytesize).max]).to eq([50, 512])
   end
 
+  it "keeps texts and a context that are just as long as they may be" do
+    named = lambda { |bytes|
+      Class.new(TaskerCore::BlockedError) { define_singleton_method(:name) { "C" * bytes } }
+    }
+    given = lambda { |bytes|
+      error = named[bytes].new("m" * (3_584 + bytes), error_code: "c" * bytes,
+                                                      context: { "a" => "x" * (15_872 + bytes - 8) })
+      error.set_backtrace(["l" * bytes])
+      JSON.parse(described_class.json(error)).values_at("class", "message", "code", "context", "backtrace").flatten
+    }
+    fits = given[512]
+    beyond = given[513]
+    expect(fits).to eq(["C" * 512, "m" * 4_096, "c" * 512, { "a" => "x" * 16_376 }, "l" * 512])
+    expect(beyond.map(&:bytesize)).to eq([512, 4_096, 512, 16_384, 512])
+    expect(beyond).to all(end_with("..."))
+  end
+
   ["\xFF bad", "\xFF".b, "nul \0 inside", "\u00e9".encode("UTF-16LE")].each do |message|
     it "writes the message #{message.inspect} as UTF-8 that Postgres can keep" do
       text = report(RuntimeError.new(message))["message"]

@@ -38,6 +38,20 @@ RSpec.describe TaskerCore::Internal::WorkerOptions do
     end
   end
 
+  century = 100 * 365 * 86_400
+  {
+    concurrency: [[1, 1_000], [0, 1_001]], max_results_bytes: [[1_024, 67_108_864], [1_023, 67_108_865]],
+    retention: [[0, century], [-1, century + 1]], error_retention: [[0, century], [-1, century + 1]]
+  }.each do |name, (taken, refused)|
+    it "takes #{name} of #{taken.join(" to ")}, and not one more or less" do
+      expect(taken.map { |value| described_class.new(name => value).values.fetch(name) }).to eq(taken)
+      refused.each do |value|
+        expect { described_class.new(name => value) }
+          .to raise_error(TaskerCore::ConfigurationError, /\A#{name} is #{value}, allowed is .* to #{taken.last}/)
+      end
+    end
+  end
+
   it "refuses an option that does not exist and says what is near" do
     expect { described_class.new(concurency: 5) }
       .to raise_error(TaskerCore::ConfigurationError,

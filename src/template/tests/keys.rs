@@ -113,6 +113,17 @@ fn refuses_a_text_beyond_the_limit() {
 }
 
 #[test]
+fn a_template_has_at_most_64_levels() {
+    // The template, its list of steps, a step and its configuration are four of them.
+    let config = |levels: usize| {
+        let inner = (0..levels - 5).fold(json!([]), |inner, _| json!([inner]));
+        step(&json!({"handler_config": {"a": inner}}))
+    };
+    assert!(config(64).is_ok());
+    assert_refused(config(65), "template", "at most 64 levels are allowed");
+}
+
+#[test]
 fn refuses_a_template_that_could_not_be_read_again_once_normalised() {
     let text = with(&json!({}), &json!({})).to_string();
     let size = top(&json!({})).expect("valid").to_json().len();
@@ -233,6 +244,9 @@ fn a_version_is_semantic() {
         assert_refused(top(&json!({"version": version})), "version", "a semantic version");
     }
     assert!(top(&json!({"version": "2.0.0-beta.1+build.5"})).is_ok());
+    let long = |bytes: usize| json!({"version": format!("1.0.0-{}", "a".repeat(bytes - 6))});
+    assert!(top(&long(64)).is_ok());
+    assert_refused(top(&long(65)), "version", "at most 64 bytes");
 }
 
 #[test]

@@ -82,6 +82,13 @@ fn what_leads_deeper_with_each_level_of_a_context_counts_for_each_level() {
     let again = part(json!({"properties": {"a": {"$ref": "#"}}}));
     assert_eq!(answer(again.clone(), nested(64)), Ok(()));
     assert_refused_in_time(json!({"allOf": [again]}), "schemas one within another");
+    // 29 schemas for the innermost level of a context, 30 for each of the 64 around it, one, and so many more.
+    let within = |more: usize| {
+        let again = json!({"$ref": format!("#/$defs/a{more}")});
+        line(more, &part(json!({"properties": {"a": again}})), |next| next)
+    };
+    assert_eq!(answer(within(50), nested(64)), Ok(()));
+    assert_refused_in_time(within(51), "leads through 2001 schemas one within another");
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn a_handler_class_is_needed() {
         "step_templates[0].handler_class",
         "1 to 255 bytes",
     );
+    assert!(step(&json!({"handler_class": "c".repeat(255)})).is_ok());
 }
 
 #[test]
@@ -50,6 +51,12 @@ fn a_class_with_its_module_is_no_longer_than_a_class() {
     let template =
         with(&json!({"module_namespace": "M".repeat(250)}), &json!({"handler_class": "Loader"}));
     assert_refused(read(&template), "step_templates[0].handler_class", "1 to 255 bytes");
+    let module = |bytes: usize| json!({"module_namespace": "M".repeat(bytes)});
+    let class = json!({"handler_class": "Load"});
+    assert!(read(&with(&module(255 - "::Load".len()), &class)).is_ok());
+    let absolute = json!({"handler_class": "::Load"});
+    assert!(read(&with(&module(255), &absolute)).is_ok());
+    assert_refused(read(&with(&module(256), &absolute)), "module_namespace", "1 to 255 bytes");
 }
 
 #[test]
@@ -301,6 +308,19 @@ fn a_timeout_is_above_zero_and_at_most_30_days() {
 }
 
 #[test]
+fn delays_of_steps_and_retries_last_at_most_30_days() {
+    let (most, more) = (json!(2_592_000), json!(2_592_000.5));
+    for key in ["delay_seconds", "retry.base_seconds", "retry.max_seconds"] {
+        let given = |value: &Value| match key.split_once('.') {
+            Some((section, key)) => step(&json!({section: {key: value}})),
+            None => step(&json!({key: value})),
+        };
+        assert!(given(&most).is_ok(), "{key}");
+        assert_refused(given(&more), &format!("step_templates[0].{key}"), "2592000 (30 days)");
+    }
+}
+
+#[test]
 fn the_kinds_of_backoff_are_five() {
     let list = || Backoff::List([Duration::ZERO, Duration::from_millis(1_500)].into());
     for (retry, kind) in [
@@ -499,6 +519,16 @@ fn a_dependent_system_comes_from_the_step_or_the_template() {
         top(&json!({"default_dependent_system": 1})),
         "default_dependent_system",
         "is 1",
+    );
+    let key = "default_dependent_system";
+    assert!(top(&json!({key: "s".repeat(64)})).is_ok());
+    assert_refused(top(&json!({key: "s".repeat(65)})), key, "1 to 64 bytes");
+    let key = "dependent_system";
+    assert!(step(&json!({key: "s".repeat(64)})).is_ok());
+    assert_refused(
+        step(&json!({key: "s".repeat(65)})),
+        &format!("step_templates[0].{key}"),
+        "1 to 64 bytes",
     );
 }
 
