@@ -117,7 +117,8 @@ RSpec.describe "Executing a step anew", :database do
       step "pay", handler: "Pay", compensate_with: "Refund"
       step "ship", handler: "Fail", depends_on: "pay"
     end
-    task_id = run("bought").task_id
+    task_id = TaskerCore.submit("bought")
+    working { wait_until("it is being undone") { TaskerCore.status(task_id).compensated_by } }
     expect { TaskerCore.rerun(task_id, "ship") }.to raise_error(TaskerCore::InvalidTransition, /undone/)
   end
 
