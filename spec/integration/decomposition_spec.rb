@@ -92,6 +92,50 @@ RSpec.describe "Steps that handlers add", :database do
     expect(TaskerCore.client.doctor).to include("ok" => true)
   end
 
+  it "gives each of them the time of the prototype for all its attempts" do
+    handler("Part") { |_, _, step| step.name == "one" ? step.wait_for("never") : step.name }
+    define_plan(part: { handler: "Part", total_timeout: 0.5 }) do |_, _, step|
+      %w[one two].each { |name| step.add(name, like: "part") }
+    end
+    result = run("plan")
+    expect(states(result)).to include("one" => "error", "two" => "complete")
+    expect(explained(result, "one")["summary"]).to start_with("did not end within 0.5 s in all")
+    expect(count("tasker_step_deadlines")).to eq(0)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "begins that time when they get ready, and says how long they have" do
+    handler("Part") { |_, _, step| step.wait_for("go") && step.name }
+    define_plan(part: { handler: "Part", total_timeout: 3_600 }) do |_, _, step|
+      step.add("one", like: "part")
+      step.add("two", like: "part", depends_on: "one")
+    end
+    task_id = TaskerCore.submit("plan")
+    working { wait_until("it waits") { TaskerCore.status(task_id).state == "waiting" } }
+    explained = TaskerCore.explain(task_id)["steps"].to_h { |step| [step["name"], step["deadline_at"]] }
+    expect(explained.values_at("one", "two")).to match([/\A20/, nil])
+    TaskerCore.signal(task_id, "go")
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(states(TaskerCore.result(task_id)).values.uniq).to eq(["complete"])
+    expect(count("tasker_step_deadlines")).to eq(0)
+  end
+
+  it "ends steps and items in time with two worker processes" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/limited_workflow.rb")
+    load workflow
+    task_ids = in_two_processes(workflow) do
+      ids = Array.new(4) { TaskerCore.submit("limited", context: { numbers: [1, 2, 3] }) }
+      ids.each { |id| TaskerCore.wait(id, timeout: 60) }
+    end
+    results = task_ids.map { |id| TaskerCore.result(id) }
+    expect(results.map { |result| [result.state, result.results_of("report")] }.uniq)
+      .to eq([["complete", { "square" => { "items" => 3, "complete" => 2, "failed" => 1, "skipped" => 0 },
+                             "added" => %w[error complete] }]])
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+    expect(count("tasker_step_deadlines")).to eq(0)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
   it "is deleted with its task" do
     define_plan { |_, _, step| step.add("one", like: "part") }
     run("plan")

@@ -136,6 +136,34 @@ RSpec.describe "Map steps", :database do
     expect(result.results_of("sum")).to eq([[0, "complete", 5, 25], [1, "complete", 6, 36], [3, "complete", 8, 64]])
   end
 
+  it "gives each item its own time for all attempts, from its turn on" do
+    attempts = Queue.new
+    define_squares(map: { max_parallel: 1, tolerate: 1 }, square: { total_timeout: 0.5 }) do |_, _, step|
+      attempts << step.item_index
+      step.item.zero? ? step.wait_for("never") : step.item
+    end
+    result = run("squares", context: { list: [0, 5, 6] })
+    expect(result.results_of("sum")).to eq("map" => counts(3, complete: 2, failed: 1), "sum" => 11)
+    expect(Array.new(attempts.size) { attempts.pop }).to eq([0, 1, 2])
+    expect(summary(result.task_id, "square[0]")).to start_with("did not end within 0.5 s in all")
+    expect(count("tasker_step_deadlines")).to eq(0)
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "gives an item its time anew when it is tried again, and schedules no attempt beyond it" do
+    retries = { backoff: "fixed", base_seconds: 600, max_seconds: 600, jitter: 0.0 }
+    define_squares(square: { total_timeout: 60, retry: retries }) do |_, _, step|
+      step.attempt == 1 ? raise("no route") : step.item
+    end
+    task_id = TaskerCore.submit("squares", context: { list: [3] })
+    expect(settled(task_id).state).to eq("error")
+    expect(summary(task_id, "square[0]")).to include("; the next one would have begun too late")
+    TaskerCore.retry(task_id, step: "square[0]")
+    expect(TaskerCore.explain(task_id, step: "square[0]")["steps"].first["deadline_at"]).to match(/\A20/)
+    expect(settled(task_id).results_of("sum")["sum"]).to eq(3)
+    expect(count("tasker_step_deadlines")).to eq(0)
+  end
+
   it "is checked when its template is loaded" do
     { { over: 7 } => /map\.over/, { max_parallel: 0 } => /max_parallel.*an integer from 1/m,
       { tolerate: "some" } => /tolerate.*or all/m, { ovre: "1" } => /ovre.* is not a known key/,

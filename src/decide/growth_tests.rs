@@ -320,3 +320,37 @@ fn a_map_step_is_not_left_out_while_items_wait_for_their_turn() {
     assert!(refused.to_string().contains("while 3 of its items wait for their turn"), "{refused}");
     assert!(skip(&mapped(2, 2, Some(0))).is_ok());
 }
+
+fn late(view: &View, index: u32) -> Result<Decisions, Undecided> {
+    let (step, deadline) = (TASK.step(index), DateTime::UNIX_EPOCH);
+    let kind = crate::decision::FailureKind::Timeout;
+    let failure = crate::decision::Failure::new(kind, "Timeout", "too late");
+    decide(
+        view,
+        &Observation::StepLate { step, deadline, failure },
+        DateTime::UNIX_EPOCH,
+        Jitter(1),
+    )
+}
+
+#[test]
+fn an_item_that_is_late_has_failed_and_the_next_one_begins() {
+    let view = mapped(3, 1, Some(1));
+    let decisions = late(&view, 3).unwrap();
+    let item = change(&decisions, 3);
+    assert_eq!((item.event, item.after.state), (Some(StepEvent::TimedOut), StepState::Error));
+    assert_eq!(change(&decisions, 4).after.state, StepState::Enqueued);
+    let map = change(&decisions, 0).after;
+    assert_eq!((map.state, map.open_parents, map.failed_parents), (StepState::Pending, 2, 1));
+    // One that waits for its turn has no time yet.
+    assert_eq!(late(&view, 4).unwrap().steps, []);
+}
+
+#[test]
+fn the_last_item_completes_a_map_step_also_when_it_is_late() {
+    let decisions = late(&mapped(1, 1, Some(1)), 3).unwrap();
+    assert_eq!(change(&decisions, 0).event, Some(StepEvent::ItemsDone));
+    let strict = late(&mapped(1, 1, Some(0)), 3).unwrap();
+    assert_eq!(change(&strict, 0).after.state, StepState::Pending);
+    assert_eq!(strict.tasks[0].after.state, TaskState::Error);
+}

@@ -3,6 +3,7 @@
 use tracing::info;
 
 use super::ending::{ByTask, load_templates};
+use super::growth;
 use super::orchestrator::failure;
 use super::shared::Shared;
 use super::steering::decide_and_write;
@@ -65,12 +66,14 @@ async fn end_step<D: Database>(
         return Ok(tx.commit().await?);
     };
     let stored = shared.templates.get_within(&mut tx, row.template).await?;
-    let limit = stored.total_timeout(step).unwrap_or_default().as_secs_f64();
+    let prototypes = growth::prototypes_of(&mut tx, step, &stored).await?;
+    let by_task = ByTask::from([(step.task(), stored)]);
+    let limit = growth::total_timeout(&by_task, &prototypes, step).unwrap_or_default();
+    let limit = limit.as_secs_f64();
     let message = format!("the step did not end within {limit} s in all its attempts");
     let steps = tx.lock_steps(&[step]).await?;
     let failure = failure(FailureKind::Timeout, "Timeout", message);
     let observation = Observation::StepLate { step, deadline, failure };
-    let by_task = ByTask::from([(step.task(), stored)]);
     let decisions = decide_and_write(&mut tx, row, &steps, &observation, &by_task).await?;
     shared.events.commit(tx, &decisions).await?;
     shared.leave(&decisions);

@@ -4,6 +4,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::deciding::{Sight, decide_seeing};
 use super::growth::{self, template_of};
@@ -11,8 +12,8 @@ use super::ledger::Tried;
 use super::templates::{Stored, Templates};
 use crate::budget::{Cost, PUT_OFF};
 use crate::decision::{
-    ByStep, Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step, StepChange,
-    Timestamp, View,
+    AddedStep, ByStep, Claim, ClaimEnd, Decisions, Join, Observation, Outcome, Room, Step,
+    StepChange, Timestamp, View,
 };
 use crate::error::Error;
 use crate::guard::{Guard, removed};
@@ -91,7 +92,7 @@ pub(super) async fn end_claims(
     view.elsewhere = sight.elsewhere(view.children.values().flatten().copied(), prototypes);
     view.delays = sight.delays(view.children.values().flatten().copied(), prototypes);
     view.signalled = signalled(tx, &ends).await?;
-    view.deadlines = deadlines(tx, &ends, &by_task).await?;
+    view.deadlines = deadlines(tx, &ends, &by_task, &view.grown.prototypes).await?;
     view.progressed = progressed(tx, &ends).await?;
     view.compensated = compensated(&by_task);
     view.spent = spent;
@@ -144,40 +145,39 @@ async fn deadlines(
     tx: &mut impl Transaction,
     ends: &[ClaimEnd],
     by_task: &ByTask,
+    prototypes: &ByStep<u32>,
 ) -> Result<ByStep<Timestamp>, StoreError> {
     let failed = ends.iter().filter(|end| matches!(end.outcome, Outcome::Failed(_)));
-    let limited = failed.map(|end| end.claim.step).filter(|step| has_limit(*step, by_task));
-    let limited: Vec<_> = limited.collect();
+    let is_limited = |step: &StepId| growth::total_timeout(by_task, prototypes, *step).is_some();
+    let limited: Vec<_> = failed.map(|end| end.claim.step).filter(is_limited).collect();
     if limited.is_empty() {
         return Ok(ByStep::default());
     }
     Ok(tx.step_deadlines(&limited).await?.into_iter().collect())
 }
 
-fn has_limit(step: StepId, by_task: &ByTask) -> bool {
-    by_task.get(&step.task()).is_some_and(|stored| stored.total_timeout(step).is_some())
-}
-
 /// Gives steps that begin the time that all their attempts together may take, and forgets that of steps that have ended.
 async fn keep_deadlines(
     tx: &mut impl Transaction,
     decisions: &Decisions,
-    by_task: &ByTask,
+    limit_of: impl Fn(StepId) -> Option<Duration>,
 ) -> Result<(), StoreError> {
-    if !by_task.values().any(|stored| stored.total_timeouts) {
-        return Ok(());
-    }
-    let limited = decisions.steps.iter().filter(|c| has_limit(c.after.id, by_task));
-    let (mut begun, mut ended) = (Vec::new(), Vec::new());
-    for change in limited {
+    let time =
+        |step: StepId, limit: Duration, from| StepTime { step, seconds: limit.as_secs_f64(), from };
+    let ready = decisions.added.steps.iter().filter(|added| added.step.state.is_runnable());
+    let begins = |added: &AddedStep| {
+        let step = added.step.id;
+        Some(time(step, limit_of(step)?, added.available_at))
+    };
+    let (mut begun, mut ended): (Vec<_>, _) = (ready.filter_map(begins).collect(), Vec::new());
+    for change in &decisions.steps {
         let step = change.after.id;
+        let Some(limit) = limit_of(step) else { continue };
         let state = change.after.state;
         let begins = change.before.state == StepState::Pending && state.is_runnable()
             || matches!(change.event, Some(StepEvent::Retried | StepEvent::Rerun));
-        let limit = by_task.get(&step.task()).and_then(|stored| stored.total_timeout(step));
-        if let Some(limit) = limit.filter(|_| begins) {
-            let from = change.available_at;
-            begun.push(StepTime { step, seconds: limit.as_secs_f64(), from });
+        if begins {
+            begun.push(time(step, limit, change.available_at));
         } else if state.is_terminal()
             || state == StepState::Blocked
             || change.event == Some(StepEvent::Reset)
@@ -302,15 +302,17 @@ pub(super) async fn write(
 ) -> Result<Written, Error> {
     let new: ByStep<u32> =
         decisions.added.steps.iter().map(|added| (added.step.id, added.prototype)).collect();
-    let queue_of = |step: StepId| {
-        queue_of(step, by_task, if new.contains_key(&step) { &new } else { prototypes })
-    };
+    let told = |step: &StepId| if new.contains_key(step) { &new } else { prototypes };
+    let queue_of = |step: StepId| queue_of(step, by_task, told(&step));
     let batch = tx.apply(&decisions, &queue_of, over).await?;
     let waits: Vec<_> = decisions.steps.iter().filter_map(|c| new_wait(c, decisions.now)).collect();
     if !waits.is_empty() {
         tx.record_waits(&waits).await?;
     }
-    keep_deadlines(tx, &decisions, by_task).await?;
+    if by_task.values().any(|stored| stored.total_timeouts) {
+        let limit_of = |step: StepId| growth::total_timeout(by_task, told(&step), step);
+        keep_deadlines(tx, &decisions, limit_of).await?;
+    }
     keep_budgets(tx, &decisions).await?;
     tx.recall_claims(&decisions.recalled()).await?;
     if !decisions.follow_ups.is_empty() {

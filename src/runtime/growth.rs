@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,6 +52,31 @@ pub(super) fn template_of<'a>(
         Some(prototype) => stored.template.steps().get(*prototype as usize),
         None => stored.step(step),
     }
+}
+
+/// How long all attempts of a step together may take, where that is limited. The time of a map step is that of each of its
+/// items.
+pub(super) fn total_timeout(
+    by_task: &ByTask,
+    prototypes: &ByStep<u32>,
+    step: StepId,
+) -> Option<Duration> {
+    let template = template_of(by_task, prototypes, step)?;
+    let has_items = template.map.is_some() && !prototypes.contains_key(&step);
+    template.total_timeout.filter(|_| !has_items)
+}
+
+/// The prototypes of a step, if it was added to its task.
+pub(super) async fn prototypes_of(
+    tx: &mut impl Transaction,
+    step: StepId,
+    stored: &Stored,
+) -> Result<ByStep<u32>, StoreError> {
+    if stored.step(step).is_some() {
+        return Ok(ByStep::default());
+    }
+    let rows = tx.read_growth(&[step]).await?;
+    Ok(rows.iter().filter_map(|row| Some((row.step, row.prototype?))).collect())
 }
 
 /// The tasks that have other steps than their templates make.

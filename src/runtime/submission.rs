@@ -16,7 +16,9 @@ use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
 use crate::store::{NewTasks, StepTime, StoreError, Transaction};
-use crate::template::{LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION};
+use crate::template::{
+    LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION, StepTemplate,
+};
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
 /// row, and its arrays no smaller.
@@ -170,12 +172,14 @@ impl BudgetRequest {
 /// The time that all attempts of the steps together may take with which a task begins.
 fn first_times(stored: &Stored, task: TaskId) -> impl Iterator<Item = StepTime> {
     let steps = if stored.total_timeouts { stored.template.steps() } else { &[] };
-    (0..).zip(steps).filter(|(_, step)| step.depends_on_steps.is_empty()).filter_map(
-        move |(index, step)| {
-            let seconds = (step.total_timeout? + step.delay.unwrap_or_default()).as_secs_f64();
-            Some(StepTime { step: task.step(index), seconds, from: None })
-        },
-    )
+    // The time of a map step is that of each of its items.
+    let begins = |step: &StepTemplate| {
+        step.depends_on_steps.is_empty() && !step.dynamic && step.map.is_none()
+    };
+    (0..).zip(steps).filter(move |(_, step)| begins(step)).filter_map(move |(index, step)| {
+        let seconds = (step.total_timeout? + step.delay.unwrap_or_default()).as_secs_f64();
+        Some(StepTime { step: task.step(index), seconds, from: None })
+    })
 }
 
 impl Submission {

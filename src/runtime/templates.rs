@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::condition::Condition;
 use crate::decision::Join;
@@ -71,10 +70,6 @@ impl Stored {
         })
     }
 
-    /// How long all attempts of a step together may take, where that is limited.
-    pub(crate) fn total_timeout(&self, step: StepId) -> Option<Duration> {
-        self.step(step)?.total_timeout.filter(|_| self.total_timeouts)
-    }
     /// Whether the step's handler says which of its children are taken.
     pub(crate) fn decides(&self, step: StepId) -> bool {
         self.step(step).is_some_and(|template| template.decides)

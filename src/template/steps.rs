@@ -228,8 +228,6 @@ impl Steps {
                 Some(("decides", "false with dynamic or map"))
             } else if step.dynamic && step.map.is_some() {
                 Some(("dynamic", "false with map"))
-            } else if step.total_timeout.is_some() && (step.dynamic || step.map.is_some()) {
-                Some(("total_timeout_seconds", "none with dynamic or map"))
             } else if step.compensation.is_some() && (step.dynamic || step.map.is_some()) {
                 Some(("compensate_with", "none with dynamic or map"))
             } else if step.workflow.is_some() && (step.dynamic || step.map.is_some()) {
@@ -238,10 +236,8 @@ impl Steps {
                 None
             };
             if let Some((key, allowed)) = wrong {
-                let time = step.total_timeout.filter(|_| key == "total_timeout_seconds");
-                let seen = time.map_or(Value::from(true), |time| time.as_secs_f64().into());
                 let key = format!("step_templates[{index}].{key}");
-                let refusal = TemplateError::value(key, &seen, allowed);
+                let refusal = TemplateError::value(key, &Value::from(true), allowed);
                 return Err(refusal.in_step(Some(&step.name)));
             }
         }

@@ -47,7 +47,7 @@ impl Facts<'_> {
         last: Option<&AttemptRow>,
         change: Option<&StepTransitionRow>,
     ) -> String {
-        let limit = self.template.steps().get(at).and_then(|step| step.total_timeout);
+        let limit = self.step(at).and_then(|step| step.total_timeout);
         let seconds = limit.unwrap_or_default().as_secs_f64();
         let tried = match row.attempts {
             0 => "no attempt began".to_owned(),

@@ -627,3 +627,16 @@ fn a_condition_is_parsed_with_its_template() {
         assert_eq!(error.details()["step"], "post");
     }
 }
+
+#[test]
+fn all_attempts_of_items_and_of_steps_that_are_added_may_have_a_limit() {
+    let template = read(&json!({"name": "x", "step_templates": [
+        {"name": "load", "handler_class": "A"},
+        {"name": "resize", "handler_class": "B", "depends_on_step": "load", "map": {"over": "results.load"},
+            "total_timeout_seconds": 60},
+        {"name": "page", "handler_class": "C", "dynamic": true, "total_timeout_seconds": 30.5}]}))
+    .expect("valid");
+    let limits =
+        template.steps().iter().map(|step| step.total_timeout.map(|time| time.as_secs_f64()));
+    assert_eq!(limits.collect::<Vec<_>>(), [None, Some(60.0), Some(30.5)]);
+}
