@@ -82,12 +82,18 @@ pub enum Guard {
     BeforeCounts,
     /// No step of a task is started that its budget does not allow.
     BudgetsKept,
+    /// With the steps that a fork begins with, those below them are executed.
+    ForkGoesDown,
+    /// A step is taken over only if its parents allow it.
+    CopiesFollow,
+    /// A fork is found by the keys of its task.
+    KeysGoAlong,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -126,6 +132,9 @@ impl Guard {
         Self::TurnsCount,
         Self::BeforeCounts,
         Self::BudgetsKept,
+        Self::ForkGoesDown,
+        Self::CopiesFollow,
+        Self::KeysGoAlong,
     ];
 }
 

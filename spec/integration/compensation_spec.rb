@@ -55,6 +55,14 @@ RSpec.describe "Compensation", :database do
     expect(tasker("status", task_id.to_s).out).to match(/undone by:\s+task #{by}/)
   end
 
+  it "is done once: a task that undoes another one is not forked" do
+    define_order { raise TaskerCore::PermanentError, "out of stock" }
+    by = undoing(run_and_undo)
+    expect { TaskerCore.fork(by, from: "reserve") }
+      .to raise_error(TaskerCore::InvalidArgument, /task is #{by}, which undoes another one; allowed/)
+    expect(TaskerCore.list.size).to eq(2)
+  end
+
   it "undoes a task that was cancelled, and no step that was not complete" do
     define_order { "shipped" }
     handler("Work") { |_, _, step| step.name == "charge" ? step.wait_for("go") : step.name }

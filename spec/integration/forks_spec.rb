@@ -67,6 +67,26 @@ RSpec.describe "Forks", :database do
     expect(TaskerCore.list.size).to eq(2)
   end
 
+  it "are found again by their key though the task has grown since" do
+    handler("Grow") do |_, _, step|
+      step.wait_for("go")
+      step.add("one", like: "part")
+    end
+    TaskerCore.define("growing") do
+      step "grow", handler: "Grow"
+      step "part", handler: "Load", dynamic: true
+    end
+    source = TaskerCore.submit("growing")
+    fork_id = TaskerCore.fork(source, from: "grow", idempotency_key: "what-if")
+    TaskerCore.signal(source, "go")
+    working { TaskerCore.wait(source, timeout: 30) }
+    expect(TaskerCore.status(source).steps_total).to eq(2)
+    expect(TaskerCore.fork(source, from: "grow", idempotency_key: "what-if")).to eq(fork_id)
+    expect { TaskerCore.fork(source, from: "grow") }
+      .to raise_error(TaskerCore::InvalidArgument, /a step of a task to which no steps were added/)
+    expect(TaskerCore.list.size).to eq(2)
+  end
+
   it "keep what a decision has taken" do
     handler("Route") { |_, _, step| step.take("air") }
     TaskerCore.define("routes") do

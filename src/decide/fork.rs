@@ -3,6 +3,7 @@
 use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use crate::decision::{Copied, CopiedEnd};
+use crate::guard::{Guard, removed};
 use crate::state::{InvalidTransition, StepEvent, StepState};
 
 /// Lets the steps, parents before their children, be as they ended in the other task, and what follows from it follow. One
@@ -17,7 +18,8 @@ pub(super) fn copy(
         let Some(place) = draft.place(copy.step) else { continue };
         let step = draft.step(place);
         let can_start = step.state == StepState::Enqueued
-            || step.state == StepState::Pending && step.open_parents + step.failed_parents == 0;
+            || step.state == StepState::Pending
+                && (step.open_parents + step.failed_parents == 0 || removed(Guard::CopiesFollow));
         let how = match &copy.end {
             CopiedEnd::Complete { results, taken } if can_start => {
                 let change = draft.transition(place, StepEvent::Copied)?;

@@ -20,10 +20,11 @@ use crate::decision::{
     ByStep, Copied, CopiedEnd, Decisions, Observation, Request, Step, Task, View,
 };
 use crate::error::Error;
+use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{EndedStepRow, NewFork, Transaction, Tx, forks};
+use crate::store::{EndedStepRow, NewFork, Transaction};
 
 /// Steps that a fork begins with at most.
 const MOST_STEPS: usize = 100;
@@ -100,30 +101,39 @@ impl ForkRequest {
 }
 
 /// Writes the fork, unless its key is that of a task that is there; the caller commits. `made` are tasks of earlier tries.
-pub(super) async fn fork(
-    tx: &mut Tx,
+///
+/// # Errors
+/// [`Error::UnknownTask`]; [`Error::Argument`] for a step that there is not or that could not start, and for a task that cannot
+/// be forked.
+pub(crate) async fn fork(
+    tx: &mut impl Transaction,
     templates: &Templates,
     source: TaskId,
     request: &ForkRequest,
     (limits, made): (JsonLimits, &mut Vec<TaskId>),
 ) -> Result<(Submitted, Decisions), Error> {
-    let row = forks::source(tx, source).await?.ok_or(Error::UnknownTask { task: source })?;
+    let row = tx.fork_source(source).await?.ok_or(Error::UnknownTask { task: source })?;
     let stored = templates.get_within(tx, row.template).await?;
-    let first = first_steps(&stored, &request.from)?;
-    let rows = tx.lock_tasks(&[source]).await?;
-    for row in rows {
-        refuse_grown(&stored, row, &request.from.join(", "))?;
+    if stored.compensates {
+        let seen = format!("{source}, which undoes another one");
+        return Err(refused("task", &seen, "a task that undoes none: nothing is undone twice"));
     }
+    let first = first_steps(&stored, &request.from)?;
     let unreadable = |what: String| move |source| Error::Decryption { what, source };
     let context = row.context.map_err(unreadable(format!("the context of task {source}")))?;
     let tags = row.tags.and_then(|tags| serde_json::from_str(&tags).ok()).unwrap_or_default();
     let submission = request.submission(&stored, &merged(&context, &request.context)?, tags)?;
     submission.validate(&stored, limits)?;
+    let earlier = made.clone();
     let submitted = submission.write(tx, &stored, made).await?;
-    let (false, Some(task)) = (submitted.existing, submitted.task_ids.first().copied()) else {
+    let new = submitted.task_ids.first().copied().filter(|task| !earlier.contains(task));
+    let Some(task) = new.filter(|_| !submitted.existing) else {
         return Ok((submitted, Decisions::default()));
     };
-    let ended = forks::ended_steps(tx, source).await?;
+    for row in tx.lock_tasks(&[source]).await? {
+        refuse_grown(&stored, row, &request.from.join(", "))?;
+    }
+    let ended = tx.ended_steps(source).await?;
     let copies = copies(tx, &stored, task, &first, ended).await?;
     let decisions = take_over(tx, &stored, task, copies, &request.detail(source)).await?;
     let skipped = decisions.steps.iter().filter(|change| change.after.state == StepState::Skipped);
@@ -137,7 +147,7 @@ pub(super) async fn fork(
     let from_steps = serde_json::json!(request.from).to_string();
     let (actor, reason) = (request.actor.as_str(), request.reason.as_deref());
     let new = NewFork { task, forked_from: source, from_steps: &from_steps, actor, reason };
-    forks::record(tx, new).await?;
+    tx.record_fork(new).await?;
     Ok((submitted, decisions))
 }
 
@@ -165,13 +175,17 @@ fn merged(
 
 /// What the task takes over, parents before their children: what has ended, but for the first steps and those below them.
 async fn copies(
-    tx: &mut Tx,
+    tx: &mut impl Transaction,
     stored: &Stored,
     task: TaskId,
     first: &BTreeSet<u32>,
     ended: Vec<EndedStepRow>,
 ) -> Result<Vec<Copied>, Error> {
-    let anew: BTreeSet<_> = with_those_below(stored, first.clone()).into_iter().collect();
+    let anew = if removed(Guard::ForkGoesDown) {
+        first.clone()
+    } else {
+        with_those_below(stored, first.clone()).into_iter().collect()
+    };
     let ended = ended.into_iter().filter(|row| !anew.contains(&row.id.index()));
     let mut ended: BTreeMap<u32, EndedStepRow> = ended.map(|row| (row.id.index(), row)).collect();
     let deciding = ended.values().map(|row| row.id).filter(|step| stored.forks(*step));
@@ -201,7 +215,7 @@ async fn copies(
 
 /// Decides and writes what follows for a task that was made within this transaction.
 async fn take_over(
-    tx: &mut Tx,
+    tx: &mut impl Transaction,
     stored: &Arc<Stored>,
     task: TaskId,
     copies: Vec<Copied>,

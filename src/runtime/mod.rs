@@ -81,11 +81,12 @@ pub use subworkflows::{WorkflowCall, WorkflowRun, WorkflowWait};
 #[cfg(feature = "simulation")]
 pub(crate) mod simulated {
     pub(crate) use super::engine::Engine;
+    pub(crate) use super::fork::fork;
     pub(crate) use super::signals::send as signal;
     pub(crate) use super::steering::steer;
     pub(crate) use super::templates::Templates;
     pub(crate) use super::{
-        Delivery, Interrupt, SignalRequest, Steering, Submission, WorkflowCall,
+        Delivery, ForkRequest, Interrupt, SignalRequest, Steering, Submission, WorkflowCall,
     };
 }
 

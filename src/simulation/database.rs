@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ReadyRecord, SignalRecord, StepRecord,
-    StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
+    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ForkRecord, ReadyRecord, SignalRecord,
+    StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
@@ -19,10 +19,10 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, FollowUp,
-    GrowthRow, Line, ListedClaim, LoadedTemplate, NewArtifact, NewChild, NewSignal, NewTasks,
-    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, QueueOf, ResultsByStep,
-    StepRow, StepTime, StoreError, TaskContextRow, TaskRow, Transaction,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, EndedStepRow,
+    FollowUp, ForkSource, GrowthRow, Line, ListedClaim, LoadedTemplate, NewArtifact, NewChild,
+    NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse,
+    QueueOf, ResultsByStep, StepRow, StepTime, StoreError, TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -106,6 +106,23 @@ impl Database for SimulatedDatabase {
                 Some(OriginalRow { task: *task, original: *original, template })
             };
             done(all.filter_map(row).collect())
+        })
+        .await
+    }
+
+    async fn correlated(
+        &self,
+        key: &str,
+        after: TaskId,
+        limit: i64,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.ask(|state, _| {
+            let open = |task: &TaskId| {
+                let record = state.tables.tasks.get(task);
+                *task > after && record.is_some_and(|record| !record.task.state.is_terminal())
+            };
+            let found = state.tables.correlated(key).filter(open);
+            done(found.take(usize::try_from(limit).unwrap_or(0)).collect())
         })
         .await
     }
@@ -252,6 +269,14 @@ impl Transaction for SimulatedTransaction {
                 }
                 let now = state.now();
                 rows.extend(state.tables.task_row(*id, now));
+                // One that this transaction makes, which nobody else sees.
+                if let Some(record) = work.written.tasks.get(id)
+                    && !state.tables.tasks.contains_key(id)
+                {
+                    let TaskRecord { task, template, total_steps } = *record;
+                    let has_budget = work.written.budgets.contains_key(id);
+                    rows.push(TaskRow { task, template, total_steps, has_budget, now });
+                }
             }
             done(rows)
         })
@@ -651,9 +676,57 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    /// Nobody sends signals by key.
-    async fn correlate_tasks(&mut self, _: &[TaskId], _: &str) -> Result<(), StoreError> {
-        Ok(())
+    async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.correlations.extend(tasks.iter().map(|task| (key.to_owned(), *task)));
+            done(())
+        })
+        .await
+    }
+
+    async fn fork_source(&mut self, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
+        self.run(|state, work| {
+            let Some(template) = state.tables.tasks.get(&task).map(|record| record.template) else {
+                return done(None);
+            };
+            held!(state.hold(work.id, Row::Task(task)));
+            done(Some(ForkSource { template, context: Ok("{}".to_owned()), tags: None }))
+        })
+        .await
+    }
+
+    async fn ended_steps(&mut self, task: TaskId) -> Result<Vec<EndedStepRow>, StoreError> {
+        self.run(|state, _| {
+            let ended = state.tables.steps.range(steps_of(task)).filter(|(_, step)| {
+                matches!(
+                    step.state,
+                    StepState::Complete | StepState::ResolvedManually | StepState::Skipped
+                )
+            });
+            let row = |(id, step): (&StepId, &StepRecord)| EndedStepRow {
+                id: *id,
+                state: step.state,
+                results: step.results.clone().map(Ok),
+            };
+            done(ended.map(row).collect())
+        })
+        .await
+    }
+
+    async fn record_fork(&mut self, new: NewFork<'_>) -> Result<(), StoreError> {
+        let names: Vec<String> = serde_json::from_str(new.from_steps).unwrap_or_default();
+        let position = |name: &String| name.strip_prefix('s')?.parse().ok();
+        let first: BTreeSet<u32> = names.iter().filter_map(position).collect();
+        let source = new.forked_from;
+        self.run(|state, work| {
+            let keys = state.tables.keys_of(source).into_iter().map(str::to_owned);
+            if !removed(Guard::KeysGoAlong) {
+                work.written.correlations.extend(keys.map(|key| (key, new.task)));
+            }
+            work.written.fork = Some((new.task, ForkRecord { source, first: first.clone() }));
+            done(())
+        })
+        .await
     }
 
     async fn lock_late_task(
@@ -1159,7 +1232,9 @@ fn apply_step(
         return false;
     }
     let (claimable, was) = (after.state.is_claimable(), before.state.is_claimable());
-    if was && !claimable && !state.tables.ready.contains_key(&after.id) {
+    let is_ready = state.tables.ready.contains_key(&after.id)
+        || matches!(work.written.ready.get(&after.id), Some(Some(_)));
+    if was && !claimable && !is_ready {
         return false;
     }
     let claimed = change.event == Some(StepEvent::Claimed);

@@ -152,6 +152,9 @@ pub(super) struct TaskPlan {
     /// What these spend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) cost: Option<u32>,
+    /// The key by which they are found by those who send signals to several tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) correlation: Option<usize>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -222,6 +225,15 @@ pub(super) enum FaultKind {
     Retry { task: usize },
     /// Somebody sends a signal to a task.
     Signal { task: usize },
+    /// Somebody sends a signal to all tasks with a key.
+    SignalAll { key: usize },
+    /// An operator makes a fork of a task that begins with a step; or so many clients do, with one key, each for itself.
+    Fork {
+        task: usize,
+        step: usize,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        clients: usize,
+    },
     /// An operator has a task undone.
     Compensate { task: usize },
     /// An operator raises the budget of a task.
@@ -311,6 +323,9 @@ impl Size {
 /// The name of the step of a template that those are like which handlers add.
 pub(super) const PROTOTYPE: &str = "dynamic";
 
+/// How many keys tasks have by which several are found.
+const KEYS: usize = 2;
+
 /// The queues of all plans.
 pub(super) const QUEUES: [&str; 2] = ["default", "other"];
 
@@ -330,6 +345,7 @@ impl Plan {
                 deadline: None,
                 attempts: None,
                 cost: None,
+                correlation: None,
             })
             .collect();
         let workers: Vec<_> =
@@ -369,10 +385,13 @@ impl Plan {
             let kind = FaultKind::Keep { task: rng.usize(..count) };
             faults.push(Fault { at: time(&mut rng, size.lasts), kind });
         }
-        faults.sort_by_key(|fault| fault.at);
         let growing =
             |steps: Vec<StepPlan>| steps.into_iter().map(|s| growing(&mut rng, s)).collect();
         let templates = templates.into_iter().map(growing).collect();
+        let mut tasks: Vec<_> = tasks;
+        faults.extend(correlated(&mut rng, &mut tasks, size.lasts));
+        faults.extend(forks(&mut rng, count, size));
+        faults.sort_by_key(|fault| fault.at);
         Self { seed, templates, tasks, workers, faults, weather, lasts: size.lasts }
     }
 
@@ -382,14 +401,18 @@ impl Plan {
         ends.max().unwrap_or_default().max(self.lasts)
     }
 
-    /// How many items the map steps of all tasks have.
+    /// How many items the map steps of all tasks have, forks among them.
     pub(super) fn items(&self) -> u32 {
-        let items = |task: &TaskPlan| {
-            let maps = self.templates[task.template].iter().filter_map(|step| step.map);
-            let items: u32 = maps.map(|map| map.items).sum();
-            items * u32::try_from(task.count).unwrap_or(u32::MAX)
+        let of_template = |steps: &Vec<StepPlan>| -> u32 {
+            steps.iter().filter_map(|step| step.map).map(|map| map.items).sum()
         };
-        self.tasks.iter().map(items).sum()
+        let items = |task: &TaskPlan| {
+            let count = u32::try_from(task.count).unwrap_or(u32::MAX);
+            of_template(&self.templates[task.template]) * count
+        };
+        let most = self.templates.iter().map(of_template).max().unwrap_or_default();
+        let forks = self.faults.iter().filter(|fault| matches!(fault.kind, FaultKind::Fork { .. }));
+        self.tasks.iter().map(items).sum::<u32>() + forks.map(|_| most).sum::<u32>()
     }
 
     /// By how much the clock of the database is put back.
@@ -441,6 +464,7 @@ impl Plan {
             without(&|plan| plan.tasks[index].clients = 0);
             without(&|plan| plan.tasks[index].attempts = None);
             without(&|plan| plan.tasks[index].cost = None);
+            without(&|plan| plan.tasks[index].correlation = None);
             without(&|plan| plan.tasks[index].clients = plan.tasks[index].clients.min(2));
         }
         for (template, steps) in self.templates.iter().enumerate() {
@@ -476,10 +500,7 @@ impl Plan {
     pub(super) fn map_of(&self, template: usize, number: usize) -> Option<MapPlan> {
         let steps = &self.templates[template];
         let step = &steps[number];
-        let is_plain = taken(steps, number).is_none()
-            && step.total_timeout.is_none()
-            && !step.undone
-            && step.runs.is_none();
+        let is_plain = taken(steps, number).is_none() && !step.undone && step.runs.is_none();
         steps[number].map.filter(|_| is_plain)
     }
 
@@ -494,6 +515,13 @@ impl Plan {
     /// Whether a template has a prototype of steps that are added.
     pub(super) fn has_prototype(&self, template: usize) -> bool {
         (0..self.templates[template].len()).any(|number| self.grows(template, number).is_some())
+    }
+
+    /// How long all attempts of a step together that is added may take: as long as those of the first step that adds some.
+    pub(super) fn added_timeout(&self, template: usize) -> Option<Duration> {
+        let mut steps = 0..self.templates[template].len();
+        let adding = steps.find(|number| self.grows(template, *number).is_some())?;
+        self.templates[template][adding].total_timeout
     }
 
     /// A template as an application would declare it.
@@ -544,9 +572,11 @@ impl Plan {
             })
             .collect();
         if self.has_prototype(template) {
+            let total = self.added_timeout(template).map(|timeout| timeout.as_secs_f64());
             steps.push(json!({
                 "name": PROTOTYPE, "handler_class": "Simulated", "dynamic": true, "skippable": true,
                 "default_retry_limit": 2, "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
+                "total_timeout_seconds": total,
             }));
         }
         json!({ "name": format!("t{template}"), "step_templates": steps })
@@ -586,6 +616,8 @@ impl FaultKind {
             | Self::Resume { .. }
             | Self::Retry { .. }
             | Self::Signal { .. }
+            | Self::SignalAll { .. }
+            | Self::Fork { .. }
             | Self::Compensate { .. }
             | Self::Raise { .. }
             | Self::Skip { .. }
@@ -721,6 +753,39 @@ fn steered(rng: &mut Rng, tasks: usize, lasts: Duration) -> Fault {
     Fault { at, kind }
 }
 
+/// Gives tasks keys, and sends signals to those with one.
+fn correlated(rng: &mut Rng, tasks: &mut [TaskPlan], lasts: Duration) -> Vec<Fault> {
+    if rng.u8(..3) > 0 {
+        return Vec::new();
+    }
+    for task in tasks {
+        task.correlation = (rng.u8(..4) > 0).then(|| rng.usize(..KEYS));
+    }
+    let signal = |rng: &mut Rng| {
+        let kind = FaultKind::SignalAll { key: rng.usize(..KEYS) };
+        Fault { at: time(rng, lasts), kind }
+    };
+    (0..rng.usize(1..=2)).map(|_| signal(rng)).collect()
+}
+
+/// Forks of tasks that have had time to do something, some of them after somebody else had to do with the task.
+fn forks(rng: &mut Rng, tasks: usize, size: Size) -> Vec<Fault> {
+    if rng.u8(..3) > 0 {
+        return Vec::new();
+    }
+    let (task, step) = (rng.usize(..tasks), rng.usize(..size.steps));
+    let at = size.lasts / 3 + time(rng, size.lasts / 2);
+    let kind = FaultKind::Fork { task, step, clients: rng.usize(0..=3) };
+    let before = match rng.u8(..4) {
+        0 => Some(FaultKind::Resolve { task, step: rng.usize(..size.steps) }),
+        1 => Some(FaultKind::Skip { task, step: rng.usize(..size.steps) }),
+        2 => Some(FaultKind::Rerun { task, step: rng.usize(..size.steps) }),
+        _ => None,
+    };
+    let before = before.map(|kind| Fault { at: time(rng, at), kind });
+    before.into_iter().chain([Fault { at, kind }]).collect()
+}
+
 fn growing(rng: &mut Rng, step: StepPlan) -> StepPlan {
     let grows = (rng.u8(..6) == 0).then(|| rng.u32(..24));
     let map = (rng.u8(..6) == 0).then(|| MapPlan {
@@ -848,6 +913,9 @@ impl fmt::Display for Plan {
             }
             if let Some(deadline) = task.deadline {
                 write!(f, ", to end within {deadline:?}")?;
+            }
+            if let Some(key) = task.correlation {
+                write!(f, ", found by {key}")?;
             }
             writeln!(f)?;
         }

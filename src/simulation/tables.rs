@@ -59,6 +59,13 @@ pub(super) struct AddedRecord {
     pub(super) by: StepId,
 }
 
+/// Where a task comes from that is a fork, and the positions of the steps that it begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ForkRecord {
+    pub(super) source: TaskId,
+    pub(super) first: BTreeSet<u32>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TaskRecord {
     pub(super) task: Task,
@@ -206,6 +213,8 @@ pub(super) struct Tables {
     /// Edges that no template has, by child.
     pub(super) edges: BTreeSet<(StepId, StepId)>,
     pub(super) parent_counts: BTreeMap<StepId, (u32, Option<StepId>)>,
+    /// The keys by which several tasks are found.
+    pub(super) correlations: BTreeSet<(String, TaskId)>,
 }
 
 /// What a transaction has written.
@@ -230,6 +239,9 @@ pub(super) struct Written {
     pub(super) names: BTreeMap<(TaskId, String), StepId>,
     pub(super) edges: BTreeSet<(StepId, StepId)>,
     pub(super) parent_counts: BTreeMap<StepId, (u32, Option<StepId>)>,
+    pub(super) correlations: BTreeSet<(String, TaskId)>,
+    /// A fork that it makes.
+    pub(super) fork: Option<(TaskId, ForkRecord)>,
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     pub(super) calls: Vec<Call>,
@@ -262,6 +274,24 @@ impl Tables {
         Some(TaskRow { task, template, total_steps, has_budget, now })
     }
 
+    /// The tasks with a key.
+    pub(super) fn correlated(&self, key: &str) -> impl Iterator<Item = TaskId> {
+        let range = (key.to_owned(), TaskId(i64::MIN))..=(key.to_owned(), TaskId(i64::MAX));
+        self.correlations.range(range).map(|(_, task)| *task)
+    }
+
+    /// The keys of a task.
+    pub(super) fn keys_of(&self, task: TaskId) -> BTreeSet<&str> {
+        let own = self.correlations.iter().filter(|(_, other)| *other == task);
+        own.map(|(key, _)| key.as_str()).collect()
+    }
+
+    /// Whether a step is one of these of its template, or below one of them.
+    pub(super) fn is_below(&self, step: StepId, first: &BTreeSet<u32>) -> bool {
+        first.contains(&step.index())
+            || self.template_parents(step).any(|parent| self.is_below(parent, first))
+    }
+
     /// The position of the template that tells about a step.
     pub(super) fn position(&self, step: StepId) -> usize {
         self.added.get(&step).map_or(step.index(), |added| added.prototype) as usize
@@ -270,6 +300,13 @@ impl Tables {
     /// Whether a step is an item of a map step.
     pub(super) fn is_item(&self, step: StepId) -> bool {
         self.added.get(&step).is_some_and(|added| added.item.is_some())
+    }
+
+    /// Whether all attempts of a step together have a limit: that of a map step is one of its items.
+    pub(super) fn is_limited(&self, step: StepId) -> bool {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let limited = template.and_then(|template| template.limited.get(self.position(step)));
+        limited == Some(&true) && (self.is_item(step) || self.map(step).is_none())
     }
 
     /// The first item of a map step that has begun, and how many there are.
@@ -546,6 +583,7 @@ impl Tables {
         self.names.extend(written.names.iter().map(|(name, step)| (name.clone(), *step)));
         self.edges.extend(&written.edges);
         self.parent_counts.extend(&written.parent_counts);
+        self.correlations.extend(written.correlations.iter().cloned());
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);
         change(&mut self.deadlines, &written.deadlines);

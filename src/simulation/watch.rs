@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::plan::When;
 use super::server::Host;
 use super::tables::{
-    ChildRecord, StepRecord, StepTransition, Tables, Tally, TaskRecord, TaskTransition,
+    ChildRecord, ForkRecord, StepRecord, StepTransition, Tables, Tally, TaskRecord, TaskTransition,
     WorkerRecord, Written, steps_of,
 };
-use super::world::NAP;
+use super::world::{GO, NAP};
 use crate::decide::is_reset;
 use crate::decision::{Claim, NEVER};
 use crate::ids::{StepId, TaskId, WorkerId};
@@ -49,6 +49,8 @@ pub(super) struct Watch {
     signalled: BTreeSet<TaskId>,
     /// When the waits of steps that wait for a time alone are over, by the machines' clocks.
     naps: BTreeMap<StepId, Instant>,
+    /// When tasks have ended, the last time.
+    ended_at: BTreeMap<TaskId, Instant>,
     /// When the handler of a step has reported, the last time.
     reported_at: BTreeMap<StepId, Instant>,
     /// The last checkpoint of each step of which its handler was told that it is written.
@@ -140,6 +142,57 @@ impl Watch {
     /// Whether somebody was told so.
     pub(super) fn is_signalled(&self, task: TaskId) -> bool {
         self.signalled.contains(&task)
+    }
+
+    /// Somebody is told that a signal was sent to all tasks with a key; these were there, and had not ended, when that began.
+    pub(super) fn signalled_all(
+        &mut self,
+        tables: &Tables,
+        key: &str,
+        (there, began): (&[TaskId], Instant),
+    ) {
+        let missed = there.iter().find(|task| {
+            let has_ended = self.ended_at.get(task).is_some_and(|ended| *ended >= began);
+            !has_ended && !tables.signals_of(**task).any(|(_, sent)| sent.name == GO)
+        });
+        if let Some(task) = missed {
+            self.violated(format!("task {task} has not got the signal to all with key {key}"));
+        }
+    }
+
+    /// A fork takes over what its task has done, but for the steps that it begins with and those below them.
+    fn fork_takes_over(&mut self, tables: &Tables, written: &Written) {
+        let Some((task, ForkRecord { source, first })) = &written.fork else { return };
+        let template = |task| tables.tasks.get(task).map(|record| record.template);
+        if template(task) != template(source) {
+            self.violated(format!("fork {task} of task {source} has another template"));
+        }
+        if tables.keys_of(*task) != tables.keys_of(*source) {
+            self.violated(format!("fork {task} is not found by the keys of task {source}"));
+        }
+        if written.steps.keys().any(|step| step.task() != *task) {
+            self.violated(format!("steps of others change with fork {task}"));
+        }
+        for (step, record) in tables.steps.range(steps_of(*task)) {
+            let of_source = source.step(step.index());
+            let was_complete = is_complete(tables, of_source);
+            let mut own = written.step_transitions.iter().filter(|change| change.step == *step);
+            let event = own.next().map(|change| change.event);
+            if tables.is_below(*step, first) {
+                let skipped = event == Some(StepEvent::Skipped) && tables.tally(*step).skipped == 0;
+                if event == Some(StepEvent::Copied) || skipped {
+                    self.violated(format!("step {step} is to be executed, and took {event:?}"));
+                }
+            } else if event == Some(StepEvent::Copied) {
+                let results = tables.steps.get(&of_source).map(|step| &step.results);
+                if !was_complete || results != Some(&record.results) {
+                    self.violated(format!("step {step} has not the results of step {of_source}"));
+                }
+                self.parents_allow(tables, *step, "was taken over");
+            } else if was_complete && record.state == StepState::Enqueued {
+                self.violated(format!("step {step} is executed, and step {of_source} is complete"));
+            }
+        }
     }
 
     /// A step that waits for a time goes on when it has come, not before.
@@ -260,21 +313,28 @@ impl Watch {
                 "step {step} is tried again at {retry_at:?}, after {deadline:?}"
             ));
         }
-        let task = after.tasks.get(&step.task());
-        let template = task.and_then(|task| after.template(task.template));
-        let limited = template.and_then(|t| t.limited.get(step.index() as usize)).copied();
+        let limited = after.is_limited(step);
         if change.event == StepEvent::BudgetExhausted && !after.budgets.contains_key(&step.task()) {
             self.violated(format!("step {step} was kept back, and its task has no budget"));
         }
-        if change.event == StepEvent::TimedOut && limited != Some(true) {
+        if change.event == StepEvent::TimedOut && !limited {
             self.violated(format!("step {step} was late, and has no limit"));
         }
         if change.from == StepState::Pending
             && matches!(change.to, StepState::Enqueued | StepState::InProgress)
-            && limited == Some(true)
+            && limited
             && !after.step_deadlines.contains_key(&step)
         {
             self.violated(format!("step {step} begins, and its time does not"));
+        }
+    }
+
+    /// The time of a step that can be claimed as soon as it is added begins with that.
+    fn added_have_time(&mut self, after: &Tables, written: &Written) {
+        let ready = written.added.keys().filter(|step| written.ready.contains_key(*step));
+        let mut limited = ready.filter(|step| after.is_limited(**step));
+        if let Some(step) = limited.find(|step| !after.step_deadlines.contains_key(*step)) {
+            self.violated(format!("step {step} is added, and its time does not begin"));
         }
     }
 
@@ -412,10 +472,10 @@ impl Watch {
         self.changes_are_told(before, written);
         self.links_are_made_once(before, written);
         for transition in &written.step_transitions {
-            self.step_changes(before, transition);
+            self.step_changes(before, written, transition);
         }
         for transition in &written.task_transitions {
-            self.task_changes(before, transition);
+            self.task_changes(before, written, transition);
         }
         self.burials(before, written, by);
         self.heartbeats(before, written);
@@ -426,6 +486,10 @@ impl Watch {
         let completed =
             written.task_transitions.iter().filter(|change| change.to == TaskState::Complete);
         self.completed.extend(completed.map(|change| change.task));
+        let ended = written.task_transitions.iter().filter(|change| change.to.is_terminal());
+        self.ended_at.extend(ended.map(|change| (change.task, Instant::now())));
+        self.added_have_time(after, written);
+        self.fork_takes_over(after, written);
         for change in &written.step_transitions {
             self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
@@ -454,12 +518,13 @@ impl Watch {
         }
     }
 
-    fn step_changes(&mut self, before: &Tables, change: &StepTransition) {
+    fn step_changes(&mut self, before: &Tables, written: &Written, change: &StepTransition) {
         self.transitions += 1;
         let StepTransition { step, from, to, event, attempt, worker } = *change;
         // A step that is added is pending, if it is anything before.
         let Some(found) = before.steps.get(&step) else {
-            if from != StepState::Pending {
+            let is_forked = written.fork.as_ref().is_some_and(|(task, _)| *task == step.task());
+            if from != StepState::Pending && !(is_forked && from == StepState::Enqueued) {
                 self.violated(format!("step {step} changes and does not exist"));
             }
             return;
@@ -653,11 +718,12 @@ impl Watch {
         }
     }
 
-    fn task_changes(&mut self, before: &Tables, change: &TaskTransition) {
+    fn task_changes(&mut self, before: &Tables, written: &Written, change: &TaskTransition) {
         self.transitions += 1;
         let TaskTransition { task, from, to, event } = *change;
         let found = before.tasks.get(&task).map(|found| found.task.state);
-        if found != Some(from) {
+        let is_forked = written.fork.as_ref().is_some_and(|(fork, _)| *fork == task);
+        if found != Some(from) && !(is_forked && from == TaskState::Pending) {
             self.violated(format!("history of task {task} has a gap: {found:?} became {from}"));
         }
         if from.after(event).ok() != Some(to) {

@@ -22,10 +22,11 @@ use crate::decision::{
 };
 use crate::ids::{TaskId, TemplateId};
 use crate::join_policy::JoinPolicy;
+use crate::json::JsonLimits;
 use crate::process::within;
 use crate::runtime::simulated::{
-    Delivery, Engine, Interrupt, SignalRequest, Steering, Submission, Templates, WorkflowCall,
-    signal, steer,
+    Delivery, Engine, ForkRequest, Interrupt, SignalRequest, Steering, Submission, Templates,
+    WorkflowCall, fork, signal, steer,
 };
 use crate::state::{FollowUpKind, TaskState};
 use crate::store::{Checkpoint, Database, StoreError, Transaction};
@@ -50,7 +51,10 @@ pub(super) const NAP: Duration = Duration::from_secs(2);
 /// Between two looks of a handler at whether its attempt is still its own.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
-/// The signal that handlers wait for.
+/// The name of the signal that handlers wait for.
+pub(super) const GO: &str = "go";
+
+/// That signal.
 const SIGNAL: &str = r#"{"name": "go", "payload": null, "idempotency_key": "once"}"#;
 
 /// How a run ended.
@@ -82,6 +86,8 @@ struct World {
     kept: Mutex<BTreeSet<TaskId>>,
     /// Lets go of them.
     release: Arc<Notify>,
+    /// Those who make forks.
+    forks: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
 /// A machine on which a worker runs, again and again.
@@ -128,6 +134,7 @@ impl World {
             processes: plan.workers.iter().enumerate().map(process).collect(),
             kept: Mutex::default(),
             release: Arc::default(),
+            forks: Mutex::default(),
         }
     }
 
@@ -230,6 +237,10 @@ impl World {
                     tokio::spawn(signal_task(client.clone(), task));
                 }
             }
+            FaultKind::SignalAll { key } => {
+                tokio::spawn(signal_all(client.clone(), correlation(key)));
+            }
+            FaultKind::Fork { task, step, clients } => self.fork(client, task, step, clients),
             FaultKind::Raise { task } => {
                 let limits =
                     Limits { attempts: NonZeroU32::new(30), cost: Cost::from_number(30.0) };
@@ -263,6 +274,25 @@ impl World {
                 self.server.lock().put_clock(TimeDelta::milliseconds(by_ms));
             }
         }
+    }
+
+    fn fork(&self, client: &SimulatedDatabase, task: usize, step: usize, clients: usize) {
+        let Some(source) = self.task(task) else { return };
+        let mut forks = self.forks.lock().unwrap_or_else(PoisonError::into_inner);
+        // No submit of the plan has such a key.
+        let key = self.plan.tasks.len() + forks.len();
+        for number in 0..clients.max(1) {
+            let client = if number == 0 { client.clone() } else { self.somebody() };
+            let key = (clients > 0).then_some(key);
+            let made = fork_task(client, Arc::clone(&self.plan), source, step, key);
+            forks.push(AbortOnDropHandle::new(tokio::spawn(made)));
+        }
+    }
+
+    /// Whether everybody who makes a fork was told what became of it.
+    fn forks_are_told(&self) -> bool {
+        let forks = self.forks.lock().unwrap_or_else(PoisonError::into_inner);
+        forks.iter().all(AbortOnDropHandle::is_finished)
     }
 
     fn somebody_asks(&self, client: &SimulatedDatabase, task: usize, steering: Steering) {
@@ -304,8 +334,9 @@ impl World {
         let patience = PATIENCE + self.plan.put_back() + PER_ITEM * self.plan.items();
         let until = Instant::now() + patience;
         loop {
+            let told = !kept.is_empty() || self.forks_are_told();
             let open = self.open_tasks(kept);
-            if open.is_empty() {
+            if open.is_empty() && told {
                 return None;
             }
             self.resume_paused();
@@ -423,7 +454,7 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         record.retry_limits.push(2);
         record.maps.push(None);
         record.grows.push(false);
-        record.limited.push(false);
+        record.limited.push(plan.added_timeout(number).is_some());
         record.runs.push(false);
     }
     record
@@ -476,6 +507,9 @@ async fn make(
         serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
     if plan.clients > 0 {
         json["idempotency_key"] = format!("key {key}").into();
+    }
+    if let Some(key) = plan.correlation {
+        json["correlation_key"] = correlation(key).into();
     }
     if let Some(deadline) = plan.deadline {
         json["deadline_s"] = deadline.as_secs_f64().into();
@@ -541,6 +575,88 @@ async fn signal_task(client: SimulatedDatabase, task: TaskId) {
     };
     if sent.await.is_ok() {
         client.server.lock().watch.signalled(task);
+    }
+}
+
+/// A key by which several tasks are found.
+fn correlation(key: usize) -> String {
+    format!("order {key}")
+}
+
+/// Sends the signal to every task with a key, a few at a time; after an error it is not sent to the others.
+async fn signal_all(client: SimulatedDatabase, key: String) {
+    let templates = Templates::default();
+    let request = SignalRequest::from_json(SIGNAL).expect("a signal as it is allowed");
+    let began = Instant::now();
+    let there: Vec<_> = {
+        let state = client.server.lock();
+        let goes_on = |task: &TaskId| {
+            state.tables.tasks.get(task).is_some_and(|record| !record.task.state.is_terminal())
+        };
+        state.tables.correlated(&key).filter(goes_on).collect()
+    };
+    let mut after = TaskId(0);
+    loop {
+        let Ok(page) = client.correlated(&key, after, 2).await else { return };
+        let Some(last) = page.last() else { break };
+        after = *last;
+        for task in page {
+            let sent = async {
+                let mut tx = client.begin().await?;
+                signal(&mut tx, &templates, task, &request).await?;
+                Ok::<_, crate::Error>(tx.commit().await?)
+            };
+            match sent.await {
+                Ok(()) => client.server.lock().watch.signalled(task),
+                Err(error) if error.is_retryable() => return,
+                // It has ended.
+                Err(_) => {}
+            }
+        }
+    }
+    let mut state = client.server.lock();
+    let super::server::State { watch, tables, .. } = &mut *state;
+    watch.signalled_all(tables, &key, (&there, began));
+}
+
+/// Makes a fork of a task, with a key until it is told which one it is.
+async fn fork_task(
+    client: SimulatedDatabase,
+    plan: Arc<Plan>,
+    source: TaskId,
+    step: usize,
+    key: Option<usize>,
+) {
+    let steps = {
+        let state = client.server.lock();
+        let template = state.tables.tasks.get(&source).map(|record| record.template.0);
+        let template = template.and_then(|template| usize::try_from(template).ok());
+        template.and_then(|template| plan.templates.get(template)).map_or(1, Vec::len)
+    };
+    let request = serde_json::json!({
+        "from": [format!("s{}", step % steps)], "actor": "somebody",
+        "idempotency_key": key.map(|key| format!("key {key}")),
+    });
+    let request = ForkRequest::from_json(&request.to_string()).expect("a fork as it is allowed");
+    let templates = Templates::default();
+    let mut made = Vec::new();
+    loop {
+        let forked = async {
+            let mut tx = client.begin().await?;
+            let limits = (JsonLimits::CONTEXT, &mut made);
+            let (submitted, _) = fork(&mut tx, &templates, source, &request, limits).await?;
+            tx.commit().await?;
+            Ok::<_, crate::Error>(submitted)
+        };
+        match (forked.await, key) {
+            (Ok(submitted), Some(key)) => {
+                let mut state = client.server.lock();
+                return state.watch.submitted(key, submitted.task_ids[0], submitted.existing);
+            }
+            (Err(error), Some(_)) if error.is_retryable() => {}
+            (Ok(_) | Err(_), _) => return,
+        }
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
@@ -828,7 +944,7 @@ impl Hand {
                 ..Wait::default()
             })),
             Conduct::Listen => {
-                let awaited = AwaitedSignal { name: "go".to_owned(), after: None };
+                let awaited = AwaitedSignal { name: GO.to_owned(), after: None };
                 let there = self.server.lock().tables.signal(claim.step.task(), &awaited).is_some();
                 if there {
                     return Outcome::Succeeded(

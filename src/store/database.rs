@@ -9,9 +9,10 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, GrowthRow,
-    ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
-    ParentRow, Picked, Place, Pulse, StepRow, StepTime, StoreError, TaskRow,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
+    ForkSource, GrowthRow, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal, NewTasks,
+    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
+    StoreError, TaskRow,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -62,6 +63,15 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
         &self,
         tasks: &[TaskId],
     ) -> impl Future<Output = Result<Vec<OriginalRow>, StoreError>> + Send;
+
+    /// Tasks with a correlation key that have not ended, after one of them, at most so many, in the order of their ids.
+    fn correlated(
+        &self,
+        key: &str,
+        after: TaskId,
+        limit: i64,
+    ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
     /// What the handlers of these steps are given, those that were added.
     fn added_to_run(
         &self,
@@ -312,6 +322,24 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         tasks: &[TaskId],
         key: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Locks a task, and reads what its fork gets of it.
+    fn fork_source(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Option<ForkSource>, StoreError>> + Send;
+
+    /// The steps of a task that are complete, resolved or skipped.
+    fn ended_steps(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<EndedStepRow>, StoreError>> + Send;
+
+    /// Writes where a task comes from, and lets it be found by the keys of that one.
+    fn record_fork(
+        &mut self,
+        new: NewFork<'_>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Locks a deadline that has passed, that no other worker holds and that is of none of the `held` tasks.

@@ -1,6 +1,8 @@
 //! Tasks that take over what other tasks have done, and keys by which several tasks are found.
 
-use super::{Store, StoreError, Tx};
+use sqlx::PgExecutor;
+
+use super::{StoreError, Tx};
 use crate::encryption::{Content, Text};
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::state::StepState;
@@ -33,7 +35,7 @@ pub(crate) struct NewFork<'a> {
 }
 
 /// Locks a task, and reads what its fork gets of it.
-pub(crate) async fn source(tx: &mut Tx, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
+pub(super) async fn source(tx: &mut Tx, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
     let row = sqlx::query_file!("src/store/sql/fork_source.sql", task.0)
         .fetch_optional(&mut **tx)
         .await?;
@@ -45,7 +47,7 @@ pub(crate) async fn source(tx: &mut Tx, task: TaskId) -> Result<Option<ForkSourc
 }
 
 /// The steps of a task that are complete, resolved or skipped.
-pub(crate) async fn ended_steps(
+pub(super) async fn ended_steps(
     tx: &mut Tx,
     task: TaskId,
 ) -> Result<Vec<EndedStepRow>, StoreError> {
@@ -63,7 +65,7 @@ pub(crate) async fn ended_steps(
 }
 
 /// Writes where a task comes from.
-pub(crate) async fn record(tx: &mut Tx, new: NewFork<'_>) -> Result<(), StoreError> {
+pub(super) async fn record(tx: &mut Tx, new: NewFork<'_>) -> Result<(), StoreError> {
     sqlx::query_file!(
         "src/store/sql/record_fork.sql",
         new.task.0,
@@ -85,16 +87,14 @@ pub(super) async fn correlate(tx: &mut Tx, tasks: &[TaskId], key: &str) -> Resul
     Ok(())
 }
 
-impl Store {
-    /// Tasks with a key that have not ended, after one of them, in the order of their ids.
-    pub(crate) async fn correlated(
-        &self,
-        key: &str,
-        after: TaskId,
-        limit: i64,
-    ) -> Result<Vec<TaskId>, StoreError> {
-        Ok(sqlx::query_file_scalar!("src/store/sql/correlated_tasks.sql", key, after.0, limit)
-            .fetch_all(&self.pool)
-            .await?)
-    }
+/// Tasks with a key that have not ended, after one of them, in the order of their ids.
+pub(super) async fn correlated(
+    connection: impl PgExecutor<'_>,
+    key: &str,
+    after: TaskId,
+    limit: i64,
+) -> Result<Vec<TaskId>, StoreError> {
+    Ok(sqlx::query_file_scalar!("src/store/sql/correlated_tasks.sql", key, after.0, limit)
+        .fetch_all(connection)
+        .await?)
 }

@@ -7,11 +7,11 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, FollowUp, GrowthRow,
-    Heartline, ListedClaim, NewArtifact, NewChild, NewSignal, NewTasks, NewWait, NewWorker,
-    OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime, Store, StoreError, TaskRow,
-    Tx, artifacts, budgets, claims, deadlines, follow_ups, forks, growth, identities, notify,
-    steps, tasks, templates, waits, workers,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
+    ForkSource, GrowthRow, Heartline, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
+    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
+    Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups, forks,
+    growth, identities, notify, steps, tasks, templates, waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -50,6 +50,15 @@ impl Database for Store {
 
     async fn originals(&self, tasks: &[TaskId]) -> Result<Vec<OriginalRow>, StoreError> {
         follow_ups::originals(&self.pool, tasks).await
+    }
+
+    async fn correlated(
+        &self,
+        key: &str,
+        after: TaskId,
+        limit: i64,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        forks::correlated(&self.pool, key, after, limit).await
     }
 
     async fn added_to_run(&self, steps: &[StepId]) -> Result<Vec<AddedToRun>, StoreError> {
@@ -257,6 +266,18 @@ impl Transaction for Tx {
 
     async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
         forks::correlate(self, tasks, key).await
+    }
+
+    async fn fork_source(&mut self, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
+        forks::source(self, task).await
+    }
+
+    async fn ended_steps(&mut self, task: TaskId) -> Result<Vec<EndedStepRow>, StoreError> {
+        forks::ended_steps(self, task).await
+    }
+
+    async fn record_fork(&mut self, new: NewFork<'_>) -> Result<(), StoreError> {
+        forks::record(self, new).await
     }
 
     async fn lock_late_task(
