@@ -378,7 +378,7 @@ impl Worker {
     /// [`Error::UnknownTask`], [`Error::Argument`] for a name that its template does not have, and
     /// [`Error::Decryption`].
     pub async fn results_of(&self, task: TaskId, name: &str) -> Result<Option<String>, Error> {
-        let (_, text) = insist(async || self.step(task, name).await).await?;
+        let (_, text) = self.step(task, name).await?;
         text.transpose().map_err(|source| Error::results_unreadable(task, name, source))
     }
 
@@ -387,22 +387,25 @@ impl Worker {
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
     pub async fn state_of(&self, task: TaskId, name: &str) -> Result<StepState, Error> {
-        Ok(insist(async || self.step(task, name).await).await?.0)
+        Ok(self.step(task, name).await?.0)
     }
 
     async fn step(&self, task: TaskId, name: &str) -> Result<(StepState, Option<Text>), Error> {
         let shared = self.shared();
-        let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
-        let step = match stored.made_with_task(name) {
-            Some(index) => task.step(index),
-            None => {
-                let names = [name.to_owned()];
-                let added = shared.answer(shared.database.find_added(task, &names)).await??;
-                added.first().ok_or_else(|| no_such_step(&stored.template, name))?.step
-            }
-        };
-        let mut found = shared.answer(shared.database.step_results(&[step])).await??;
-        found.remove(&step).ok_or(Error::UnknownTask { task })
+        insist(async || {
+            let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
+            let step = match stored.made_with_task(name) {
+                Some(index) => task.step(index),
+                None => {
+                    let names = [name.to_owned()];
+                    let added = shared.answer(shared.database.find_added(task, &names)).await??;
+                    added.first().ok_or_else(|| no_such_step(&stored.template, name))?.step
+                }
+            };
+            let mut found = shared.answer(shared.database.step_results(&[step])).await??;
+            found.remove(&step).ok_or(Error::UnknownTask { task })
+        })
+        .await
     }
 
     /// What this worker commits, for subscribers.

@@ -67,7 +67,6 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         sqlx::query_file!("src/store/sql/begin_audit.sql").fetch_one(&mut tx).await?;
         let findings = sqlx::query_file!("src/store/sql/audit.sql").fetch_all(&mut tx).await?;
-        drop(tx);
         let check = |&(name, rule): &(&'static str, &str)| {
             let finding = findings.iter().find(|row| row.name == name);
             let found = finding.map_or(0, |row| row.found);
