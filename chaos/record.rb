@@ -149,8 +149,13 @@ module Chaos
   # handler made, are nil where the process ended first.
   Record::Execution = Struct.new(:attempt, :pid, :started_ns, :finished_ns, :outcome, :product, keyword_init: true)
 
-  # The step that runs a task: its state, and the task it belongs to.
-  Record::Parent = Struct.new(:task_id, :state) do
+  # The step that runs a task: the task it belongs to, its state, and how often an operator had it tried again.
+  Record::Parent = Struct.new(:task_id, :state, :retries) do
+    # @return [String] who it is for the task that it runs
+    def actor
+      "task #{task_id}"
+    end
+
     # @return [Boolean] whether its handler is not told how the task ended
     def ended_by_others?
       %w[cancelled skipped resolved_manually].include?(state)

@@ -11,6 +11,8 @@ module Chaos
     TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
              extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
+             (SELECT count(*) FROM tasker_workflow_step_transitions r
+              WHERE r.workflow_step_id = t.parent_step_id AND r.event = 'retried') AS parent_retries,
              c.original_task_id, f.forked_from, f.from_steps, f.actor AS fork_actor
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
       LEFT JOIN tasker_workflow_steps s ON s.workflow_step_id = t.parent_step_id
@@ -150,7 +152,8 @@ module Chaos
     end
 
     def parent(task)
-      Record::Parent.new(task["parent_task_id"].to_i, task["parent_state"]) if task["parent_task_id"]
+      id = task["parent_task_id"]&.to_i or return
+      Record::Parent.new(id, task["parent_state"], task["parent_retries"].to_i)
     end
 
     def forked(task, steps)

@@ -556,8 +556,7 @@ pub struct EndedAttempt {
 /// What is to be written, all of it in one transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decisions {
-    /// Steps, at most one change each: those that ended, in the order of their ends, before the children
-    /// that they made ready.
+    /// Steps, at most one change each, in the order of their transitions: each follows from those before it.
     pub steps: Vec<StepChange>,
     /// Tasks, at most one change each.
     pub tasks: Vec<TaskChange>,

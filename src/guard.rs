@@ -30,6 +30,8 @@ pub enum Guard {
     RerunGoesDown,
     /// Steps of a paused task are not claimed.
     PausedWait,
+    /// A transition is numbered after those from which it follows.
+    TransitionsInOrder,
     /// A task counts what its steps do.
     TaskCounters,
     /// A step is not tried more often than its policy allows.
@@ -93,7 +95,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -106,6 +108,7 @@ impl Guard {
         Self::ParentsReopen,
         Self::RerunGoesDown,
         Self::PausedWait,
+        Self::TransitionsInOrder,
         Self::TaskCounters,
         Self::RetryLimit,
         Self::CrashLimit,

@@ -41,7 +41,7 @@ module Chaos
         return change.event == "skipped" if change.actor.nil?
         return true if change.copied?
 
-        !record.parent.nil? && change.actor == "task #{record.parent.task_id}"
+        change.actor == record.parent&.actor
       end
 
       def judge_change(change, kind, step = nil)
@@ -74,9 +74,14 @@ module Chaos
 
       def judge_twice(step)
         actors = step.transitions.filter_map { |change| change.actor if EVENTS.key?(change.event) }
-        actors.tally.select { |_, times| times > 1 }.each do |actor, times|
+        actors.tally.select { |actor, times| times > most(actor) }.each do |actor, times|
           tell("what #{actor} asked for took place #{times} times", step)
         end
+      end
+
+      # Each time that the step is tried again that runs the task, what failed of it is.
+      def most(actor)
+        actor == record.parent&.actor ? record.parent.retries : 1
       end
 
       def judge_resolution(step)

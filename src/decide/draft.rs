@@ -17,6 +17,9 @@ use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
 static DEFAULT_POLICY: RetryPolicy = RetryPolicy::DEFAULT;
 
+/// The turn of a step that makes no transition: what becomes of it follows from all others.
+const NO_TURN: u32 = u32::MAX;
+
 /// Where a draft keeps the change of a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place(usize);
@@ -25,10 +28,13 @@ pub(super) struct Draft<'v> {
     pub(super) view: &'v View,
     pub(super) now: Timestamp,
     pub(super) jitter: Jitter,
-    /// In the order in which steps are touched. A change is large: it is made in its place and never
-    /// moved (`benches/decide`).
+    /// In the order in which steps are touched. A change is large: it is made in its place, and moved at most once, at
+    /// the end (`benches/decide`).
     steps: Vec<StepChange>,
     places: ByStep<Place>,
+    /// For each of them, how many transitions there were before its last one.
+    turns: Vec<u32>,
+    transitions: u32,
     tasks: BTreeMap<TaskId, TaskChange>,
     stale: Vec<Claim>,
     /// Steps whose children the view should hold, and does not.
@@ -51,6 +57,8 @@ impl<'v> Draft<'v> {
             jitter,
             steps: Vec::with_capacity(most),
             places: ByStep::with_capacity_and_hasher(most, Default::default()),
+            turns: Vec::with_capacity(most),
+            transitions: 0,
             tasks: BTreeMap::new(),
             stale: Vec::new(),
             unseen: BTreeSet::new(),
@@ -76,6 +84,7 @@ impl<'v> Draft<'v> {
         let place = Place(self.steps.len());
         self.places.insert(step.id, place);
         self.steps.push(unchanged(step));
+        self.turns.push(NO_TURN);
         place
     }
 
@@ -92,6 +101,7 @@ impl<'v> Draft<'v> {
                 let step = *self.view.steps.get(&id)?;
                 let place = *entry.insert(Place(self.steps.len()));
                 self.steps.push(unchanged(step));
+                self.turns.push(NO_TURN);
                 Some(place)
             }
         }
@@ -140,6 +150,8 @@ impl<'v> Draft<'v> {
         if failed_parents > 0 {
             self.task(task).after.failures -= failed_parents;
         }
+        self.turns[place.0] = self.transitions;
+        self.transitions += 1;
         let change = self.change(place);
         change.after.state = to;
         // Parents are counted for a step that waits for them.
@@ -197,6 +209,7 @@ impl<'v> Draft<'v> {
             let places = &self.places;
             added.finish(&mut self.steps, |step| places.get(&step).map(|place| place.0))
         });
+        self.sort();
         self.steps.retain(|change| change.before != change.after);
         // No decision pauses a task, or lets it go on, and enqueues steps of it as well.
         let paused = |task: &&Task| task.state == TaskState::Paused;
@@ -214,6 +227,21 @@ impl<'v> Draft<'v> {
             budgets: budget::changed(self.view, self.budgets),
             postponed: self.postponed,
         })
+    }
+}
+
+impl Draft<'_> {
+    /// Brings the changes into the order of their transitions, in which each follows from those before it: one that was
+    /// touched early, by an end that came too late or the first of its parents, may have got ready as the last. Most are
+    /// in order. From then on no place is valid.
+    fn sort(&mut self) {
+        if self.turns.is_sorted() || removed(Guard::TransitionsInOrder) {
+            return;
+        }
+        let changes = std::mem::take(&mut self.steps);
+        let mut in_turn: Vec<_> = self.turns.iter().zip(changes).collect();
+        in_turn.sort_by_key(|(turn, _)| **turn);
+        self.steps = in_turn.into_iter().map(|(_, change)| change).collect();
     }
 }
 

@@ -193,18 +193,20 @@ impl World {
 
     fn write(&mut self, decisions: &Decisions) {
         self.view.budgets.extend(decisions.budgets.iter().copied());
-        let mut started = Vec::new();
         for change in &decisions.steps {
             assert_eq!(self.view.steps[&change.before.id], change.before);
-            let starts =
+            let begins =
                 matches!(change.event, Some(StepEvent::ParentsCompleted | StepEvent::Claimed));
-            if change.event == Some(StepEvent::Rerun) {
-                started.push(change.after.id);
-            }
-            if starts && change.before.state == StepState::Pending {
-                started.push(change.after.id);
-            }
+            let starts = begins && change.before.state == StepState::Pending;
             self.view.steps.insert(change.after.id, change.after);
+            // Changes follow from those before them.
+            if starts || change.event == Some(StepEvent::Rerun) {
+                let step = change.after.id;
+                assert!(
+                    self.may_start(step),
+                    "{step} started before its join policy was satisfied"
+                );
+            }
             self.available.remove(&change.after.id);
             if change.after.state.is_claimable() {
                 self.available.insert(change.after.id, change.available_at.unwrap());
@@ -218,9 +220,6 @@ impl World {
             decisions.steps.iter().filter_map(|change| Some((change, change.ended.as_ref()?)));
         self.attempts
             .extend(ended.map(|(change, ended)| (change.before.claim().unwrap(), ended.outcome)));
-        for step in started {
-            assert!(self.may_start(step), "{step} started before its join policy was satisfied");
-        }
         self.check();
     }
 
@@ -386,6 +385,35 @@ fn changes_stand_in_the_order_of_the_ends_and_children_after_their_parents() {
     let decisions = world.see(&Observation::ClaimsEnded { ends: ends.to_vec(), room: None });
     let order: Vec<_> = decisions.steps.iter().map(|change| change.after.id.index()).collect();
     assert_eq!(order, [3, 1, 0, 2]);
+}
+
+#[test]
+fn a_step_whose_late_end_comes_first_in_a_batch_starts_after_its_parent_all_the_same() {
+    let mut world = World::new(&[vec![], vec![0]], &RetryPolicy::default());
+    let parent = world.claim(0);
+    world.end(parent, ok());
+    let late = world.claim(1);
+    world.rerun(0).unwrap();
+    let again = world.claim(0);
+    let ends = [late, again].map(|claim| ClaimEnd { claim, outcome: ok(), execution: None });
+    let decisions = world.see(&Observation::ClaimsEnded { ends: ends.to_vec(), room: None });
+    assert_eq!(decisions.stale, [late]);
+    let order: Vec<_> = decisions.steps.iter().map(|change| change.after.id.index()).collect();
+    assert_eq!(order, [0, 1]);
+}
+
+#[test]
+fn a_step_that_joins_a_branch_and_the_decision_above_it_starts_after_both() {
+    let parents = [vec![], vec![0], vec![0, 1]];
+    let mut world = World::joined(&parents, &RetryPolicy::default(), |index| {
+        if index == 2 { JoinPolicy::AllDone } else { JoinPolicy::AllComplete }
+    });
+    world.view.children.insert(TASK.step(0), vec![TASK.step(2), TASK.step(1)]);
+    world.decides(0, &[2]);
+    let claim = world.claim(0);
+    let decisions = world.end(claim, ok());
+    let order: Vec<_> = decisions.steps.iter().map(|change| change.after.id.index()).collect();
+    assert_eq!(order, [0, 1, 2]);
 }
 
 #[test]

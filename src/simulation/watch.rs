@@ -462,6 +462,26 @@ impl Watch {
         }
     }
 
+    /// The history has the ends from which a start follows before it.
+    fn parents_come_first(&mut self, tables: &Tables, written: &Written) {
+        let mut later = BTreeSet::new();
+        for change in written.step_transitions.iter().rev() {
+            let StepTransition { step, from, to, .. } = *change;
+            let starts = matches!(to, StepState::Enqueued | StepState::InProgress);
+            if from == StepState::Pending
+                && starts
+                && let Some(parent) = tables.parents(step).find(|parent| later.contains(parent))
+            {
+                self.violated(format!(
+                    "step {step} started, and the end of {parent} is numbered after that"
+                ));
+            }
+            if to.is_terminal() {
+                later.insert(step);
+            }
+        }
+    }
+
     /// Looks at what a transaction is about to change.
     pub(super) fn before(&mut self, before: &Tables, written: &Written, by: &Host) {
         self.note_growth(before, written);
@@ -490,6 +510,7 @@ impl Watch {
         self.ended_at.extend(ended.map(|change| (change.task, Instant::now())));
         self.added_have_time(after, written);
         self.fork_takes_over(after, written);
+        self.parents_come_first(after, written);
         for change in &written.step_transitions {
             self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);

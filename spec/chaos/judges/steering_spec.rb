@@ -37,6 +37,20 @@ RSpec.describe Chaos::Judges::Steering do
     2.times { change.call(record.step("s0"), "enqueued", "retried", actor: "mara") }
   end
 
+  by_the_parent = lambda do |record, retries|
+    record.parent = Chaos::Record::Parent.new(3, "in_progress", retries)
+    2.times { change.call(record.step("s0"), "enqueued", "retried", actor: "task 3") }
+  end
+
+  it_lets("a step be tried again each time that the step is that runs its task", "chain") do |record|
+    by_the_parent.call(record, 2)
+  end
+
+  it_finds("what took place twice because of one retry of the step that runs the task", "chain",
+           /what task 3 asked for took place 2 times/) do |record|
+    by_the_parent.call(record, 1)
+  end
+
   it_finds("results that are not those that were given", "chain",
            /its results are not those of mara: {"by"=>"ute"}/) do |record|
     ask.call(record, :resolve, step: "s0")
