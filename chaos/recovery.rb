@@ -128,9 +128,12 @@ module Chaos
     # So many steps are open that each process has some.
     def feed
       missing = (@settings.processes * STEPS_EACH) - @server.rows(Verdict::OPEN).first["count"].to_i
-      return unless missing.positive?
+      submit(missing) if missing.positive?
+    end
 
-      contexts = Array.new(missing) { { "seed" => SEED, "seconds" => STEP_SECONDS } }
+    # @return [Array<Integer>, nil] nil: the database is not there
+    def submit(number)
+      contexts = Array.new(number) { { "seed" => SEED, "seconds" => STEP_SECONDS } }
       @client.submit_all("single", namespace: Graphs::NAMESPACE, contexts: contexts)
     rescue TaskerCore::DatabaseUnavailable
       nil # Postgres was restarted, and the next round finds it.
@@ -149,12 +152,14 @@ module Chaos
       answer["started_ns"]&.to_i
     end
 
-    # @return [Float] seconds from when Postgres accepts connections again until work goes on
+    # @return [Float] seconds from when Postgres accepts connections again until work goes on: there is a task to begin
+    #   with, and steps take their time to end
     def restart(number)
       @progress.call(:status, "restart #{number} of #{RESTARTS}")
       busy_members
       @server.crash
       ready = Time.now.to_f
+      wait_for("a task is made after a restart") { submit(1) }
       wait_for("work goes on after a restart") { @server.rows(GOES_ON, [ready]).first["wait"]&.to_f }
     end
 

@@ -95,14 +95,22 @@ struct Tally {
     runs: AtomicU64,
     tasks: AtomicU64,
     transitions: AtomicU64,
+    /// Runs of small plans, and the nanoseconds that they took, of all cores together.
+    small: AtomicU64,
+    small_ns: AtomicU64,
     broken: Mutex<Vec<Report>>,
 }
 
 impl Tally {
-    fn add(&self, report: Report) {
+    fn add(&self, report: Report, took: Duration) {
         self.runs.fetch_add(1, Ordering::Relaxed);
         self.tasks.fetch_add(report.tasks, Ordering::Relaxed);
         self.transitions.fetch_add(report.transitions, Ordering::Relaxed);
+        if report.small {
+            self.small.fetch_add(1, Ordering::Relaxed);
+            let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            self.small_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        }
         if report.violation.is_some() {
             self.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(report);
         }
@@ -131,7 +139,9 @@ fn run_all(options: &Options, without: Option<Guard>) -> Tally {
                 return;
             }
             let seed = options.start.wrapping_add(number);
+            let began = Instant::now();
             let mut report = run(seed, without);
+            let took = began.elapsed();
             if number.is_multiple_of(REPEATED) && without.is_none() {
                 let another = |what| format!("the same seed gave another run: {what}");
                 report.violation = report.violation.or_else(|| difference(seed).map(another));
@@ -139,7 +149,7 @@ fn run_all(options: &Options, without: Option<Guard>) -> Tally {
             if report.violation.is_some() {
                 stop.store(true, Ordering::Relaxed);
             }
-            tally.add(report);
+            tally.add(report, took);
         }
     };
     std::thread::scope(|scope| (0..cores()).for_each(|_| drop(scope.spawn(work))));
@@ -207,6 +217,11 @@ fn simulate(options: &Options) -> Result<bool, Box<dyn Error>> {
         cores(),
         count(&tally.tasks),
         count(&tally.transitions)
+    );
+    println!(
+        "{} of them with small graphs, {:.0} a second and core",
+        count(&tally.small),
+        count(&tally.small) as f64 * 1e9 / count(&tally.small_ns).max(1) as f64
     );
     let Some(Report { seed, violation, .. }) = tally.first_broken() else {
         println!("no invariant was broken");

@@ -44,48 +44,50 @@ pub(super) struct Doer<'a, D> {
 
 /// What came of looking for something to do.
 enum Look {
-    Done,
+    Done(FollowUpId),
     /// Somebody else holds the task.
     Held(FollowUpId),
     NoneLeft,
 }
 
 impl<D: Database> Doer<'_, D> {
-    /// Does all that is left to be done: first what has to wait for nobody. What fails is left to the next time.
+    /// Does all that is left to be done, in the order in which it was left: first what has to wait for nobody. What fails
+    /// is left to the next time.
     ///
     /// # Errors
     /// When the database is not there.
     pub(super) async fn do_all(&self) -> Result<(), Error> {
         for waits in [false, true] {
-            let mut tried = Vec::new();
+            let (mut last, mut left) = (None, false);
             loop {
-                let looked = self.patience.with(self.database, self.do_one(&tried, waits)).await?;
+                let looked = self.patience.with(self.database, self.do_one(last, waits)).await?;
                 match looked {
-                    Ok(Look::Done) => {}
-                    Ok(Look::Held(id)) => tried.push(id),
+                    Ok(Look::Done(id)) => last = Some(id),
+                    Ok(Look::Held(id)) => (last, left) = (Some(id), true),
                     Ok(Look::NoneLeft) => break,
                     Err((Some(id), error)) if !error.is_unavailable() => {
                         warn!(%error, follow_up = id.0, "what the end of a task left to be done failed");
-                        tried.push(id);
+                        (last, left) = (Some(id), true);
                     }
                     Err((_, error)) => return Err(error),
                 }
             }
-            if tried.is_empty() {
+            if !left {
                 break;
             }
         }
         Ok(())
     }
 
+    /// Does the first after this one.
     async fn do_one(
         &self,
-        tried: &[FollowUpId],
+        after: Option<FollowUpId>,
         waits: bool,
     ) -> Result<Look, (Option<FollowUpId>, Error)> {
         let early = |error| (None, Error::from(error));
         let mut tx = self.database.begin().await.map_err(early)?;
-        let Some(next) = tx.lock_follow_up(tried).await.map_err(early)? else {
+        let Some(next) = tx.lock_follow_up(after).await.map_err(early)? else {
             return Ok(Look::NoneLeft);
         };
         self.carry_out(tx, next, waits).await.map_err(|error| (Some(next.id), error))
@@ -106,7 +108,7 @@ impl<D: Database> Doer<'_, D> {
             None => tx.commit().await?,
         }
         info!(task_id = next.task.0, what = %next.kind, "did what the end of a task left to be done");
-        Ok(Look::Done)
+        Ok(Look::Done(next.id))
     }
 }
 

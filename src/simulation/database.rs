@@ -937,10 +937,10 @@ impl Transaction for SimulatedTransaction {
 
     async fn lock_follow_up(
         &mut self,
-        tried: &[FollowUpId],
+        after: Option<FollowUpId>,
     ) -> Result<Option<FollowUp>, StoreError> {
         self.run(|state, work| {
-            let all = state.tables.follow_ups.iter().filter(|(id, _)| !tried.contains(id));
+            let all = state.tables.follow_ups.iter().filter(|(id, _)| Some(**id) > after);
             let all: Vec<_> = all.map(|(id, (task, kind))| (*id, *task, *kind)).collect();
             let mut all = all.into_iter();
             let next = all.find(|(id, ..)| state.is_free(work.id, Row::FollowUp(*id)));

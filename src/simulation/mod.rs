@@ -29,6 +29,8 @@ use crate::guard::{any_removed, remove};
 pub struct Report {
     /// The number that the run follows from.
     pub seed: u64,
+    /// Whether the graphs are small: three plans of four.
+    pub small: bool,
     /// The first invariant that was broken.
     pub violation: Option<String>,
     /// Tasks that were made.
@@ -49,9 +51,10 @@ pub struct Report {
 /// ```
 #[must_use]
 pub fn run(seed: u64, without: Option<Guard>) -> Report {
-    let ending = without_guard(without, || play(&Plan::of(seed), false));
+    let plan = Plan::of(seed);
+    let ending = without_guard(without, || play(&plan, false));
     let Ending { violation, tasks, transitions, .. } = ending;
-    Report { seed, violation, tasks, transitions }
+    Report { seed, small: plan.is_small(), violation, tasks, transitions }
 }
 
 /// What is told of the first difference between two runs of a seed; there must be none.

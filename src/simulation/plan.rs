@@ -330,6 +330,11 @@ const KEYS: usize = 2;
 pub(super) const QUEUES: [&str; 2] = ["default", "other"];
 
 impl Plan {
+    /// Whether it is one of the small ones.
+    pub(super) fn is_small(&self) -> bool {
+        self.lasts == Size::SMALL.lasts
+    }
+
     /// The plan of a number.
     pub(super) fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);

@@ -443,10 +443,10 @@ pub(crate) trait Transaction: Send + 'static {
         steps: &[StepId],
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Locks something that is left to be done, that nobody else does and that is none of `tried`.
+    /// Locks the first that is left to be done after this one, and that nobody else does.
     fn lock_follow_up(
         &mut self,
-        tried: &[FollowUpId],
+        after: Option<FollowUpId>,
     ) -> impl Future<Output = Result<Option<FollowUp>, StoreError>> + Send;
 
     /// It is done.

@@ -100,9 +100,10 @@ pub(super) async fn cancel_children(tx: &mut Tx, steps: &[StepId]) -> Result<u64
 /// Locks something that is left to be done, that nobody else does and that is none of `tried`.
 pub(super) async fn lock_next(
     tx: &mut Tx,
-    tried: &[FollowUpId],
+    after: Option<FollowUpId>,
 ) -> Result<Option<FollowUp>, StoreError> {
-    Ok(sqlx::query_file_as!(FollowUp, "src/store/sql/lock_follow_up.sql", tried as &[FollowUpId])
+    let after = after.map_or(0, |id| id.0);
+    Ok(sqlx::query_file_as!(FollowUp, "src/store/sql/lock_follow_up.sql", after)
         .fetch_optional(&mut **tx)
         .await?)
 }

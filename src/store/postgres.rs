@@ -377,9 +377,9 @@ impl Transaction for Tx {
 
     async fn lock_follow_up(
         &mut self,
-        tried: &[FollowUpId],
+        after: Option<FollowUpId>,
     ) -> Result<Option<FollowUp>, StoreError> {
-        follow_ups::lock_next(self, tried).await
+        follow_ups::lock_next(self, after).await
     }
 
     async fn delete_follow_up(&mut self, id: FollowUpId) -> Result<(), StoreError> {

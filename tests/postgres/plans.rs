@@ -8,10 +8,9 @@ use tasker_core::{Delivery, FailureFilter, Submission, TaskState, Worker, Workfl
 use tokio::runtime::Handle;
 
 /// Rows that statements read from indexes and tables. Left out are searches for steps to claim, which pass over the
-/// rows of old claims; for follow-ups, which pass over those of the same task while somebody holds that; and
-/// templates, of which each worker reads every step once.
+/// rows of old claims, and templates, of which each worker reads every step once.
 const ROWS_READ: &str = "SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes \
-     WHERE indexrelname NOT IN ('tasker_ready_steps_order', 'tasker_follow_ups_pkey') \
+     WHERE indexrelname <> 'tasker_ready_steps_order' \
      AND relname NOT LIKE 'tasker\\_named%')::bigint \
      + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname NOT LIKE 'tasker\\_named%')::bigint";
 
