@@ -164,6 +164,17 @@ fn a_regular_expression_that_goes_back_for_ever_is_given_up() {
     assert_refused(compile(&huge), "schema.pattern", "is not valid");
 }
 
+/// The expression goes back once for each `a`, and once more to give up.
+#[test]
+fn a_regular_expression_may_go_back_10_000_times() {
+    let asked = |letters: usize| {
+        let schema = json!({"properties": {"s": {"pattern": "^(?:a(?!b))*c"}}});
+        answer(schema, json!({"s": "a".repeat(letters)}).to_string()).expect_err("no c").to_string()
+    };
+    assert!(asked(9_999).contains("does not match"), "{}", asked(9_999));
+    assert!(asked(10_000).contains("Max limit for backtracking"), "{}", asked(10_000));
+}
+
 #[test]
 fn a_schema_of_1_mib_is_read_and_a_larger_one_refused() {
     let schema =
