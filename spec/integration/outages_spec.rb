@@ -57,19 +57,39 @@ RSpec.describe "While the database is away", :database do
     end
   end
 
-  it "executes a step anew once where the answer to the request is lost" do
-    define_one { |_, _, step| step.attempt }
+  # A second request would do more than the first has done: it is not sent where the answer to that is lost.
+  { rerun: ["complete", proc { 7 }, ->(task_id) { TaskerCore.rerun(task_id, "only") }],
+    retry: ["error", proc { raise TaskerCore::PermanentError, "no" }, ->(task_id) { TaskerCore.retry(task_id) }] }
+    .each do |kind, (state, conduct, ask)|
+    it "executes a step once more for a #{kind} whose answer is lost" do
+      define_one(&conduct)
+      working do
+        task_id = TaskerCore.submit("one")
+        TaskerCore.wait(task_id, timeout: 30)
+        through_proxy do |proxy|
+          proxy.cut_at_commit(:after, times: 1)
+          proxy.delay(0.05)
+          expect { ask.call(task_id) }.to raise_error(TaskerCore::DatabaseUnavailable)
+        end
+        use_database(database_url)
+        expect(TaskerCore.wait(task_id, timeout: 30)).to have_attributes(state: state)
+        expect(TaskerCore.result(task_id).step("only").attempts).to eq(2)
+      end
+    end
+  end
+
+  it "does not say that a request was refused which took place, and whose answer was lost" do
+    define_one { 7 }
+    task_id = TaskerCore.submit("one")
+    TaskerCore.pause(task_id)
     working do
-      task_id = TaskerCore.submit("one")
-      TaskerCore.wait(task_id, timeout: 30)
       through_proxy do |proxy|
         proxy.cut_at_commit(:after, times: 1)
         proxy.delay(0.05)
-        expect { TaskerCore.rerun(task_id, "only") }.to raise_error(TaskerCore::DatabaseUnavailable)
+        expect { TaskerCore.resume(task_id) }.to raise_error(TaskerCore::DatabaseUnavailable)
       end
       use_database(database_url)
-      expect(TaskerCore.wait(task_id, timeout: 30)).to have_attributes(state: "complete")
-      expect(TaskerCore.result(task_id).step("only").attempts).to eq(2)
+      expect(TaskerCore.wait(task_id, timeout: 30)).to be_complete
     end
   end
 

@@ -52,6 +52,22 @@ RSpec.describe "Pausing a task", :database do
     expect(TaskerCore.result(task_id).results_of("second")).to eq("second")
   end
 
+  it "is in the history after a claim that it waited for" do
+    task_id = TaskerCore.submit("two")
+    claimed = PG.connect(database_url) do |claimer|
+      claimer.exec("BEGIN; SELECT FROM tasker_ready_steps FOR UPDATE")
+      pausing = Thread.new { TaskerCore.pause(task_id) }
+      Waiting.wait_until("the pause waits", within: 30) do
+        sql("SELECT count(*) FROM pg_locks WHERE NOT granted").first["count"].to_i.positive?
+      end
+      number = claimer.exec("SELECT nextval('tasker_transition_ids')").getvalue(0, 0).to_i
+      claimer.exec("COMMIT")
+      pausing.join
+      number
+    end
+    expect(sql("SELECT task_transition_id AS id FROM tasker_task_transitions").first["id"].to_i).to be > claimed
+  end
+
   it "is refused for a task that is over, which a resumption does not change either" do
     task_id = run("two").task_id
     expect { TaskerCore.pause(task_id) }.to raise_error(TaskerCore::InvalidTransition, /complete.*paused/)

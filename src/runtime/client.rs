@@ -524,28 +524,36 @@ impl Client {
         at_most("actor", Some(&request.actor), 128)?;
         at_most("reason", request.reason.as_deref(), 1_024)?;
         let mut tries = 1;
+        // Why it is not known whether an earlier try took place.
+        let mut lost = None;
         loop {
-            match self.answer(self.try_to_steer(task, steering, request, events)).await {
+            let mut committing = false;
+            let tried = self.try_to_steer(task, steering, request, events, &mut committing);
+            match self.answer(tried).await {
                 Ok(left) => {
                     if left {
                         self.follow_up(events).await;
                     }
                     return self.status(task).await;
                 }
-                // It may have taken place.
-                Err(error) if error.is_unavailable() && steering.may_take_place_twice() => {
-                    return Err(error);
+                Err(error) if error.is_retryable() && tries < TRIES => {
+                    tries += 1;
+                    if committing && error.is_unavailable() {
+                        if steering.may_take_place_twice() {
+                            return Err(error);
+                        }
+                        lost = Some(error);
+                    }
                 }
-                Err(error) if error.is_retryable() && tries < TRIES => tries += 1,
-                // An earlier try took place, and its answer was lost.
                 Err(Error::Transition { source, .. })
-                    if tries > 1
+                    if lost.is_some()
                         && *steering == Steering::Cancel
                         && source.from == TaskState::Cancelled.as_str() =>
                 {
                     return self.status(task).await;
                 }
-                Err(error) => return Err(error),
+                // What is refused now may have taken place then.
+                Err(error) => return Err(lost.unwrap_or(error)),
             }
         }
     }
@@ -558,15 +566,18 @@ impl Client {
         }
     }
 
+    /// `committing`: whether it may have taken place, whatever is answered.
     async fn try_to_steer(
         &self,
         task: TaskId,
         steering: &Steering,
         request: &Request,
         events: Option<&Events>,
+        committing: &mut bool,
     ) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
         let decisions = steer(&mut tx, &self.templates, task, steering, request).await?;
+        *committing = true;
         commit(tx, &decisions, events).await?;
         Ok(decisions.leaves_something())
     }

@@ -76,11 +76,10 @@ impl Steering {
     /// Whether a second request does more than the first has done, where what follows from that is over by then.
     pub(super) fn may_take_place_twice(&self) -> bool {
         match self {
-            Self::Rerun { .. } => true,
+            Self::Rerun { .. } | Self::Retry { .. } => true,
             Self::Cancel
             | Self::Pause
             | Self::Resume
-            | Self::Retry { .. }
             | Self::Skip { .. }
             | Self::Compensate
             | Self::RaiseBudget(_)
@@ -140,9 +139,9 @@ pub(crate) async fn steer(
         }
         Steering::Pause => {
             let observation = Observation::PauseRequested(request);
-            let decisions = decide_and_write(tx, row, &[], &observation, &ByTask::new()).await?;
+            // Waits for whoever claims some of them now, so that history has those claims before the pause.
             tx.hold_ready_steps(task).await?;
-            Ok(decisions)
+            decide_and_write(tx, row, &[], &observation, &ByTask::new()).await
         }
         Steering::Resume => {
             let observation = Observation::ResumeRequested(request);

@@ -1262,6 +1262,7 @@ fn apply_step(
         work.written.ready.insert(after.id, None);
     }
     work.written.step_transitions.extend(change.event.map(|event| StepTransition {
+        number: state.next_number(),
         step: after.id,
         from: before.state,
         to: after.state,
@@ -1279,6 +1280,7 @@ fn apply_task(state: &mut State, work: &mut Work, change: &crate::TaskChange) ->
     let Some(found) = found else { return false };
     work.written.tasks.insert(id, TaskRecord { task: change.after, ..found });
     work.written.task_transitions.extend(change.event.map(|event| TaskTransition {
+        number: state.next_number(),
         task: id,
         from: change.before.state,
         to: change.after.state,

@@ -145,6 +145,8 @@ pub(super) struct State {
     /// Since when nothing has come from the client of a transaction.
     idle: BTreeMap<TxId, Instant>,
     next: u64,
+    /// Transitions that were numbered.
+    numbered: u64,
     began: Instant,
     /// What the clock showed when the run began, and by how much it was put forward or back since.
     clock: Timestamp,
@@ -210,6 +212,12 @@ impl State {
     pub(super) fn next_id(&mut self) -> i64 {
         self.next += 1;
         i64::try_from(self.next).unwrap_or(i64::MAX)
+    }
+
+    /// The number of the next transition.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
     }
 
     /// Holds the row for the transaction, if nobody else does.
@@ -291,6 +299,7 @@ impl Server {
             waits: BTreeMap::new(),
             idle: BTreeMap::new(),
             next: 0,
+            numbered: 0,
             began: now,
             clock: Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000),
             told: Timestamp::UNIX_EPOCH,

@@ -133,6 +133,8 @@ impl WorkerRecord {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StepTransition {
+    /// As it is numbered in the history, which it is when it is written.
+    pub(super) number: u64,
     pub(super) step: StepId,
     pub(super) from: StepState,
     pub(super) to: StepState,
@@ -143,6 +145,7 @@ pub(super) struct StepTransition {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TaskTransition {
+    pub(super) number: u64,
     pub(super) task: TaskId,
     pub(super) from: TaskState,
     pub(super) to: TaskState,

@@ -67,6 +67,10 @@ pub(super) struct Watch {
     mapping: BTreeSet<StepId>,
     items: BTreeSet<StepId>,
     growing: BTreeSet<StepId>,
+    /// The number of the last transition of each step and each task in the history, and of the last claim of a task.
+    last_of_step: BTreeMap<StepId, u64>,
+    last_of_task: BTreeMap<TaskId, u64>,
+    last_claim: BTreeMap<TaskId, u64>,
     /// How often operators had to do with items of a task.
     steered: BTreeMap<TaskId, u32>,
     pub(super) transitions: u64,
@@ -462,6 +466,34 @@ impl Watch {
         }
     }
 
+    /// History has the changes of a step, and of a task, in the order of their commits, and claims before the pause of
+    /// the task that was committed after them.
+    fn numbers_grow(&mut self, written: &Written) {
+        for change in &written.step_transitions {
+            let before = self.last_of_step.insert(change.step, change.number);
+            if before >= Some(change.number) {
+                self.violated(format!("history of step {} is not in order", change.step));
+            }
+            if change.event == StepEvent::Claimed {
+                let last = self.last_claim.entry(change.step.task()).or_default();
+                *last = change.number.max(*last);
+            }
+        }
+        for change in &written.task_transitions {
+            let before = self.last_of_task.insert(change.task, change.number);
+            if before >= Some(change.number) {
+                self.violated(format!("history of task {} is not in order", change.task));
+            }
+            let claimed = self.last_claim.get(&change.task).copied();
+            if change.to == TaskState::Paused && claimed > Some(change.number) {
+                let task = change.task;
+                self.violated(format!(
+                    "history has task {task} paused before a claim, which was there before"
+                ));
+            }
+        }
+    }
+
     /// The history has the ends from which a start follows before it.
     fn parents_come_first(&mut self, tables: &Tables, written: &Written) {
         let mut later = BTreeSet::new();
@@ -511,6 +543,7 @@ impl Watch {
         self.added_have_time(after, written);
         self.fork_takes_over(after, written);
         self.parents_come_first(after, written);
+        self.numbers_grow(written);
         for change in &written.step_transitions {
             self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
@@ -541,7 +574,7 @@ impl Watch {
 
     fn step_changes(&mut self, before: &Tables, written: &Written, change: &StepTransition) {
         self.transitions += 1;
-        let StepTransition { step, from, to, event, attempt, worker } = *change;
+        let StepTransition { step, from, to, event, attempt, worker, .. } = *change;
         // A step that is added is pending, if it is anything before.
         let Some(found) = before.steps.get(&step) else {
             let is_forked = written.fork.as_ref().is_some_and(|(task, _)| *task == step.task());
@@ -741,7 +774,7 @@ impl Watch {
 
     fn task_changes(&mut self, before: &Tables, written: &Written, change: &TaskTransition) {
         self.transitions += 1;
-        let TaskTransition { task, from, to, event } = *change;
+        let TaskTransition { task, from, to, event, .. } = *change;
         let found = before.tasks.get(&task).map(|found| found.task.state);
         let is_forked = written.fork.as_ref().is_some_and(|(fork, _)| *fork == task);
         if found != Some(from) && !(is_forked && from == TaskState::Pending) {
@@ -1000,7 +1033,7 @@ impl Watch {
     /// What a transaction did, for those who read the story.
     pub(super) fn news(&self, written: &Written) -> Vec<String> {
         let steps = written.step_transitions.iter().map(|change| {
-            let StepTransition { step, from, to, event, attempt, worker } = change;
+            let StepTransition { step, from, to, event, attempt, worker, .. } = change;
             let by = worker.map(|worker| format!(", worker {worker}")).unwrap_or_default();
             format!(
                 "task {} step {}: {from} -> {to} ({event}, attempt {attempt}{by})",

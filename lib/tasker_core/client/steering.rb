@@ -54,7 +54,8 @@ module TaskerCore
 
       # Has the steps of a task tried again that are in error or blocked, each with all the attempts before it that its
       # policy allows; those that it had are kept. A task that ended in error goes on. Steps that are on their way
-      # already stay as they are, so that a second call changes nothing.
+      # already stay as they are, so that a second call changes nothing until they have failed again.
+      # {DatabaseUnavailable} says that a call whose answer was lost may have taken place.
       #
       # @param task_id [Integer]
       # @param step [String, Symbol, nil] name of the one to try again. Default nil: all of them.
