@@ -228,9 +228,7 @@ impl<'v> Draft<'v> {
             postponed: self.postponed,
         })
     }
-}
 
-impl Draft<'_> {
     /// Brings the changes into the order of their transitions, in which each follows from those before it: one that was
     /// touched early, by an end that came too late or the first of its parents, may have got ready as the last. Most are
     /// in order. From then on no place is valid.
