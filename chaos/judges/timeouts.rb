@@ -9,8 +9,9 @@ module Chaos
     class Timeouts < Judge
       # Seconds by which times may differ that were written one after the other.
       TOLERANCE = 0.001
-      # Seconds between the decision by which a step can be claimed, from which its time counts, and its row of history.
-      WRITTEN = 1.0
+      # Seconds between a decision and its row of history, at most, where a worker stands still between the two:
+      # Postgres ends its session then.
+      WRITTEN = 6.0
       # Seconds after which workers that reach the database have ended such a step: many of their heartbeats.
       LATE = 20
 
@@ -27,9 +28,9 @@ module Chaos
 
       def judge_end(step, before, change)
         total = Timed::TOTALS[step.name] or return tell("its time was over, it has no limit", step)
-        limit = began(before).at + total
+        limit = decided(step, began(before)) + total
         deadline = seconds(change, "deadline_at")
-        return too_early(step, limit - deadline) if deadline < limit - WRITTEN
+        return too_early(step, limit - deadline) if deadline < limit
 
         # A retry that would begin too late is not waited for.
         ended = seconds(change, "retry_at") || change.at
@@ -46,6 +47,22 @@ module Chaos
       # When it could be claimed, first or since it was tried again.
       def began(changes)
         changes.reverse_each.find { |change| change.from == "pending" || change.event == "retried" }
+      end
+
+      # When it was decided at the earliest that it can be claimed, from which its time counts: not before the handlers
+      # above ended that made it so.
+      def decided(step, began)
+        above = began.from == "pending" ? @graph.fetch(step.name) : []
+        above.flat_map { |name| ends_before(@steps.fetch(name), began) }.max || (began.at - WRITTEN)
+      end
+
+      # By when they were claimed, and how long they took.
+      def ends_before(step, change)
+        claims = step.transitions.select { |one| one.event == "claimed" && one.id < change.id }
+        claims.map do |claim|
+          execution = step.execution(claim.attempt)
+          claim.at + (execution&.finished_ns ? (execution.finished_ns - execution.started_ns) / 1e9 : 0)
+        end
       end
 
       def seconds(change, key)

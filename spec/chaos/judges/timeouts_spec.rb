@@ -6,8 +6,8 @@ RSpec.describe Chaos::Judges::Timeouts do
   extend SpoiledRecords
 
   # Its time is over so many seconds after it could be claimed.
-  def self.end_late(record, seconds, **detail)
-    step = record.step("works")
+  def self.end_late(record, seconds, name = "works", **detail)
+    step = record.step(name)
     began = step.transitions.first.at
     deadline = Time.at(began + seconds, in: "UTC").iso8601(6)
     change = SpoiledRecords.change(step, "error", "timed_out", deadline_at: deadline, **detail)
@@ -18,7 +18,12 @@ RSpec.describe Chaos::Judges::Timeouts do
   it_lets("a step be ended whose time is over", "timed") { |record| end_late(record, 1.5) }
 
   it_finds("a step that was ended before its time", "timed",
-           /\(works\): its time was over 1\.200 s too early/) { |record| end_late(record, 0.3) }
+           /\(waits\): its time was over 1\.190 s too early/) { |record| end_late(record, 0.3, "waits") }
+
+  it_lets("a step be ended whose worker stood still when it was to begin", "timed") do |record|
+    record.step("waits").transitions.each { |change| change.at += 4 }
+    end_late(record, -2.5, "waits")
+  end
 
   it_finds("a step that was ended before it was late", "timed",
            /\(works\): its time was over 1\.000 s too early/) do |record|
