@@ -6,6 +6,9 @@ module Chaos
   module Judges
     # An attempt goes on where the last checkpoint of those before it was.
     class Checkpoints < Judge
+      # Outcomes of attempts that ended as their handlers said.
+      BY_ITSELF = %w[succeeded retryable permanent].freeze
+
       private
 
       def judge
@@ -18,17 +21,23 @@ module Chaos
       end
 
       def judge_start(step, execution, known)
-        before = known.select { |one| one.attempt < execution.attempt }.map(&:product)
-        kept = before.map { |product| product["kept"] }.max || 0
+        before = known.select { |one| one.attempt < execution.attempt }
         from = execution.product["from"]
+        kept = last(before, "kept")
         tell("attempt #{execution.attempt} went on at #{from}, checkpoint #{kept} had been kept", step) if from < kept
-        judge_source(step, execution, [kept, *before.map { |product| product["tried"] }].max)
+        tried = last(ended_by_itself?(step, execution) ? before : known, "tried")
+        tell("attempt #{execution.attempt} went on at #{from}, checkpoint #{tried} was the last", step) if from > tried
       end
 
-      # Attempts whose first checkpoint was not recorded began where one before them ended.
-      def judge_source(step, execution, tried)
-        from = execution.product["from"]
-        tell("attempt #{execution.attempt} went on at #{from}, checkpoint #{tried} was the last", step) if from > tried
+      # Of those that these executions made themselves. Attempts whose first checkpoint was not recorded began where one
+      # before them ended.
+      def last(executions, what)
+        executions.map(&:product).filter_map { |product| product[what] if product[what] > product["from"] }.max || 0
+      end
+
+      # A handler whose attempt others have ended may look where it is to go on after later attempts have gone on.
+      def ended_by_itself?(step, execution)
+        BY_ITSELF.include?(step.ends.find { |change| change.attempt == execution.attempt }&.outcome)
       end
     end
   end

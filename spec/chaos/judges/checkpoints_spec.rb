@@ -22,6 +22,21 @@ RSpec.describe Chaos::Judges::Checkpoints do
     record.step("batch0").executions.first.product["kept"] = 3
     record.step("batch0").executions.last.product["from"] = 12
   end
+
+  # Its process stood still when it was about to look.
+  looked_late = lambda do |record|
+    first, second = record.step("batch0").executions
+    first.product = second.product.merge("from" => 12)
+    second.product = second.product.merge("from" => 0, "tried" => 12, "kept" => 12)
+  end
+
+  it_lets("a handler look late whose attempt others have ended", "batched", such: retried) do |record|
+    record.step("batch0").ends.first.outcome = "worker_died"
+    looked_late.call(record)
+  end
+
+  it_finds("a checkpoint of a later attempt", "batched", /attempt 1 went on at 12, checkpoint 0 was the last/,
+           such: retried, &looked_late)
 end
 
 RSpec.describe Chaos::Judges::History do
