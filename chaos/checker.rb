@@ -63,7 +63,14 @@ module Chaos
     #   Checker.new(record).violations # => ["task 7, step 7340032 (s0): it was completed 2 times"]
     def violations
       expectation = Expectation.new(@record)
-      JUDGES.flat_map { |judge| judge.new(@record, expectation).violations }
+      judges.flat_map { |judge| judge.new(@record, expectation).violations }
+    end
+
+    private
+
+    # Of steps that nobody added it is not known how they have to end.
+    def judges
+      (@record.steps.map(&:name) - Graphs.of(@record).keys).any? ? [Judges::Additions] : JUDGES
     end
   end
 end

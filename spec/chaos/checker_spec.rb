@@ -23,6 +23,12 @@ RSpec.describe Chaos::Checker do
     expect(described_class.new(record).violations).to eq(described_class::JUDGES.map(&:name))
   end
 
+  it "finds steps that nobody added, of which nothing else is known" do
+    record = Chaos::Play.of("grown") { |one| one.state == "complete" && one.step("part_0") }
+    record.step("split").transitions.clear
+    expect(described_class.new(record).violations).to include("task 7: it has part_0, and nobody added it")
+  end
+
   it "finds a task that was acknowledged and is not there" do
     receipts = [7, 8].map { |id| Chaos::Receipt.new(id, "chain", 1, []) }
     expect(described_class.lost(receipts, [7])).to eq(["task 8: it was acknowledged and is not there"])
