@@ -337,19 +337,21 @@ CREATE INDEX tasker_step_deadlines_due ON tasker_step_deadlines (deadline_at);
 
 -- What the handlers of steps wait for, or waited for last: a signal that is later than another one, a deadline; and where
 -- they had come at their last checkpoint. `data` and `cursor` are what the handler is given back. `moved_in` is the last
--- attempt whose checkpoints got further. Steps whose handlers never waited and made no checkpoint have no row.
+-- attempt whose checkpoints got further, `checkpoint_number` grows from each to the next. Steps whose handlers never waited and made no checkpoint have no row.
 CREATE TABLE tasker_step_waits (
-  workflow_step_id bigint PRIMARY KEY,
-  waits            int NOT NULL CHECK (waits >= 0),
-  signal           text CHECK (octet_length(signal) BETWEEN 1 AND 128),
-  after_signal_id  bigint NOT NULL,
-  deadline         timestamptz,
-  data             json,
-  cursor           json,
-  moved_in         int CHECK (moved_in > 0),
-  checkpoint_at    timestamptz,
+  workflow_step_id  bigint PRIMARY KEY,
+  waits             int NOT NULL CHECK (waits >= 0),
+  signal            text CHECK (octet_length(signal) BETWEEN 1 AND 128),
+  after_signal_id   bigint NOT NULL,
+  deadline          timestamptz,
+  data              json,
+  cursor            json,
+  moved_in          int CHECK (moved_in > 0),
+  checkpoint_at     timestamptz,
+  checkpoint_number bigint,
   CHECK (waits > 0 OR checkpoint_at IS NOT NULL),
-  CHECK ((cursor IS NULL) = (checkpoint_at IS NULL))
+  CHECK ((cursor IS NULL) = (checkpoint_at IS NULL)),
+  CHECK ((checkpoint_number IS NULL) = (checkpoint_at IS NULL))
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 

@@ -43,6 +43,23 @@ RSpec.describe "A handler in the middle of an attempt", :database do
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
 
+    # The network delivers it when the handler has sent it again, and gone on.
+    it "of which one that comes late replaces no later one" do
+      seen = []
+      late = File.read(File.join(CommandLine::ROOT, "src/store/sql/checkpoint.sql"))
+      define_one(retry_limit: 2) do |_, _, step|
+        seen << step.cursor
+        step.checkpoint(cursor: "first")
+        number = sql("SELECT checkpoint_number AS number FROM tasker_step_waits").first["number"]
+        worker = sql("SELECT worker_id FROM tasker_workflow_steps").first["worker_id"]
+        step.checkpoint(cursor: "second")
+        sql(late, step.step_id, step.attempt, worker, '"first"', nil, "t", number)
+        raise "once more" if step.attempt < 2
+      end
+      expect(run("one")).to be_complete
+      expect(seen).to eq([nil, "second"])
+    end
+
     it "which keep the data that they do not replace, and go with waits" do
       define_one do |_, _, step|
         case step.attempt

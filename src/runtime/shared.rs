@@ -1,7 +1,9 @@
 //! What the parts of a worker share.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +50,8 @@ pub(super) struct Shared<D> {
     pub(super) courier: Courier,
     pub(super) events: Arc<Events>,
     pub(super) counts: Counts,
+    /// Checkpoints that handlers have made.
+    checkpoints: AtomicU32,
     patience: Patience,
     worker: AtomicI64,
     phase: AtomicU8,
@@ -96,6 +100,7 @@ impl<D: Database> Shared<D> {
             courier: Courier::default(),
             events: Arc::new(events),
             counts: Counts::default(),
+            checkpoints: AtomicU32::new(0),
             patience: Patience::default(),
             worker: AtomicI64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
@@ -301,6 +306,11 @@ impl<D: Database> Shared<D> {
         info!(worker_id = id.0, "registered");
         self.events.tell(id, WorkerEvent::Started);
         Ok(id)
+    }
+
+    /// The number of the next checkpoint.
+    pub(super) fn next_checkpoint(&self) -> u32 {
+        self.checkpoints.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The orchestrator must look around.

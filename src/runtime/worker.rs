@@ -298,7 +298,8 @@ impl Worker {
         let limits = self.shared().options.results_limits();
         let report = CheckpointReport::from_json(checkpoint, limits)?;
         let (cursor, data) = (report.cursor.get(), report.data.as_ref().map(|data| data.get()));
-        let checkpoint = Checkpoint { cursor, data, moved: report.moved };
+        let number = self.shared().next_checkpoint();
+        let checkpoint = Checkpoint { cursor, data, moved: report.moved, number };
         insist(async || self.engine.checkpoint(step, attempt, checkpoint).await).await
     }
 

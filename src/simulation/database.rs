@@ -173,10 +173,18 @@ impl Database for SimulatedDatabase {
                 return done(false);
             }
             let known = state.tables.waits.get(&claim.step);
+            let number = checkpoint.number;
+            let last = known.and_then(|known| known.checkpoint);
+            let is_late = |last: CheckpointRecord| {
+                (last.claim.attempt, last.number) > (claim.attempt, number)
+            };
+            if last.is_some_and(is_late) {
+                return done(false);
+            }
             let before = known.and_then(|known| known.checkpoint?.moved_in);
             let moved_in = if checkpoint.moved { Some(claim.attempt) } else { before };
             let record = WaitRecord {
-                checkpoint: Some(CheckpointRecord { cursor, moved_in, claim }),
+                checkpoint: Some(CheckpointRecord { cursor, moved_in, claim, number }),
                 ..known.cloned().unwrap_or_default()
             };
             work.written.waits.insert(claim.step, Some(record));

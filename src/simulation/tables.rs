@@ -169,6 +169,8 @@ pub(super) struct CheckpointRecord {
     pub(super) moved_in: Option<u32>,
     /// Who made it.
     pub(super) claim: Claim,
+    /// Within the attempt.
+    pub(super) number: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

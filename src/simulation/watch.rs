@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::plan::When;
 use super::server::Host;
 use super::tables::{
-    ChildRecord, ForkRecord, StepRecord, StepTransition, Tables, Tally, TaskRecord, TaskTransition,
-    WorkerRecord, Written, steps_of,
+    CheckpointRecord, ChildRecord, ForkRecord, StepRecord, StepTransition, Tables, Tally,
+    TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
 use super::world::{GO, NAP};
 use crate::decide::is_reset;
@@ -248,7 +248,9 @@ impl Watch {
             ));
         }
         let last = before.waits.get(&step).and_then(|wait| wait.checkpoint);
-        if last.is_some_and(|last| last.cursor >= made.cursor) {
+        // One that is sent again is written again.
+        let goes_on = |last: &CheckpointRecord| last.cursor < made.cursor || *last == made;
+        if !last.as_ref().is_none_or(goes_on) {
             self.violated(format!("step {step} went back to checkpoint {}", made.cursor));
         }
     }

@@ -20,6 +20,7 @@ use crate::config::WorkerOptions;
 use crate::decision::{
     AwaitedSignal, Claim, Failure, FailureKind, Growth, NewStep, Outcome, Request, Until, Wait,
 };
+use crate::error::Error;
 use crate::ids::{TaskId, TemplateId};
 use crate::join_policy::JoinPolicy;
 use crate::json::JsonLimits;
@@ -50,6 +51,9 @@ pub(super) const NAP: Duration = Duration::from_secs(2);
 
 /// Between two looks of a handler at whether its attempt is still its own.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// How often a handler sends a checkpoint again that is not answered.
+const SENT_AGAIN: u32 = 4;
 
 /// The name of the signal that handlers wait for.
 pub(super) const GO: &str = "go";
@@ -992,8 +996,18 @@ impl Hand {
                 return std::future::pending().await;
             }
             let text = cursor.to_string();
-            let checkpoint = Checkpoint { cursor: &text, data: None, moved: true };
-            match self.engine.checkpoint(step, attempt, checkpoint).await {
+            let number = u32::try_from(cursor).unwrap_or(u32::MAX);
+            let checkpoint = Checkpoint { cursor: &text, data: None, moved: true, number };
+            let mut answer = self.engine.checkpoint(step, attempt, checkpoint).await;
+            // As handlers do, for longer.
+            for _ in 0..SENT_AGAIN {
+                if !answer.as_ref().is_err_and(Error::is_retryable) {
+                    break;
+                }
+                sleep(BETWEEN_LOOKS).await;
+                answer = self.engine.checkpoint(step, attempt, checkpoint).await;
+            }
+            match answer {
                 Ok(true) => {
                     let mut state = self.server.lock();
                     let super::server::State { watch, tables, .. } = &mut *state;

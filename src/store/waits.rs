@@ -27,6 +27,8 @@ pub(crate) struct Checkpoint<'a> {
     pub(crate) data: Option<&'a str>,
     /// It is not where the handler was when the attempt began.
     pub(crate) moved: bool,
+    /// Higher than that of any earlier one of the attempt; the same each time that this one is sent.
+    pub(crate) number: u32,
 }
 
 /// A signal that is to be sent.
@@ -103,7 +105,8 @@ pub(super) async fn checkpoint(
         claim.worker.0,
         &cursor as &str,
         data.as_deref(),
-        checkpoint.moved
+        checkpoint.moved,
+        i64::from(claim.attempt) << 32 | i64::from(checkpoint.number)
     )
     .execute(&store.pool)
     .await?;
