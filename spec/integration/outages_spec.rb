@@ -16,6 +16,16 @@ RSpec.describe "While the database is away", :database do
     nil
   end
 
+  # The answer to the first commit in the block is lost, and whatever comes next takes its time.
+  def without_answer
+    through_proxy do |proxy|
+      proxy.cut_at_commit(:after, times: 1)
+      proxy.delay(0.05)
+      yield
+    end
+    use_database(database_url)
+  end
+
   # Runs a task in the middle of which the database is taken away.
   #
   # @return [TaskerCore::TaskResult]
@@ -66,12 +76,7 @@ RSpec.describe "While the database is away", :database do
       working do
         task_id = TaskerCore.submit("one")
         TaskerCore.wait(task_id, timeout: 30)
-        through_proxy do |proxy|
-          proxy.cut_at_commit(:after, times: 1)
-          proxy.delay(0.05)
-          expect { ask.call(task_id) }.to raise_error(TaskerCore::DatabaseUnavailable)
-        end
-        use_database(database_url)
+        without_answer { expect { ask.call(task_id) }.to raise_error(TaskerCore::DatabaseUnavailable) }
         expect(TaskerCore.wait(task_id, timeout: 30)).to have_attributes(state: state)
         expect(TaskerCore.result(task_id).step("only").attempts).to eq(2)
       end
@@ -83,12 +88,7 @@ RSpec.describe "While the database is away", :database do
     task_id = TaskerCore.submit("one")
     TaskerCore.pause(task_id)
     working do
-      through_proxy do |proxy|
-        proxy.cut_at_commit(:after, times: 1)
-        proxy.delay(0.05)
-        expect { TaskerCore.resume(task_id) }.to raise_error(TaskerCore::DatabaseUnavailable)
-      end
-      use_database(database_url)
+      without_answer { expect { TaskerCore.resume(task_id) }.to raise_error(TaskerCore::DatabaseUnavailable) }
       expect(TaskerCore.wait(task_id, timeout: 30)).to be_complete
     end
   end

@@ -97,7 +97,7 @@ pub(super) async fn cancel_children(tx: &mut Tx, steps: &[StepId]) -> Result<u64
     Ok(written.rows_affected())
 }
 
-/// Locks something that is left to be done, that nobody else does and that is none of `tried`.
+/// Locks the first that is left to be done after this one, and that nobody else does.
 pub(super) async fn lock_next(
     tx: &mut Tx,
     after: Option<FollowUpId>,
