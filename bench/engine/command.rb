@@ -37,16 +37,17 @@ module Bench
       is missing, doubled or out of order ends with exit status 1. The last line of the output is a JSON object,
       for several workloads one line each.
 
-      "flat" is no part of "all": by default it takes about seven minutes and some gigabytes. It measures rounds of
+      "flat" is no part of "all": by default it takes about ten minutes and some gigabytes. It measures rounds of
       chains and of independent steps, four of these tasks for each chain, in phases: in empty tables; after so many
       finished steps as --backlog says; with as many pending ones more, of a queue that no worker serves; at the
       begin and the end of --seconds with a transaction open that holds a snapshot, which the doctor must name; when
       that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
-      compare the speeds with those in empty tables; the CPU time is that of the workers and of all of Postgres.
+      compare the speed of each round with that of one in empty tables right before it (when deleting: after it); the
+      CPU time is that of the workers and of all of Postgres.
 
       "size" executes the same number of steps in tasks of each size, --steps being the largest, with one task more of each
-      that its costs are not measured of. ratio compares the CPU time of a step, of the workers and of all of Postgres, with
-      that in the smallest tasks; first_s is when as many steps as one task has were executed, which reads the template.
+      that is executed before and not measured. ratio compares the CPU time of a step, of the workers and of all of
+      Postgres, with that in the smallest tasks; first_s is how long the first task takes, which reads the template.
 
       Other engines execute the same graphs after each run of ours, with as many threads and processes: --peer
       sidekiq on a Redis of its own (installed where it is missing), --peer apalis, in Rust, on the same Postgres

@@ -140,7 +140,7 @@ module Bench
         "work_us" => @settings.work, "timed" => measured == :latency,
         "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS,
         "retention_s" => (Soak::RETENTION if measured == :soak),
-        "queues" => ([Flat::QUEUE] if measured == :flat), **(@settings.subscribe ? { "subscribe" => true } : {}) }
+        "queues" => ([Rounds::QUEUE] if measured == :flat), **(@settings.subscribe ? { "subscribe" => true } : {}) }
     end
 
     def measured

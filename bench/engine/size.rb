@@ -5,8 +5,8 @@ require_relative "run"
 
 module Bench
   # The same number of steps as many small tasks, as fewer larger ones, and as one: what the end of a step costs may not
-  # depend on the size of its task. Each size has a database of its own and new workers, which execute as many steps as
-  # one task has first: what is done once for a template is not measured as a cost of its steps.
+  # depend on the size of its task. Each size has a database of its own and new workers, which execute one task first:
+  # what is done once for a template is not measured as a cost of its steps.
   class Size < Run
     include Figures
 
@@ -49,26 +49,31 @@ module Bench
       Check.new(all, url)
     end
 
-    # One task is made apart from the others, to see how long that takes.
     def execute(one, all, fleet)
-      submit_s = connected { |client| create(client, Settings.new(**one.to_h, tasks: 1)).tap { create(client, one) } }
       meter = Meter.new(server) { fleet.cpu_seconds }
       commits = server.commits_during(database) { work(one, all, fleet, meter) }
       measured = all.total_steps - @begun_with
-      { "submit_s" => submit_s, "first_s" => @first_s, "steps_per_s" => measured / meter.seconds,
+      { "submit_s" => @submit_s, "first_s" => @first_s, "steps_per_s" => measured / meter.seconds,
         **meter.per_step(measured, commits: commits * measured / all.total_steps), **cost(meter, measured),
         "peak_rss_mb" => @peak_rss_mb }
     end
 
     def work(one, all, fleet, meter)
-      @first_s = timed do
-        fleet.begin
-        fleet.wait_for(one.steps)
-      end
+      connected { |client| make_in_turns(client, one, fleet) }
       @begun_with = fleet.completed
       meter.measure { fleet.wait_for(all.total_steps) }
       @peak_rss_mb = fleet.peak_rss_mb
       @summary = fleet.stop
+    end
+
+    # The others can be claimed when all of them are made, or the first thousand.
+    def make_in_turns(client, one, fleet)
+      @submit_s = create(client, Settings.new(**one.to_h, tasks: 1))
+      @first_s = timed do
+        fleet.begin
+        fleet.wait_for(one.steps)
+      end
+      create(client, one)
     end
 
     # The CPU time of the engine and of Postgres for a step, and how it compares with that of the smallest size.
