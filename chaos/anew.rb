@@ -14,12 +14,13 @@ module Chaos
 
     module_function
 
+    # @param graph [Hash{String => Array<String>}] names of the parents by name of the step, parents first
     # @param first [Array<String>] names of steps
     # @return [Array<String>] their names, and those of all steps below them
     # @example
-    #   Anew.with_those_below(["left"]) # => ["left", "joint", "leaf"]
-    def with_those_below(first)
-      GRAPH.each_with_object([]) do |(name, parents), anew|
+    #   Anew.with_those_below(Anew::GRAPH, ["left"]) # => ["left", "joint", "leaf"]
+    def with_those_below(graph, first)
+      graph.each_with_object([]) do |(name, parents), anew|
         anew << name if first.include?(name) || parents.intersect?(anew)
       end
     end

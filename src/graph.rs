@@ -372,6 +372,27 @@ fn refuse_repeats(names: &[&str], parents: &Rows) -> Result<(), GraphError> {
     Ok(())
 }
 
+/// The positions of steps with these parents, parents before their children; without those that wait for themselves.
+pub(crate) fn parents_first(parents: &[Vec<usize>]) -> Vec<usize> {
+    let mut open: Vec<usize> = parents.iter().map(Vec::len).collect();
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); parents.len()];
+    for (child, parents) in parents.iter().enumerate() {
+        parents.iter().for_each(|parent| children[*parent].push(child));
+    }
+    let mut order: Vec<_> = (0..parents.len()).filter(|step| open[*step] == 0).collect();
+    let mut done = 0;
+    while let Some(&step) = order.get(done) {
+        done += 1;
+        for &child in &children[step] {
+            open[child] -= 1;
+            if open[child] == 0 {
+                order.push(child);
+            }
+        }
+    }
+    order
+}
+
 /// Topological order, or the cycle that forbids it. Source: A. B. Kahn, "Topological sorting of
 /// large networks", Communications of the ACM 5 (11), 1962.
 fn sort(names: &[&str], children: &Rows, parents: &Rows) -> Result<Box<[u32]>, GraphError> {

@@ -29,7 +29,7 @@ module Chaos
       def judge_step(step)
         return tell("it was copied, and its task is no fork", step) unless record.fork
 
-        anew = Anew.with_those_below(record.fork.from)
+        anew = Anew.with_those_below(Anew::GRAPH, record.fork.from)
         tell("it was copied, and is to be executed", step) if anew.include?(step.name)
         tell("it was copied, and executed", step) if step.executions.any?
         judge_copy(step, *record.fork.steps.fetch(step.name))

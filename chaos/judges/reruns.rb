@@ -20,7 +20,7 @@ module Chaos
       def judge_request(request)
         changes = changes_by(request.actor)
         first = changes[request.step]
-        below = Anew.with_those_below([request.step])
+        below = Anew.with_those_below(@graph, [request.step])
         (changes.keys - below).each { |name| tell("#{request.actor} had #{request.step} executed anew, and #{name}") }
         return tell("it was not executed anew, those below it were", @steps[request.step]) if first.nil? && changes.any?
 

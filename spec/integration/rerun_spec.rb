@@ -131,6 +131,93 @@ RSpec.describe "Executing a step anew", :database do
     expect { TaskerCore.rerun(task_id, "load") }.to raise_error(TaskerCore::InvalidTransition, /cancelled.*rerun/)
   end
 
+  describe "of a task to which steps were added" do
+    before do
+      handler("Plan") do |_, _, step|
+        step.add("one", like: "part", before: "last")
+        step.add("two", like: "part", depends_on: "one")
+      end
+      handler("Part") { |_, _, step| [step.name, step.attempt] }
+      handler("Last") { |_, sequence| sequence.results_of("one") }
+      TaskerCore.define("plan") do
+        step "plan", handler: "Plan"
+        step "part", handler: "Part", dynamic: true
+        step "last", handler: "Last", depends_on: "plan"
+      end
+    end
+
+    it "takes along what was added below, and what waits for that" do
+      task_id = run("plan").task_id
+      expect(TaskerCore.rerun(task_id, "one").steps_by_state)
+        .to eq("complete" => 1, "enqueued" => 1, "pending" => 2)
+      result = finish(task_id)
+      expect(result.steps.to_h { |step| [step.name, [step.attempts, step.results]] })
+        .to match("plan" => [1, anything], "last" => [2, ["one", 2]], "one" => [2, ["one", 2]],
+                  "two" => [2, ["two", 2]])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "leaves what was added beside" do
+      task_id = run("plan").task_id
+      TaskerCore.rerun(task_id, "last")
+      expect(finish(task_id).steps.to_h { |step| [step.name, step.attempts] })
+        .to eq("plan" => 1, "last" => 2, "one" => 1, "two" => 1)
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "is refused of a step that has added some, and of those above it" do
+      task_id = run("plan").task_id
+      expect { TaskerCore.rerun(task_id, "plan") }
+        .to raise_error(TaskerCore::InvalidArgument, /a step with none below it that has added steps, as "plan" has/)
+      expect(TaskerCore.status(task_id).state).to eq("complete")
+    end
+  end
+
+  describe "of a task with a map step" do
+    before do
+      handler("List") { |task| task.context["list"] }
+      handler("Price") { |_, _, step| step.item * 2 }
+      handler("Sum") { |_, sequence| [sequence.each_item("price").sum(&:results), sequence.results_of("list").size] }
+      TaskerCore.define("priced") do
+        step "list", handler: "List"
+        step "price", handler: "Price", map: { over: "results.list" }, depends_on: "list"
+        step "sum", handler: "Sum", depends_on: "price"
+      end
+    end
+
+    it "reads the items again that there are, below it" do
+      task_id = run("priced", context: { list: [1, 2, 3] }).task_id
+      TaskerCore.rerun(task_id, "sum")
+      result = finish(task_id)
+      expect([result.results_of("sum"), result.steps.map(&:attempts)]).to eq([[12, 3], [1, 0, 2]])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "is refused of it, of its items and above it, once it has items", :aggregate_failures do
+      task_id = run("priced", context: { list: [1] }).task_id
+      %w[list price price[0]].each do |step|
+        expect { TaskerCore.rerun(task_id, step) }
+          .to raise_error(TaskerCore::InvalidArgument, /no map step below it that has begun, as "price" has/)
+      end
+    end
+
+    it "takes it along where its list was empty" do
+      handler("List") { |_, _, step| Array.new(step.attempt - 1, 5) }
+      task_id = run("priced").task_id
+      TaskerCore.rerun(task_id, "list")
+      expect(finish(task_id).results_of("sum")).to eq([10, 1])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "takes it along as long as its list is not known" do
+      handler("List") { |_, _, step| step.attempt == 1 ? raise(TaskerCore::PermanentError, "no") : [1, 2] }
+      task_id = run("priced").task_id
+      TaskerCore.rerun(task_id, "list")
+      expect(finish(task_id).results_of("sum")).to eq([6, 2])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+  end
+
   it "is a command, for one task and for many" do
     define_chain
     ids = Array.new(3) { run("chain").task_id }

@@ -247,3 +247,10 @@ proptest! {
         prop_assert_eq!(inner.len(), path.len() - 1, "no step twice");
     }
 }
+
+#[test]
+fn parents_come_first_and_steps_that_wait_for_themselves_do_not_come() {
+    assert_eq!(parents_first(&[]), [0; 0]);
+    assert_eq!(parents_first(&[vec![1, 2], vec![2], vec![]]), [2, 1, 0]);
+    assert_eq!(parents_first(&[vec![], vec![2], vec![1], vec![1, 0]]), [0]);
+}

@@ -11,7 +11,7 @@ use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
 use super::branches;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
-use super::rerun::{refuse_grown, with_those_below};
+use super::rerun::with_those_below;
 use super::submission::{LONGEST_KEY, Submission, Submitted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
@@ -130,8 +130,10 @@ pub(crate) async fn fork(
     let Some(task) = new.filter(|_| !submitted.existing) else {
         return Ok((submitted, Decisions::default()));
     };
-    for row in tx.lock_tasks(&[source]).await? {
-        refuse_grown(&stored, row, &request.from.join(", "))?;
+    // What was added to a task depends on what it did; nobody can tell what is to become of it in another one.
+    if tx.lock_tasks(&[source]).await?.iter().any(|row| row.total_steps != stored.planned) {
+        let allowed = "a task to which no steps were added";
+        return Err(refused("task", &source.to_string(), allowed));
     }
     let ended = tx.ended_steps(source).await?;
     let copies = copies(tx, &stored, task, &first, ended).await?;

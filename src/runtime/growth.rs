@@ -16,6 +16,7 @@ use crate::decision::{
     ByStep, ClaimEnd, Grown, Growth, Join, Mapped, NewStep, Outcome, Relative, ResolvedStep, View,
 };
 use crate::error::Error;
+use crate::graph::parents_first;
 use crate::ids::{StepId, TaskId};
 use crate::join_policy::JoinPolicy;
 use crate::json::{self, JsonLimits, shorten};
@@ -356,26 +357,17 @@ fn once_each(new: &NewStep, how: &str, names: &[String]) -> Result<(), String> {
 
 /// One of the steps that wait for themselves, if there is one.
 fn circle(steps: &[ResolvedStep]) -> Option<usize> {
-    let mut open = vec![0_usize; steps.len()];
-    let mut children: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
-    for (child, step) in steps.iter().enumerate() {
-        for parent in &step.parents {
-            if let Relative::Added(parent) = parent {
-                children[*parent as usize].push(child);
-                open[child] += 1;
-            }
-        }
-    }
-    let mut free: Vec<_> = (0..steps.len()).filter(|step| open[*step] == 0).collect();
-    while let Some(step) = free.pop() {
-        for child in &children[step] {
-            open[*child] -= 1;
-            if open[*child] == 0 {
-                free.push(*child);
-            }
-        }
-    }
-    open.iter().position(|open| *open > 0)
+    let added = |step: &ResolvedStep| {
+        let added = step.parents.iter().filter_map(|parent| match parent {
+            Relative::Added(parent) => Some(*parent as usize),
+            Relative::Existing(_) => None,
+        });
+        added.collect()
+    };
+    let parents: Vec<_> = steps.iter().map(added).collect();
+    let order = parents_first(&parents);
+    let in_order: HashSet<_> = order.into_iter().collect();
+    (0..steps.len()).find(|step| !in_order.contains(step))
 }
 
 fn clip(name: &str) -> String {

@@ -1,20 +1,22 @@
 //! Steps that are executed anew: the step that is asked for and those below it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::arguments::refused;
 use super::branches;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
+use super::growth;
 use super::templates::Stored;
 use crate::decide::is_reset;
-use crate::decision::{ByStep, Decisions, Observation, Parent, Request, Reset, View};
+use crate::decision::{Decisions, Observation, Parent, Request, Reset, View};
 use crate::error::Error;
+use crate::graph::parents_first;
 use crate::guard::{Guard, removed};
-use crate::ids::{StepId, TaskId};
+use crate::ids::StepId;
 use crate::state::StepState;
-use crate::store::{StoreError, TaskRow, Transaction};
+use crate::store::{BelowRow, StoreError, TaskRow, Transaction};
 
 /// The positions of steps and of all below them, parents before their children.
 pub(super) fn with_those_below(stored: &Stored, first: BTreeSet<u32>) -> Vec<u32> {
@@ -30,13 +32,73 @@ pub(super) fn with_those_below(stored: &Stored, first: BTreeSet<u32>) -> Vec<u32
     order
 }
 
-/// What was added to a task depends on what it did; nobody can tell what is to become of it.
-pub(super) fn refuse_grown(stored: &Stored, row: TaskRow, name: &str) -> Result<(), Error> {
-    if stored.planned == row.total_steps {
-        return Ok(());
+/// A step that is executed anew: the one that is asked for, or one below it.
+#[derive(Debug)]
+struct Below {
+    step: StepId,
+    parents: Vec<StepId>,
+}
+
+/// The step and those below it, parents before their children.
+///
+/// # Errors
+/// [`Error::Argument`] where one of them has added steps, or made the items of a list: what would become of these?
+async fn below(
+    tx: &mut impl Transaction,
+    row: TaskRow,
+    stored: &Stored,
+    step: StepId,
+    name: &str,
+) -> Result<Vec<Below>, Error> {
+    let has_grown = stored.planned != row.total_steps;
+    let below = if has_grown {
+        below_in_grown(tx, stored, step, name).await?
+    } else {
+        let of_template = with_those_below(stored, BTreeSet::from([step.index()]));
+        let steps = of_template.into_iter().map(|index| step.task().step(index));
+        let parents =
+            |of: StepId| stored.parents(of).iter().map(move |index| of.task().step(*index));
+        steps.map(|step| Below { step, parents: parents(step).collect() }).collect()
+    };
+    let is_map = |step: &StepId| stored.step(*step).is_some_and(|step| step.map.is_some());
+    let maps: Vec<_> = below.iter().map(|one| one.step).filter(is_map).collect();
+    if !maps.is_empty() {
+        let begun = tx.read_growth(&maps).await?;
+        if let Some(row) = begun.iter().find(|row| row.first_item.is_some()) {
+            let map = stored.step(row.step).map_or("", |map| map.name.as_str());
+            let allowed =
+                format!("a step with no map step below it that has begun, as {map:?} has");
+            return Err(refused("step", &format!("{name:?}"), &allowed));
+        }
     }
-    let allowed = "a step of a task to which no steps were added";
-    Err(refused("step", &format!("{name:?}"), allowed))
+    Ok(below)
+}
+
+async fn below_in_grown(
+    tx: &mut impl Transaction,
+    stored: &Stored,
+    step: StepId,
+    name: &str,
+) -> Result<Vec<Below>, Error> {
+    let rows = tx.read_below(step).await?;
+    let is_map = |row: &BelowRow| stored.step(row.step).is_some_and(|step| step.map.is_some());
+    if let Some(row) = rows.iter().find(|row| row.has_added && !is_map(row)) {
+        let of_template = stored.step(row.step).map(|step| step.name.as_str());
+        let adding = of_template.or(row.name.as_deref()).unwrap_or_default();
+        let allowed = format!("a step with none below it that has added steps, as {adding:?} has");
+        return Err(refused("step", &format!("{name:?}"), &allowed));
+    }
+    let positions: HashMap<_, _> =
+        rows.iter().enumerate().map(|(position, row)| (row.step, position)).collect();
+    let inside = |row: &BelowRow| {
+        row.parents.iter().filter_map(|parent| positions.get(parent).copied()).collect()
+    };
+    let order = parents_first(&rows.iter().map(inside).collect::<Vec<_>>());
+    let below = |position: usize| Below {
+        step: rows[position].step,
+        parents: rows[position].parents.clone(),
+    };
+    Ok(order.into_iter().map(below).collect())
 }
 
 /// Has a step executed anew, and those below it; the caller commits. What they returned before is kept as artifacts.
@@ -49,34 +111,26 @@ pub(super) async fn rerun(
     request: Request,
 ) -> Result<Decisions, Error> {
     let task = row.task.id;
-    refuse_grown(&stored, row, name)?;
-    let below = with_those_below(&stored, BTreeSet::from([step.index()]));
-    let maps = |index: &&u32| stored.template.steps()[**index as usize].map.is_some();
-    if let Some(index) = below.iter().find(maps) {
-        let map = &stored.template.steps()[*index as usize].name;
-        let allowed = format!("a step with no map step below it, as {map:?} is");
-        return Err(refused("step", &format!("{name:?}"), &allowed));
-    }
-    let reset: Vec<_> = below.iter().map(|index| task.step(*index)).collect();
-    let steps = resets(tx, &stored, task, &reset).await?;
-    let inside: BTreeSet<_> = reset.iter().copied().collect();
+    let below = below(tx, row, &stored, step, name).await?;
+    let steps = resets(tx, &stored, below).await?;
+    let inside: BTreeSet<_> = steps.iter().map(|reset| reset.step).collect();
     let above = steps.iter().flat_map(|reset| &reset.parents).map(|parent| parent.step);
     let above: BTreeSet<_> = above.filter(|parent| !inside.contains(parent)).collect();
-    let mut ids: Vec<_> = inside.into_iter().collect();
-    let rows = tx.lock_steps(&ids).await?;
-    ids.clear();
-    ids.extend(above);
-    let parents = tx.read_ended_steps(&ids, &[]).await?;
+    let rows = tx.lock_steps(&inside.iter().copied().collect::<Vec<_>>()).await?;
+    let parents = tx.read_ended_steps(&above.into_iter().collect::<Vec<_>>(), &[]).await?;
     let by_task = ByTask::from([(task, Arc::clone(&stored))]);
-    let grown = BTreeSet::new();
+    let grown = growth::grown(&[row], &by_task);
     let sight = Sight { by_task: &by_task, served: None, grown: &grown };
     let mut view = View { compensated: ending::compensated(&by_task), ..View::default() };
     view.tasks.insert(task, row.task);
     for row in rows.iter().chain(parents.iter().map(|parent| &parent.step)) {
         view.steps.insert(row.id, ending::step(row, sight.join(row.id)));
     }
+    let seen: Vec<_> = view.steps.keys().copied().collect();
+    growth::learn(tx, &mut view, &seen, sight).await?;
     // The step that is asked for begins at once.
-    view.delays = sight.delays(reset.iter().skip(1).copied(), &ByStep::default());
+    let others = inside.into_iter().filter(|other| *other != step);
+    view.delays = sight.delays(others, &view.grown.prototypes);
     if row.has_budget {
         ending::see_budgets(tx, &mut view, &[row], sight).await?;
     }
@@ -84,7 +138,8 @@ pub(super) async fn rerun(
     let observation = Observation::RerunRequested { steps, name: name.to_owned(), request };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     forget(tx, row, &decisions).await?;
-    Ok(ending::write(tx, decisions, &by_task, &ByStep::default(), &[]).await?.decisions)
+    let prototypes = &view.grown.prototypes;
+    Ok(ending::write(tx, decisions, &by_task, prototypes, &[]).await?.decisions)
 }
 
 /// Keeps what is thrown away, and forgets what would keep the steps from beginning as if nothing had been.
@@ -114,28 +169,25 @@ async fn forget(
     Ok(())
 }
 
-/// The steps with their parents, of which those that decide say whether they have taken them.
+/// The steps with their parents, of which those that decide say whether they have taken them. No step that was added depends on
+/// one that decides.
 async fn resets(
     tx: &mut impl Transaction,
     stored: &Stored,
-    task: TaskId,
-    steps: &[StepId],
+    below: Vec<Below>,
 ) -> Result<Vec<Reset>, Error> {
-    let inside: BTreeSet<_> = steps.iter().copied().collect();
-    let parents = |step: &StepId| {
-        stored.parents(*step).iter().map(|index| task.step(*index)).collect::<Vec<_>>()
-    };
-    let deciding = steps.iter().flat_map(parents);
-    let deciding = deciding.filter(|parent| !inside.contains(parent) && stored.forks(*parent));
+    let inside: BTreeSet<_> = below.iter().map(|one| one.step).collect();
+    let above = below.iter().flat_map(|one| &one.parents).copied();
+    let deciding = above.filter(|parent| !inside.contains(parent) && stored.forks(*parent));
     let deciding: BTreeSet<_> = deciding.collect();
     let taken = branches::taken_before(tx, stored, &deciding).await?;
-    let reset = |step: &StepId| {
+    let reset = |Below { step, parents }: Below| {
         let left_out = |parent: StepId| {
-            taken.get(&parent).is_some_and(|taken| !taken.branches.contains_key(step))
+            taken.get(&parent).is_some_and(|taken| !taken.branches.contains_key(&step))
         };
-        let parents = parents(step).into_iter();
+        let parents = parents.into_iter();
         let parents = parents.map(|step| Parent { step, left_out: left_out(step) }).collect();
-        Reset { step: *step, parents }
+        Reset { step, parents }
     };
-    Ok(steps.iter().map(reset).collect())
+    Ok(below.into_iter().map(reset).collect())
 }

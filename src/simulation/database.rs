@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
     AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ForkRecord, ReadyRecord, SignalRecord,
-    StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
+    StepRecord, StepTransition, Tables, TaskRecord, TaskTransition, WaitRecord, WorkerRecord,
+    steps_of,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
@@ -19,10 +20,11 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, EndedStepRow,
-    FollowUp, ForkSource, GrowthRow, Line, ListedClaim, LoadedTemplate, NewArtifact, NewChild,
-    NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse,
-    QueueOf, ResultsByStep, StepRow, StepTime, StoreError, TaskContextRow, TaskRow, Transaction,
+    AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, Database,
+    EndedStepRow, FollowUp, ForkSource, GrowthRow, Line, ListedClaim, LoadedTemplate, NewArtifact,
+    NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked,
+    Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError, TaskContextRow, TaskRow,
+    Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -427,6 +429,10 @@ impl Transaction for SimulatedTransaction {
             done(steps.iter().filter_map(row).collect())
         })
         .await
+    }
+
+    async fn read_below(&mut self, step: StepId) -> Result<Vec<BelowRow>, StoreError> {
+        self.run(|state, _| done(below(&state.tables, step))).await
     }
 
     async fn find_added(
@@ -1161,6 +1167,24 @@ fn apply(
         id
     });
     done(Ok(batch))
+}
+
+/// As `read_below.sql`.
+fn below(tables: &Tables, first: StepId) -> Vec<BelowRow> {
+    let (mut found, mut next) = (BTreeSet::from([first]), vec![first]);
+    while let Some(step) = next.pop() {
+        let children = tables.steps.keys().filter(|child| child.task() == step.task());
+        let children =
+            children.filter(|child| tables.all_parents(**child).any(|parent| parent == step));
+        next.extend(children.copied().filter(|child| found.insert(*child)));
+    }
+    let row = |step: StepId| BelowRow {
+        step,
+        name: tables.added.contains_key(&step).then(|| format!("added {step}")),
+        parents: tables.all_parents(step).filter(|parent| !tables.is_item(*parent)).collect(),
+        has_added: tables.added.values().any(|added| added.by == step),
+    };
+    found.into_iter().map(row).collect()
 }
 
 /// As `add_steps.sql`.

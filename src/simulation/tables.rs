@@ -358,7 +358,7 @@ impl Tables {
         self.all_parents(step).filter(counts)
     }
 
-    fn all_parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
+    pub(super) fn all_parents(&self, step: StepId) -> impl Iterator<Item = StepId> {
         let others = self.edges.range((step, StepId(i64::MIN))..=(step, StepId(i64::MAX)));
         self.template_parents(step).chain(others.map(|(_, parent)| *parent))
     }

@@ -9,9 +9,9 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
-    ForkSource, GrowthRow, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal, NewTasks,
-    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
+    AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow,
+    FollowUp, ForkSource, GrowthRow, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
+    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
     StoreError, TaskRow,
 };
 use crate::budget::{Budget, Limits};
@@ -182,6 +182,12 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         steps: &[StepId],
     ) -> impl Future<Output = Result<Vec<GrowthRow>, StoreError>> + Send;
+
+    /// A step and all below it, in a task to which steps were added.
+    fn read_below(
+        &mut self,
+        step: StepId,
+    ) -> impl Future<Output = Result<Vec<BelowRow>, StoreError>> + Send;
 
     /// The steps of these names that were added to a task.
     fn find_added(

@@ -33,6 +33,18 @@ pub(crate) struct AddedName {
     pub(crate) name: String,
 }
 
+/// A step that another one is above, or that one itself.
+#[derive(Clone, Debug)]
+pub(crate) struct BelowRow {
+    pub(crate) step: StepId,
+    /// Its name, if it was added.
+    pub(crate) name: Option<String>,
+    /// But for the items of map steps.
+    pub(crate) parents: Vec<StepId>,
+    /// It has added steps, or is a map step with items.
+    pub(crate) has_added: bool,
+}
+
 /// What the handler of a step that was added is given.
 #[derive(Clone, Debug)]
 pub(crate) struct AddedToRun {
@@ -161,6 +173,21 @@ pub(super) async fn find(
             step: StepId(row.workflow_step_id),
             prototype: position(row.step_index),
             name: row.name,
+        })
+        .collect())
+}
+
+/// A step and all below it, in a task to which steps were added.
+pub(super) async fn read_below(tx: &mut Tx, step: StepId) -> Result<Vec<BelowRow>, StoreError> {
+    let rows =
+        sqlx::query_file!("src/store/sql/read_below.sql", step.0).fetch_all(&mut **tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| BelowRow {
+            step: StepId(row.step),
+            name: row.name,
+            parents: row.parents.into_iter().map(StepId).collect(),
+            has_added: row.has_added,
         })
         .collect())
 }

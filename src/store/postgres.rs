@@ -7,11 +7,11 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
-    ForkSource, GrowthRow, Heartline, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
-    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
-    Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups, forks,
-    growth, identities, notify, steps, tasks, templates, waits, workers,
+    AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow,
+    FollowUp, ForkSource, GrowthRow, Heartline, ListedClaim, NewArtifact, NewChild, NewFork,
+    NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
+    StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups,
+    forks, growth, identities, notify, steps, tasks, templates, waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -149,6 +149,10 @@ impl Transaction for Tx {
 
     async fn read_growth(&mut self, steps: &[StepId]) -> Result<Vec<GrowthRow>, StoreError> {
         growth::read(self, steps).await
+    }
+
+    async fn read_below(&mut self, step: StepId) -> Result<Vec<BelowRow>, StoreError> {
+        growth::read_below(self, step).await
     }
 
     async fn find_added(
