@@ -254,7 +254,8 @@ impl World {
                 self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
             }
             FaultKind::Rerun { task, step } => {
-                self.somebody_asks(client, task, Steering::Rerun { step: format!("s{step}") });
+                let step = self.added_name(task, step).unwrap_or_else(|| format!("s{step}"));
+                self.somebody_asks(client, task, Steering::Rerun { step });
             }
             FaultKind::Resolve { task, step } => {
                 let take = self.branches(task, step);
@@ -303,6 +304,15 @@ impl World {
         if let Some(task) = self.task(task) {
             tokio::spawn(steer_task(client.clone(), task, steering));
         }
+    }
+
+    /// The name of a step that a handler has added to a task, which each second number stands for where there are some.
+    fn added_name(&self, task: usize, number: usize) -> Option<String> {
+        let task = self.task(task).filter(|_| number % 2 == 1)?;
+        let tables = &self.server.lock().tables;
+        let of_task = tables.names.iter().filter(|((of, _), _)| *of == task);
+        let added: Vec<_> = of_task.filter(|(_, step)| !tables.is_item(**step)).collect();
+        added.get(number / 2 % added.len().max(1)).map(|((_, name), _)| name.clone())
     }
 
     /// The names of the branches that a step of a task takes, if it decides.
