@@ -83,7 +83,17 @@ module Bench
       end
     end
 
-    # @return [Integer] attempts that are recorded
+    # @return [Integer] attempts that are recorded, by what the workers have told up to now
+    # @raise [WorkerFailed]
+    def completed_by_now
+      outputs = @workers.to_h { |worker| [worker.output, worker] }
+      while (ready, = IO.select(outputs.keys, nil, nil, 0))
+        ready.each { |output| outputs.fetch(output).listen }
+      end
+      completed
+    end
+
+    # @return [Integer] attempts that are recorded, by what was heard last
     def completed
       @workers.sum(&:completed)
     end

@@ -60,7 +60,7 @@ module Bench
 
     def work(one, all, fleet, meter)
       connected { |client| make_in_turns(client, one, fleet) }
-      @begun_with = fleet.completed
+      @begun_with = fleet.completed_by_now
       meter.measure { fleet.wait_for(all.total_steps) }
       @peak_rss_mb = fleet.peak_rss_mb
       @summary = fleet.stop

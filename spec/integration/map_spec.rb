@@ -57,6 +57,29 @@ RSpec.describe "Map steps", :database do
     expect(TaskerCore.client.doctor).to include("ok" => true)
   end
 
+  it "has nothing added before its items, which begin when it is their turn" do
+    handler("List") { [1, 2] }
+    handler("Item") { |_, _, step| step.wait_for("go") }
+    handler("Add") do |_, _, step|
+      step.wait_for("add")
+      step.add("new", like: "part", before: "each[1]")
+    end
+    TaskerCore.define("turns") do
+      step "list", handler: "List"
+      step "each", handler: "Item", depends_on: "list", map: { over: "results.list", max_parallel: 1 }
+      step "add", handler: "Add"
+      step "part", handler: "List", dynamic: true
+    end
+    task_id = TaskerCore.submit("turns")
+    working do
+      wait_until("there are items") { TaskerCore.status(task_id).steps_total == 5 }
+      TaskerCore.signal(task_id, "add")
+      wait_until("it has ended") { TaskerCore.result(task_id).steps.any? { |step| step.state == "error" } }
+    end
+    expect(TaskerCore.result(task_id).steps.find { |step| step.name == "add" }.error)
+      .to include("code" => "INVALID_GROWTH", "message" => /before "each\[1\]", and that is an item of a map step/)
+  end
+
   it "fails where its value is no list" do
     define_squares(list: ->(_) { 7 })
     result = run("squares")

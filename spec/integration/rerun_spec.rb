@@ -168,9 +168,64 @@ RSpec.describe "Executing a step anew", :database do
     it "is refused of a step that has added some, and of those above it" do
       task_id = run("plan").task_id
       expect { TaskerCore.rerun(task_id, "plan") }
-        .to raise_error(TaskerCore::InvalidArgument, /a step with none below it that has added steps, as "plan" has/)
+        .to raise_error(TaskerCore::InvalidArgument, /a step that has added none, and none below it has, as "plan" has/)
       expect(TaskerCore.status(task_id).state).to eq("complete")
     end
+  end
+
+  it "counts the parents that it leaves, an item that failed among them", :aggregate_failures do
+    handler("List") { [1, 2] }
+    handler("Price") { |_, _, step| step.item == 1 ? 1 : raise(TaskerCore::PermanentError, "no") }
+    handler("Mend") do |_, _, step|
+      step.add("ok", like: "part", depends_on: [])
+      step.add("fix", like: "part", depends_on: ["price[1]", "ok"])
+    end
+    handler("Part") { |_, _, step| step.attempt }
+    TaskerCore.define("mended") do
+      step "list", handler: "List"
+      step "price", handler: "Price", map: { over: "results.list", tolerate: "all" }, depends_on: "list"
+      step "mend", handler: "Mend", depends_on: "price"
+      step "part", handler: "Part", dynamic: true
+    end
+    task_id = run("mended").task_id
+    TaskerCore.rerun(task_id, "ok")
+    result = finish(task_id)
+    expect([result.state, result.steps.to_h { |step| [step.name, [step.state, step.attempts]] }])
+      .to match(["error", include("ok" => ["complete", 2], "fix" => ["pending", 0])])
+    expect(result.steps.find { |step| step.name == "fix" }.depends_on).to eq(["ok"])
+    expect(TaskerCore.explain(task_id, step: "fix")["steps"].first["summary"])
+      .to eq("cannot start: its parent price[1] is in error; added by mend, attempt 1")
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "is refused where steps depend on themselves by what was added", :aggregate_failures do
+    handler("Quick") { 1 }
+    handler("Slow") { |_, _, step| step.wait_for("go") }
+    handler("Add") do |_, _, step|
+      step.wait_for("add")
+      step.add("new", like: "part", depends_on: ["joined"], before: "after")
+    end
+    TaskerCore.define("circle") do
+      step "quick", handler: "Quick"
+      step "slow", handler: "Slow"
+      step "add", handler: "Add", depends_on: "quick"
+      step "after", handler: "Quick", depends_on: "slow"
+      step "joined", handler: "Quick", depends_on: %w[quick after], join: "any_complete"
+      step "part", handler: "Quick", dynamic: true
+    end
+    task_id = TaskerCore.submit("circle")
+    working do
+      wait_until("joined is done") { TaskerCore.result(task_id).results_of("joined") }
+      TaskerCore.signal(task_id, "add")
+      wait_until("it is added") { TaskerCore.status(task_id).steps_total == 6 }
+      TaskerCore.signal(task_id, "go")
+      TaskerCore.wait(task_id, timeout: 30)
+    end
+    %w[slow after joined new].each do |step|
+      expect { TaskerCore.rerun(task_id, step) }.to raise_error(TaskerCore::InvalidArgument, /waits for itself/)
+    end
+    expect(TaskerCore.status(task_id).state).to eq("complete")
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
   end
 
   describe "of a task with a map step" do
@@ -197,7 +252,8 @@ RSpec.describe "Executing a step anew", :database do
       task_id = run("priced", context: { list: [1] }).task_id
       %w[list price price[0]].each do |step|
         expect { TaskerCore.rerun(task_id, step) }
-          .to raise_error(TaskerCore::InvalidArgument, /no map step below it that has begun, as "price" has/)
+          .to raise_error(TaskerCore::InvalidArgument,
+                          /a step that is no map step with items, and has none below it, as "price"/)
       end
     end
 

@@ -1,6 +1,6 @@
 //! A task that has grown, as people ask about it: the steps that were added, and its map steps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::value::RawValue;
 
@@ -11,12 +11,17 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::store::{AddedStepRow, MapRow, Store};
 
+/// Items that others depend on than their map step, of which names and states are read at most.
+const MOST_ITEMS: usize = 1_000;
+
 /// What was added to a task; nothing in most.
 #[derive(Debug, Default)]
 pub(super) struct GrownTask {
     added: HashMap<i64, AddedStepRow>,
     maps: HashMap<i64, MapRow>,
     parents: HashMap<i64, Vec<i64>>,
+    /// How many of the template's positions there are.
+    positions: u32,
     is_grown: bool,
 }
 
@@ -46,8 +51,28 @@ impl GrownTask {
             added: added.into_iter().map(|row| (row.workflow_step_id, row)).collect(),
             maps: maps.into_iter().map(|row| (row.workflow_step_id, row)).collect(),
             parents,
+            positions: stored.positions(),
             is_grown: true,
         })
+    }
+
+    /// Reads the items that other steps depend on than their map step.
+    pub(super) async fn read_items_above(
+        &mut self,
+        store: &Store,
+        task: TaskId,
+    ) -> Result<(), Error> {
+        let is_known =
+            |step: &StepId| step.index() < self.positions || self.added.contains_key(&step.0);
+        let above = self.parents.values().flatten().map(|parent| StepId(*parent));
+        let items: BTreeSet<_> = above.filter(|parent| !is_known(parent)).collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let items: Vec<_> = items.into_iter().take(MOST_ITEMS).collect();
+        let rows = store.list_added(task, &items).await?;
+        self.added.extend(rows.into_iter().map(|row| (row.workflow_step_id, row)));
+        Ok(())
     }
 
     /// The parts of a task's steps that are shown one by one: all but the items of map steps.

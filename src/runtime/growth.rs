@@ -275,7 +275,7 @@ impl<'a> Names<'a> {
             }
         };
         once_each(new, "comes before", &new.before)?;
-        let before = new.before.iter().map(|name| self.existing(new, name));
+        let before = new.before.iter().map(|name| self.to_wait(new, name));
         let is_served = |served: &[String]| served.contains(&template.queue);
         Ok(ResolvedStep {
             prototype,
@@ -322,6 +322,20 @@ impl<'a> Names<'a> {
                 Ok(Relative::Existing(step))
             }
         }
+    }
+
+    /// A step that is to wait for one that is added. An item begins when it is its turn.
+    fn to_wait(&self, new: &NewStep, name: &str) -> Result<StepId, String> {
+        let prototype = self.known.get(name).map(|known| known.prototype as usize);
+        let template = prototype.and_then(|prototype| self.stored.template.steps().get(prototype));
+        if template.is_some_and(|template| template.map.is_some()) {
+            return Err(format!(
+                "adds {:?} before {:?}, and that is an item of a map step; allowed: other steps that are pending",
+                clip(&new.name),
+                clip(name)
+            ));
+        }
+        self.existing(new, name)
     }
 
     /// A step that there was before the attempt ended.

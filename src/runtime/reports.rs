@@ -295,8 +295,12 @@ impl TaskResult {
                     return Some(Err(Error::results_unreadable(task_id, &name, source)));
                 }
             };
+            // Items are not shown one by one, and have no name here.
             let depends_on = match grown.parents(id) {
-                Some(parents) => parents.iter().map(|parent| name_of(*parent)).collect(),
+                Some(parents) => {
+                    let names = parents.iter().map(|parent| name_of(*parent));
+                    names.filter(|name| !name.is_empty()).collect()
+                }
                 None => template.depends_on_steps.clone(),
             };
             let added_by = grown.added(id).map(|added| name_of(added.added_by_step_id));

@@ -67,11 +67,16 @@ async fn below(
         if let Some(row) = begun.iter().find(|row| row.first_item.is_some()) {
             let map = stored.step(row.step).map_or("", |map| map.name.as_str());
             let allowed =
-                format!("a step with no map step below it that has begun, as {map:?} has");
+                format!("a step that is no map step with items, and has none below it, as {map:?}");
             return Err(refused("step", &format!("{name:?}"), &allowed));
         }
     }
     Ok(below)
+}
+
+fn name_of<'a>(stored: &'a Stored, row: &'a BelowRow) -> &'a str {
+    let of_template = stored.step(row.step).map(|step| step.name.as_str());
+    of_template.or(row.name.as_deref()).unwrap_or_default()
 }
 
 async fn below_in_grown(
@@ -83,9 +88,9 @@ async fn below_in_grown(
     let rows = tx.read_below(step).await?;
     let is_map = |row: &BelowRow| stored.step(row.step).is_some_and(|step| step.map.is_some());
     if let Some(row) = rows.iter().find(|row| row.has_added && !is_map(row)) {
-        let of_template = stored.step(row.step).map(|step| step.name.as_str());
-        let adding = of_template.or(row.name.as_deref()).unwrap_or_default();
-        let allowed = format!("a step with none below it that has added steps, as {adding:?} has");
+        let adding = name_of(stored, row);
+        let allowed =
+            format!("a step that has added none, and none below it has, as {adding:?} has");
         return Err(refused("step", &format!("{name:?}"), &allowed));
     }
     let positions: HashMap<_, _> =
@@ -94,6 +99,16 @@ async fn below_in_grown(
         row.parents.iter().filter_map(|parent| positions.get(parent).copied()).collect()
     };
     let order = parents_first(&rows.iter().map(inside).collect::<Vec<_>>());
+    if order.len() < rows.len() {
+        let ordered: BTreeSet<_> = order.into_iter().collect();
+        let stuck = rows.iter().enumerate().find(|(position, _)| !ordered.contains(position));
+        let stuck = stuck.map_or("", |(_, row)| name_of(stored, row));
+        let allowed = format!(
+            "a step with none below it that waits for itself by what was added to the task, as {stuck:?} does, or a step \
+             below it"
+        );
+        return Err(refused("step", &format!("{name:?}"), &allowed));
+    }
     let below = |position: usize| Below {
         step: rows[position].step,
         parents: rows[position].parents.clone(),

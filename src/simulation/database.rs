@@ -1178,10 +1178,13 @@ fn below(tables: &Tables, first: StepId) -> Vec<BelowRow> {
             children.filter(|child| tables.all_parents(**child).any(|parent| parent == step));
         next.extend(children.copied().filter(|child| found.insert(*child)));
     }
+    let is_own_item = |item: StepId, map: StepId| {
+        tables.added.get(&item).is_some_and(|added| added.item.is_some() && added.by == map)
+    };
     let row = |step: StepId| BelowRow {
         step,
         name: tables.added.contains_key(&step).then(|| format!("added {step}")),
-        parents: tables.all_parents(step).filter(|parent| !tables.is_item(*parent)).collect(),
+        parents: tables.all_parents(step).filter(|parent| !is_own_item(*parent, step)).collect(),
         has_added: tables.added.values().any(|added| added.by == step),
     };
     found.into_iter().map(row).collect()

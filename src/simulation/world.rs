@@ -306,9 +306,9 @@ impl World {
         }
     }
 
-    /// The name of a step that a handler has added to a task, which each second number stands for where there are some.
+    /// The name of a step that a handler has added to a task, which half of the numbers stand for where there are some.
     fn added_name(&self, task: usize, number: usize) -> Option<String> {
-        let task = self.task(task).filter(|_| number % 2 == 1)?;
+        let task = self.task(task).filter(|_| (task + number) % 2 == 1)?;
         let tables = &self.server.lock().tables;
         let of_task = tables.names.iter().filter(|((of, _), _)| *of == task);
         let added: Vec<_> = of_task.filter(|(_, step)| !tables.is_item(**step)).collect();

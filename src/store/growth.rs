@@ -39,7 +39,7 @@ pub(crate) struct BelowRow {
     pub(crate) step: StepId,
     /// Its name, if it was added.
     pub(crate) name: Option<String>,
-    /// But for the items of map steps.
+    /// But for the items of a map step itself.
     pub(crate) parents: Vec<StepId>,
     /// It has added steps, or is a map step with items.
     pub(crate) has_added: bool,
@@ -282,7 +282,7 @@ impl Store {
             .collect())
     }
 
-    /// The parents of these steps, without items of map steps: from and to.
+    /// The parents of these steps, of map steps without their items: from and to.
     pub(crate) async fn step_parents(
         &self,
         steps: &[StepId],

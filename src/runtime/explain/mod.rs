@@ -54,7 +54,8 @@ pub(super) async fn explain(
         Some(name) => Some(step_named(store, task, stored, name).await?),
         None => None,
     };
-    let grown = GrownTask::read(store, task, stored, status.steps_total, asked).await?;
+    let mut grown = GrownTask::read(store, task, stored, status.steps_total, asked).await?;
+    grown.read_items_above(store, task).await?;
     let mut steps = store.list_steps(&grown.parts(task)).await?;
     steps.sort_by_key(|row| row.workflow_step_id);
     steps.dedup_by_key(|row| row.workflow_step_id);

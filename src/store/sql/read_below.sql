@@ -1,6 +1,6 @@
 -- Caller: steps that are executed anew in a task that has grown, under the lock of the task. Indexes: tasker_workflow_step_edges_pkey and
--- _to, primary key of tasker_added_steps. The step $1 and all below it, with their parents but for the items of map steps, and
--- whether they have added steps, items among them. OFFSET 0: see docs/decisions/0004-plans.md.
+-- _to, primary key of tasker_added_steps. The step $1 and all below it, with their parents but for the items of a map step
+-- itself, and whether they have added steps, items among them: for that, all that was added to the task is read. OFFSET 0: see docs/decisions/0004-plans.md.
 WITH RECURSIVE below (id) AS (
   SELECT $1::bigint
   UNION
@@ -13,7 +13,7 @@ SELECT b.id AS "step!", own.name AS "name?",
          SELECT e.from_step_id
          FROM tasker_workflow_step_edges e
          LEFT JOIN tasker_added_steps a ON a.workflow_step_id = e.from_step_id
-         WHERE e.to_step_id = b.id AND a.item_index IS NULL
+         WHERE e.to_step_id = b.id AND (a.item_index IS NULL OR a.added_by_step_id <> b.id)
          ORDER BY e.from_step_id
        ) AS "parents!",
        b.id IN (
