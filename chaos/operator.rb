@@ -112,9 +112,9 @@ module Chaos
       true
     end
 
-    # A fork cannot begin with steps that those above them leave out; none is executed anew that has added some.
+    # A fork cannot begin with steps that those above them leave out.
     def refusals(request)
-      [TaskerCore::InvalidTransition, *(TaskerCore::InvalidArgument if %i[fork rerun].include?(request.kind))]
+      [TaskerCore::InvalidTransition, *(TaskerCore::InvalidArgument if request.kind == :fork)]
     end
 
     def remember(receipt, request)

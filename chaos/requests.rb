@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "branches"
+require_relative "growth"
 require_relative "request"
 
 module Chaos
@@ -57,8 +58,10 @@ module Chaos
 
     private
 
+    # A step that adds others is not executed anew when it has.
     def candidates(task_id, kind)
       steps = @server.rows(STEPS, [task_id]).map(&:values)
+      steps.reject! { |name, _| name == Growth::ADDS } if kind == :rerun
       failed = kind == :retry ? steps.select { |_, state| state == "error" } : []
       failed.any? ? failed : steps
     end
