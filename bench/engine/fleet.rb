@@ -74,22 +74,13 @@ module Bench
     # @return [void]
     # @raise [WorkerFailed] says what is missing
     def wait_for(count, stalled: STALLED)
-      outputs = @workers.to_h { |worker| [worker.output, worker] }
-      while completed < count
-        ready, = IO.select(outputs.keys, nil, nil, stalled)
-        raise WorkerFailed, missing(count, stalled) unless ready
-
-        ready.each { |output| outputs.fetch(output).listen }
-      end
+      hear(stalled) || raise(WorkerFailed, missing(count, stalled)) while completed < count
     end
 
     # @return [Integer] attempts that are recorded, by what the workers have told up to now
     # @raise [WorkerFailed]
     def completed_by_now
-      outputs = @workers.to_h { |worker| [worker.output, worker] }
-      while (ready, = IO.select(outputs.keys, nil, nil, 0))
-        ready.each { |output| outputs.fetch(output).listen }
-      end
+      nil while hear(0)
       completed
     end
 
@@ -138,6 +129,13 @@ module Bench
     end
 
     private
+
+    # Whether workers have told something within so many seconds, which is taken in.
+    def hear(seconds)
+      outputs = @workers.to_h { |worker| [worker.output, worker] }
+      ready, = IO.select(outputs.keys, nil, nil, seconds)
+      ready&.each { |output| outputs.fetch(output).listen }
+    end
 
     def program
       return [RustProgram.path] if @settings.handler == "rust"

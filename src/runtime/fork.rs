@@ -131,7 +131,7 @@ pub(crate) async fn fork(
         return Ok((submitted, Decisions::default()));
     };
     // What was added to a task depends on what it did; nobody can tell what is to become of it in another one.
-    if tx.lock_tasks(&[source]).await?.iter().any(|row| row.total_steps != stored.planned) {
+    if tx.lock_tasks(&[source]).await?.iter().any(|row| stored.has_grown(row.total_steps)) {
         let allowed = "a task to which no steps were added";
         return Err(refused("task", &source.to_string(), allowed));
     }

@@ -83,7 +83,7 @@ pub(super) async fn prototypes_of(
 /// The tasks that have other steps than their templates make.
 pub(super) fn grown(rows: &[TaskRow], by_task: &ByTask) -> BTreeSet<TaskId> {
     let has_grown = |row: &&TaskRow| {
-        by_task.get(&row.task.id).is_some_and(|stored| stored.planned != row.total_steps)
+        by_task.get(&row.task.id).is_some_and(|stored| stored.has_grown(row.total_steps))
     };
     rows.iter().filter(has_grown).map(|row| row.task.id).collect()
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::grown::GrownTask;
 use crate::encryption::Text;
 use crate::error::Error;
+use crate::graph::parents_first;
 use crate::ids::{TaskId, WorkerId};
 use crate::state::{StepState, TaskState, WorkerState};
 use crate::store::{KinRow, StepListRow, TaskListRow, TemplateListRow, WorkerRow};
@@ -310,37 +311,23 @@ impl TaskResult {
         };
         let steps = order.into_iter().chain(added).filter_map(step);
         let steps: Vec<_> = steps.collect::<Result<_, _>>()?;
-        let steps = if grown.is_grown() { parents_first(steps) } else { steps };
+        let steps = if grown.is_grown() { in_order(steps) } else { steps };
         Ok(Self { task_id, state, steps })
     }
 }
 
 /// The steps, none before its parents; those that wait for one another come last.
-fn parents_first(steps: Vec<StepResult>) -> Vec<StepResult> {
+fn in_order(steps: Vec<StepResult>) -> Vec<StepResult> {
     let places: HashMap<_, _> =
-        steps.iter().zip(0_usize..).map(|(step, at)| (step.name.clone(), at)).collect();
-    let mut open = vec![0_usize; steps.len()];
-    let mut children = vec![Vec::new(); steps.len()];
-    for (at, step) in steps.iter().enumerate() {
-        for parent in step.depends_on.iter().filter_map(|parent| places.get(parent)) {
-            children[*parent].push(at);
-            open[at] += 1;
-        }
-    }
-    let mut order: Vec<_> = (0..steps.len()).filter(|at| open[*at] == 0).collect();
-    let mut next = 0;
-    while let Some(at) = order.get(next).copied() {
-        next += 1;
-        for child in &children[at] {
-            open[*child] -= 1;
-            if open[*child] == 0 {
-                order.push(*child);
-            }
-        }
-    }
-    order.extend((0..steps.len()).filter(|at| open[*at] > 0));
+        steps.iter().zip(0_usize..).map(|(step, at)| (step.name.as_str(), at)).collect();
+    let parents = |step: &StepResult| {
+        step.depends_on.iter().filter_map(|parent| places.get(parent.as_str()).copied()).collect()
+    };
+    let order = parents_first(&steps.iter().map(parents).collect::<Vec<_>>());
     let mut steps: Vec<_> = steps.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|at| steps[at].take()).collect()
+    let mut ordered: Vec<_> = order.into_iter().filter_map(|at| steps[at].take()).collect();
+    ordered.extend(steps.into_iter().flatten());
+    ordered
 }
 
 impl StepResult {

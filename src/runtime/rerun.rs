@@ -50,8 +50,7 @@ async fn below(
     step: StepId,
     name: &str,
 ) -> Result<Vec<Below>, Error> {
-    let has_grown = stored.planned != row.total_steps;
-    let below = if has_grown {
+    let below = if stored.has_grown(row.total_steps) {
         below_in_grown(tx, stored, step, name).await?
     } else {
         let of_template = with_those_below(stored, BTreeSet::from([step.index()]));

@@ -38,6 +38,11 @@ impl Stored {
         u32::try_from(self.template.steps().len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether steps were added to a task of so many.
+    pub(crate) fn has_grown(&self, total_steps: u32) -> bool {
+        total_steps != self.planned
+    }
+
     /// The position that the next step gets which is added to a task with so many steps.
     pub(crate) fn next_position(&self, total_steps: u32) -> u32 {
         self.positions() + total_steps.saturating_sub(self.planned)
