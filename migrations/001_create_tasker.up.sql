@@ -163,11 +163,13 @@ CREATE TABLE tasker_workflow_step_edges (
 CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_step_id, from_step_id);
 
 -- The hot table: one row for each step that is enqueued or waits, and no other. It is in no queue while its task is
--- paused. A step that waits for a signal alone is available at 9999-12-31.
+-- paused. A step that waits for a signal alone is available at 9999-12-31. One is postponed while attempts that run hold
+-- what it would reserve of its task's budget.
 CREATE TABLE tasker_ready_steps (
   workflow_step_id bigint PRIMARY KEY,
   queue            text,
-  available_at     timestamptz NOT NULL
+  available_at     timestamptz NOT NULL,
+  postponed        boolean NOT NULL DEFAULT false
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 
@@ -175,6 +177,9 @@ CREATE TABLE tasker_ready_steps (
 -- it from being used to find a step by its id, for which an empty table makes it look as good as the
 -- primary key (docs/decisions/0004-plans.md).
 CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, available_at, (workflow_step_id + 0));
+
+-- Serves: what becomes free of a budget, those first that have waited longest.
+CREATE INDEX tasker_ready_steps_postponed ON tasker_ready_steps ((workflow_step_id >> 20), available_at) WHERE postponed;
 
 -- Where the claims of a worker are found: one row for each transaction that claimed, until all its
 -- claims have ended. Whether a listed step is still claimed, the step says.

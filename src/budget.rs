@@ -118,8 +118,8 @@ pub struct Budget {
     pub exhausted: Option<Constraint>,
 }
 
-/// How long a step is put off whose reserve others hold that run.
-pub(crate) const PUT_OFF: Duration = Duration::from_secs(1);
+/// How long a step is put off at most whose reserve others hold that run: what they free when they end is offered to it.
+pub(crate) const PUT_OFF: Duration = Duration::from_secs(10);
 
 /// Whether a step may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

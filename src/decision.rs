@@ -576,6 +576,8 @@ pub struct Decisions {
     pub budgets: Vec<(TaskId, Budget)>,
     /// Claimable steps that wait until others have ended that hold their budget.
     pub postponed: Vec<StepId>,
+    /// How many of the postponed steps of a task may be looked at, because something holds its budget no more.
+    pub resumed: BTreeMap<TaskId, u32>,
 }
 
 impl Decisions {

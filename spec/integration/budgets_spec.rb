@@ -98,6 +98,27 @@ RSpec.describe "A task with a budget", :database do
       .to raise_error(TaskerCore::InvalidArgument, /the task has no budget/)
   end
 
+  it "offers what ends of attempts make free to more and more steps that waited for it" do
+    inside = Queue.new
+    handler("Large") { sleep(0.2) }
+    # Each waits until three are there.
+    handler("Small") do |_, _, step|
+      inside << step.name
+      sleep(0.01) until inside.size >= 3
+    end
+    TaskerCore.define("mixed", budget: { cost: 1 }) do
+      step "large", handler: "Large", reserve_cost: 1, retryable: false
+      # One after the other, until what the large one had reserved is used by several.
+      8.times { |number| step "first_#{number}", handler: "Large", reserve_cost: 0.1 }
+      8.times { |number| step "small_#{number}", handler: "Small", reserve_cost: 0.1 }
+    end
+    result = run("mixed", worker: { concurrency: 5 })
+    expect(result.steps.map(&:state).tally).to eq("complete" => 17)
+    # None waited until it was looked at anyhow.
+    longest = "SELECT extract(epoch FROM finished_at - started_at)::float AS seconds FROM tasker_tasks"
+    expect(sql(longest).first["seconds"].to_f).to be < 10
+  end
+
   it "is not overshot by steps that run beside each other, in whichever of two processes" do
     workflow = File.join(CommandLine::ROOT, "spec/fixtures/budgets_workflow.rb")
     load workflow

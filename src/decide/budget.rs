@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use super::draft::{Draft, Place};
 use super::readiness::Done;
-use crate::budget::{Budget, Constraint, Verdict};
+use crate::budget::{Budget, Constraint, Cost, Verdict};
 use crate::decision::View;
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::state::{InvalidTransition, StepEvent, StepState};
+
+/// How many postponed steps are looked at again for each attempt that ends or step that is given up. With one, no more
+/// would ever run at a time than at first, however little they spend of what they have reserved; what does not fit is
+/// postponed again.
+const RESUMED: u32 = 2;
 
 /// Whether a step may be claimed now.
 pub(super) fn verdict(draft: &Draft<'_>, step: StepId) -> Verdict {
@@ -27,6 +32,9 @@ pub(super) fn count(draft: &mut Draft<'_>, place: Place, event: StepEvent, to: S
     let spent = draft.view.spent.get(&id).copied().unwrap_or_default();
     let Some(budget) = draft.budgets.get_mut(&id.task()) else { return };
     if from == StepState::InProgress {
+        if reserve > Cost::default() {
+            *draft.resumed.entry(id.task()).or_default() += RESUMED;
+        }
         budget.reserved = budget.reserved.minus(reserve);
         budget.spent = budget.spent.plus(spent);
         if matches!(event, StepEvent::GivenBack | StepEvent::ConditionUnmet | StepEvent::Mapped) {
@@ -50,6 +58,7 @@ pub(super) fn give_up<'d>(
     let mut detail = None;
     if let Some(budget) = draft.budgets.get_mut(&id.task()) {
         budget.exhausted.get_or_insert(constraint);
+        *draft.resumed.entry(id.task()).or_default() += RESUMED;
         detail = Some(Budget { exhausted: Some(constraint), ..*budget }.detail().to_string());
     }
     draft.transition(place, StepEvent::BudgetExhausted)?.detail = detail;

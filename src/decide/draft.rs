@@ -46,6 +46,7 @@ pub(super) struct Draft<'v> {
     /// The budgets as decided so far; none for tasks that have none.
     pub(super) budgets: BTreeMap<TaskId, Budget>,
     pub(super) postponed: Vec<StepId>,
+    pub(super) resumed: BTreeMap<TaskId, u32>,
 }
 
 impl<'v> Draft<'v> {
@@ -66,6 +67,7 @@ impl<'v> Draft<'v> {
             additions: None,
             budgets: view.budgets.clone(),
             postponed: Vec::new(),
+            resumed: BTreeMap::new(),
         }
     }
 
@@ -226,6 +228,7 @@ impl<'v> Draft<'v> {
             now: self.now,
             budgets: budget::changed(self.view, self.budgets),
             postponed: self.postponed,
+            resumed: self.resumed,
         })
     }
 

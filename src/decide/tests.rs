@@ -788,11 +788,23 @@ fn a_step_whose_reserve_others_hold_waits_for_them() {
     let decisions = claim_all(&mut world);
     assert_eq!((decisions.steps.len(), decisions.postponed), (1, vec![TASK.step(1)]));
     assert_eq!(world.step(1).state, StepState::Enqueued);
+    assert!(decisions.resumed.is_empty());
     let claim = world.step(0).claim().unwrap();
-    world.end(claim, ok());
+    assert_eq!(world.end(claim, ok()).resumed, BTreeMap::from([(TASK, 2)]));
     assert_eq!(claim_all(&mut world).steps.len(), 1);
     let budget = world.view.budgets[&TASK];
     assert_eq!((budget.spent, budget.reserved, budget.attempts), (cost(0.1), cost(0.6), 2));
+}
+
+#[test]
+fn steps_that_wait_for_a_budget_are_looked_at_when_another_is_given_up_but_not_for_what_reserves_nothing()
+ {
+    let mut world =
+        limited(World::new(&[vec![], vec![]], &RetryPolicy::default()), None, Some(1.0));
+    world.view.reserves.insert(TASK.step(1), cost(1.5));
+    assert_eq!(claim_all(&mut world).resumed, BTreeMap::from([(TASK, 2)]));
+    let claim = world.step(0).claim().unwrap();
+    assert!(world.end(claim, ok()).resumed.is_empty());
 }
 
 #[test]

@@ -194,14 +194,21 @@ async fn keep_deadlines(
     Ok(())
 }
 
-async fn keep_budgets(tx: &mut impl Transaction, decisions: &Decisions) -> Result<(), StoreError> {
+/// Returns the queues of steps that can be claimed again.
+async fn keep_budgets(
+    tx: &mut impl Transaction,
+    decisions: &Decisions,
+) -> Result<Vec<String>, StoreError> {
     if !decisions.budgets.is_empty() {
         tx.write_budgets(&decisions.budgets).await?;
     }
     if !decisions.postponed.is_empty() {
         tx.postpone_ready_steps(&decisions.postponed, PUT_OFF.as_secs_f64()).await?;
     }
-    Ok(())
+    if decisions.resumed.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.resume_postponed_steps(&decisions.resumed).await
 }
 
 /// The steps whose workers died after their handlers had moved a checkpoint. One that is made while this is decided may
@@ -313,7 +320,7 @@ pub(super) async fn write(
         let limit_of = |step: StepId| growth::total_timeout(by_task, told(&step), step);
         keep_deadlines(tx, &decisions, limit_of).await?;
     }
-    keep_budgets(tx, &decisions).await?;
+    let resumed = keep_budgets(tx, &decisions).await?;
     tx.recall_claims(&decisions.recalled()).await?;
     if !decisions.follow_ups.is_empty() {
         tx.record_follow_ups(&decisions.follow_ups).await?;
@@ -325,7 +332,7 @@ pub(super) async fn write(
     let added = decisions.added.steps.iter().map(|added| &added.step);
     let enqueued = changed.chain(added).filter(|step| step.state == StepState::Enqueued);
     let queues = enqueued.filter_map(|step| decisions.queue(step.id, queue_of));
-    let queues: BTreeSet<_> = queues.collect();
+    let queues: BTreeSet<_> = queues.chain(resumed).collect();
     tx.call_workers(&queues.into_iter().collect::<Vec<_>>()).await?;
     Ok(Written { decisions, batch })
 }

@@ -818,10 +818,38 @@ impl Transaction for SimulatedTransaction {
             let available_at = state.now() + Duration::from_secs_f64(seconds);
             for step in steps {
                 let Some(ready) = state.tables.ready.get(step) else { continue };
-                let later = ReadyRecord { available_at, ..ready.clone() };
+                let later = ReadyRecord { available_at, postponed: true, ..ready.clone() };
                 work.written.ready.insert(*step, Some(later));
             }
             done(())
+        })
+        .await
+    }
+
+    async fn resume_postponed_steps(
+        &mut self,
+        freed: &BTreeMap<TaskId, u32>,
+    ) -> Result<Vec<String>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let mut queues = Vec::new();
+            for (task, steps) in freed {
+                let mut longest = state.tables.postponed(*task, now);
+                longest.retain(|place| {
+                    !work.written.ready.contains_key(&place.step)
+                        && state.is_free(work.id, Row::Ready(place.step))
+                });
+                longest.truncate(*steps as usize);
+                for place in longest {
+                    let _ = state.hold(work.id, Row::Ready(place.step));
+                    let Some(ready) = state.tables.ready.get(&place.step) else { continue };
+                    let ready =
+                        ReadyRecord { available_at: now, postponed: false, ..ready.clone() };
+                    queues.extend(ready.queue.clone());
+                    work.written.ready.insert(place.step, Some(ready));
+                }
+            }
+            done(queues)
         })
         .await
     }
@@ -1112,7 +1140,7 @@ fn create(state: &mut State, work: &mut Work, new: &NewTasks<'_>, now: Timestamp
     }
     for (at, (index, queue)) in new.ready_indexes.iter().zip(&new.ready_queues).enumerate() {
         let delay = Duration::from_secs_f64(new.ready_delays_s.get(at).copied().unwrap_or(0.0));
-        let ready = ReadyRecord { queue: Some(queue.clone()), available_at: now + delay };
+        let ready = ReadyRecord::new(Some(queue.clone()), now + delay);
         work.written.ready.insert(id.step(index.unsigned_abs()), Some(ready));
     }
     id
@@ -1220,7 +1248,7 @@ fn add(state: &mut State, work: &mut Work, decisions: &Decisions, queue_of: Queu
         };
         work.written.steps.insert(id, step);
         if let Some(available_at) = added.available_at {
-            let ready = ReadyRecord { queue: decisions.queue(id, queue_of), available_at };
+            let ready = ReadyRecord::new(decisions.queue(id, queue_of), available_at);
             work.written.ready.insert(id, Some(ready));
         }
         let (prototype, item, by) = (added.prototype, added.item, added.by.step);
@@ -1244,7 +1272,7 @@ fn put_ready(
     for step in ready {
         held!(state.hold(work.id, Row::Ready(step)));
         let Some(record) = state.tables.ready.get(&step) else { continue };
-        let record = ReadyRecord { queue: queue_of(step), available_at: record.available_at };
+        let record = ReadyRecord { queue: queue_of(step), ..record.clone() };
         work.written.ready.insert(step, Some(record));
     }
     done(())
@@ -1291,7 +1319,7 @@ fn apply_step(
             state.watch.refused(after.id, "its place in the queue has no time");
             return false;
         };
-        let ready = ReadyRecord { queue: queue_of(after.id), available_at };
+        let ready = ReadyRecord::new(queue_of(after.id), available_at);
         work.written.ready.insert(after.id, Some(ready));
     } else if was {
         work.written.ready.insert(after.id, None);

@@ -109,6 +109,13 @@ pub(super) struct ReadyRecord {
     /// None while the task is paused.
     pub(super) queue: Option<String>,
     pub(super) available_at: Timestamp,
+    pub(super) postponed: bool,
+}
+
+impl ReadyRecord {
+    pub(super) fn new(queue: Option<String>, available_at: Timestamp) -> Self {
+        Self { queue, available_at, postponed: false }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -494,6 +501,15 @@ impl Tables {
         let places =
             served.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
         places.filter(|place| *place > after).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The postponed steps of a task, those first that have waited longest.
+    pub(super) fn postponed(&self, task: TaskId, now: Timestamp) -> Vec<Place> {
+        let ready = self.ready.range(steps_of(task));
+        let later = ready.filter(|(_, ready)| ready.postponed && ready.available_at > now);
+        let places =
+            later.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
+        places.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// What the batches of a worker list.

@@ -1,5 +1,6 @@
 //! What tasks may use up.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::{StoreError, Tx, count, int};
@@ -96,6 +97,22 @@ pub(super) async fn postpone(
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Has so many postponed steps of each task be claimable at once. Returns their queues.
+pub(super) async fn resume(
+    tx: &mut Tx,
+    freed: &BTreeMap<TaskId, u32>,
+) -> Result<Vec<String>, StoreError> {
+    let tasks: Vec<_> = freed.keys().copied().collect();
+    let steps: Vec<_> = freed.values().copied().map(int).collect();
+    Ok(sqlx::query_file_scalar!(
+        "src/store/sql/resume_postponed_steps.sql",
+        &tasks as &[TaskId],
+        &steps
+    )
+    .fetch_all(&mut **tx)
+    .await?)
 }
 
 /// The steps of a task that its budget kept from being started.

@@ -1,6 +1,6 @@
 //! What workers need of a database with the engine's schema: Postgres, or one that is simulated.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
@@ -385,6 +385,12 @@ pub(crate) trait Transaction: Send + 'static {
         steps: &[StepId],
         seconds: f64,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Has so many postponed steps of each task be claimable at once, if it has as many. Returns their queues.
+    fn resume_postponed_steps(
+        &mut self,
+        freed: &BTreeMap<TaskId, u32>,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
     /// The steps of a task that its budget kept from being started.
     fn steps_out_of_budget(

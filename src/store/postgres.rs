@@ -1,5 +1,6 @@
 //! Postgres as the database of workers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::database::{Database, Line, ResultsByStep, Transaction};
@@ -320,6 +321,13 @@ impl Transaction for Tx {
         seconds: f64,
     ) -> Result<(), StoreError> {
         budgets::postpone(self, steps, seconds).await
+    }
+
+    async fn resume_postponed_steps(
+        &mut self,
+        freed: &BTreeMap<TaskId, u32>,
+    ) -> Result<Vec<String>, StoreError> {
+        budgets::resume(self, freed).await
     }
 
     async fn steps_out_of_budget(&mut self, task: TaskId) -> Result<Vec<StepId>, StoreError> {

@@ -1,5 +1,6 @@
 //! The statements of a worker keep to look-ups, also when their plans were made on empty tables.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{Database, diamond, fan, hands, hands_that, session, single, stop, succeed};
@@ -224,6 +225,33 @@ async fn a_step_of_a_task_with_a_budget_costs_no_more_however_many_there_are() {
         read.push(rows_read(&db, &tasks, steps, spend).await);
     }
     assert_flat(&read, steps, MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+/// Each is claimed, postponed, offered what is free, mostly twice, and claimed again.
+const MOST_ROWS_A_POSTPONED_STEP: i64 = 4 * MOST_ROWS_A_STEP;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_free_of_a_budget_is_found_without_reading_all_that_wait_for_it() {
+    let db = Database::migrated().await;
+    let step = |number: u64| json!({ "name": format!("s{number}"), "handler_class": "A", "reserve_cost": 1 });
+    let steps = 1_000;
+    let all: Vec<_> = (0..steps).map(step).collect();
+    db.template(&json!({ "name": "tight", "budget": { "cost": 3 }, "step_templates": all })).await;
+    db.run("VACUUM ANALYZE").await;
+    // The others are postponed while three run.
+    let end = |worker: &Worker, delivery: &Delivery| {
+        thread::sleep(Duration::from_millis(5));
+        succeed(worker, delivery, "{}");
+    };
+    let read = rows_read(&db, &[("tight", json!({}))], steps, end).await;
+    assert!(
+        read < steps.cast_signed() * MOST_ROWS_A_POSTPONED_STEP,
+        "{read} rows read for {steps} steps"
+    );
+    let used = "SELECT count(*) FROM pg_stat_user_indexes \
+         WHERE indexrelname = 'tasker_ready_steps_postponed' AND idx_scan > 0";
+    assert_eq!(db.count(used).await, 1);
     db.assert_sound().await;
 }
 
