@@ -25,6 +25,17 @@ module Chaos
               Judges::Timeouts, Judges::Reruns, Judges::Forks].freeze
 
     class << self
+      # @param violations [Array<String>]
+      # @return [Hash{String => Integer}] what they tell, without the tasks, steps and numbers in them => how often; the
+      #   most frequent first
+      # @example
+      #   Checker.kinds(["task 7: it was completed 0 times", "task 9: it was completed 2 times"])
+      #   # => {"it was completed N times" => 2}
+      def kinds(violations)
+        kinds = violations.map { |text| text.sub(/\Atask \d+(, step \d+( \([^)]*\))?)?: /, "").gsub(/\d+/, "N") }
+        kinds.tally.sort_by { |kind, times| [-times, kind] }.to_h
+      end
+
       # @param receipts [Array<Receipt>]
       # @param ids [Array<Integer>] tasks that are in the database
       # @return [Array<String>] one for each task that was acknowledged and is not there

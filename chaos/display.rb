@@ -6,7 +6,7 @@ module Chaos
   # Shows a run: on a terminal what happens while it happens, everywhere what came out.
   class Display
     # What is shown otherwise than as a line of its own.
-    APART = %w[faults found].freeze
+    APART = %w[faults kinds found].freeze
 
     # @param output [TaskerCore::CLI::Output]
     # @param json [Boolean] the line for programs only
@@ -46,6 +46,7 @@ module Chaos
     def show_text(report)
       @output.redraw("") if @output.tty?
       @output.table(%w[FAULT TIMES], report["faults"].sort, right: [1]) if report["faults"]
+      @output.table(%w[VIOLATION TIMES], report["kinds"].to_a, right: [1]) if report["kinds"]&.any?
       @output.pairs(report.except(*APART).to_h { |name, value| [name.tr("_", " "), words(value)] })
     end
 

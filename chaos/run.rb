@@ -39,7 +39,8 @@ module Chaos
       @progress = progress
     end
 
-    # @return [Hash{String => Object}] the report; "violations" is a number, "found" lists the first of them
+    # @return [Hash{String => Object}] the report; "violations" is a number, "kinds" counts them by what they tell,
+    #   "found" lists the first of them
     # @example
     #   Run.new(settings).call["violations"] # => 0
     def call
@@ -109,7 +110,8 @@ module Chaos
 
     def report(found)
       asked = @settings.to_h.slice(:seed, :seconds, :processes).transform_keys(&:to_s)
-      [asked, happened, recorded, { "violations" => found.size, "found" => found.first(LISTED) }].reduce(&:merge)
+      violations = { "violations" => found.size, "kinds" => Checker.kinds(found), "found" => found.first(LISTED) }
+      [asked, happened, recorded, violations].reduce(&:merge)
     end
 
     def recorded

@@ -25,7 +25,7 @@ RSpec.describe "bin/chaos" do
     faults = Chaos::Faults::ALL.keys - Chaos::Faults.missing.keys
     # What comes last has time to begin late.
     report = run(faults, seconds: (faults.size * 0.5) + 2)
-    expect(report).to include("violations" => 0, "found" => [])
+    expect(report).to include("violations" => 0, "kinds" => {}, "found" => [])
     expect(report.fetch("faults").keys).to match_array(faults)
     # How many depends on how long the client was without an answer.
     expect(report.fetch("acknowledged")).to be_positive
@@ -38,6 +38,8 @@ RSpec.describe "bin/chaos" do
     end
     report = run(["term"], seconds: 1)
     expect(report.fetch("violations")).to be > 1
+    expect(report.fetch("kinds")).to include("it is complete and was completed N times")
+    expect(report.fetch("kinds").values.sum).to eq(report.fetch("violations"))
     expect(report.fetch("found")).to include(/task \d+, step \d+ \(\S+\): it is complete and was completed 0 times/)
   end
 

@@ -82,9 +82,63 @@ RSpec.describe "Forks", :database do
     working { TaskerCore.wait(source, timeout: 30) }
     expect(TaskerCore.status(source).steps_total).to eq(2)
     expect(TaskerCore.fork(source, from: "grow", idempotency_key: "what-if")).to eq(fork_id)
-    expect { TaskerCore.fork(source, from: "grow") }
-      .to raise_error(TaskerCore::InvalidArgument, /task is \d+; allowed: a task to which no steps were added/)
     expect(TaskerCore.list.size).to eq(2)
+  end
+
+  # "split" adds a part for each number of the context before "join".
+  def define_splitting
+    handler("Split") do |task, _, step|
+      task.context["parts"].each { |number| step.add("part_#{number}", like: "part", before: ["join"]) }
+    end
+    handler("Part") { |_, _, step| step.name }
+    handler("Join") { |task, sequence| task.context["parts"].map { |number| sequence.results_of("part_#{number}") } }
+    TaskerCore.define("splitting") do
+      step "load", handler: "Load"
+      step "split", handler: "Split", depends_on: "load"
+      step "gate", handler: "Load", depends_on: "split"
+      step "part", handler: "Part", dynamic: true
+      step "join", handler: "Join", depends_on: "gate"
+      step "last", handler: "Load"
+    end
+  end
+
+  it "of a task that has grown begin where all is executed anew that has added steps, and add what the context says" do
+    define_splitting
+    source = run("splitting", context: { parts: [1, 2] }).task_id
+    fork_id = TaskerCore.fork(source, from: "split", context: { parts: [7, 8, 9] })
+    expect(TaskerCore.status(fork_id)).to have_attributes(
+      steps_total: 5, steps_by_state: { "complete" => 2, "enqueued" => 1, "pending" => 2 }
+    )
+    working { TaskerCore.wait(fork_id, timeout: 30) }
+    expect(TaskerCore.result(fork_id).steps.to_h { |step| [step.name, step.attempts] }).to eq(
+      "load" => 0, "last" => 0, "split" => 1, "gate" => 1, "join" => 1, "part_7" => 1, "part_8" => 1, "part_9" => 1
+    )
+    expect(TaskerCore.result(fork_id).results_of("join")).to eq(%w[part_7 part_8 part_9])
+    %w[gate join].each do |step|
+      expect { TaskerCore.fork(source, from: [step, "last"]) }.to raise_error(
+        TaskerCore::InvalidArgument,
+        /from is \["#{step}","last"\]; allowed: steps from which on each is executed .*, as "split" has/
+      )
+    end
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "of a task with items begin with the map step, or above it" do
+    handler("Double") { |_, _, step| step.item * 2 }
+    handler("Sum") { |_, sequence| sequence.each_item("each").sum(&:results) }
+    TaskerCore.define("mapping") do
+      step "load", handler: "Load"
+      step "each", handler: "Double", depends_on: "load", map: { over: "context.numbers" }
+      step "sum", handler: "Sum", depends_on: "each"
+    end
+    source = run("mapping", context: { numbers: [1, 2] }).task_id
+    forks = %w[each load].map { |step| TaskerCore.fork(source, from: step, context: { numbers: [5, 6, 7] }) }
+    working { forks.each { |id| TaskerCore.wait(id, timeout: 30) } }
+    expect(forks.map { |id| TaskerCore.result(id).results_of("sum") }).to eq([36, 36])
+    expect(forks.map { |id| TaskerCore.result(id).step("load").attempts }).to eq([0, 1])
+    expect { TaskerCore.fork(source, from: "sum") }.to raise_error(TaskerCore::InvalidArgument, /as "each" has/)
+    expect { TaskerCore.rerun(source, "each") }
+      .to raise_error(TaskerCore::InvalidArgument, /as "each"; tasker fork makes a task in which it is executed anew/)
   end
 
   it "keep what a decision has taken" do

@@ -1,7 +1,7 @@
 //! A new task of the same version of a template that takes over what another one has done, but for some steps and those
 //! below them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{EndedStepRow, NewFork, Transaction};
+use crate::store::{EndedStepRow, Link, NewFork, Transaction};
 
 /// Steps that a fork begins with at most.
 const MOST_STEPS: usize = 100;
@@ -130,13 +130,9 @@ pub(crate) async fn fork(
     let Some(task) = new.filter(|_| !submitted.existing) else {
         return Ok((submitted, Decisions::default()));
     };
-    // What was added to a task depends on what it did; nobody can tell what is to become of it in another one.
-    if tx.lock_tasks(&[source]).await?.iter().any(|row| stored.has_grown(row.total_steps)) {
-        let allowed = "a task to which no steps were added";
-        return Err(refused("task", &source.to_string(), allowed));
-    }
+    let anew = executed_anew(tx, &stored, source, &first).await?;
     let ended = tx.ended_steps(source).await?;
-    let copies = copies(tx, &stored, task, &first, ended).await?;
+    let copies = copies(tx, &stored, task, &anew, ended).await?;
     let decisions = take_over(tx, &stored, task, copies, &request.detail(source)).await?;
     let skipped = decisions.steps.iter().filter(|change| change.after.state == StepState::Skipped);
     if let Some(left_out) =
@@ -175,19 +171,62 @@ fn merged(
     text.map_err(|error| refused("context", "a context", &error.to_string()))
 }
 
-/// What the task takes over, parents before their children: what has ended, but for the first steps and those below them.
+/// The positions of the first steps and of those below them.
+///
+/// # Errors
+/// [`Error::Argument`] where steps were added to the task by another step than these: a task is made as its template says.
+async fn executed_anew(
+    tx: &mut impl Transaction,
+    stored: &Stored,
+    source: TaskId,
+    first: &BTreeSet<u32>,
+) -> Result<BTreeSet<u32>, Error> {
+    if removed(Guard::ForkGoesDown) {
+        return Ok(first.clone());
+    }
+    if !tx.lock_tasks(&[source]).await?.iter().any(|row| stored.has_grown(row.total_steps)) {
+        return Ok(with_those_below(stored, first.clone()).into_iter().collect());
+    }
+    let links = tx.links_of_task(source).await?;
+    let anew = following(first.iter().map(|index| source.step(*index)).collect(), &links);
+    let left = links.iter().filter(|link| link.adds && !anew.contains(&link.from));
+    if let Some(adding) = left.filter_map(|link| stored.step(link.from)).next() {
+        let adding = adding.name.as_str();
+        let allowed =
+            format!("steps from which on each is executed that has added some, as {adding:?} has");
+        return Err(refused("from", &names_of(stored, first), &allowed));
+    }
+    Ok(anew.into_iter().map(StepId::index).collect())
+}
+
+/// The steps, those below them, and what any of these has added.
+fn following(first: BTreeSet<StepId>, links: &[Link]) -> BTreeSet<StepId> {
+    let mut next: Vec<_> = first.iter().copied().collect();
+    let mut found = first;
+    let mut by_step: HashMap<_, Vec<_>> = HashMap::new();
+    for link in links {
+        by_step.entry(link.from).or_default().push(link.to);
+    }
+    while let Some(step) = next.pop() {
+        let follow = by_step.get(&step).into_iter().flatten().copied();
+        next.extend(follow.filter(|step| found.insert(*step)));
+    }
+    found
+}
+
+fn names_of(stored: &Stored, steps: &BTreeSet<u32>) -> String {
+    let names = steps.iter().filter_map(|index| stored.template.steps().get(*index as usize));
+    serde_json::json!(names.map(|step| step.name.as_str()).collect::<Vec<_>>()).to_string()
+}
+
+/// What the task takes over, parents before their children: what has ended and is not executed anew.
 async fn copies(
     tx: &mut impl Transaction,
     stored: &Stored,
     task: TaskId,
-    first: &BTreeSet<u32>,
+    anew: &BTreeSet<u32>,
     ended: Vec<EndedStepRow>,
 ) -> Result<Vec<Copied>, Error> {
-    let anew = if removed(Guard::ForkGoesDown) {
-        first.clone()
-    } else {
-        with_those_below(stored, first.clone()).into_iter().collect()
-    };
     let ended = ended.into_iter().filter(|row| !anew.contains(&row.id.index()));
     let mut ended: BTreeMap<u32, EndedStepRow> = ended.map(|row| (row.id.index(), row)).collect();
     let deciding = ended.values().map(|row| row.id).filter(|step| stored.forks(*step));
@@ -255,4 +294,31 @@ async fn take_over(
     let observation = Observation::StepsCopied { copies, detail: detail.to_owned() };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     Ok(ending::write(tx, decisions, &by_task, &ByStep::default(), &[]).await?.decisions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_step_has_added_follows_from_it_and_what_depends_on_that() {
+        let task = TaskId(7);
+        let link = |(from, to, adds): (u32, u32, bool)| Link {
+            from: task.step(from),
+            to: task.step(to),
+            adds,
+        };
+        // 1 has added 5, which has added 6, which 3 waits for; 2 has added 7.
+        let links =
+            [(0, 1, false), (1, 5, true), (5, 6, true), (6, 3, false), (2, 7, true), (3, 4, false)];
+        let links = links.map(link);
+        let from = |first: u32| -> Vec<u32> {
+            let found = following(BTreeSet::from([task.step(first)]), &links);
+            found.into_iter().map(StepId::index).collect()
+        };
+        assert_eq!(from(0), [0, 1, 3, 4, 5, 6]);
+        assert_eq!(from(6), [3, 4, 6]);
+        assert_eq!(from(2), [2, 7]);
+        assert_eq!(from(4), [4]);
+    }
 }

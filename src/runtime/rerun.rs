@@ -18,6 +18,9 @@ use crate::ids::StepId;
 use crate::state::StepState;
 use crate::store::{BelowRow, StoreError, TaskRow, Transaction};
 
+/// What there is to do about a step that is not executed anew, because it, or one below it, has added steps.
+const FORK: &str = "tasker fork makes a task in which it is executed anew";
+
 /// The positions of steps and of all below them, parents before their children.
 pub(super) fn with_those_below(stored: &Stored, first: BTreeSet<u32>) -> Vec<u32> {
     let graph = stored.template.graph();
@@ -65,8 +68,9 @@ async fn below(
         let begun = tx.read_growth(&maps).await?;
         if let Some(row) = begun.iter().find(|row| row.first_item.is_some()) {
             let map = stored.step(row.step).map_or("", |map| map.name.as_str());
-            let allowed =
-                format!("a step that is no map step with items, and has none below it, as {map:?}");
+            let allowed = format!(
+                "a step that is no map step with items, and has none below it, as {map:?}; {FORK}"
+            );
             return Err(refused("step", &format!("{name:?}"), &allowed));
         }
     }
@@ -89,7 +93,7 @@ async fn below_in_grown(
     if let Some(row) = rows.iter().find(|row| row.has_added && !is_map(row)) {
         let adding = name_of(stored, row);
         let allowed =
-            format!("a step that has added none, and none below it has, as {adding:?} has");
+            format!("a step that has added none, and none below it has, as {adding:?} has; {FORK}");
         return Err(refused("step", &format!("{name:?}"), &allowed));
     }
     let positions: HashMap<_, _> =

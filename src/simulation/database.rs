@@ -21,10 +21,10 @@ use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId,
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
     AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, Database,
-    EndedStepRow, FollowUp, ForkSource, GrowthRow, Line, ListedClaim, LoadedTemplate, NewArtifact,
-    NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked,
-    Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError, TaskContextRow, TaskRow,
-    Transaction,
+    EndedStepRow, FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate,
+    NewArtifact, NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
+    ParentRow, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError,
+    TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -723,6 +723,21 @@ impl Transaction for SimulatedTransaction {
                 results: step.results.clone().map(Ok),
             };
             done(ended.map(row).collect())
+        })
+        .await
+    }
+
+    async fn links_of_task(&mut self, task: TaskId) -> Result<Vec<Link>, StoreError> {
+        self.run(|state, _| {
+            let tables = &state.tables;
+            let links = tables.steps.range(steps_of(task)).flat_map(|(to, _)| {
+                let to = *to;
+                let parents =
+                    tables.all_parents(to).map(move |from| Link { from, to, adds: false });
+                let by = tables.added.get(&to).map(|added| Link { from: added.by, to, adds: true });
+                parents.chain(by)
+            });
+            done(links.collect())
         })
         .await
     }

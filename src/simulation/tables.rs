@@ -298,10 +298,22 @@ impl Tables {
         own.map(|(key, _)| key.as_str()).collect()
     }
 
-    /// Whether a step is one of these of its template, or below one of them.
-    pub(super) fn is_below(&self, step: StepId, first: &BTreeSet<u32>) -> bool {
-        first.contains(&step.index())
-            || self.template_parents(step).any(|parent| self.is_below(parent, first))
+    /// These steps of a task, those below them, and what any of them has added.
+    pub(super) fn following(&self, task: TaskId, first: &BTreeSet<u32>) -> BTreeSet<StepId> {
+        let mut found: BTreeSet<_> = first.iter().map(|index| task.step(*index)).collect();
+        loop {
+            let follows = |step: &StepId| {
+                let by = self.added.get(step).map(|added| added.by);
+                self.all_parents(*step).chain(by).any(|from| found.contains(&from))
+            };
+            let steps = self.steps.range(steps_of(task)).map(|(step, _)| *step);
+            let more: Vec<_> =
+                steps.filter(|step| !found.contains(step) && follows(step)).collect();
+            if more.is_empty() {
+                return found;
+            }
+            found.extend(more);
+        }
     }
 
     /// The position of the template that tells about a step.

@@ -177,12 +177,17 @@ impl Watch {
         if written.steps.keys().any(|step| step.task() != *task) {
             self.violated(format!("steps of others change with fork {task}"));
         }
+        let anew = tables.following(*source, first);
+        let added = tables.added.range(steps_of(*source));
+        for (left, _) in added.filter(|(_, added)| !anew.contains(&added.by)) {
+            self.violated(format!("fork {task} knows nothing of step {left}, which was added"));
+        }
         for (step, record) in tables.steps.range(steps_of(*task)) {
             let of_source = source.step(step.index());
             let was_complete = is_complete(tables, of_source);
             let mut own = written.step_transitions.iter().filter(|change| change.step == *step);
             let event = own.next().map(|change| change.event);
-            if tables.is_below(*step, first) {
+            if anew.contains(&of_source) {
                 let skipped = event == Some(StepEvent::Skipped) && tables.tally(*step).skipped == 0;
                 if event == Some(StepEvent::Copied) || skipped {
                     self.violated(format!("step {step} is to be executed, and took {event:?}"));

@@ -10,7 +10,7 @@ use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
     AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow,
-    FollowUp, ForkSource, GrowthRow, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
+    FollowUp, ForkSource, GrowthRow, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
     NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
     StoreError, TaskRow,
 };
@@ -341,6 +341,12 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<EndedStepRow>, StoreError>> + Send;
+
+    /// Which steps of a task follow from which.
+    fn links_of_task(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<Link>, StoreError>> + Send;
 
     /// Writes where a task comes from, and lets it be found by the keys of that one.
     fn record_fork(

@@ -47,7 +47,7 @@ pub(crate) use deadlines::StepTime;
 pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
 pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use follow_ups::{ChildTaskRow, FollowUp, KinRow, NewChild, OriginalRow, ParentRow};
-pub(crate) use forks::{EndedStepRow, ForkSource, NewFork};
+pub(crate) use forks::{EndedStepRow, ForkSource, Link, NewFork};
 pub(crate) use growth::{
     AddedName, AddedStepRow, AddedToRun, BelowRow, GrowthRow, ItemRow, MapRow,
 };

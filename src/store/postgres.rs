@@ -9,7 +9,7 @@ use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
     AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow,
-    FollowUp, ForkSource, GrowthRow, Heartline, ListedClaim, NewArtifact, NewChild, NewFork,
+    FollowUp, ForkSource, GrowthRow, Heartline, Link, ListedClaim, NewArtifact, NewChild, NewFork,
     NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
     StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups,
     forks, growth, identities, notify, steps, tasks, templates, waits, workers,
@@ -275,6 +275,10 @@ impl Transaction for Tx {
 
     async fn fork_source(&mut self, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
         forks::source(self, task).await
+    }
+
+    async fn links_of_task(&mut self, task: TaskId) -> Result<Vec<Link>, StoreError> {
+        forks::links(self, task).await
     }
 
     async fn ended_steps(&mut self, task: TaskId) -> Result<Vec<EndedStepRow>, StoreError> {
