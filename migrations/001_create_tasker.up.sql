@@ -419,13 +419,14 @@ CREATE TABLE tasker_added_steps (
   added_by_step_id bigint NOT NULL,
   added_by_attempt int NOT NULL CHECK (added_by_attempt > 0),
   inputs           json NOT NULL,
+  retired          boolean NOT NULL DEFAULT false,
   CHECK (workflow_step_id >> 20 = added_by_step_id >> 20),
   CHECK (workflow_step_id <> added_by_step_id)
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
 -- Serves: steps by name, and that a name is given once in a task.
-CREATE UNIQUE INDEX tasker_added_steps_name ON tasker_added_steps ((workflow_step_id >> 20), name);
+CREATE UNIQUE INDEX tasker_added_steps_name ON tasker_added_steps ((workflow_step_id >> 20), name) WHERE NOT retired;
 
 -- How many parents a step has whose template does not say so: it was added, or others were added before it, or it is a map
 -- step that waits for its items, of which `first_item_id` is the first.

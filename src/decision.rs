@@ -392,6 +392,10 @@ pub enum Observation {
     RerunRequested {
         /// The step and those below it, parents before their children.
         steps: Vec<Reset>,
+        /// What these have added.
+        retired: Vec<Retired>,
+        /// Others, on which nothing depended but what is retired. The view holds them.
+        childless: Vec<StepId>,
         /// The step's name.
         name: String,
         /// Who asks, and why.
@@ -417,13 +421,24 @@ pub enum Observation {
     },
 }
 
+/// A step that was added by one that begins anew: it ends, and nothing waits for it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// The step. The view holds it.
+    pub step: StepId,
+    /// No step depended on it.
+    pub last: bool,
+}
+
 /// A step that is to begin anew. The view holds it and its parents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reset {
     /// The step.
     pub step: StepId,
-    /// Its parents.
+    /// Its parents, but for those that are retired.
     pub parents: Vec<Parent>,
+    /// No step depended on it.
+    pub last: bool,
 }
 
 /// A parent of a step that is to begin anew.

@@ -28,6 +28,8 @@ pub enum Guard {
     ParentsReopen,
     /// With a step, those below it begin anew.
     RerunGoesDown,
+    /// What a step has added before it is executed anew is its no more.
+    AddedRetire,
     /// Steps of a paused task are not claimed.
     PausedWait,
     /// A transition is numbered after those from which it follows.
@@ -95,7 +97,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -107,6 +109,7 @@ impl Guard {
         Self::BranchesCount,
         Self::ParentsReopen,
         Self::RerunGoesDown,
+        Self::AddedRetire,
         Self::PausedWait,
         Self::TransitionsInOrder,
         Self::TaskCounters,

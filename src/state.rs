@@ -281,6 +281,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Waiting, E::ResolvedManually, S::ResolvedManually),
         (S::Blocked, E::ResolvedManually, S::ResolvedManually),
         (S::Error, E::ResolvedManually, S::ResolvedManually),
+        (S::Pending, E::Rerun, S::Enqueued),
         (S::InProgress, E::Rerun, S::Enqueued),
         (S::WaitingForRetry, E::Rerun, S::Enqueued),
         (S::Waiting, E::Rerun, S::Enqueued),

@@ -137,8 +137,6 @@ RSpec.describe "Forks", :database do
     expect(forks.map { |id| TaskerCore.result(id).results_of("sum") }).to eq([36, 36])
     expect(forks.map { |id| TaskerCore.result(id).step("load").attempts }).to eq([0, 1])
     expect { TaskerCore.fork(source, from: "sum") }.to raise_error(TaskerCore::InvalidArgument, /as "each" has/)
-    expect { TaskerCore.rerun(source, "each") }
-      .to raise_error(TaskerCore::InvalidArgument, /as "each"; tasker fork makes a task in which it is executed anew/)
   end
 
   it "keep what a decision has taken" do

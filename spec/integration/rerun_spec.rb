@@ -165,11 +165,58 @@ RSpec.describe "Executing a step anew", :database do
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
 
-    it "is refused of a step that has added some, and of those above it" do
+    it "retires what the step itself has added, which adds it anew", :aggregate_failures do
       task_id = run("plan").task_id
-      expect { TaskerCore.rerun(task_id, "plan") }
-        .to raise_error(TaskerCore::InvalidArgument, /a step that has added none, and none below it has, as "plan" has/)
-      expect(TaskerCore.status(task_id).state).to eq("complete")
+      handler("Plan") { |_, _, step| %w[one three].each { |name| step.add(name, like: "part", before: "last") } }
+      expect(TaskerCore.rerun(task_id, "plan", reason: "a new plan").steps_by_state)
+        .to eq("complete" => 2, "enqueued" => 1, "pending" => 1)
+      result = finish(task_id)
+      expect(result.steps.to_h { |step| [step.name, step.attempts] })
+        .to eq("plan" => 2, "last" => 2, "one" => 1, "three" => 1)
+      expect(result.steps.find { |step| step.name == "last" }.depends_on).to eq(%w[plan one three])
+      expect(TaskerCore.explain(task_id, step: "one")["steps"].first["summary"]).to end_with("added by plan, attempt 2")
+      expect { TaskerCore.explain(task_id, step: "two") }.to raise_error(TaskerCore::Error, /two/)
+      2.times do
+        TaskerCore.rerun(task_id, "plan")
+        finish(task_id)
+      end
+      expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", steps_total: 10)
+      expect(count("tasker_added_steps WHERE NOT retired")).to eq(2)
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "leaves out what it has added and has not ended well, and forgets what that ran", :aggregate_failures do
+      handler("Part") { |_, _, step| step.name == "one" ? step.wait_for("go") : 2 }
+      task_id = TaskerCore.submit("plan")
+      working { wait_until("one waits") { TaskerCore.status(task_id).steps_by_state["waiting"] } }
+      handler("Plan") { |_, _, step| step.attempt }
+      handler("Last") { 1 }
+      expect(TaskerCore.rerun(task_id, "plan").steps_by_state).to eq("skipped" => 2, "enqueued" => 1, "pending" => 1)
+      result = finish(task_id)
+      expect([result.state, result.steps.map(&:name)]).to eq(["complete", %w[plan last]])
+      expect([count("tasker_step_waits"), count("tasker_workflow_step_edges")]).to eq([0, 1])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "refuses the end of an attempt of what is retired while it runs", :aggregate_failures do
+      started = Queue.new
+      go_on = Queue.new
+      handler("Part") do |_, _, step|
+        started << step.name
+        go_on.pop if step.name == "one" && started.size == 1
+        step.name
+      end
+      task_id = TaskerCore.submit("plan")
+      working do
+        wait_until("one runs") { started.size == 1 }
+        expect(TaskerCore.rerun(task_id, "plan").steps_by_state).to include("skipped" => 2)
+        wait_until("another one has run") { started.size > 1 }
+        go_on << 1
+        TaskerCore.wait(task_id, timeout: 30)
+      end
+      expect(TaskerCore.result(task_id).results_of("last")).to eq("one")
+      expect(sql("SELECT outcome FROM tasker_attempts WHERE outcome <> 'succeeded'")).to eq([{ "outcome" => "cancelled" }])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
   end
 
@@ -248,13 +295,34 @@ RSpec.describe "Executing a step anew", :database do
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
 
-    it "is refused of it, of its items and above it, once it has items", :aggregate_failures do
+    it "makes the items anew with it, and above it", :aggregate_failures do
+      handler("List") { |_, _, step| step.attempt == 1 ? [1, 2, 3] : [10, 20] }
+      task_id = run("priced").task_id
+      TaskerCore.rerun(task_id, "price")
+      expect(finish(task_id).results_of("sum")).to eq([12, 3])
+      TaskerCore.rerun(task_id, "list")
+      result = finish(task_id)
+      expect([result.results_of("sum"), result.steps.map(&:attempts)]).to eq([[60, 2], [2, 0, 3]])
+      expect(TaskerCore.explain(task_id, step: "price[1]")["steps"].first["state"]).to eq("complete")
+      expect { TaskerCore.explain(task_id, step: "price[2]") }.to raise_error(TaskerCore::Error, /price/)
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "goes on where too many items had failed", :aggregate_failures do
+      handler("Price") { |_, _, step| step.item > 1 ? raise(TaskerCore::PermanentError, "no") : step.item }
+      task_id = run("priced", context: { list: [1, 2, 3] }).task_id
+      expect(TaskerCore.status(task_id).state).to eq("error")
+      handler("Price") { |_, _, step| step.item }
+      TaskerCore.rerun(task_id, "price")
+      expect([finish(task_id).state, TaskerCore.result(task_id).results_of("sum")]).to eq(["complete", [6, 3]])
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "is refused of an item alone" do
       task_id = run("priced", context: { list: [1] }).task_id
-      %w[list price price[0]].each do |step|
-        expect { TaskerCore.rerun(task_id, step) }
-          .to raise_error(TaskerCore::InvalidArgument,
-                          /a step that is no map step with items, and has none below it, as "price"/)
-      end
+      expect { TaskerCore.rerun(task_id, "price[0]") }.to raise_error(
+        TaskerCore::InvalidArgument, /a step that no step below it has added, as a map step its items: execute that one anew/
+      )
     end
 
     it "takes it along where its list was empty" do

@@ -98,8 +98,8 @@ pub fn decide(
         Observation::SkipRequested { step, request } => {
             steering::skip(&mut draft, *step, request)?;
         }
-        Observation::RerunRequested { steps, name, request } => {
-            rerun::rerun(&mut draft, steps, name, request)?;
+        Observation::RerunRequested { steps, retired, childless, name, request } => {
+            rerun::rerun(&mut draft, (steps, retired, childless), name, request)?;
         }
         Observation::StepsCopied { copies, detail } => fork::copy(&mut draft, copies, detail)?,
         Observation::ResolveRequested { step, results, taken, request } => {

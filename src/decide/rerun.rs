@@ -1,20 +1,19 @@
 //! An operator has a step executed anew, and with it every step below: what they did before counts no more. The counts of
 //! parents are made anew from what these do.
 
-use std::collections::BTreeSet;
-
 use super::cancel::taken_away;
 use super::draft::{Draft, Place};
 use super::readiness::{Verdict, verdict};
-use crate::decision::{Request, Reset, Step};
+use crate::decision::{Request, Reset, Retired, Step};
 use crate::guard::{Guard, removed};
+use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
-/// Resets the first of the steps, which is named `name`, and those below it. One that has not begun, or runs, is on its
-/// way: nothing changes.
+/// Resets the first of the steps, which is named `name`, and those below it, and ends what these have added. One that has not
+/// begun, or runs, is on its way: nothing changes.
 pub(super) fn rerun(
     draft: &mut Draft<'_>,
-    steps: &[Reset],
+    (steps, retired, childless): (&[Reset], &[Retired], &[StepId]),
     name: &str,
     request: &Request,
 ) -> Result<(), InvalidTransition> {
@@ -22,20 +21,55 @@ pub(super) fn rerun(
     let Some((first, below)) = steps.split_first() else { return Ok(()) };
     let Some(place) = draft.place(first.step) else { return Ok(()) };
     let state = draft.step(place).state;
-    let on_its_way =
-        matches!(state, StepState::Pending | StepState::Enqueued | StepState::InProgress);
-    if on_its_way {
+    // A map step that has items has begun.
+    let waits = state == StepState::Pending && !draft.view.grown.maps.contains_key(&first.step);
+    if waits || matches!(state, StepState::Enqueued | StepState::InProgress) {
         return Ok(());
     }
     can_start(&recounted(draft, place, first), state)?;
-    let parents = steps.iter().flat_map(|reset| &reset.parents);
-    let parents: BTreeSet<_> = parents.map(|parent| parent.step).collect();
     let detail = request.detail_from(name);
     let below = if removed(Guard::RerunGoesDown) { &[] } else { below };
     for reset in std::iter::once(first).chain(below) {
-        let last = !parents.contains(&reset.step);
-        reset_step(draft, reset, last, &detail)?;
+        reset_step(draft, reset, &detail)?;
     }
+    for step in retired {
+        retire(draft, *step, &detail)?;
+    }
+    for step in childless {
+        // Its error held up what is retired; from now on it does the task.
+        let Some(place) = draft.place(*step) else { continue };
+        if draft.step(place).state == StepState::Error {
+            draft.task(step.task()).after.failures += 1;
+        }
+    }
+    Ok(())
+}
+
+/// A step that has not ended well is left out.
+fn retire(
+    draft: &mut Draft<'_>,
+    Retired { step, last }: Retired,
+    detail: &str,
+) -> Result<(), InvalidTransition> {
+    let Some(place) = draft.place(step) else { return Ok(()) };
+    let state = draft.step(place).state;
+    match state {
+        StepState::Complete
+        | StepState::ResolvedManually
+        | StepState::Skipped
+        | StepState::Cancelled => return Ok(()),
+        StepState::Error if last => draft.task(step.task()).after.failures -= 1,
+        StepState::Pending
+        | StepState::Enqueued
+        | StepState::InProgress
+        | StepState::WaitingForRetry
+        | StepState::Waiting
+        | StepState::Blocked
+        | StepState::Error => {}
+    }
+    let change = draft.transition(place, StepEvent::Skipped)?;
+    change.detail = Some(detail.to_owned());
+    change.ended = taken_away(state);
     Ok(())
 }
 
@@ -101,25 +135,20 @@ fn recounted(draft: &mut Draft<'_>, place: Place, reset: &Reset) -> Step {
     step
 }
 
-/// `last`: no step depends on it.
-fn reset_step(
-    draft: &mut Draft<'_>,
-    reset: &Reset,
-    last: bool,
-    detail: &str,
-) -> Result<(), InvalidTransition> {
+fn reset_step(draft: &mut Draft<'_>, reset: &Reset, detail: &str) -> Result<(), InvalidTransition> {
     let Some(place) = draft.place(reset.step) else { return Ok(()) };
     let (state, counted) = (draft.step(place).state, recounted(draft, place, reset));
     // One that is executed anew has not ended, so that no step below it has parents that leave it out.
     let ready = verdict(&counted) == Verdict::Ready;
     match state {
-        StepState::Pending => {
+        StepState::Pending if !ready => {
             recount(draft, place, &counted);
             return Ok(());
         }
         StepState::Enqueued if ready => return Ok(()),
-        StepState::Error if last => draft.task(reset.step.task()).after.failures -= 1,
-        StepState::Enqueued
+        StepState::Error if reset.last => draft.task(reset.step.task()).after.failures -= 1,
+        StepState::Pending
+        | StepState::Enqueued
         | StepState::InProgress
         | StepState::WaitingForRetry
         | StepState::Waiting

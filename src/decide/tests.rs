@@ -12,7 +12,8 @@ use super::*;
 use crate::budget::{Budget, Constraint, Cost, Limits};
 use crate::decision::{
     AwaitedSignal, Claim, ClaimEnd, Copied, CopiedEnd, Failure, FailureKind, Join, NEVER, Outcome,
-    Parent, Request, Reset, Room, Signal, Step, StepChange, Taken, Task, TaskChange, Until, Wait,
+    Parent, Request, Reset, Retired, Room, Signal, Step, StepChange, Taken, Task, TaskChange,
+    Until, Wait,
 };
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -39,6 +40,8 @@ struct World {
     taken: BTreeMap<StepId, Arc<Taken>>,
     /// Steps whose condition is not met.
     unmet: BTreeSet<StepId>,
+    /// Steps that others have added, with those.
+    added: BTreeMap<StepId, StepId>,
 }
 
 impl World {
@@ -95,6 +98,7 @@ impl World {
             attempts: vec![],
             taken: BTreeMap::new(),
             unmet: BTreeSet::new(),
+            added: BTreeMap::new(),
         }
     }
 
@@ -168,15 +172,37 @@ impl World {
         self.try_to_see(&Observation::ResolveRequested { step, results, taken, request })
     }
 
-    /// Has a step executed anew, and those below it.
+    /// Has a step executed anew, and those below it; what these have added is retired. Nothing changes where one of them waits
+    /// only for what is retired.
     fn rerun(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
         let mut below = vec![TASK.step(index)];
         for step in self.parents.keys() {
-            let above = &self.parents[step];
-            if !below.contains(step) && above.iter().any(|parent| below.contains(parent)) {
+            let above = self.parents[step].iter().chain(self.added.get(step));
+            if !below.contains(step) && above.into_iter().any(|one| below.contains(one)) {
                 below.push(*step);
             }
         }
+        let adds = |step: &StepId| self.added.get(step).is_some_and(|by| below.contains(by));
+        let (gone, below): (Vec<_>, Vec<_>) = below.iter().partition(|step| adds(step));
+        let mut after = self.clone();
+        let on_its_way = [StepState::Pending, StepState::Enqueued, StepState::InProgress];
+        if !on_its_way.contains(&self.step(index).state) {
+            after.retire(&gone, &below);
+        }
+        let waits = |step: &StepId| after.parents[step].iter().any(|parent| below.contains(parent));
+        if !below.iter().skip(1).all(waits) {
+            return Ok(Decisions::default());
+        }
+        let is_last = |step: &StepId| self.view.children[step].is_empty();
+        let retired =
+            gone.iter().map(|step| Retired { step: *step, last: is_last(step) }).collect();
+        let is_childless = |step: &&StepId| {
+            let has_some = !self.view.children[*step].is_empty();
+            let others = !gone.contains(step) && !below.contains(step);
+            has_some && others && after.view.children[*step].is_empty()
+        };
+        let childless = self.view.children.keys().filter(is_childless).copied().collect();
+        let before = std::mem::replace(self, after);
         let reset = |step: &StepId| {
             let left_out = |parent: &StepId| {
                 self.taken.get(parent).is_some_and(|taken| !taken.branches.contains_key(step))
@@ -184,11 +210,45 @@ impl World {
             let parents = self.parents[step].iter();
             let parents =
                 parents.map(|parent| Parent { step: *parent, left_out: left_out(parent) });
-            Reset { step: *step, parents: parents.collect() }
+            Reset {
+                step: *step,
+                parents: parents.collect(),
+                last: before.view.children[step].is_empty(),
+            }
         };
         let steps = below.iter().map(reset).collect();
         let name = format!("s{index}");
-        self.try_to_see(&Observation::RerunRequested { steps, name, request: request() })
+        let request = request();
+        let seen = Observation::RerunRequested { steps, retired, childless, name, request };
+        let decisions = self.try_to_see(&seen);
+        if decisions.is_err() {
+            *self = before;
+        }
+        decisions
+    }
+
+    /// Nothing waits for the steps that are `gone`, and they wait for nothing.
+    fn retire(&mut self, gone: &[StepId], others: &[StepId]) {
+        for step in gone {
+            self.added.remove(step);
+            self.parents.insert(*step, Vec::new());
+            self.view.children.insert(*step, Vec::new());
+        }
+        self.parents.values_mut().for_each(|parents| parents.retain(|one| !gone.contains(one)));
+        self.view.children.values_mut().for_each(|one| one.retain(|step| !gone.contains(step)));
+        for step in gone.iter().chain(others) {
+            let parents = u32::try_from(self.parents[step].len()).unwrap();
+            let join = &mut self.view.steps.get_mut(step).unwrap().join;
+            let policy = match join.policy {
+                _ if parents == 0 => JoinPolicy::default(),
+                JoinPolicy::Quorum(most) => JoinPolicy::Quorum(most.min(parents)),
+                JoinPolicy::AllComplete
+                | JoinPolicy::AllDone
+                | JoinPolicy::AnyComplete
+                | JoinPolicy::NoneFailed => join.policy,
+            };
+            *join = Join { policy, parents };
+        }
     }
 
     fn write(&mut self, decisions: &Decisions) {
@@ -1486,9 +1546,13 @@ proptest! {
     #[test]
     fn operators_at_any_point_leave_the_counters_right(
         parents in graphs(), joins in joins(), turns in turns(), takes in prop::collection::vec(any::<u32>(), 24),
-        asked in prop::collection::vec((0u8..7, 0u32..24), 1..40)
+        asked in prop::collection::vec((0u8..7, 0u32..24), 1..40), added in prop::collection::vec(0usize..6, 24)
     ) {
         let mut world = branching(&parents, &joins, &takes, &[1; 24]);
+        for ((step, above), by) in parents.iter().enumerate().zip(added) {
+            let by = above.get(by).map(|by| (TASK.step(u32::try_from(step).unwrap()), TASK.step(*by)));
+            world.added.extend(by);
+        }
         for (turn, (what, step)) in turns.iter().zip(asked) {
             play(&mut world, std::slice::from_ref(turn), outcome, 3);
             let step = step % u32::try_from(parents.len()).unwrap();

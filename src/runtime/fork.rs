@@ -1,7 +1,7 @@
 //! A new task of the same version of a template that takes over what another one has done, but for some steps and those
 //! below them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
 use super::branches;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
-use super::rerun::with_those_below;
+use super::rerun::{following, with_those_below};
 use super::submission::{LONGEST_KEY, Submission, Submitted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
@@ -24,7 +24,7 @@ use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{EndedStepRow, Link, NewFork, Transaction};
+use crate::store::{EndedStepRow, NewFork, Transaction};
 
 /// Steps that a fork begins with at most.
 const MOST_STEPS: usize = 100;
@@ -189,7 +189,7 @@ async fn executed_anew(
     }
     let links = tx.links_of_task(source).await?;
     let anew = following(first.iter().map(|index| source.step(*index)).collect(), &links);
-    let left = links.iter().filter(|link| link.adds && !anew.contains(&link.from));
+    let left = links.iter().filter(|link| link.added.is_some() && !anew.contains(&link.from));
     if let Some(adding) = left.filter_map(|link| stored.step(link.from)).next() {
         let adding = adding.name.as_str();
         let allowed =
@@ -197,21 +197,6 @@ async fn executed_anew(
         return Err(refused("from", &names_of(stored, first), &allowed));
     }
     Ok(anew.into_iter().map(StepId::index).collect())
-}
-
-/// The steps, those below them, and what any of these has added.
-fn following(first: BTreeSet<StepId>, links: &[Link]) -> BTreeSet<StepId> {
-    let mut next: Vec<_> = first.iter().copied().collect();
-    let mut found = first;
-    let mut by_step: HashMap<_, Vec<_>> = HashMap::new();
-    for link in links {
-        by_step.entry(link.from).or_default().push(link.to);
-    }
-    while let Some(step) = next.pop() {
-        let follow = by_step.get(&step).into_iter().flatten().copied();
-        next.extend(follow.filter(|step| found.insert(*step)));
-    }
-    found
 }
 
 fn names_of(stored: &Stored, steps: &BTreeSet<u32>) -> String {
@@ -294,31 +279,4 @@ async fn take_over(
     let observation = Observation::StepsCopied { copies, detail: detail.to_owned() };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     Ok(ending::write(tx, decisions, &by_task, &ByStep::default(), &[]).await?.decisions)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_step_has_added_follows_from_it_and_what_depends_on_that() {
-        let task = TaskId(7);
-        let link = |(from, to, adds): (u32, u32, bool)| Link {
-            from: task.step(from),
-            to: task.step(to),
-            adds,
-        };
-        // 1 has added 5, which has added 6, which 3 waits for; 2 has added 7.
-        let links =
-            [(0, 1, false), (1, 5, true), (5, 6, true), (6, 3, false), (2, 7, true), (3, 4, false)];
-        let links = links.map(link);
-        let from = |first: u32| -> Vec<u32> {
-            let found = following(BTreeSet::from([task.step(first)]), &links);
-            found.into_iter().map(StepId::index).collect()
-        };
-        assert_eq!(from(0), [0, 1, 3, 4, 5, 6]);
-        assert_eq!(from(6), [3, 4, 6]);
-        assert_eq!(from(2), [2, 7]);
-        assert_eq!(from(4), [4]);
-    }
 }

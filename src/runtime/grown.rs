@@ -75,23 +75,21 @@ impl GrownTask {
         Ok(())
     }
 
-    /// The parts of a task's steps that are shown one by one: all but the items of map steps.
+    /// The parts of a task's steps that are shown one by one, as first and last steps: all but the items of map steps, and what is
+    /// retired.
     pub(super) fn parts(&self, task: TaskId) -> Vec<(StepId, StepId)> {
-        let mut items: Vec<_> =
-            self.maps.values().map(|map| (map.first_item_id, i64::from(map.parents))).collect();
-        items.sort_unstable();
-        let mut parts = Vec::with_capacity(items.len() + 1);
-        let mut first = task.step(0).0;
-        for (begin, count) in items {
-            parts.push((StepId(first), StepId(begin - 1)));
-            first = begin + count;
+        if !self.is_grown {
+            return vec![(task.step(0), last_step(task))];
         }
-        parts.push((StepId(first), last_step(task)));
-        let item = self.added.values().filter(|row| row.item_index.is_some());
-        parts.extend(item.map(|row| {
-            let step = StepId(row.workflow_step_id);
-            (step, step)
-        }));
+        let mut added: Vec<_> = self.added.keys().copied().collect();
+        added.sort_unstable();
+        let mut parts = vec![(task.step(0), StepId(task.step(self.positions).0 - 1))];
+        for step in added.into_iter().map(StepId) {
+            match parts.last_mut() {
+                Some((_, last)) if last.0 + 1 == step.0 => *last = step,
+                _ => parts.push((step, step)),
+            }
+        }
         parts
     }
 

@@ -122,15 +122,30 @@ fn note(view: &mut View, row: GrowthRow, sight: Sight<'_>) {
     let Some(known) = view.steps.get_mut(&step) else { return };
     let is_item = prototype.is_some() && map.is_some();
     let parents = parents.unwrap_or(if prototype.is_some() { 0 } else { known.join.parents });
-    let policy = template.map_or_else(JoinPolicy::default, |template| template.join);
-    known.join = match policy {
-        _ if is_item || parents == 0 => Join { parents, ..Join::default() },
+    let policy = template.filter(|_| !is_item).map_or_else(JoinPolicy::default, |step| step.join);
+    known.join = join(policy, parents);
+}
+
+/// When a step may start that has so many parents.
+fn join(policy: JoinPolicy, parents: u32) -> Join {
+    match policy {
+        _ if parents == 0 => Join { parents, ..Join::default() },
         JoinPolicy::Quorum(most) => Join { policy: JoinPolicy::Quorum(most.min(parents)), parents },
         JoinPolicy::AllComplete
         | JoinPolicy::AllDone
         | JoinPolicy::AnyComplete
         | JoinPolicy::NoneFailed => Join { policy, parents },
-    };
+    }
+}
+
+/// A step of the view waits for so many parents from now on, which are no items.
+pub(super) fn wait_for(view: &mut View, step: StepId, parents: u32, sight: Sight<'_>) {
+    let template = template_of(sight.by_task, &view.grown.prototypes, step);
+    if let Some((known, template)) = view.steps.get_mut(&step).zip(template)
+        && known.join.parents != parents
+    {
+        known.join = join(template.join, parents);
+    }
 }
 
 /// Adds steps to the view that the decider asks for.

@@ -1,6 +1,6 @@
 //! Steps that are executed anew: the step that is asked for and those below it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::arguments::refused;
@@ -10,16 +10,13 @@ use super::ending::{self, ByTask};
 use super::growth;
 use super::templates::Stored;
 use crate::decide::is_reset;
-use crate::decision::{Decisions, Observation, Parent, Request, Reset, View};
+use crate::decision::{Decisions, Observation, Parent, Request, Reset, Retired, View};
 use crate::error::Error;
 use crate::graph::parents_first;
 use crate::guard::{Guard, removed};
 use crate::ids::StepId;
-use crate::state::StepState;
-use crate::store::{BelowRow, StoreError, TaskRow, Transaction};
-
-/// What there is to do about a step that is not executed anew, because it, or one below it, has added steps.
-const FORK: &str = "tasker fork makes a task in which it is executed anew";
+use crate::state::{StepEvent, StepState};
+use crate::store::{Link, StoreError, TaskRow, Transaction};
 
 /// The positions of steps and of all below them, parents before their children.
 pub(super) fn with_those_below(stored: &Stored, first: BTreeSet<u32>) -> Vec<u32> {
@@ -35,88 +32,144 @@ pub(super) fn with_those_below(stored: &Stored, first: BTreeSet<u32>) -> Vec<u32
     order
 }
 
+/// The steps, those below them, and what any of these has added.
+pub(super) fn following(first: BTreeSet<StepId>, links: &[Link]) -> BTreeSet<StepId> {
+    let mut next: Vec<_> = first.iter().copied().collect();
+    let mut found = first;
+    let mut by_step: HashMap<_, Vec<_>> = HashMap::new();
+    for link in links {
+        by_step.entry(link.from).or_default().push(link.to);
+    }
+    while let Some(step) = next.pop() {
+        let follow = by_step.get(&step).into_iter().flatten().copied();
+        next.extend(follow.filter(|step| found.insert(*step)));
+    }
+    found
+}
+
 /// A step that is executed anew: the one that is asked for, or one below it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Below {
     step: StepId,
     parents: Vec<StepId>,
+    /// No step depends on it.
+    last: bool,
 }
 
-/// The step and those below it, parents before their children.
+/// The step and those below it, parents before their children, and what they have added, which they add anew.
+#[derive(Debug, PartialEq, Eq)]
+struct Anew {
+    steps: Vec<Below>,
+    retired: Vec<Retired>,
+    /// Others, on which nothing depended but what is retired.
+    childless: Vec<StepId>,
+}
+
+/// Why steps are not executed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stuck {
+    /// A step below the one that is asked for has added it.
+    AddedBelow,
+    /// This step would wait for itself, or for none of them.
+    At(StepId),
+}
+
+impl Anew {
+    /// In a task that is as its template says.
+    fn of_template(stored: &Stored, step: StepId) -> Self {
+        let of_template = with_those_below(stored, BTreeSet::from([step.index()]));
+        let steps = of_template.into_iter().map(|index| step.task().step(index));
+        let parents =
+            |of: StepId| stored.parents(of).iter().map(move |index| of.task().step(*index));
+        let last = |step| stored.children(step).is_empty();
+        let below = |step| Below { step, parents: parents(step).collect(), last: last(step) };
+        Self { steps: steps.map(below).collect(), retired: Vec::new(), childless: Vec::new() }
+    }
+
+    /// In a task to which steps were added.
+    ///
+    /// # Errors
+    /// Why that cannot be.
+    fn of_links(step: StepId, links: &[Link]) -> Result<Self, Stuck> {
+        let following = following(BTreeSet::from([step]), links);
+        let adds = |link: &&Link| link.added.is_some() && following.contains(&link.from);
+        let retired: BTreeSet<_> = links.iter().filter(adds).map(|link| link.to).collect();
+        if retired.contains(&step) {
+            return Err(Stuck::AddedBelow);
+        }
+        let mut parents: BTreeMap<_, Vec<_>> =
+            following.difference(&retired).map(|step| (*step, Vec::new())).collect();
+        let mut last = following.clone();
+        let (mut childless, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for Link { from, to, .. } in links.iter().filter(|link| link.added.is_none()) {
+            last.remove(from);
+            if let Some(parents) = parents.get_mut(to).filter(|_| !retired.contains(from)) {
+                parents.push(*from);
+            }
+            if !following.contains(from) {
+                let kept = if retired.contains(to) { &mut childless } else { &mut others };
+                kept.insert(*from);
+            }
+        }
+        let positions: HashMap<_, _> =
+            parents.keys().enumerate().map(|(position, step)| (*step, position)).collect();
+        let inside: Vec<Vec<_>> = parents
+            .values()
+            .map(|parents| parents.iter().filter_map(|one| positions.get(one).copied()).collect())
+            .collect();
+        let mut steps: Vec<_> = parents
+            .into_iter()
+            .map(|(step, parents)| Some(Below { step, parents, last: last.contains(&step) }))
+            .collect();
+        let is_apart = |(at, below): &(usize, &Option<Below>)| {
+            inside[*at].is_empty() && below.as_ref().is_some_and(|below| below.step != step)
+        };
+        if let Some((_, Some(apart))) = steps.iter().enumerate().find(is_apart) {
+            return Err(Stuck::At(apart.step));
+        }
+        let order = parents_first(&inside);
+        let ordered = order.into_iter().filter_map(|at| steps[at].take()).collect();
+        if let Some(stuck) = steps.into_iter().flatten().next() {
+            return Err(Stuck::At(stuck.step));
+        }
+        let retired =
+            retired.into_iter().map(|step| Retired { step, last: last.contains(&step) }).collect();
+        let childless = childless.difference(&others).copied().collect();
+        Ok(Self { steps: ordered, retired, childless })
+    }
+}
+
+/// What is executed anew with a step.
 ///
 /// # Errors
-/// [`Error::Argument`] where one of them has added steps, or made the items of a list: what would become of these?
-async fn below(
+/// [`Error::Argument`] where a step below would wait for itself, or has waited only for what is not there any more.
+async fn anew(
     tx: &mut impl Transaction,
     row: TaskRow,
     stored: &Stored,
     step: StepId,
     name: &str,
-) -> Result<Vec<Below>, Error> {
-    let below = if stored.has_grown(row.total_steps) {
-        below_in_grown(tx, stored, step, name).await?
-    } else {
-        let of_template = with_those_below(stored, BTreeSet::from([step.index()]));
-        let steps = of_template.into_iter().map(|index| step.task().step(index));
-        let parents =
-            |of: StepId| stored.parents(of).iter().map(move |index| of.task().step(*index));
-        steps.map(|step| Below { step, parents: parents(step).collect() }).collect()
-    };
-    let is_map = |step: &StepId| stored.step(*step).is_some_and(|step| step.map.is_some());
-    let maps: Vec<_> = below.iter().map(|one| one.step).filter(is_map).collect();
-    if !maps.is_empty() {
-        let begun = tx.read_growth(&maps).await?;
-        if let Some(row) = begun.iter().find(|row| row.first_item.is_some()) {
-            let map = stored.step(row.step).map_or("", |map| map.name.as_str());
-            let allowed = format!(
-                "a step that is no map step with items, and has none below it, as {map:?}; {FORK}"
-            );
-            return Err(refused("step", &format!("{name:?}"), &allowed));
-        }
+) -> Result<Anew, Error> {
+    if !stored.has_grown(row.total_steps) {
+        return Ok(Anew::of_template(stored, step));
     }
-    Ok(below)
-}
-
-fn name_of<'a>(stored: &'a Stored, row: &'a BelowRow) -> &'a str {
-    let of_template = stored.step(row.step).map(|step| step.name.as_str());
-    of_template.or(row.name.as_deref()).unwrap_or_default()
-}
-
-async fn below_in_grown(
-    tx: &mut impl Transaction,
-    stored: &Stored,
-    step: StepId,
-    name: &str,
-) -> Result<Vec<Below>, Error> {
-    let rows = tx.read_below(step).await?;
-    let is_map = |row: &BelowRow| stored.step(row.step).is_some_and(|step| step.map.is_some());
-    if let Some(row) = rows.iter().find(|row| row.has_added && !is_map(row)) {
-        let adding = name_of(stored, row);
-        let allowed =
-            format!("a step that has added none, and none below it has, as {adding:?} has; {FORK}");
-        return Err(refused("step", &format!("{name:?}"), &allowed));
-    }
-    let positions: HashMap<_, _> =
-        rows.iter().enumerate().map(|(position, row)| (row.step, position)).collect();
-    let inside = |row: &BelowRow| {
-        row.parents.iter().filter_map(|parent| positions.get(parent).copied()).collect()
-    };
-    let order = parents_first(&rows.iter().map(inside).collect::<Vec<_>>());
-    if order.len() < rows.len() {
-        let ordered: BTreeSet<_> = order.into_iter().collect();
-        let stuck = rows.iter().enumerate().find(|(position, _)| !ordered.contains(position));
-        let stuck = stuck.map_or("", |(_, row)| name_of(stored, row));
+    let links = tx.links_of_task(row.task.id).await?;
+    Anew::of_links(step, &links).map_err(|stuck| {
+        let seen = format!("{name:?}");
+        let Stuck::At(stuck) = stuck else {
+            let allowed = "a step that no step below it has added, as a map step its items: execute that one anew";
+            return refused("step", &seen, allowed);
+        };
+        let adds = |link: &&Link| link.added.is_some() && link.to == stuck;
+        let added = links.iter().find(adds).and_then(|link| link.added.as_deref());
+        let of_template = stored.step(stuck).map(|step| step.name.as_str());
+        let stuck = of_template.or(added).unwrap_or_default();
         let allowed = format!(
-            "a step with none below it that waits for itself by what was added to the task, as {stuck:?} does, or a step \
-             below it"
+            "a step with none below it that, by what was added to the task, waits for itself, or only for steps that are not \
+             executed anew, as {stuck:?} does"
         );
-        return Err(refused("step", &format!("{name:?}"), &allowed));
-    }
-    let below = |position: usize| Below {
-        step: rows[position].step,
-        parents: rows[position].parents.clone(),
-    };
-    Ok(order.into_iter().map(below).collect())
+        refused("step", &seen, &allowed)
+    })
 }
 
 /// Has a step executed anew, and those below it; the caller commits. What they returned before is kept as artifacts.
@@ -129,12 +182,16 @@ pub(super) async fn rerun(
     request: Request,
 ) -> Result<Decisions, Error> {
     let task = row.task.id;
-    let below = below(tx, row, &stored, step, name).await?;
-    let steps = resets(tx, &stored, below).await?;
+    let Anew { steps, retired, childless } = anew(tx, row, &stored, step, name).await?;
+    let steps = resets(tx, &stored, steps).await?;
     let inside: BTreeSet<_> = steps.iter().map(|reset| reset.step).collect();
     let above = steps.iter().flat_map(|reset| &reset.parents).map(|parent| parent.step);
+    let above = above.chain(childless.iter().copied());
     let above: BTreeSet<_> = above.filter(|parent| !inside.contains(parent)).collect();
-    let rows = tx.lock_steps(&inside.iter().copied().collect::<Vec<_>>()).await?;
+    let mut changed: Vec<_> = inside.iter().copied().collect();
+    changed.extend(retired.iter().map(|retired| retired.step));
+    changed.sort_unstable();
+    let rows = tx.lock_steps(&changed).await?;
     let parents = tx.read_ended_steps(&above.into_iter().collect::<Vec<_>>(), &[]).await?;
     let by_task = ByTask::from([(task, Arc::clone(&stored))]);
     let grown = growth::grown(&[row], &by_task);
@@ -146,16 +203,29 @@ pub(super) async fn rerun(
     }
     let seen: Vec<_> = view.steps.keys().copied().collect();
     growth::learn(tx, &mut view, &seen, sight).await?;
+    if !retired.is_empty() {
+        for reset in &steps {
+            let parents = u32::try_from(reset.parents.len()).unwrap_or(u32::MAX);
+            growth::wait_for(&mut view, reset.step, parents, sight);
+        }
+    }
     // The step that is asked for begins at once.
-    let others = inside.into_iter().filter(|other| *other != step);
+    let others = inside.iter().copied().filter(|other| *other != step);
     view.delays = sight.delays(others, &view.grown.prototypes);
     if row.has_budget {
         ending::see_budgets(tx, &mut view, &[row], sight).await?;
     }
     let now = rows.first().map_or(row.now, |step| step.now);
-    let observation = Observation::RerunRequested { steps, name: name.to_owned(), request };
+    let others: Vec<_> = inside.into_iter().collect();
+    let gone: Vec<_> = retired.iter().map(|retired| retired.step).collect();
+    let name = name.to_owned();
+    let observation = Observation::RerunRequested { steps, retired, childless, name, request };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     forget(tx, row, &decisions).await?;
+    let begins = decisions.steps.iter().any(|change| is_reset(change.event));
+    if begins && !gone.is_empty() && !removed(Guard::AddedRetire) {
+        tx.retire_added_steps(&gone, &others).await?;
+    }
     let prototypes = &view.grown.prototypes;
     Ok(ending::write(tx, decisions, &by_task, prototypes, &[]).await?.decisions)
 }
@@ -176,7 +246,8 @@ async fn forget(
     if !ended.is_empty() {
         tx.keep_results(&ended).await?;
     }
-    let steps: Vec<_> = reset.iter().map(|change| change.after.id).collect();
+    let left = decisions.steps.iter().filter(|change| change.event == Some(StepEvent::Skipped));
+    let steps: Vec<_> = reset.into_iter().chain(left).map(|change| change.after.id).collect();
     tx.delete_waits(&steps).await?;
     if !removed(Guard::RerunMakesAnew) {
         tx.supersede_children(&steps).await?;
@@ -199,13 +270,101 @@ async fn resets(
     let deciding = above.filter(|parent| !inside.contains(parent) && stored.forks(*parent));
     let deciding: BTreeSet<_> = deciding.collect();
     let taken = branches::taken_before(tx, stored, &deciding).await?;
-    let reset = |Below { step, parents }: Below| {
+    let reset = |Below { step, parents, last }: Below| {
         let left_out = |parent: StepId| {
             taken.get(&parent).is_some_and(|taken| !taken.branches.contains_key(&step))
         };
         let parents = parents.into_iter();
         let parents = parents.map(|step| Parent { step, left_out: left_out(step) }).collect();
-        Reset { step, parents }
+        Reset { step, parents, last }
     };
     Ok(below.into_iter().map(reset).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TaskId;
+
+    const TASK: TaskId = TaskId(7);
+
+    /// Edges, and what was added: numbers of steps.
+    fn links(edges: &[(u32, u32)], added: &[(u32, u32)]) -> Vec<Link> {
+        let link = |(from, to): &(u32, u32), added| Link {
+            from: TASK.step(*from),
+            to: TASK.step(*to),
+            added,
+        };
+        let edges = edges.iter().map(|edge| link(edge, None));
+        edges
+            .chain(added.iter().map(|pair| link(pair, Some(format!("added {}", pair.1)))))
+            .collect()
+    }
+
+    type WithParents = Vec<(u32, Vec<u32>)>;
+
+    /// The steps that are executed anew with their parents, and those that are retired.
+    fn anew(first: u32, links: &[Link]) -> Result<(WithParents, Vec<(u32, bool)>), Stuck> {
+        let numbers = |steps: Vec<StepId>| steps.into_iter().map(StepId::index).collect();
+        let anew = Anew::of_links(TASK.step(first), links)?;
+        let steps = anew.steps.into_iter();
+        let steps = steps.map(|one| (one.step.index(), numbers(one.parents))).collect();
+        Ok((steps, anew.retired.into_iter().map(|one| (one.step.index(), one.last)).collect()))
+    }
+
+    #[test]
+    fn a_step_is_the_last_one_by_what_depended_on_it_and_one_may_become_it() {
+        // 1 has added 3, which waits for 4 and 5 as well; 6 waits for 5.
+        let links = links(&[(1, 2), (1, 3), (4, 3), (5, 3), (5, 6)], &[(1, 3)]);
+        let anew = Anew::of_links(TASK.step(1), &links).unwrap();
+        let last: Vec<_> = anew.steps.iter().map(|one| (one.step.index(), one.last)).collect();
+        assert_eq!(last, [(1, false), (2, true)]);
+        assert_eq!(anew.childless, [TASK.step(4)]);
+    }
+
+    #[test]
+    fn what_is_executed_anew_waits_for_what_was_added_to_it_no_more() {
+        // 0 above 1, which has added 4 before 2, and 5, which nothing waits for; 4 has added 6 before 3.
+        let links = links(
+            &[(0, 1), (1, 2), (2, 3), (1, 4), (4, 2), (1, 5), (4, 6), (6, 3)],
+            &[(1, 4), (1, 5), (4, 6)],
+        );
+        let all = vec![(1, vec![0]), (2, vec![1]), (3, vec![2])];
+        assert_eq!(anew(1, &links), Ok((all, vec![(4, false), (5, true), (6, false)])));
+        // What another step has added is executed anew by itself.
+        let below = vec![(4, vec![1]), (2, vec![1, 4]), (3, vec![2])];
+        assert_eq!(anew(4, &links), Ok((below, vec![(6, false)])));
+        assert_eq!(anew(2, &links), Ok((vec![(2, vec![1, 4]), (3, vec![2, 6])], vec![])));
+    }
+
+    #[test]
+    fn a_map_step_makes_its_items_anew_and_an_item_alone_is_not_executed_anew() {
+        let links = links(&[(0, 1), (1, 2), (0, 3), (3, 1), (0, 4), (4, 1)], &[(1, 3), (1, 4)]);
+        let reduced = vec![(1, vec![0]), (2, vec![1])];
+        assert_eq!(anew(1, &links), Ok((reduced, vec![(3, false), (4, false)])));
+        assert_eq!(anew(3, &links), Err(Stuck::AddedBelow));
+    }
+
+    #[test]
+    fn what_would_wait_for_itself_or_for_nothing_is_named() {
+        // 1 was done before 0, which it depends on, and has added 3 before 0.
+        let circle = links(&[(0, 1), (1, 2), (1, 3), (3, 0)], &[(2, 3)]);
+        assert_eq!(anew(2, &circle), Err(Stuck::At(TASK.step(0))));
+        let around = links(&[(0, 1), (1, 3), (3, 0)], &[(9, 3)]);
+        assert_eq!(anew(1, &around), Err(Stuck::At(TASK.step(0))));
+    }
+
+    #[test]
+    fn what_a_step_has_added_follows_from_it_and_what_depends_on_that() {
+        // 1 has added 5, which has added 6, which 3 waits for; 2 has added 7.
+        let links = links(&[(0, 1), (6, 3), (3, 4)], &[(1, 5), (5, 6), (2, 7)]);
+        let from = |first: u32| -> Vec<u32> {
+            let found = following(BTreeSet::from([TASK.step(first)]), &links);
+            found.into_iter().map(StepId::index).collect()
+        };
+        assert_eq!(from(0), [0, 1, 3, 4, 5, 6]);
+        assert_eq!(from(6), [3, 4, 6]);
+        assert_eq!(from(2), [2, 7]);
+        assert_eq!(from(4), [4]);
+    }
 }

@@ -9,8 +9,7 @@ use tokio::sync::mpsc;
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
     AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ForkRecord, ReadyRecord, SignalRecord,
-    StepRecord, StepTransition, Tables, TaskRecord, TaskTransition, WaitRecord, WorkerRecord,
-    steps_of,
+    StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
@@ -20,11 +19,11 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, Database,
-    EndedStepRow, FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate,
-    NewArtifact, NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
-    ParentRow, Picked, Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError,
-    TaskContextRow, TaskRow, Transaction,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, EndedStepRow,
+    FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate, NewArtifact,
+    NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked,
+    Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError, TaskContextRow, TaskRow,
+    Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -431,8 +430,17 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    async fn read_below(&mut self, step: StepId) -> Result<Vec<BelowRow>, StoreError> {
-        self.run(|state, _| done(below(&state.tables, step))).await
+    async fn retire_added_steps(
+        &mut self,
+        steps: &[StepId],
+        others: &[StepId],
+    ) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.retired.extend(steps);
+            work.written.recounted.extend(others);
+            done(())
+        })
+        .await
     }
 
     async fn find_added(
@@ -733,9 +741,10 @@ impl Transaction for SimulatedTransaction {
             let links = tables.steps.range(steps_of(task)).flat_map(|(to, _)| {
                 let to = *to;
                 let parents =
-                    tables.all_parents(to).map(move |from| Link { from, to, adds: false });
-                let by = tables.added.get(&to).map(|added| Link { from: added.by, to, adds: true });
-                parents.chain(by)
+                    tables.all_parents(to).map(move |from| Link { from, to, added: None });
+                let added = tables.added.get(&to).filter(|added| !added.retired);
+                let name = || Some(format!("added {to}"));
+                parents.chain(added.map(|added| Link { from: added.by, to, added: name() }))
             });
             done(links.collect())
         })
@@ -1212,27 +1221,6 @@ fn apply(
     done(Ok(batch))
 }
 
-/// As `read_below.sql`.
-fn below(tables: &Tables, first: StepId) -> Vec<BelowRow> {
-    let (mut found, mut next) = (BTreeSet::from([first]), vec![first]);
-    while let Some(step) = next.pop() {
-        let children = tables.steps.keys().filter(|child| child.task() == step.task());
-        let children =
-            children.filter(|child| tables.all_parents(**child).any(|parent| parent == step));
-        next.extend(children.copied().filter(|child| found.insert(*child)));
-    }
-    let is_own_item = |item: StepId, map: StepId| {
-        tables.added.get(&item).is_some_and(|added| added.item.is_some() && added.by == map)
-    };
-    let row = |step: StepId| BelowRow {
-        step,
-        name: tables.added.contains_key(&step).then(|| format!("added {step}")),
-        parents: tables.all_parents(step).filter(|parent| !is_own_item(*parent, step)).collect(),
-        has_added: tables.added.values().any(|added| added.by == step),
-    };
-    found.into_iter().map(row).collect()
-}
-
 /// As `add_steps.sql`.
 fn add(state: &mut State, work: &mut Work, decisions: &Decisions, queue_of: QueueOf<'_>) {
     for added in &decisions.added.steps {
@@ -1267,7 +1255,7 @@ fn add(state: &mut State, work: &mut Work, decisions: &Decisions, queue_of: Queu
             work.written.ready.insert(id, Some(ready));
         }
         let (prototype, item, by) = (added.prototype, added.item, added.by.step);
-        work.written.added.insert(id, AddedRecord { prototype, item, by });
+        work.written.added.insert(id, AddedRecord { prototype, item, by, retired: false });
         work.written.names.insert(name, id);
     }
     work.written.edges.extend(decisions.added.edges.iter().map(|(from, to)| (*to, *from)));

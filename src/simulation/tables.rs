@@ -57,6 +57,8 @@ pub(super) struct AddedRecord {
     pub(super) prototype: u32,
     pub(super) item: Option<u32>,
     pub(super) by: StepId,
+    /// The one that has added it was executed anew.
+    pub(super) retired: bool,
 }
 
 /// Where a task comes from that is a fork, and the positions of the steps that it begins with.
@@ -251,6 +253,9 @@ pub(super) struct Written {
     pub(super) names: BTreeMap<(TaskId, String), StepId>,
     pub(super) edges: BTreeSet<(StepId, StepId)>,
     pub(super) parent_counts: BTreeMap<StepId, (u32, Option<StepId>)>,
+    /// Steps that are retired, and others whose parents are counted anew.
+    pub(super) retired: BTreeSet<StepId>,
+    pub(super) recounted: BTreeSet<StepId>,
     pub(super) correlations: BTreeSet<(String, TaskId)>,
     /// A fork that it makes.
     pub(super) fork: Option<(TaskId, ForkRecord)>,
@@ -303,7 +308,8 @@ impl Tables {
         let mut found: BTreeSet<_> = first.iter().map(|index| task.step(*index)).collect();
         loop {
             let follows = |step: &StepId| {
-                let by = self.added.get(step).map(|added| added.by);
+                let by = self.added.get(step).filter(|added| !added.retired);
+                let by = by.map(|added| added.by);
                 self.all_parents(*step).chain(by).any(|from| found.contains(&from))
             };
             let steps = self.steps.range(steps_of(task)).map(|(step, _)| *step);
@@ -592,6 +598,22 @@ impl Tables {
         own.filter(|(_, batch)| !batch.steps.iter().any(held)).map(|(id, _)| *id).collect()
     }
 
+    fn retire(&mut self, written: &Written) {
+        if written.retired.is_empty() {
+            return;
+        }
+        for step in &written.retired {
+            self.added.entry(*step).and_modify(|added| added.retired = true);
+        }
+        let is_gone = |step: &StepId| written.retired.contains(step);
+        self.names.retain(|_, step| !is_gone(step));
+        self.edges.retain(|(to, from)| !is_gone(to) && !is_gone(from));
+        for step in written.retired.iter().chain(&written.recounted) {
+            let parents = u32::try_from(self.all_parents(*step).count()).unwrap_or(u32::MAX);
+            self.parent_counts.entry(*step).and_modify(|count| *count = (parents, None));
+        }
+    }
+
     /// Makes what a transaction has written visible.
     pub(super) fn commit(&mut self, written: &Written) {
         self.tasks.extend(written.tasks.iter().map(|(id, task)| (*id, *task)));
@@ -616,6 +638,7 @@ impl Tables {
         self.names.extend(written.names.iter().map(|(name, step)| (name.clone(), *step)));
         self.edges.extend(&written.edges);
         self.parent_counts.extend(&written.parent_counts);
+        self.retire(written);
         self.correlations.extend(written.correlations.iter().cloned());
         change(&mut self.ready, &written.ready);
         change(&mut self.batches, &written.batches);

@@ -179,6 +179,7 @@ impl Watch {
         }
         let anew = tables.following(*source, first);
         let added = tables.added.range(steps_of(*source));
+        let added = added.filter(|(_, added)| !added.retired);
         for (left, _) in added.filter(|(_, added)| !anew.contains(&added.by)) {
             self.violated(format!("fork {task} knows nothing of step {left}, which was added"));
         }

@@ -9,9 +9,9 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow,
-    FollowUp, ForkSource, GrowthRow, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
-    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
+    ForkSource, GrowthRow, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal, NewTasks,
+    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
     StoreError, TaskRow,
 };
 use crate::budget::{Budget, Limits};
@@ -183,11 +183,19 @@ pub(crate) trait Transaction: Send + 'static {
         steps: &[StepId],
     ) -> impl Future<Output = Result<Vec<GrowthRow>, StoreError>> + Send;
 
-    /// A step and all below it, in a task to which steps were added.
-    fn read_below(
+    /// Which steps of a task follow from which.
+    fn links_of_task(
         &mut self,
-        step: StepId,
-    ) -> impl Future<Output = Result<Vec<BelowRow>, StoreError>> + Send;
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<Link>, StoreError>> + Send;
+
+    /// Parts added steps from those that have added them, and from all that waits for them, and counts the parents of
+    /// these and of the `others` anew.
+    fn retire_added_steps(
+        &mut self,
+        steps: &[StepId],
+        others: &[StepId],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The steps of these names that were added to a task.
     fn find_added(
@@ -341,12 +349,6 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<EndedStepRow>, StoreError>> + Send;
-
-    /// Which steps of a task follow from which.
-    fn links_of_task(
-        &mut self,
-        task: TaskId,
-    ) -> impl Future<Output = Result<Vec<Link>, StoreError>> + Send;
 
     /// Writes where a task comes from, and lets it be found by the keys of that one.
     fn record_fork(

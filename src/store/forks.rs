@@ -34,15 +34,6 @@ pub(crate) struct NewFork<'a> {
     pub(crate) reason: Option<&'a str>,
 }
 
-/// A step that follows from another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) from: StepId,
-    pub(crate) to: StepId,
-    /// It was added by the other one, else it depends on it.
-    pub(crate) adds: bool,
-}
-
 /// Locks a task, and reads what its fork gets of it.
 pub(super) async fn source(tx: &mut Tx, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
     let row = sqlx::query_file!("src/store/sql/fork_source.sql", task.0)
@@ -71,14 +62,6 @@ pub(super) async fn ended_steps(
             results: row.results.map(open),
         })
         .collect())
-}
-
-/// Which steps of a task follow from which.
-pub(super) async fn links(tx: &mut Tx, task: TaskId) -> Result<Vec<Link>, StoreError> {
-    let rows =
-        sqlx::query_file!("src/store/sql/links_of_task.sql", task.0).fetch_all(&mut **tx).await?;
-    let link = |from, to, adds| Link { from: StepId(from), to: StepId(to), adds };
-    Ok(rows.into_iter().map(|row| link(row.from_step_id, row.to_step_id, row.adds)).collect())
 }
 
 /// Writes where a task comes from.

@@ -33,16 +33,13 @@ pub(crate) struct AddedName {
     pub(crate) name: String,
 }
 
-/// A step that another one is above, or that one itself.
-#[derive(Clone, Debug)]
-pub(crate) struct BelowRow {
-    pub(crate) step: StepId,
-    /// Its name, if it was added.
-    pub(crate) name: Option<String>,
-    /// But for the items of a map step itself.
-    pub(crate) parents: Vec<StepId>,
-    /// It has added steps, or is a map step with items.
-    pub(crate) has_added: bool,
+/// A step that follows from another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) from: StepId,
+    pub(crate) to: StepId,
+    /// Its name, where the other one has added it; else it depends on that.
+    pub(crate) added: Option<String>,
 }
 
 /// What the handler of a step that was added is given.
@@ -73,7 +70,6 @@ pub(crate) struct AddedStepRow {
 pub(crate) struct MapRow {
     pub(crate) workflow_step_id: i64,
     pub(crate) parents: i32,
-    pub(crate) first_item_id: i64,
     /// A JSON object: state => items.
     pub(crate) by_state: String,
 }
@@ -177,19 +173,29 @@ pub(super) async fn find(
         .collect())
 }
 
-/// A step and all below it, in a task to which steps were added.
-pub(super) async fn read_below(tx: &mut Tx, step: StepId) -> Result<Vec<BelowRow>, StoreError> {
+/// Which steps of a task follow from which.
+pub(super) async fn links(tx: &mut Tx, task: TaskId) -> Result<Vec<Link>, StoreError> {
     let rows =
-        sqlx::query_file!("src/store/sql/read_below.sql", step.0).fetch_all(&mut **tx).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| BelowRow {
-            step: StepId(row.step),
-            name: row.name,
-            parents: row.parents.into_iter().map(StepId).collect(),
-            has_added: row.has_added,
-        })
-        .collect())
+        sqlx::query_file!("src/store/sql/links_of_task.sql", task.0).fetch_all(&mut **tx).await?;
+    let link = |from, to, added| Link { from: StepId(from), to: StepId(to), added };
+    Ok(rows.into_iter().map(|row| link(row.from_step_id, row.to_step_id, row.name)).collect())
+}
+
+/// Parts added steps from those that have added them, and from all that waits for them, and counts the parents of these and
+/// of the `others` anew.
+pub(super) async fn retire(
+    tx: &mut Tx,
+    steps: &[StepId],
+    others: &[StepId],
+) -> Result<(), StoreError> {
+    sqlx::query_file!("src/store/sql/retire_added_steps.sql", steps as &[StepId])
+        .execute(&mut **tx)
+        .await?;
+    let counted = [steps, others].concat();
+    sqlx::query_file!("src/store/sql/recount_parents.sql", &counted as &[StepId])
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// What the handlers of these steps are given, those that were added.

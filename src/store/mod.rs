@@ -47,10 +47,8 @@ pub(crate) use deadlines::StepTime;
 pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
 pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use follow_ups::{ChildTaskRow, FollowUp, KinRow, NewChild, OriginalRow, ParentRow};
-pub(crate) use forks::{EndedStepRow, ForkSource, Link, NewFork};
-pub(crate) use growth::{
-    AddedName, AddedStepRow, AddedToRun, BelowRow, GrowthRow, ItemRow, MapRow,
-};
+pub(crate) use forks::{EndedStepRow, ForkSource, NewFork};
+pub(crate) use growth::{AddedName, AddedStepRow, AddedToRun, GrowthRow, ItemRow, Link, MapRow};
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub(crate) use notify::Call;

@@ -8,11 +8,11 @@ use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
 use super::{
-    AddedName, AddedToRun, Beat, BelowRow, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow,
-    FollowUp, ForkSource, GrowthRow, Heartline, Link, ListedClaim, NewArtifact, NewChild, NewFork,
-    NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
-    StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups,
-    forks, growth, identities, notify, steps, tasks, templates, waits, workers,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
+    ForkSource, GrowthRow, Heartline, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
+    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
+    Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups, forks,
+    growth, identities, notify, steps, tasks, templates, waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -152,8 +152,12 @@ impl Transaction for Tx {
         growth::read(self, steps).await
     }
 
-    async fn read_below(&mut self, step: StepId) -> Result<Vec<BelowRow>, StoreError> {
-        growth::read_below(self, step).await
+    async fn retire_added_steps(
+        &mut self,
+        steps: &[StepId],
+        others: &[StepId],
+    ) -> Result<(), StoreError> {
+        growth::retire(self, steps, others).await
     }
 
     async fn find_added(
@@ -278,7 +282,7 @@ impl Transaction for Tx {
     }
 
     async fn links_of_task(&mut self, task: TaskId) -> Result<Vec<Link>, StoreError> {
-        forks::links(self, task).await
+        growth::links(self, task).await
     }
 
     async fn ended_steps(&mut self, task: TaskId) -> Result<Vec<EndedStepRow>, StoreError> {

@@ -89,9 +89,9 @@ WITH step AS (
   GROUP BY workflow_step_id
 ), unexecuted AS (
   SELECT workflow_step_id, count(*) FILTER (WHERE from_state = 'complete') AS left_complete,
-         count(*) FILTER (WHERE event = 'copied') AS copied
+         count(*) FILTER (WHERE event IN ('copied', 'items_done')) AS completed
   FROM tasker_workflow_step_transitions
-  WHERE from_state = 'complete' OR event = 'copied'
+  WHERE from_state = 'complete' OR event IN ('copied', 'items_done')
   GROUP BY workflow_step_id
 ), listed AS (
   SELECT b.worker_id, step.id
@@ -222,8 +222,7 @@ WITH step AS (
   LEFT JOIN unexecuted n USING (workflow_step_id)
   WHERE coalesce(a.ended, 0) <> s.attempts - (s.state = 'in_progress')::int
      OR coalesce(a.newest, 0) <> coalesce(a.ended, 0)
-     OR coalesce(a.succeeded, 0) + coalesce(n.copied, 0) - coalesce(n.left_complete, 0) <> (s.state = 'complete' AND NOT EXISTS (
-          SELECT FROM map WHERE map.workflow_step_id = s.workflow_step_id))::int
+     OR coalesce(a.succeeded, 0) + coalesce(n.completed, 0) - coalesce(n.left_complete, 0) <> (s.state = 'complete')::int
 )
 SELECT name AS "name!", count(*) AS "found!", (array_agg(id ORDER BY id))[1:5] AS "ids!"
 FROM finding

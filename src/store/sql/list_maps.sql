@@ -1,6 +1,6 @@
 -- Caller: result and explain of a task that has grown. Indexes: primary keys. The map steps that have begun, and how many of their
 -- items are in which state.
-SELECT c.workflow_step_id, c.parents, c.first_item_id AS "first_item_id!", s.by_state::text AS "by_state!"
+SELECT c.workflow_step_id, c.parents, s.by_state::text AS "by_state!"
 FROM tasker_parent_counts c
 CROSS JOIN LATERAL (
   SELECT jsonb_object_agg(k.state, k.items) AS by_state
