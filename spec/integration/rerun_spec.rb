@@ -215,7 +215,8 @@ RSpec.describe "Executing a step anew", :database do
         TaskerCore.wait(task_id, timeout: 30)
       end
       expect(TaskerCore.result(task_id).results_of("last")).to eq("one")
-      expect(sql("SELECT outcome FROM tasker_attempts WHERE outcome <> 'succeeded'")).to eq([{ "outcome" => "cancelled" }])
+      expect(sql("SELECT outcome FROM tasker_attempts WHERE outcome <> 'succeeded'"))
+        .to eq([{ "outcome" => "cancelled" }])
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
   end
@@ -321,7 +322,7 @@ RSpec.describe "Executing a step anew", :database do
     it "is refused of an item alone" do
       task_id = run("priced", context: { list: [1] }).task_id
       expect { TaskerCore.rerun(task_id, "price[0]") }.to raise_error(
-        TaskerCore::InvalidArgument, /a step that no step below it has added, as a map step its items: execute that one anew/
+        TaskerCore::InvalidArgument, /a step that no step below it has added, as a map step its items: execute that one/
       )
     end
 
