@@ -439,6 +439,8 @@ pub struct Reset {
     pub parents: Vec<Parent>,
     /// No step depended on it.
     pub last: bool,
+    /// What is retired was added before it.
+    pub awaits_added: bool,
 }
 
 /// A parent of a step that is to begin anew.

@@ -114,9 +114,45 @@ RSpec.describe "A task with a budget", :database do
     end
     result = run("mixed", worker: { concurrency: 5 })
     expect(result.steps.map(&:state).tally).to eq("complete" => 17)
-    # None waited until it was looked at anyhow.
-    longest = "SELECT extract(epoch FROM finished_at - started_at)::float AS seconds FROM tasker_tasks"
-    expect(sql(longest).first["seconds"].to_f).to be < 10
+    expect(seconds(result.task_id)).to be < 10
+  end
+
+  # Each waits until four are there.
+  def define_waiting(name, first:, reserve:, inside:)
+    handler("First", &first)
+    handler("Small") do |_, _, step|
+      inside << step.name
+      sleep(0.01) until inside.size >= 4
+    end
+    TaskerCore.define(name, budget: { cost: 1 }) do
+      step "first", handler: "First", reserve_cost: 1
+      4.times { |number| step "small_#{number}", handler: "Small", reserve_cost: reserve }
+    end
+  end
+
+  # Seconds that a task took; after ten steps are looked at anyhow.
+  def seconds(task_id)
+    taken = "SELECT extract(epoch FROM finished_at - started_at)::float AS taken FROM tasker_tasks"
+    sql("#{taken} WHERE task_id = #{task_id}").first["taken"].to_f
+  end
+
+  it "lets as many steps begin as one that ends makes room for" do
+    define_waiting("roomy", first: proc { sleep(0.2) }, reserve: 0.25, inside: Queue.new)
+    expect(seconds(run("roomy", worker: { concurrency: 5 }).task_id)).to be < 10
+  end
+
+  it "lets steps that waited for it begin where it is raised" do
+    inside, held = Array.new(2) { Queue.new }
+    define_waiting("raised", first: proc { held.pop }, reserve: 1, inside: inside)
+    task_id = TaskerCore.submit("raised")
+    working(concurrency: 5) do
+      wait_until("the others are put off") { count("tasker_ready_steps WHERE postponed") == 4 }
+      TaskerCore.raise_budget(task_id, cost: 10)
+      wait_until("all have begun") { inside.size >= 4 }
+      held << 1
+      TaskerCore.wait(task_id, timeout: 30)
+    end
+    expect(seconds(task_id)).to be < 10
   end
 
   it "is not overshot by steps that run beside each other, in whichever of two processes" do

@@ -198,6 +198,28 @@ RSpec.describe "Executing a step anew", :database do
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
 
+    it "is refused where a step would not wait for what is to be added before it anew", :aggregate_failures do
+      handler("Plan") { |_, _, step| step.add("one", like: "part", before: "last") }
+      handler("Other") { |_, _, step| step.wait_for("go") }
+      TaskerCore.define("eager") do
+        step "plan", handler: "Plan"
+        step "other", handler: "Other"
+        step "part", handler: "Part", dynamic: true
+        step "gate", handler: "Part", depends_on: "plan", delay: 3_600
+        step "last", handler: "Other", depends_on: %w[gate other], join: "any_complete"
+      end
+      task_id = TaskerCore.submit("eager")
+      working do
+        wait_until("one is added") { TaskerCore.status(task_id).steps_total == 5 }
+        TaskerCore.resolve(task_id, "other", results: 1)
+        expect { TaskerCore.rerun(task_id, "plan") }
+          .to raise_error(TaskerCore::InvalidTransition, /it would begin at once/)
+      end
+      expect { TaskerCore.fork(task_id, from: "plan") }
+        .to raise_error(TaskerCore::InvalidArgument, /as "last" would: they could not be added anew/)
+      expect(TaskerCore.result(task_id).step("plan").attempts).to eq(1)
+    end
+
     it "refuses the end of an attempt of what is retired while it runs", :aggregate_failures do
       started = Queue.new
       go_on = Queue.new
@@ -307,6 +329,18 @@ RSpec.describe "Executing a step anew", :database do
       expect(TaskerCore.explain(task_id, step: "price[1]")["steps"].first["state"]).to eq("complete")
       expect { TaskerCore.explain(task_id, step: "price[2]") }.to raise_error(TaskerCore::Error, /price/)
       expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "changes nothing while items are on their way" do
+      handler("Price") { |_, _, step| step.item == 1 ? step.wait_for("go") : step.item }
+      task_id = TaskerCore.submit("priced", context: { list: [1, 2] })
+      working do
+        wait_until("one waits") { TaskerCore.status(task_id).steps_by_state["waiting"] }
+        TaskerCore.rerun(task_id, "price")
+        TaskerCore.signal(task_id, "go", 1)
+        TaskerCore.wait(task_id, timeout: 30)
+      end
+      expect([TaskerCore.status(task_id).steps_total, count("tasker_added_steps WHERE retired")]).to eq([5, 0])
     end
 
     it "goes on where too many items had failed", :aggregate_failures do

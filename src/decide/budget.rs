@@ -10,9 +10,9 @@ use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::state::{InvalidTransition, StepEvent, StepState};
 
-/// How many postponed steps are looked at again for each attempt that ends or step that is given up. With one, no more
-/// would ever run at a time than at first, however little they spend of what they have reserved; what does not fit is
-/// postponed again.
+/// How many postponed steps are looked at again for each attempt that ends, step that is given up, and step that starts where
+/// none has to wait. With one, no more would ever run at a time than at first, however little they spend of what they
+/// have reserved; what does not fit is postponed again.
 const RESUMED: u32 = 2;
 
 /// Whether a step may be claimed now.
@@ -32,7 +32,7 @@ pub(super) fn count(draft: &mut Draft<'_>, place: Place, event: StepEvent, to: S
     let spent = draft.view.spent.get(&id).copied().unwrap_or_default();
     let Some(budget) = draft.budgets.get_mut(&id.task()) else { return };
     if from == StepState::InProgress {
-        if reserve > Cost::default() {
+        if reserve > Cost::default() && budget.limits.cost.is_some() {
             *draft.resumed.entry(id.task()).or_default() += RESUMED;
         }
         budget.reserved = budget.reserved.minus(reserve);
@@ -45,6 +45,16 @@ pub(super) fn count(draft: &mut Draft<'_>, place: Place, event: StepEvent, to: S
     if to == StepState::InProgress {
         budget.reserved = budget.reserved.plus(reserve);
         budget.attempts += 1;
+    }
+}
+
+/// After claims: where all steps could start, there may be room for more.
+pub(super) fn offer(draft: &mut Draft<'_>, started: &BTreeMap<TaskId, u32>) {
+    for (task, steps) in started {
+        let has_cost = draft.budgets.get(task).is_some_and(|budget| budget.limits.cost.is_some());
+        if has_cost && !draft.postponed.iter().any(|step| step.task() == *task) {
+            *draft.resumed.entry(*task).or_default() += RESUMED * steps;
+        }
     }
 }
 

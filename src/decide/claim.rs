@@ -1,5 +1,7 @@
 //! A worker takes the right to execute the next attempt of steps that are ready.
 
+use std::collections::BTreeMap;
+
 use super::draft::{Draft, Place};
 use super::{budget, readiness};
 use crate::budget::Verdict;
@@ -12,13 +14,16 @@ pub(super) fn claim(
     worker: WorkerId,
     steps: &[StepId],
 ) -> Result<(), InvalidTransition> {
-    let mut given_up = Vec::new();
+    let (mut given_up, mut started) = (Vec::new(), BTreeMap::new());
     for id in steps {
         let Some(place) = draft.place(*id) else { continue };
         match budget::verdict(draft, *id) {
             Verdict::Start => {
                 claim_step(draft, place, worker)?;
                 start_task(draft, id.task());
+                if !draft.budgets.is_empty() {
+                    *started.entry(id.task()).or_default() += 1;
+                }
             }
             Verdict::Later => draft.postponed.push(*id),
             Verdict::Never(constraint) => {
@@ -26,6 +31,7 @@ pub(super) fn claim(
             }
         }
     }
+    budget::offer(draft, &started);
     if given_up.is_empty() {
         return Ok(());
     }

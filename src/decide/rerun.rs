@@ -21,8 +21,7 @@ pub(super) fn rerun(
     let Some((first, below)) = steps.split_first() else { return Ok(()) };
     let Some(place) = draft.place(first.step) else { return Ok(()) };
     let state = draft.step(place).state;
-    // A map step that has items has begun.
-    let waits = state == StepState::Pending && !draft.view.grown.maps.contains_key(&first.step);
+    let waits = state == StepState::Pending && !items_are_done(draft, first.step);
     if waits || matches!(state, StepState::Enqueued | StepState::InProgress) {
         return Ok(());
     }
@@ -43,6 +42,14 @@ pub(super) fn rerun(
         }
     }
     Ok(())
+}
+
+/// Whether a map step has items, and nothing more becomes of them by itself.
+fn items_are_done(draft: &Draft<'_>, map: StepId) -> bool {
+    let Some(items) = draft.view.grown.maps.get(&map) else { return false };
+    let ids = items.first.0..items.first.0 + i64::from(items.items);
+    let mut states = draft.view.steps.values().filter(|step| ids.contains(&step.id.0));
+    states.all(|step| step.state.is_terminal() || step.state == StepState::Blocked)
 }
 
 /// A step that has not ended well is left out.
@@ -140,6 +147,11 @@ fn reset_step(draft: &mut Draft<'_>, reset: &Reset, detail: &str) -> Result<(), 
     let (state, counted) = (draft.step(place).state, recounted(draft, place, reset));
     // One that is executed anew has not ended, so that no step below it has parents that leave it out.
     let ready = verdict(&counted) == Verdict::Ready;
+    if ready && reset.awaits_added {
+        // What is to be added before it anew could not be.
+        let allowed = "a rerun from a step below: what was added before it is added anew, and it would begin at once";
+        return Err(refused("step", state.as_str(), allowed));
+    }
     match state {
         StepState::Pending if !ready => {
             recount(draft, place, &counted);

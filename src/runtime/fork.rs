@@ -17,14 +17,14 @@ use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
 use crate::decide::initial_state;
 use crate::decision::{
-    ByStep, Copied, CopiedEnd, Decisions, Observation, Request, Step, Task, View,
+    ByStep, Copied, CopiedEnd, Decisions, Observation, Request, Step, StepChange, Task, View,
 };
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{EndedStepRow, NewFork, Transaction};
+use crate::store::{EndedStepRow, Link, NewFork, Transaction};
 
 /// Steps that a fork begins with at most.
 const MOST_STEPS: usize = 100;
@@ -130,7 +130,7 @@ pub(crate) async fn fork(
     let Some(task) = new.filter(|_| !submitted.existing) else {
         return Ok((submitted, Decisions::default()));
     };
-    let anew = executed_anew(tx, &stored, source, &first).await?;
+    let Anew { steps: anew, awaiting } = executed_anew(tx, &stored, source, &first).await?;
     let ended = tx.ended_steps(source).await?;
     let copies = copies(tx, &stored, task, &anew, ended).await?;
     let decisions = take_over(tx, &stored, task, copies, &request.detail(source)).await?;
@@ -141,6 +141,15 @@ pub(crate) async fn fork(
         let name = stored.step(left_out).map_or("", |step| step.name.as_str());
         let allowed = "a step that its parents, as they ended in the task, do not leave out";
         return Err(refused("from", &format!("{name:?}"), allowed));
+    }
+    let begins = |change: &&StepChange| change.after.state == StepState::Enqueued;
+    let begins = decisions.steps.iter().filter(begins).map(|change| change.after.id);
+    if let Some(early) = begins.into_iter().find(|step| awaiting.contains(&step.index())) {
+        let name = stored.step(early).map_or("", |step| step.name.as_str());
+        let allowed = format!(
+            "steps with which none begins before which others were added, as {name:?} would: they could not be added anew"
+        );
+        return Err(refused("from", &names_of(&stored, &first), &allowed));
     }
     let from_steps = serde_json::json!(request.from).to_string();
     let (actor, reason) = (request.actor.as_str(), request.reason.as_deref());
@@ -171,7 +180,15 @@ fn merged(
     text.map_err(|error| refused("context", "a context", &error.to_string()))
 }
 
-/// The positions of the first steps and of those below them.
+/// What a fork executes: positions of the template.
+#[derive(Debug, Default)]
+struct Anew {
+    steps: BTreeSet<u32>,
+    /// Steps of them before which others were added.
+    awaiting: BTreeSet<u32>,
+}
+
+/// The first steps and those below them.
 ///
 /// # Errors
 /// [`Error::Argument`] where steps were added to the task by another step than these: a task is made as its template says.
@@ -180,12 +197,13 @@ async fn executed_anew(
     stored: &Stored,
     source: TaskId,
     first: &BTreeSet<u32>,
-) -> Result<BTreeSet<u32>, Error> {
+) -> Result<Anew, Error> {
+    let of_template = |steps| Anew { steps, awaiting: BTreeSet::new() };
     if removed(Guard::ForkGoesDown) {
-        return Ok(first.clone());
+        return Ok(of_template(first.clone()));
     }
     if !tx.lock_tasks(&[source]).await?.iter().any(|row| stored.has_grown(row.total_steps)) {
-        return Ok(with_those_below(stored, first.clone()).into_iter().collect());
+        return Ok(of_template(with_those_below(stored, first.clone()).into_iter().collect()));
     }
     let links = tx.links_of_task(source).await?;
     let anew = following(first.iter().map(|index| source.step(*index)).collect(), &links);
@@ -196,7 +214,13 @@ async fn executed_anew(
             format!("steps from which on each is executed that has added some, as {adding:?} has");
         return Err(refused("from", &names_of(stored, first), &allowed));
     }
-    Ok(anew.into_iter().map(StepId::index).collect())
+    let by: BTreeMap<_, _> =
+        links.iter().filter(|link| link.added.is_some()).map(|link| (link.to, link.from)).collect();
+    let waits = |link: &&Link| {
+        link.added.is_none() && by.get(&link.from).is_some_and(|adding| *adding != link.to)
+    };
+    let awaiting = links.iter().filter(waits).map(|link| link.to.index()).collect();
+    Ok(Anew { steps: anew.into_iter().map(StepId::index).collect(), awaiting })
 }
 
 fn names_of(stored: &Stored, steps: &BTreeSet<u32>) -> String {

@@ -54,6 +54,8 @@ struct Below {
     parents: Vec<StepId>,
     /// No step depends on it.
     last: bool,
+    /// What is retired was added before it; items are not.
+    awaits_added: bool,
 }
 
 /// The step and those below it, parents before their children, and what they have added, which they add anew.
@@ -82,7 +84,12 @@ impl Anew {
         let parents =
             |of: StepId| stored.parents(of).iter().map(move |index| of.task().step(*index));
         let last = |step| stored.children(step).is_empty();
-        let below = |step| Below { step, parents: parents(step).collect(), last: last(step) };
+        let below = |step| Below {
+            step,
+            parents: parents(step).collect(),
+            last: last(step),
+            awaits_added: false,
+        };
         Self { steps: steps.map(below).collect(), retired: Vec::new(), childless: Vec::new() }
     }
 
@@ -93,18 +100,23 @@ impl Anew {
     fn of_links(step: StepId, links: &[Link]) -> Result<Self, Stuck> {
         let following = following(BTreeSet::from([step]), links);
         let adds = |link: &&Link| link.added.is_some() && following.contains(&link.from);
-        let retired: BTreeSet<_> = links.iter().filter(adds).map(|link| link.to).collect();
+        let by: BTreeMap<_, _> = links.iter().filter(adds).map(|one| (one.to, one.from)).collect();
+        let retired: BTreeSet<_> = by.keys().copied().collect();
         if retired.contains(&step) {
             return Err(Stuck::AddedBelow);
         }
         let mut parents: BTreeMap<_, Vec<_>> =
             following.difference(&retired).map(|step| (*step, Vec::new())).collect();
-        let mut last = following.clone();
+        let (mut last, mut awaiting) = (following.clone(), BTreeSet::new());
         let (mut childless, mut others) = (BTreeSet::new(), BTreeSet::new());
         for Link { from, to, .. } in links.iter().filter(|link| link.added.is_none()) {
             last.remove(from);
-            if let Some(parents) = parents.get_mut(to).filter(|_| !retired.contains(from)) {
-                parents.push(*from);
+            match parents.get_mut(to) {
+                // The items of a map step itself are its own matter.
+                Some(_) if by.get(from) == Some(to) => {}
+                Some(_) if by.contains_key(from) => drop(awaiting.insert(*to)),
+                Some(parents) => parents.push(*from),
+                None => {}
             }
             if !following.contains(from) {
                 let kept = if retired.contains(to) { &mut childless } else { &mut others };
@@ -119,7 +131,14 @@ impl Anew {
             .collect();
         let mut steps: Vec<_> = parents
             .into_iter()
-            .map(|(step, parents)| Some(Below { step, parents, last: last.contains(&step) }))
+            .map(|(step, parents)| {
+                Some(Below {
+                    step,
+                    parents,
+                    last: last.contains(&step),
+                    awaits_added: awaiting.contains(&step),
+                })
+            })
             .collect();
         let is_apart = |(at, below): &(usize, &Option<Below>)| {
             inside[*at].is_empty() && below.as_ref().is_some_and(|below| below.step != step)
@@ -270,13 +289,13 @@ async fn resets(
     let deciding = above.filter(|parent| !inside.contains(parent) && stored.forks(*parent));
     let deciding: BTreeSet<_> = deciding.collect();
     let taken = branches::taken_before(tx, stored, &deciding).await?;
-    let reset = |Below { step, parents, last }: Below| {
+    let reset = |Below { step, parents, last, awaits_added }: Below| {
         let left_out = |parent: StepId| {
             taken.get(&parent).is_some_and(|taken| !taken.branches.contains_key(&step))
         };
         let parents = parents.into_iter();
         let parents = parents.map(|step| Parent { step, left_out: left_out(step) }).collect();
-        Reset { step, parents, last }
+        Reset { step, parents, last, awaits_added }
     };
     Ok(below.into_iter().map(reset).collect())
 }
@@ -320,6 +339,17 @@ mod tests {
         let last: Vec<_> = anew.steps.iter().map(|one| (one.step.index(), one.last)).collect();
         assert_eq!(last, [(1, false), (2, true)]);
         assert_eq!(anew.childless, [TASK.step(4)]);
+    }
+
+    #[test]
+    fn a_step_waits_for_what_is_added_before_it_anew_but_a_map_step_has_no_items() {
+        let added_before = links(&[(1, 2), (1, 3), (3, 2)], &[(1, 3)]);
+        let items = links(&[(0, 1), (3, 1), (1, 2)], &[(1, 3)]);
+        for (links, awaiting) in [(added_before, vec![2]), (items, vec![])] {
+            let anew = Anew::of_links(TASK.step(1), &links).unwrap();
+            let waits = anew.steps.iter().filter(|one| one.awaits_added);
+            assert_eq!(waits.map(|one| one.step.index()).collect::<Vec<_>>(), awaiting);
+        }
     }
 
     #[test]

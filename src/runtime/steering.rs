@@ -1,5 +1,6 @@
 //! What an operator asks of a task, from reading the rows to writing the decision.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::arguments::{LONGEST_VALUE, refused};
@@ -154,6 +155,10 @@ pub(crate) async fn steer(
         Steering::RaiseBudget(limits) => {
             let stored = templates.get_within(tx, row.template).await?;
             raise(tx, row, *limits).await?;
+            let queues = tx
+                .resume_postponed_steps(&BTreeMap::from([(task, i32::MAX.unsigned_abs())]))
+                .await?;
+            tx.call_workers(&queues).await?;
             let steps = tx.steps_out_of_budget(task).await?;
             let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
             let observation = Observation::RetryRequested { steps, request };
