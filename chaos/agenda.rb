@@ -50,7 +50,7 @@ module Chaos
             when Wait::TEMPLATE then signals
             when *FRAIL then mending
             when *Budget::ALL.keys then raising(template)
-            when Anew::REDONE, Growth::TEMPLATE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
+            when Anew::REDONE, Growth::TEMPLATE, Growth::REDONE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
             when Anew::FORKED then [plan(:fork, @random.rand(ANEW), needed: true)]
             else []
             end

@@ -24,6 +24,10 @@ module Chaos
               Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions,
               Judges::Timeouts, Judges::Reruns, Judges::Forks].freeze
 
+    # Those that compare steps with what had stood above them, or was asked for them: where some are retired, nobody
+    # knows any more.
+    OF_ALL_STEPS = [Judges::Order, Judges::Steering, Judges::Additions, Judges::Reruns].freeze
+
     class << self
       # @param violations [Array<String>]
       # @return [Hash{String => Integer}] what they tell, without the tasks, steps and numbers in them => how often; the
@@ -81,7 +85,9 @@ module Chaos
 
     # Of steps that nobody added it is not known how they have to end.
     def judges
-      (@record.steps.map(&:name) - Graphs.of(@record).keys).any? ? [Judges::Additions] : JUDGES
+      return [Judges::Additions] if (@record.steps.map(&:name) - Graphs.of(@record).keys).any?
+
+      @record.retired.to_i.positive? ? JUDGES - OF_ALL_STEPS : JUDGES
     end
   end
 end

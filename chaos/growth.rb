@@ -13,8 +13,10 @@ module Chaos
     GATHERS = "gather"
     # A step that is executed for each item of a list: its name, and how many items may end in error (nil: all).
     Map = Struct.new(:step, :tolerate)
+    # The template with a list whose steps are executed anew.
+    REDONE = "mapped"
     # By the name of the template. Of the second list's items many fail.
-    MAPS = { "mapped" => Map.new("each", nil), "picked" => Map.new("pick", 1) }.each_value(&:freeze).freeze
+    MAPS = { REDONE => Map.new("each", nil), "picked" => Map.new("pick", 1) }.each_value(&:freeze).freeze
     # Names of items, and of those of which many fail: each second one when it is executed first.
     ITEMS = /\A(each|pick)\[/
     FAILING = /\Apick\[/
@@ -71,6 +73,14 @@ module Chaos
     #   Growth.item?("each[0]") # => true
     def item?(step)
       step.match?(ITEMS)
+    end
+
+    # @param step [String] name of a step
+    # @return [Boolean] whether it is added, an item or not, and gone for a time where that is done anew
+    # @example
+    #   Growth.comes_and_goes?("part_1") # => true
+    def comes_and_goes?(step)
+      item?(step) || step.start_with?("#{PROTOTYPE}_")
     end
 
     # @param record [Record] with a list

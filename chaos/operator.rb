@@ -112,9 +112,10 @@ module Chaos
       true
     end
 
-    # A fork cannot begin with steps that those above them leave out.
+    # A fork cannot begin with steps that those above them leave out; and there may be no such step just then.
     def refusals(request)
-      [TaskerCore::InvalidTransition, *(TaskerCore::InvalidArgument if request.kind == :fork)]
+      may_be_wrong = request.kind == :fork || (request.step && Growth.comes_and_goes?(request.step))
+      [TaskerCore::InvalidTransition, *(TaskerCore::InvalidArgument if may_be_wrong)]
     end
 
     def remember(receipt, request)

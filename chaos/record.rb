@@ -7,9 +7,10 @@ module Chaos
   # `requested_at` (of the server's clock); `transitions` are those of the task; `receipt` is nil where the client was
   # not told that the task was made. `parent`: the step that runs it, `children`: the tasks that its steps run;
   # `original`: state by name of the steps of the task that it undoes; `undone_by`: tasks that undo it; `budget`: what
-  # it may use up and has; `fork`: of which it is one. All nil or empty where there is none.
+  # it may use up and has; `fork`: of which it is one. All nil or empty where there is none. `retired`: how many steps
+  # were added that are no more among its `steps`, because those that added them were executed anew.
   Record = Struct.new(:id, :template, :state, :seed, :requested_at, :deadline, :steps, :transitions, :signals, :receipt,
-                      :parent, :children, :original, :undone_by, :budget, :fork, keyword_init: true) do
+                      :parent, :children, :original, :undone_by, :budget, :fork, :retired, keyword_init: true) do
     # @return [Array<Request>]
     def requests
       receipt ? receipt.requests : []

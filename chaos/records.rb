@@ -13,6 +13,8 @@ module Chaos
              extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
              (SELECT count(*) FROM tasker_workflow_step_transitions r
               WHERE r.workflow_step_id = t.parent_step_id AND r.event = 'retried') AS parent_retries,
+             (SELECT count(*) FROM tasker_added_steps a
+              WHERE a.workflow_step_id >> 20 = t.task_id AND a.retired) AS retired,
              c.original_task_id, f.forked_from, f.from_steps, f.actor AS fork_actor
       FROM tasker_tasks t JOIN tasker_named_tasks n USING (named_task_id)
       LEFT JOIN tasker_workflow_steps s ON s.workflow_step_id = t.parent_step_id
@@ -24,7 +26,7 @@ module Chaos
       SELECT s.workflow_step_id, s.task_id, coalesce(a.name, n.name) AS name, s.state, s.attempts, s.results
       FROM tasker_workflow_steps s JOIN tasker_named_steps n USING (named_step_id)
       LEFT JOIN tasker_added_steps a USING (workflow_step_id)
-      WHERE s.task_id BETWEEN $1 AND $2 ORDER BY s.workflow_step_id
+      WHERE s.task_id BETWEEN $1 AND $2 AND a.retired IS NOT TRUE ORDER BY s.workflow_step_id
     SQL
     TRANSITIONS = <<~SQL
       SELECT workflow_step_id, workflow_step_transition_id AS id, from_state, to_state, event, attempt, outcome, detail,
@@ -144,7 +146,8 @@ module Chaos
     end
 
     def own(task)
-      { template: task["name"], state: task["state"], seed: task["seed"].to_i, requested_at: task["requested_at"].to_f }
+      { template: task["name"], state: task["state"], seed: task["seed"].to_i, requested_at: task["requested_at"].to_f,
+        retired: task["retired"].to_i }
     end
 
     def named(steps, undoes)

@@ -15,7 +15,7 @@ module Chaos
       SELECT coalesce(a.name, n.name) AS name, s.state
       FROM tasker_workflow_steps s JOIN tasker_named_steps n USING (named_step_id)
       LEFT JOIN tasker_added_steps a USING (workflow_step_id)
-      WHERE s.task_id = $1 ORDER BY s.workflow_step_id
+      WHERE s.task_id = $1 AND a.retired IS NOT TRUE ORDER BY s.workflow_step_id
     SQL
 
     # @param server [Server] asked straight for the states of steps
@@ -58,10 +58,10 @@ module Chaos
 
     private
 
-    # A step that adds others is not executed anew when it has.
+    # An item is executed anew with its map step.
     def candidates(task_id, kind)
       steps = @server.rows(STEPS, [task_id]).map(&:values)
-      steps.reject! { |name, _| name == Growth::ADDS } if kind == :rerun
+      steps.reject! { |name, _| Growth.item?(name) } if kind == :rerun
       failed = kind == :retry ? steps.select { |_, state| state == "error" } : []
       failed.any? ? failed : steps
     end

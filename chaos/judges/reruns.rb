@@ -2,6 +2,7 @@
 
 require_relative "judge"
 require_relative "../anew"
+require_relative "../growth"
 
 module Chaos
   module Judges
@@ -41,6 +42,9 @@ module Chaos
       end
 
       def judge_kept(step)
+        # What is kept of a list is what became of its items.
+        return if Growth.map(step.name)
+
         returned = step.redone.filter_map { |change| returned_before(step, change) }
         return if step.kept.to_a == returned
 

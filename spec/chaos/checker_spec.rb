@@ -15,12 +15,21 @@ RSpec.describe Chaos::Checker do
     end
   end
 
-  it "asks each judge" do
-    record = Chaos::Play.new("chain", 1).record
-    described_class::JUDGES.each do |judge|
-      allow(judge).to receive(:new).and_return(instance_double(judge, violations: [judge.name]))
+  all = described_class::JUDGES
+  [[0, all], [2, all - described_class::OF_ALL_STEPS]].each do |retired, judges|
+    it "asks #{judges.size} judges where #{retired} steps are retired" do
+      record = Chaos::Play.new("chain", 1).record
+      record.retired = retired
+      described_class::JUDGES.each do |judge|
+        allow(judge).to receive(:new).and_return(instance_double(judge, violations: [judge.name]))
+      end
+      expect(described_class.new(record).violations).to eq(judges.map(&:name))
     end
-    expect(described_class.new(record).violations).to eq(described_class::JUDGES.map(&:name))
+  end
+
+  it "counts what it finds by kind" do
+    found = ["task 7, step 8 (a): it was completed 0 times", "task 9: it was completed 2 times", "tasker doctor: no"]
+    expect(described_class.kinds(found)).to eq("it was completed N times" => 2, "tasker doctor: no" => 1)
   end
 
   it "finds steps that nobody added, of which nothing else is known" do
