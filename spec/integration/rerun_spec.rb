@@ -407,4 +407,19 @@ RSpec.describe "Executing a step anew", :database do
   ensure
     FileUtils.rm_rf(File.dirname(log)) if log
   end
+
+  it "makes items anew whichever of two worker processes executes them" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/rerun_workflow.rb")
+    load workflow
+    ids = in_two_processes(workflow) do
+      ids = Array.new(10) { TaskerCore.submit("rerun_list") }
+      finished = -> { ids.each { |id| TaskerCore.wait(id, timeout: 60) } }
+      finished.call
+      ids.each { |id| TaskerCore.rerun(id, "list") }
+      finished.call
+    end
+    expect(ids.map { |id| TaskerCore.result(id).results_of("sum") }).to all(eq(45))
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
 end
