@@ -137,8 +137,15 @@ RSpec.describe "A task with a budget", :database do
   end
 
   it "lets as many steps begin as one that ends makes room for" do
-    define_waiting("roomy", first: proc { sleep(0.2) }, reserve: 0.25, inside: Queue.new)
-    expect(seconds(run("roomy", worker: { concurrency: 5 }).task_id)).to be < 10
+    held = Queue.new
+    define_waiting("roomy", first: proc { held.pop }, reserve: 0.25, inside: Queue.new)
+    task_id = TaskerCore.submit("roomy")
+    working(concurrency: 5) do
+      wait_until("the others are put off") { count("tasker_ready_steps WHERE postponed") == 4 }
+      held << 1
+      TaskerCore.wait(task_id, timeout: 30)
+    end
+    expect(seconds(task_id)).to be < 10
   end
 
   it "lets steps that waited for it begin where it is raised" do

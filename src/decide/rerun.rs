@@ -60,19 +60,12 @@ fn retire(
 ) -> Result<(), InvalidTransition> {
     let Some(place) = draft.place(step) else { return Ok(()) };
     let state = draft.step(place).state;
-    match state {
-        StepState::Complete
-        | StepState::ResolvedManually
-        | StepState::Skipped
-        | StepState::Cancelled => return Ok(()),
-        StepState::Error if last => draft.task(step.task()).after.failures -= 1,
-        StepState::Pending
-        | StepState::Enqueued
-        | StepState::InProgress
-        | StepState::WaitingForRetry
-        | StepState::Waiting
-        | StepState::Blocked
-        | StepState::Error => {}
+    let failed = state == StepState::Error;
+    if state.is_terminal() && !failed {
+        return Ok(());
+    }
+    if failed && last {
+        draft.task(step.task()).after.failures -= 1;
     }
     let change = draft.transition(place, StepEvent::Skipped)?;
     change.detail = Some(detail.to_owned());

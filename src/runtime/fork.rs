@@ -11,7 +11,7 @@ use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
 use super::branches;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
-use super::rerun::{following, with_those_below};
+use super::rerun::{added_before, added_by, following, with_those_below};
 use super::submission::{LONGEST_KEY, Submission, Submitted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
@@ -24,7 +24,7 @@ use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{EndedStepRow, Link, NewFork, Transaction};
+use crate::store::{EndedStepRow, NewFork, Transaction};
 
 /// Steps that a fork begins with at most.
 const MOST_STEPS: usize = 100;
@@ -130,7 +130,7 @@ pub(crate) async fn fork(
     let Some(task) = new.filter(|_| !submitted.existing) else {
         return Ok((submitted, Decisions::default()));
     };
-    let Anew { steps: anew, awaiting } = executed_anew(tx, &stored, source, &first).await?;
+    let Executed { steps: anew, awaiting } = executed_anew(tx, &stored, source, &first).await?;
     let ended = tx.ended_steps(source).await?;
     let copies = copies(tx, &stored, task, &anew, ended).await?;
     let decisions = take_over(tx, &stored, task, copies, &request.detail(source)).await?;
@@ -143,8 +143,8 @@ pub(crate) async fn fork(
         return Err(refused("from", &format!("{name:?}"), allowed));
     }
     let begins = |change: &&StepChange| change.after.state == StepState::Enqueued;
-    let begins = decisions.steps.iter().filter(begins).map(|change| change.after.id);
-    if let Some(early) = begins.into_iter().find(|step| awaiting.contains(&step.index())) {
+    let mut begins = decisions.steps.iter().filter(begins).map(|change| change.after.id);
+    if let Some(early) = begins.find(|step| awaiting.contains(&step.index())) {
         let name = stored.step(early).map_or("", |step| step.name.as_str());
         let allowed = format!(
             "steps with which none begins before which others were added, as {name:?} would: they could not be added anew"
@@ -181,8 +181,8 @@ fn merged(
 }
 
 /// What a fork executes: positions of the template.
-#[derive(Debug, Default)]
-struct Anew {
+#[derive(Debug)]
+struct Executed {
     steps: BTreeSet<u32>,
     /// Steps of them before which others were added.
     awaiting: BTreeSet<u32>,
@@ -197,8 +197,8 @@ async fn executed_anew(
     stored: &Stored,
     source: TaskId,
     first: &BTreeSet<u32>,
-) -> Result<Anew, Error> {
-    let of_template = |steps| Anew { steps, awaiting: BTreeSet::new() };
+) -> Result<Executed, Error> {
+    let of_template = |steps| Executed { steps, awaiting: BTreeSet::new() };
     if removed(Guard::ForkGoesDown) {
         return Ok(of_template(first.clone()));
     }
@@ -214,13 +214,9 @@ async fn executed_anew(
             format!("steps from which on each is executed that has added some, as {adding:?} has");
         return Err(refused("from", &names_of(stored, first), &allowed));
     }
-    let by: BTreeMap<_, _> =
-        links.iter().filter(|link| link.added.is_some()).map(|link| (link.to, link.from)).collect();
-    let waits = |link: &&Link| {
-        link.added.is_none() && by.get(&link.from).is_some_and(|adding| *adding != link.to)
-    };
-    let awaiting = links.iter().filter(waits).map(|link| link.to.index()).collect();
-    Ok(Anew { steps: anew.into_iter().map(StepId::index).collect(), awaiting })
+    let awaiting = added_before(&links, &added_by(&links, &anew));
+    let positions = |steps: BTreeSet<StepId>| steps.into_iter().map(StepId::index).collect();
+    Ok(Executed { steps: positions(anew), awaiting: positions(awaiting) })
 }
 
 fn names_of(stored: &Stored, steps: &BTreeSet<u32>) -> String {

@@ -47,6 +47,20 @@ pub(super) fn following(first: BTreeSet<StepId>, links: &[Link]) -> BTreeSet<Ste
     found
 }
 
+/// What these steps have added, with the one that has added it.
+pub(super) fn added_by(links: &[Link], steps: &BTreeSet<StepId>) -> BTreeMap<StepId, StepId> {
+    let adds = links.iter().filter(|link| link.added.is_some() && steps.contains(&link.from));
+    adds.map(|link| (link.to, link.from)).collect()
+}
+
+/// The steps that wait for what others than they themselves have added: a map step's items are its own matter.
+pub(super) fn added_before(links: &[Link], by: &BTreeMap<StepId, StepId>) -> BTreeSet<StepId> {
+    let waits = |link: &&Link| {
+        link.added.is_none() && by.get(&link.from).is_some_and(|adding| *adding != link.to)
+    };
+    links.iter().filter(waits).map(|link| link.to).collect()
+}
+
 /// A step that is executed anew: the one that is asked for, or one below it.
 #[derive(Debug, PartialEq, Eq)]
 struct Below {
@@ -99,62 +113,51 @@ impl Anew {
     /// Why that cannot be.
     fn of_links(step: StepId, links: &[Link]) -> Result<Self, Stuck> {
         let following = following(BTreeSet::from([step]), links);
-        let adds = |link: &&Link| link.added.is_some() && following.contains(&link.from);
-        let by: BTreeMap<_, _> = links.iter().filter(adds).map(|one| (one.to, one.from)).collect();
-        let retired: BTreeSet<_> = by.keys().copied().collect();
-        if retired.contains(&step) {
+        let by = added_by(links, &following);
+        if by.contains_key(&step) {
             return Err(Stuck::AddedBelow);
         }
-        let mut parents: BTreeMap<_, Vec<_>> =
-            following.difference(&retired).map(|step| (*step, Vec::new())).collect();
-        let (mut last, mut awaiting) = (following.clone(), BTreeSet::new());
+        let awaiting = added_before(links, &by);
+        let remain = following.iter().filter(|step| !by.contains_key(step));
+        let mut parents: BTreeMap<_, Vec<_>> = remain.map(|step| (*step, Vec::new())).collect();
+        let mut last = following.clone();
         let (mut childless, mut others) = (BTreeSet::new(), BTreeSet::new());
         for Link { from, to, .. } in links.iter().filter(|link| link.added.is_none()) {
             last.remove(from);
-            match parents.get_mut(to) {
-                // The items of a map step itself are its own matter.
-                Some(_) if by.get(from) == Some(to) => {}
-                Some(_) if by.contains_key(from) => drop(awaiting.insert(*to)),
-                Some(parents) => parents.push(*from),
-                None => {}
+            if let Some(parents) = parents.get_mut(to).filter(|_| !by.contains_key(from)) {
+                parents.push(*from);
             }
             if !following.contains(from) {
-                let kept = if retired.contains(to) { &mut childless } else { &mut others };
+                let kept = if by.contains_key(to) { &mut childless } else { &mut others };
                 kept.insert(*from);
             }
         }
-        let positions: HashMap<_, _> =
-            parents.keys().enumerate().map(|(position, step)| (*step, position)).collect();
-        let inside: Vec<Vec<_>> = parents
-            .values()
-            .map(|parents| parents.iter().filter_map(|one| positions.get(one).copied()).collect())
-            .collect();
-        let mut steps: Vec<_> = parents
-            .into_iter()
-            .map(|(step, parents)| {
-                Some(Below {
-                    step,
-                    parents,
-                    last: last.contains(&step),
-                    awaits_added: awaiting.contains(&step),
-                })
-            })
-            .collect();
-        let is_apart = |(at, below): &(usize, &Option<Below>)| {
-            inside[*at].is_empty() && below.as_ref().is_some_and(|below| below.step != step)
+        let ids: Vec<_> = parents.keys().copied().collect();
+        let inside = |above: &Vec<StepId>| -> Vec<_> {
+            above.iter().filter_map(|parent| ids.binary_search(parent).ok()).collect()
         };
-        if let Some((_, Some(apart))) = steps.iter().enumerate().find(is_apart) {
-            return Err(Stuck::At(apart.step));
+        let inside: Vec<_> = parents.values().map(inside).collect();
+        let is_apart = |(id, inside): &(&StepId, &Vec<_>)| inside.is_empty() && **id != step;
+        if let Some((apart, _)) = ids.iter().zip(&inside).find(is_apart) {
+            return Err(Stuck::At(*apart));
         }
-        let order = parents_first(&inside);
-        let ordered = order.into_iter().filter_map(|at| steps[at].take()).collect();
-        if let Some(stuck) = steps.into_iter().flatten().next() {
-            return Err(Stuck::At(stuck.step));
+        let below = |at: usize| {
+            let step = ids[at];
+            Some(Below {
+                step,
+                parents: parents.remove(&step)?,
+                last: last.contains(&step),
+                awaits_added: awaiting.contains(&step),
+            })
+        };
+        let steps = parents_first(&inside).into_iter().filter_map(below).collect();
+        if let Some(stuck) = parents.keys().next() {
+            return Err(Stuck::At(*stuck));
         }
         let retired =
-            retired.into_iter().map(|step| Retired { step, last: last.contains(&step) }).collect();
+            by.keys().map(|step| Retired { step: *step, last: last.contains(step) }).collect();
         let childless = childless.difference(&others).copied().collect();
-        Ok(Self { steps: ordered, retired, childless })
+        Ok(Self { steps, retired, childless })
     }
 }
 
