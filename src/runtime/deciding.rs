@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::ending::{ByTask, queue_of, step};
 use super::growth::{self, template_of};
+use super::ledger::Ledger;
 use crate::budget::Cost;
 use crate::decide::{Jitter, Undecided, decide};
 use crate::decision::{ByStep, Decisions, Join, Observation, Timestamp, View};
@@ -18,6 +19,8 @@ pub(super) struct Sight<'a> {
     pub(super) by_task: &'a ByTask,
     /// The queues of the one who takes steps at once; `None` for all.
     pub(super) served: Option<&'a [String]>,
+    /// The claims of the one who does.
+    pub(super) ledger: Option<&'a Ledger>,
     /// Tasks to which steps were added: what their steps depend on is in their rows.
     pub(super) grown: &'a BTreeSet<TaskId>,
 }
@@ -61,15 +64,18 @@ impl Sight<'_> {
         template_of(self.by_task, prototypes, step)?.reserve_cost
     }
 
-    /// Those of the steps that are served by others.
+    /// Those of the steps that are not taken at once: others serve them, or one of their attempts is ending here.
     pub(super) fn elsewhere(
         &self,
-        steps: impl Iterator<Item = StepId>,
+        steps: impl Iterator<Item = StepId> + Clone,
         prototypes: &ByStep<u32>,
     ) -> BTreeSet<StepId> {
-        let Some(served) = self.served else { return BTreeSet::new() };
-        let is_served = |step| served.contains(&queue_of(step, self.by_task, prototypes));
-        steps.filter(|step| !is_served(*step)).collect()
+        let mut left = self.ledger.map_or_else(BTreeSet::new, |l| l.ending(steps.clone()));
+        if let Some(served) = self.served {
+            let is_served = |step| served.contains(&queue_of(step, self.by_task, prototypes));
+            left.extend(steps.filter(|step| !is_served(*step)));
+        }
+        left
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::deciding::{Sight, decide_seeing};
 use super::growth::{self, template_of};
-use super::ledger::Tried;
+use super::ledger::{Ledger, Tried};
 use super::templates::{Stored, Templates};
 use crate::budget::{Cost, PUT_OFF};
 use crate::decision::{
@@ -33,6 +33,8 @@ pub(super) struct Observed<'a> {
     pub(super) room: Option<Room>,
     /// The queues that the one with room serves; `None` for all.
     pub(super) queues: Option<&'a [String]>,
+    /// The claims that this process holds.
+    pub(super) ledger: Option<&'a Ledger>,
     /// What the attempts have spent, where they did.
     pub(super) spent: ByStep<Cost>,
 }
@@ -56,14 +58,17 @@ pub(super) async fn end_claims(
     observed: Observed<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
-    let Observed { ends, known, room, queues, spent } = observed;
+    let Observed { ends, known, room, queues, ledger, spent } = observed;
+    let (ends, superseded) = one_each(ends);
     let rows = tx.lock_tasks(&task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
-        return write(tx, all_stale(ends), &ByTask::new(), &ByStep::default(), over).await;
+        let stale = ends.iter().map(|end| end.claim).chain(superseded).collect();
+        let decisions = Decisions { stale, ..Decisions::default() };
+        return write(tx, decisions, &ByTask::new(), &ByStep::default(), over).await;
     };
     let by_task = load_templates(tx, templates, &rows).await?;
     let grown = growth::grown(&rows, &by_task);
-    let sight = Sight { by_task: &by_task, served: queues, grown: &grown };
+    let sight = Sight { by_task: &by_task, served: queues, ledger, grown: &grown };
     let held = held_steps(&ends, known, &rows, sight);
     let unknown = ends.iter().map(|end| end.claim.step).filter(|step| !held.contains_key(step));
     let mut children = Children { unread: unknown.collect(), ..Children::default() };
@@ -99,8 +104,33 @@ pub(super) async fn end_claims(
     let limited: Vec<_> = rows.iter().filter(|row| row.has_budget).copied().collect();
     see_budgets(tx, &mut view, &limited, sight).await?;
     let observation = Observation::ClaimsEnded { ends, room };
-    let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
+    let mut decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
+    decisions.stale.extend(superseded);
     write(tx, decisions, &by_task, &view.grown.prototypes, over).await
+}
+
+/// One end of each step, that of its last attempt: what is read for a step is read for this one, and once. The claims of
+/// the others were ended before that attempt began.
+fn one_each(mut ends: Vec<ClaimEnd>) -> (Vec<ClaimEnd>, Vec<Claim>) {
+    let mut last = ByStep::with_capacity_and_hasher(ends.len(), Default::default());
+    for (index, end) in ends.iter().enumerate() {
+        let (step, attempt) = (end.claim.step, end.claim.attempt);
+        let newest = last.entry(step).or_insert((attempt, index));
+        if newest.0 < attempt {
+            *newest = (attempt, index);
+        }
+    }
+    let mut superseded = Vec::new();
+    if last.len() < ends.len() {
+        let mut index = 0;
+        ends.retain(|end| {
+            let is_last = last[&end.claim.step].1 == index;
+            index += 1;
+            superseded.extend((!is_last).then_some(end.claim));
+            is_last
+        });
+    }
+    (ends, superseded)
 }
 
 /// The steps whose handlers wait for a signal that was sent already. Who sends one holds the lock of the task, as this
@@ -413,6 +443,25 @@ fn view(tasks: &[TaskRow], steps: &[ChildRow], sight: Sight<'_>) -> View {
     view
 }
 
-fn all_stale(ends: Vec<ClaimEnd>) -> Decisions {
-    Decisions { stale: ends.into_iter().map(|end| end.claim).collect(), ..Decisions::default() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::WorkerId;
+
+    fn end(step: u32, attempt: u32, outcome: Outcome) -> ClaimEnd {
+        let claim = Claim { step: TaskId(1).step(step), attempt, worker: WorkerId(1) };
+        ClaimEnd { claim, outcome, execution: None }
+    }
+
+    #[test]
+    fn a_step_ends_once_in_a_decision_and_as_its_last_attempt_did() {
+        let ended = [(0, 1), (1, 1), (0, 3), (2, 1), (0, 2), (2, 1)];
+        let ends = ended.map(|(step, attempt)| end(step, attempt, Outcome::GivenBack)).to_vec();
+        let (ends, superseded) = one_each(ends);
+        let told = |claim: &Claim| (claim.step.index(), claim.attempt);
+        let kept: Vec<_> = ends.iter().map(|end| told(&end.claim)).collect();
+        assert_eq!(kept, [(1, 1), (0, 3), (2, 1)]);
+        let superseded: Vec<_> = superseded.iter().map(told).collect();
+        assert_eq!(superseded, [(0, 1), (0, 2), (2, 1)]);
+    }
 }

@@ -269,7 +269,7 @@ async fn take_over(
 ) -> Result<Decisions, Error> {
     let by_task = ByTask::from([(task, Arc::clone(stored))]);
     let grown = BTreeSet::new();
-    let sight = Sight { by_task: &by_task, served: None, grown: &grown };
+    let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
     let mut view = View { compensated: ending::compensated(&by_task), ..View::default() };
     let graph = stored.template.graph();
     let mut runnable = 0;

@@ -514,7 +514,7 @@ mod tests {
                            {"name": "any", "handler_class": "A", "dynamic": true}]}"#;
         let stored = stored(template);
         let (by_task, grown) = (ByTask::new(), BTreeSet::new());
-        let sight = Sight { by_task: &by_task, served: None, grown: &grown };
+        let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
         let resolved = |growth: &Growth| -> Result<usize, String> {
             let names = Names::new(&stored, TaskId(1).step(0), growth, &[])?;
             let steps = names.resolve(growth, sight)?;

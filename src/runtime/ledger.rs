@@ -437,6 +437,14 @@ impl Ledger {
         self.lock().held.get(&claim.step).is_some_and(|held| held.claim == claim)
     }
 
+    /// Those of the steps whose ends are on their way into the database, where they may be already. This worker claims
+    /// none of them: a claim that did not count as an attempt (the items of a map step are made, a condition is not met)
+    /// leaves its number to the next one, whose end it would be when it is written again.
+    pub(super) fn ending(&self, steps: impl Iterator<Item = StepId>) -> BTreeSet<StepId> {
+        let state = self.lock();
+        steps.filter(|step| state.held.get(step).is_some_and(|held| held.ended)).collect()
+    }
+
     /// Open claims and threads that are kept.
     pub(crate) fn load(&self) -> usize {
         let state = self.lock();
@@ -504,6 +512,20 @@ mod tests {
         assert_eq!((ledger.open(), ledger.load()), (0, 0));
         ledger.strike([claim(1)].into_iter());
         assert!(!ledger.knows(claim(1)));
+    }
+
+    #[test]
+    fn a_step_is_ending_until_its_end_is_written() {
+        let ledger = Arc::new(Ledger::default());
+        let step = claim(1).step;
+        let ending = || ledger.ending([step].into_iter()).contains(&step);
+        assert!(!ending());
+        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        assert!(!ending());
+        ledger.end(claim(1));
+        assert!(ending());
+        ledger.strike([claim(1)].into_iter());
+        assert!(!ending());
     }
 
     #[test]

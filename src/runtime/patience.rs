@@ -1,7 +1,7 @@
 //! How long a worker or a client waits for an answer of the database. A connection that falls silent while an answer
 //! is awaited, because a host or a router is gone, tells nobody.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -27,30 +27,30 @@ pub(super) struct Patience {
 impl Patience {
     /// What `asked` comes to; [`StoreError::Unavailable`] when there is no answer within the limit. Whether a
     /// commit took place is not known then, and the connections that `asked` had are not used again.
-    pub(super) async fn with<T>(
+    pub(super) fn with<T>(
         &self,
         database: &impl Database,
         asked: impl Future<Output = T>,
-    ) -> Result<T, StoreError> {
-        self.within(self.limit(), database, asked).await
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(self.limit(), database, Box::pin(asked))
     }
 
     /// The same for what may take the database long: many tasks, or large ones.
-    pub(super) async fn with_many<T>(
+    pub(super) fn with_many<T>(
         &self,
         database: &impl Database,
         asked: impl Future<Output = T>,
-    ) -> Result<T, StoreError> {
-        self.within(LONGEST, database, asked).await
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within(LONGEST, database, Box::pin(asked))
     }
 
+    /// `asked` is in a box, because it is large: a future that holds another one moves it.
     async fn within<T>(
         &self,
         limit: Duration,
         database: &impl Database,
-        asked: impl Future<Output = T>,
+        mut asked: Pin<Box<impl Future<Output = T>>>,
     ) -> Result<T, StoreError> {
-        let mut asked = pin!(asked);
         if let Ok(answer) = timeout(limit, &mut asked).await {
             self.unanswered.store(0, Ordering::Relaxed);
             return Ok(answer);

@@ -217,7 +217,7 @@ pub(super) async fn rerun(
     let parents = tx.read_ended_steps(&above.into_iter().collect::<Vec<_>>(), &[]).await?;
     let by_task = ByTask::from([(task, Arc::clone(&stored))]);
     let grown = growth::grown(&[row], &by_task);
-    let sight = Sight { by_task: &by_task, served: None, grown: &grown };
+    let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
     let mut view = View { compensated: ending::compensated(&by_task), ..View::default() };
     view.tasks.insert(task, row.task);
     for row in rows.iter().chain(parents.iter().map(|parent| &parent.step)) {

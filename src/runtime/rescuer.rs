@@ -126,6 +126,7 @@ impl<D: Database> Rescue<'_, D> {
             known: &Known::new(),
             room: None,
             queues: None,
+            ledger: None,
             spent: ByStep::default(),
         };
         let decisions = end_claims(&mut tx, templates, observed, &[]).await?.decisions;

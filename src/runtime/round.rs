@@ -136,7 +136,8 @@ async fn try_to_write_ends<D: Database>(
     let mut artifacts = shared.attached.of(&ends);
     let spent = shared.spending.of(&ends);
     let queues = shared.options.queues.as_deref();
-    let observed = Observed { ends, known, room, queues, spent };
+    let ledger = room.map(|_| &*shared.ledger);
+    let observed = Observed { ends, known, room, queues, ledger, spent };
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
     artifacts.retain(|one| !is_stale(&written.decisions, one));
     if !artifacts.is_empty() {
@@ -236,7 +237,7 @@ async fn write_claims<D: Database>(
     let steps: Vec<_> = view.steps.keys().copied().collect();
     let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
-    let sight = Sight { by_task: &by_task, served: None, grown: &grown };
+    let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
     let decisions = decide_seeing(&mut tx, &mut view, &observation, now, sight).await?;
     let prototypes = &view.grown.prototypes;
     let written = ending::write(&mut tx, decisions, &by_task, prototypes, &[]).await?;
@@ -261,7 +262,8 @@ struct Locked {
     now: Timestamp,
 }
 
-/// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds.
+/// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds, and those of which an
+/// attempt is ending here.
 async fn lock_changed_tasks<D: Database>(
     tx: &mut D::Tx,
     shared: &Shared<D>,
@@ -280,8 +282,9 @@ async fn lock_changed_tasks<D: Database>(
     let by_task = ending::load_templates(tx, &shared.templates, &limited).await?;
     view.compensated = ending::compensated(&by_task);
     let grown = growth::grown(&limited, &by_task);
-    let sight = Sight { by_task: &by_task, served: None, grown: &grown };
-    for one in picked {
+    let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
+    let ending = shared.ledger.ending(picked.iter().map(|one| one.step.id));
+    for one in picked.iter().filter(|one| !ending.contains(&one.step.id)) {
         let id = one.step.id;
         if !one.changes_task() || view.tasks.contains_key(&id.task()) {
             let join = if one.has_budget { sight.join(id) } else { Join::default() };

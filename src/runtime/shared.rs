@@ -138,8 +138,11 @@ impl<D: Database> Shared<D> {
     }
 
     /// What the database, asked for something, comes to, unless it is silent for too long.
-    pub(super) async fn answer<T>(&self, asked: impl Future<Output = T>) -> Result<T, StoreError> {
-        self.patience.with(&self.database, asked).await
+    pub(super) fn answer<T>(
+        &self,
+        asked: impl Future<Output = T>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.patience.with(&self.database, asked)
     }
 
     pub(super) fn patience(&self) -> &Patience {

@@ -331,7 +331,7 @@ pub(super) async fn decide_and_write(
     by_task: &ByTask,
 ) -> Result<Decisions, Error> {
     let grown = growth::grown(&[row], by_task);
-    let sight = Sight { by_task, served: None, grown: &grown };
+    let sight = Sight { by_task, served: None, ledger: None, grown: &grown };
     let mut view = View { compensated: ending::compensated(by_task), ..View::default() };
     view.tasks.insert(row.task.id, row.task);
     let step = |row: &StepRow| (row.id, ending::step(row, sight.join(row.id)));
