@@ -8,7 +8,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::thread;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 use cel::common::value::{CowVal, Val};
@@ -28,7 +27,7 @@ pub const LONGEST_CONDITION: usize = 1_024;
 /// where the evaluator is not optimised, and threads of the runtime have 2 MiB.
 const DEEPEST: u16 = 24;
 
-/// Stack of the thread that parses, in bytes: a generated parser goes deeper than what it finds.
+/// Stack on which is parsed, in bytes: a generated parser goes deeper than what it finds.
 const PARSER_STACK: usize = 16 << 20;
 
 /// How often `context` and `results` are read at most, times as many bytes as they have. It bounds what a loop over
@@ -93,17 +92,13 @@ impl Condition {
             let problem = format!("is longer than {LONGEST_CONDITION} bytes");
             return Err(ConditionFault { position: 1, problem, suggestion: None });
         }
-        let expression = thread::scope(|scope| {
-            let check = || {
-                let (expression, source) = parse(text)?;
-                Checker { source: &source, text, parents }.check(&expression, &[], 0)?;
-                Ok(expression)
-            };
-            let parser = thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, check);
-            let parsed = parser.map(thread::ScopedJoinHandle::join);
-            parsed.unwrap_or_else(|error| Ok(Err(fault(1, format!("cannot be parsed: {error}")))))
-        });
-        let parsed = expression.unwrap_or_else(|_| Err(fault(1, "cannot be parsed".to_owned())));
+        let check = || {
+            let (expression, source) = parse(text)?;
+            Checker { source: &source, text, parents }.check(&expression, &[], 0)?;
+            Ok(expression)
+        };
+        let parsed = catch_unwind(AssertUnwindSafe(|| stacker::grow(PARSER_STACK, check)));
+        let parsed = parsed.unwrap_or_else(|_| Err(fault(1, "cannot be parsed".to_owned())));
         Ok(Self { text: text.into(), expression: Arc::new(parsed?) })
     }
 

@@ -1,5 +1,6 @@
 //! What conditions say, what they may not hold, and what they may not cost.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
