@@ -56,7 +56,7 @@ module Chaos
     # @param name [String] of a step whose parents have ended
     # @return [Boolean] whether its condition is met
     def met?(name)
-      if @record.template == Undo::UNDOING
+      if @record.template == Undo::UNDOING && name != Undo::ALL_UNDONE
         return Undo::DONE.include?(@record.original[name.delete_prefix(Undo::PREFIX)])
       end
 

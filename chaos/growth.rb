@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "zlib"
+require_relative "undo"
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
@@ -17,6 +18,8 @@ module Chaos
     REDONE = "mapped"
     # By the name of the template. Of the second list's items many fail.
     MAPS = { REDONE => Map.new("each", nil), "picked" => Map.new("pick", 1) }.each_value(&:freeze).freeze
+    # Whose list is empty: the step that waits until all are undone.
+    EMPTY = Map.new(Undo::ALL_UNDONE, 0).freeze
     # Names of items, and of those of which many fail: each second one when it is executed first.
     ITEMS = /\A(each|pick)\[/
     FAILING = /\Apick\[/
@@ -47,7 +50,7 @@ module Chaos
     # @example
     #   Growth.map("pick").tolerate # => 1
     def map(step)
-      MAPS.each_value.find { |map| map.step == step }
+      [EMPTY, *MAPS.values].find { |map| map.step == step }
     end
 
     # @param step [String] name of a step
@@ -63,7 +66,7 @@ module Chaos
     # @example
     #   Growth.items(Growth.map("each"), 2) # => ["each[0]", "each[1]", "each[2]"]
     def items(map, seed)
-      size = (seed % 5).zero? ? 0 : 3 + (3 * (seed % 2))
+      size = map == EMPTY || (seed % 5).zero? ? 0 : 3 + (3 * (seed % 2))
       Array.new(size) { |number| "#{map.step}[#{number}]" }
     end
 

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "undo"
+
 # Runs the engine under faults, and checks what it did.
 module Chaos
   # Which ends of its parents a step waits for: as the template says it (`key`), how many of them have to be complete at
@@ -35,7 +37,7 @@ module Chaos
   Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "settled" => ALL_DONE,
                 "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
                 "none_failed" => NONE_FAILED, "merge" => NONE_FAILED,
-                "undo packed" => ALL_DONE, "undo paid" => ALL_DONE,
+                "undo packed" => ALL_DONE, "undo paid" => ALL_DONE, Undo::ALL_UNDONE => NONE_FAILED,
                 "quorum" => Join.new(key: { quorum: 11 }, least: 11).freeze }.freeze
   # Names of the parents by name of the step, parents first.
   Join::GRAPH = { **Join::PARTS.to_h { |name| [name, []] },

@@ -16,8 +16,11 @@ module Chaos
     GRAPH = { "paid" => [], "noted" => ["paid"], "packed" => ["noted"], "frail" => ["packed"] }.freeze
     # Steps that say how they are undone.
     STEPS = %w[paid packed].freeze
+    # Waits until all are undone, and is executed for nothing.
+    ALL_UNDONE = "#{PREFIX}all undone".freeze
     # What undoes them, in reverse order.
-    UNDOING_GRAPH = { "undo packed" => [], "undo paid" => ["undo packed"] }.freeze
+    UNDOING_GRAPH = { "undo packed" => [], "undo paid" => ["undo packed"],
+                      ALL_UNDONE => ["undo packed", "undo paid"] }.freeze
     # States in which there is something to undo.
     DONE = %w[complete resolved_manually].freeze
   end

@@ -394,7 +394,8 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     #
     # @return [Hash{String => Object}]
     # @example
-    #   TaskerCore.explain(1, step: "charge_card")["summary"]
+    #   TaskerCore.explain(1)["summary"]
+    #   TaskerCore.explain(1, step: "charge_card")["steps"].first["summary"]
     def explain(task_id, step: nil)
       client.explain(task_id, step: step)
     end

@@ -427,6 +427,8 @@ CREATE TABLE tasker_added_steps (
 
 -- Serves: steps by name, and that a name is given once in a task.
 CREATE UNIQUE INDEX tasker_added_steps_name ON tasker_added_steps ((workflow_step_id >> 20), name) WHERE NOT retired;
+-- Serves: how many steps of a task are retired.
+CREATE INDEX tasker_added_steps_retired ON tasker_added_steps (workflow_step_id) WHERE retired;
 
 -- How many parents a step has whose template does not say so: it was added, or others were added before it, or it is a map
 -- step that waits for its items, of which `first_item_id` is the first.

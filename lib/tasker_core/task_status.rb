@@ -35,8 +35,10 @@ module TaskerCore
     attr_reader :forked_from
     # @return [Array<Integer>] ids of the tasks that were forked from it, the first 20
     attr_reader :forks
-    # @return [Integer] number of steps
+    # @return [Integer] number of steps, without those that are retired
     attr_reader :steps_total
+    # @return [Integer] steps that were added, and added anew since: they are not shown, and found by no name
+    attr_reader :steps_retired
     # @return [Hash{String => Integer}] state of steps => how many; frozen
     attr_reader :steps_by_state
     # @return [Integer] attempts so far, of all steps
@@ -61,6 +63,7 @@ module TaskerCore
         @budget =
         attributes.values_at("task_id", "namespace", "name", "version", "state", "steps_total", "steps_by_state",
                              "attempts_total", "reason", "budget")
+      @steps_retired = attributes.fetch("steps_retired", 0)
       @forked_from = attributes["forked_from"]
       @forks = attributes.fetch("forks", [])
       @requested_at, @started_at, @finished_at, @deadline_at =

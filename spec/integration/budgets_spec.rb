@@ -154,6 +154,10 @@ RSpec.describe "A task with a budget", :database do
     task_id = TaskerCore.submit("raised")
     working(concurrency: 5) do
       wait_until("the others are put off") { count("tasker_ready_steps WHERE postponed") == 4 }
+      expect(summary(task_id, "small_0")).to eq(
+        "ready, and waits for a part of its task's budget: it reserves 1, and 0 of 1 is free " \
+        "(0 spent, 1 reserved by first)"
+      )
       TaskerCore.raise_budget(task_id, cost: 10)
       wait_until("all have begun") { inside.size >= 4 }
       held << 1

@@ -52,6 +52,13 @@ RSpec.describe "Cancelling a task", :database do
     expect(TaskerCore.result(task_id).step("only")).to have_attributes(state: "cancelled", results: nil)
   end
 
+  it "changes nothing the second time" do
+    task_id = TaskerCore.submit("two")
+    first = TaskerCore.cancel(task_id, actor: "mara", reason: "ordered twice")
+    expect(TaskerCore.cancel(task_id, actor: "jo", reason: "once more").to_h).to eq(first.to_h)
+    expect(count("tasker_task_transitions WHERE event = 'cancelled'")).to eq(1)
+  end
+
   it "is refused when the task is over" do
     task_id = run("two").task_id
 

@@ -50,7 +50,7 @@ RSpec.describe "Compensation", :database do
     expect([status.name, status.version, status.compensates, status.state])
       .to eq(["order (compensation)", "0.1.0", task_id, "complete"])
     expect(TaskerCore.explain(task_id)["summary"])
-      .to end_with("; it is undone by task #{by}, which is complete: 2 of 2 steps")
+      .to end_with("; it is undone by task #{by}, which is complete: 3 of 3 steps")
     expect(TaskerCore.explain(by)["summary"]).to end_with("; it undoes task #{task_id}")
     expect(tasker("status", task_id.to_s).out).to match(/undone by:\s+task #{by}/)
   end
@@ -74,7 +74,7 @@ RSpec.describe "Compensation", :database do
     end
     expect(@undone.map(&:first)).to eq(%w[reserve])
     steps = TaskerCore.result(undoing(task_id)).steps.to_h { |step| [step.name, step.state] }
-    expect(steps).to eq("reserve" => "complete", "charge" => "skipped")
+    expect(steps).to eq("reserve" => "complete", "charge" => "skipped", "all undone" => "complete")
     expect(TaskerCore.explain(undoing(task_id), step: "charge")["steps"].first["summary"])
       .to eq("there is nothing to undo: it is not so that charge of task #{task_id} is complete")
   end
@@ -88,15 +88,21 @@ RSpec.describe "Compensation", :database do
     expect([count("tasker_compensations"), count("tasker_tasks")]).to eq([0, 2])
   end
 
-  it "tries again what fails, and undoes the others whatever becomes of it" do
+  it "tries again what fails, undoes the others whatever becomes of it, and is not complete without it" do
     define_order { raise TaskerCore::PermanentError, "out of stock" }
     handler("Undo") { |_, _, step| step.name == "charge" ? raise("the bank is down") : "undone" }
-    task_id = run_and_undo
-    result = TaskerCore.result(undoing(task_id))
-    expect(result.steps.to_h { |step| [step.name, [step.state, step.attempts]] })
-      .to eq("charge" => ["error", 2], "reserve" => ["complete", 1])
+    by = undoing(run_and_undo)
+    states = -> { TaskerCore.result(by).steps.to_h { |step| [step.name, [step.state, step.attempts]] } }
+    expect(states.call)
+      .to eq("charge" => ["error", 2], "reserve" => ["complete", 1], "all undone" => ["pending", 0])
+    expect(TaskerCore.status(by).state).to eq("error")
+    expect(TaskerCore.failures(task_id: by).map { |one| [one.step, one.remedies.first] }).to eq([%w[charge retry]])
     handler("Undo") { "undone" }
-    expect(TaskerCore.explain(task_id)["summary"]).to include("undone by task")
+    TaskerCore.retry(by, step: "charge")
+    working { TaskerCore.wait(by, timeout: 30) }
+    expect(states.call)
+      .to eq("charge" => ["complete", 3], "reserve" => ["complete", 1], "all undone" => ["complete", 1])
+    expect(TaskerCore.status(by).state).to eq("complete")
   end
 
   it "keeps a task that is undone as it is" do
@@ -107,6 +113,7 @@ RSpec.describe "Compensation", :database do
     expect { TaskerCore.retry(task_id) }.to raise_error(TaskerCore::InvalidTransition, problem)
     expect { TaskerCore.resolve(task_id, "ship") }.to raise_error(TaskerCore::InvalidTransition, problem)
     expect { TaskerCore.skip(task_id, "ship") }.to raise_error(TaskerCore::InvalidTransition, problem)
+    expect(TaskerCore.failures(task_id: task_id).map { |one| [one.step, one.remedies] }).to eq([["ship", []]])
     expect(TaskerCore.compensate(task_id).compensated_by).to eq(by)
     expect(count("tasker_tasks")).to eq(2)
   end
@@ -156,7 +163,7 @@ RSpec.describe "Compensation", :database do
     end
 
     expect(undone).to eq([["list", [1, 2]], ["plan", 7]])
-    expect(TaskerCore.explain(task_id)["summary"]).to end_with("which is complete: 2 of 2 steps")
+    expect(TaskerCore.explain(task_id)["summary"]).to end_with("which is complete: 3 of 3 steps")
     expect(TaskerCore.client.doctor).to include("ok" => true)
   end
 

@@ -41,6 +41,7 @@ RSpec.describe "Map steps", :database do
     define_squares
     result = run("squares", context: { list: (1..10).to_a })
     expect(result.results_of("sum")).to eq("map" => counts(10), "sum" => 385)
+    expect(result.step("sum").finished_at).to be_between(result.step("sum").started_at, Time.now)
     expect(states(result)).to eq("list" => "complete", "square" => "complete", "sum" => "complete")
     expect(TaskerCore.status(result.task_id).steps_total).to eq(13)
     expect(summary(result.task_id, "square[3]")).to end_with("; item 3 of square")
@@ -96,6 +97,16 @@ RSpec.describe "Map steps", :database do
     expect(result.results_of("sum")).to eq("map" => counts(4, complete: 2, failed: 2), "sum" => 3)
     expect(result.state).to eq("complete")
     expect(TaskerCore.client.doctor).to include("ok" => true)
+  end
+
+  it "lists the items that failed by their own names, which are tried again by them" do
+    define_squares { |_, _, step| step.item > 2 ? raise(TaskerCore::PermanentError, "too large") : step.item }
+    task_id = run("squares", context: { list: (1..4).to_a }).task_id
+    failed = TaskerCore.failures(task_id: task_id, step: "square")
+    expect(failed.map { |one| [one.step, one.remedies] }.sort)
+      .to eq([["square[2]", %w[retry resolve skip]], ["square[3]", %w[retry resolve skip]]])
+    expect(TaskerCore.failures(task_id: task_id, step: "square[3]").map(&:step)).to eq(["square[3]"])
+    expect(TaskerCore.retry(task_id, step: failed.first.step).steps_by_state).to include("enqueued" => 1)
   end
 
   it "executes no more items once too many failed, and all of them when they are tried again" do

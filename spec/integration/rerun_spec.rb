@@ -169,7 +169,7 @@ RSpec.describe "Executing a step anew", :database do
       task_id = run("plan").task_id
       handler("Plan") { |_, _, step| %w[one three].each { |name| step.add(name, like: "part", before: "last") } }
       expect(TaskerCore.rerun(task_id, "plan", reason: "a new plan").steps_by_state)
-        .to eq("complete" => 2, "enqueued" => 1, "pending" => 1)
+        .to eq("enqueued" => 1, "pending" => 1)
       result = finish(task_id)
       expect(result.steps.to_h { |step| [step.name, step.attempts] })
         .to eq("plan" => 2, "last" => 2, "one" => 1, "three" => 1)
@@ -180,7 +180,11 @@ RSpec.describe "Executing a step anew", :database do
         TaskerCore.rerun(task_id, "plan")
         finish(task_id)
       end
-      expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", steps_total: 10)
+      expect(TaskerCore.status(task_id)).to have_attributes(
+        state: "complete", steps_total: 4, steps_retired: 6, steps_by_state: { "complete" => 4 }, attempts_total: 16
+      )
+      expect(tasker("status", task_id.to_s).out).to match(/4 \(.*4 complete\); 6 more were added anew/)
+      expect(TaskerCore.explain(task_id)["summary"]).to start_with("all 4 steps are complete")
       expect(count("tasker_added_steps WHERE NOT retired")).to eq(2)
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
@@ -191,7 +195,7 @@ RSpec.describe "Executing a step anew", :database do
       working { wait_until("one waits") { TaskerCore.status(task_id).steps_by_state["waiting"] } }
       handler("Plan") { |_, _, step| step.attempt }
       handler("Last") { 1 }
-      expect(TaskerCore.rerun(task_id, "plan").steps_by_state).to eq("skipped" => 2, "enqueued" => 1, "pending" => 1)
+      expect(TaskerCore.rerun(task_id, "plan").steps_by_state).to eq("enqueued" => 1, "pending" => 1)
       result = finish(task_id)
       expect([result.state, result.steps.map(&:name)]).to eq(["complete", %w[plan last]])
       expect([count("tasker_step_waits"), count("tasker_workflow_step_edges")]).to eq([0, 1])
@@ -231,7 +235,7 @@ RSpec.describe "Executing a step anew", :database do
       task_id = TaskerCore.submit("plan")
       working do
         wait_until("one runs") { started.size == 1 }
-        expect(TaskerCore.rerun(task_id, "plan").steps_by_state).to include("skipped" => 2)
+        expect(TaskerCore.rerun(task_id, "plan").steps_retired).to eq(2)
         wait_until("another one has run") { started.size > 1 }
         go_on << 1
         TaskerCore.wait(task_id, timeout: 30)

@@ -1,17 +1,18 @@
 //! An operator, or a deadline, ends tasks: what has not ended is cancelled, what runs loses its claim.
 
 use super::draft::Draft;
-use crate::decision::{EndedAttempt, Step};
-use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent};
+use crate::decision::{EndedAttempt, Step, Task};
+use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState};
 
-/// Ends the tasks by `event`, for the reason that `detail` gives as JSON text.
+/// Ends the tasks by `event`, for the reason that `detail` gives as JSON text. Nothing changes about one that is cancelled.
 pub(super) fn cancel(
     draft: &mut Draft<'_>,
     event: TaskEvent,
     detail: &str,
 ) -> Result<(), InvalidTransition> {
     let view = draft.view;
-    for task in view.tasks.values() {
+    let is_cancelled = |task: &&Task| task.state == TaskState::Cancelled;
+    for task in view.tasks.values().filter(|task| !is_cancelled(task)) {
         task.state.after(event)?;
         let change = draft.task(task.id);
         change.event = Some(event);

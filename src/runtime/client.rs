@@ -362,7 +362,10 @@ impl Client {
         for (row, failed) in chosen {
             let template = TemplateId(row.named_task_id);
             let stored = self.answer(self.templates.get(&self.store, template)).await?;
-            let skippable = stored.step(row.step_id).is_some_and(|step| step.skippable);
+            let position = row.prototype.and_then(|position| u32::try_from(position).ok());
+            let position = position.unwrap_or(row.step_id.index()) as usize;
+            let step = stored.template.steps().get(position);
+            let skippable = step.is_some_and(|step| step.skippable);
             failures.push(StepFailure::new((row, failed), skippable));
         }
         Ok(FailurePage { failures, next })
@@ -451,7 +454,7 @@ impl Client {
         let status = self.status(task).await?;
         let read = async {
             let stored = self.templates.of_task(&self.store, task).await?;
-            let (store, total) = (&self.store, status.steps_total);
+            let (store, total) = (&self.store, status.steps_made());
             let grown = GrownTask::read(store, task, &stored, total, None).await?;
             let steps = store.list_steps(&grown.parts(task)).await?;
             Ok((stored, grown, steps))
@@ -544,13 +547,6 @@ impl Client {
                         }
                         lost = Some(error);
                     }
-                }
-                Err(Error::Transition { source, .. })
-                    if lost.is_some()
-                        && *steering == Steering::Cancel
-                        && source.from == TaskState::Cancelled.as_str() =>
-                {
-                    return self.status(task).await;
                 }
                 // What is refused now may have taken place then.
                 Err(error) => return Err(lost.unwrap_or(error)),

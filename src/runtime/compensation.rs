@@ -160,7 +160,8 @@ pub(super) async fn leave_out(
     let states = database.step_results(&steps).await?;
     let mut refused = Vec::new();
     prepared.retain_mut(|one| {
-        if !one.template.compensates {
+        // The step that waits until all are undone undoes none.
+        if !one.template.compensates || one.step().is_some_and(|step| step.map.is_some()) {
             return true;
         }
         let claim = one.delivery.claim;

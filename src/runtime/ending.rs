@@ -2,13 +2,14 @@
 //! return, workers that stop and workers that died.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::deciding::{Sight, decide_seeing};
 use super::growth::{self, template_of};
 use super::ledger::{Ledger, Tried};
+use super::spending::Spent;
 use super::templates::{Stored, Templates};
 use crate::budget::{Cost, PUT_OFF};
 use crate::decision::{
@@ -36,7 +37,7 @@ pub(super) struct Observed<'a> {
     /// The claims that this process holds.
     pub(super) ledger: Option<&'a Ledger>,
     /// What the attempts have spent, where they did.
-    pub(super) spent: ByStep<Cost>,
+    pub(super) spent: Spent,
 }
 
 /// A decision that was written.
@@ -59,13 +60,11 @@ pub(super) async fn end_claims(
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
     let Observed { ends, known, room, queues, ledger, spent } = observed;
-    let (ends, superseded) = one_each(ends);
     let rows = tx.lock_tasks(&task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
-        let stale = ends.iter().map(|end| end.claim).chain(superseded).collect();
-        let decisions = Decisions { stale, ..Decisions::default() };
-        return write(tx, decisions, &ByTask::new(), &ByStep::default(), over).await;
+        return write(tx, all_stale(ends), &ByTask::new(), &ByStep::default(), over).await;
     };
+    let (ends, superseded) = one_each(tx, ends).await?;
     let by_task = load_templates(tx, templates, &rows).await?;
     let grown = growth::grown(&rows, &by_task);
     let sight = Sight { by_task: &by_task, served: queues, ledger, grown: &grown };
@@ -100,7 +99,7 @@ pub(super) async fn end_claims(
     view.deadlines = deadlines(tx, &ends, &by_task, &view.grown.prototypes).await?;
     view.progressed = progressed(tx, &ends).await?;
     view.compensated = compensated(&by_task);
-    view.spent = spent;
+    view.spent = spent_by(&ends, &spent);
     let limited: Vec<_> = rows.iter().filter(|row| row.has_budget).copied().collect();
     see_budgets(tx, &mut view, &limited, sight).await?;
     let observation = Observation::ClaimsEnded { ends, room };
@@ -109,28 +108,34 @@ pub(super) async fn end_claims(
     write(tx, decisions, &by_task, &view.grown.prototypes, over).await
 }
 
-/// One end of each step, that of its last attempt: what is read for a step is read for this one, and once. The claims of
-/// the others were ended before that attempt began.
-fn one_each(mut ends: Vec<ClaimEnd>) -> (Vec<ClaimEnd>, Vec<Claim>) {
-    let mut last = ByStep::with_capacity_and_hasher(ends.len(), Default::default());
-    for (index, end) in ends.iter().enumerate() {
-        let (step, attempt) = (end.claim.step, end.claim.attempt);
-        let newest = last.entry(step).or_insert((attempt, index));
-        if newest.0 < attempt {
-            *newest = (attempt, index);
-        }
+/// One end of each step at most, with the claims of the others, which are stale: what is read for a step is read once, and
+/// for that end. Where there are several, the row says which claim is current.
+async fn one_each(
+    tx: &mut impl Transaction,
+    ends: Vec<ClaimEnd>,
+) -> Result<(Vec<ClaimEnd>, Vec<Claim>), StoreError> {
+    let mut seen = ByStep::with_capacity_and_hasher(ends.len(), Default::default());
+    let is_seen = |end: &&ClaimEnd| seen.insert(end.claim.step, ()).is_some();
+    let several: BTreeSet<_> = ends.iter().filter(is_seen).map(|end| end.claim.step).collect();
+    if several.is_empty() {
+        return Ok((ends, Vec::new()));
     }
-    let mut superseded = Vec::new();
-    if last.len() < ends.len() {
-        let mut index = 0;
-        ends.retain(|end| {
-            let is_last = last[&end.claim.step].1 == index;
-            index += 1;
-            superseded.extend((!is_last).then_some(end.claim));
-            is_last
-        });
+    let rows = tx.read_ended_steps(&several.iter().copied().collect::<Vec<_>>(), &[]).await?;
+    let claim = |row: &ChildRow| step(&row.step, Join::default()).claim();
+    let mut current: HashSet<_> = rows.iter().filter_map(claim).collect();
+    let (kept, others): (Vec<_>, Vec<_>) = ends
+        .into_iter()
+        .partition(|end| !several.contains(&end.claim.step) || current.remove(&end.claim));
+    Ok((kept, others.into_iter().map(|end| end.claim).collect()))
+}
+
+/// What these attempts have spent, by step.
+fn spent_by(ends: &[ClaimEnd], spent: &Spent) -> ByStep<Cost> {
+    if spent.is_empty() {
+        return ByStep::default();
     }
-    (ends, superseded)
+    let cost = |Claim { step, attempt, .. }| Some((step, *spent.get(&(step, attempt))?));
+    ends.iter().filter_map(|end| cost(end.claim)).collect()
 }
 
 /// The steps whose handlers wait for a signal that was sent already. Who sends one holds the lock of the task, as this
@@ -443,25 +448,6 @@ fn view(tasks: &[TaskRow], steps: &[ChildRow], sight: Sight<'_>) -> View {
     view
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::WorkerId;
-
-    fn end(step: u32, attempt: u32, outcome: Outcome) -> ClaimEnd {
-        let claim = Claim { step: TaskId(1).step(step), attempt, worker: WorkerId(1) };
-        ClaimEnd { claim, outcome, execution: None }
-    }
-
-    #[test]
-    fn a_step_ends_once_in_a_decision_and_as_its_last_attempt_did() {
-        let ended = [(0, 1), (1, 1), (0, 3), (2, 1), (0, 2), (2, 1)];
-        let ends = ended.map(|(step, attempt)| end(step, attempt, Outcome::GivenBack)).to_vec();
-        let (ends, superseded) = one_each(ends);
-        let told = |claim: &Claim| (claim.step.index(), claim.attempt);
-        let kept: Vec<_> = ends.iter().map(|end| told(&end.claim)).collect();
-        assert_eq!(kept, [(1, 1), (0, 3), (2, 1)]);
-        let superseded: Vec<_> = superseded.iter().map(told).collect();
-        assert_eq!(superseded, [(0, 1), (0, 2), (2, 1)]);
-    }
+fn all_stale(ends: Vec<ClaimEnd>) -> Decisions {
+    Decisions { stale: ends.into_iter().map(|end| end.claim).collect(), ..Decisions::default() }
 }

@@ -260,7 +260,7 @@ impl StepFailure {
         Self {
             task_id: row.step_id.task(),
             step_id: row.step_id,
-            remedies: remedies(row.task_state, row.state, skippable),
+            remedies: remedies(row.task_state, row.state, skippable, row.undone),
             namespace: row.namespace,
             name: row.name,
             version: row.version,
@@ -334,6 +334,8 @@ mod tests {
             name: "order".into(),
             version: "1.0.0".into(),
             step: "charge".into(),
+            prototype: None,
+            undone: false,
             state: StepState::Error,
             attempts: 1,
             failed_at: DateTime::UNIX_EPOCH,

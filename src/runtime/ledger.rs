@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::branches::Decider;
-use crate::decision::Claim;
+use crate::decision::{ByStep, Claim};
 use crate::ids::{ClaimBatchId, StepId};
 
 /// Claims by step. The lock is a `std` one: it is held for a few look-ups, never across a wait.
@@ -441,8 +441,10 @@ impl Ledger {
     /// none of them: a claim that did not count as an attempt (the items of a map step are made, a condition is not met)
     /// leaves its number to the next one, whose end it would be when it is written again.
     pub(super) fn ending(&self, steps: impl Iterator<Item = StepId>) -> BTreeSet<StepId> {
-        let state = self.lock();
-        steps.filter(|step| state.held.get(step).is_some_and(|held| held.ended)).collect()
+        // The lock is held for what this worker holds, not for as many steps as are asked for.
+        let ended = |(step, held): (&StepId, &Held)| held.ended.then_some((*step, ()));
+        let ended: ByStep<()> = self.lock().held.iter().filter_map(ended).collect();
+        steps.filter(|step| ended.contains_key(step)).collect()
     }
 
     /// Open claims and threads that are kept.

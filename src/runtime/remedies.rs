@@ -16,10 +16,15 @@ pub enum Remedy {
     Skip,
 }
 
-/// What can be done about a step in this state of a task in that one.
-pub(super) fn remedies(task: TaskState, step: StepState, skippable: bool) -> Vec<Remedy> {
+/// What can be done about a step in this state of a task in that one; nothing where the task is undone.
+pub(super) fn remedies(
+    task: TaskState,
+    step: StepState,
+    skippable: bool,
+    undone: bool,
+) -> Vec<Remedy> {
     let failed = matches!(step, StepState::Error | StepState::Blocked);
-    let goes_on = !task.is_terminal() || task == TaskState::Error;
+    let goes_on = !undone && (!task.is_terminal() || task == TaskState::Error);
     if !(failed && goes_on) {
         return Vec::new();
     }
@@ -35,7 +40,7 @@ mod tests {
     fn a_step_that_failed_can_be_helped_unless_its_task_is_over_for_good() {
         for task in TaskState::ALL {
             for step in StepState::ALL {
-                let found = remedies(*task, *step, true);
+                let found = remedies(*task, *step, true, false);
                 let helped = matches!(step, StepState::Error | StepState::Blocked)
                     && !matches!(
                         task,
@@ -44,7 +49,8 @@ mod tests {
                 assert_eq!(found.len(), if helped { 3 } else { 0 }, "{task} {step}");
             }
         }
-        let plain = remedies(TaskState::Blocked, StepState::Blocked, false);
+        let plain = remedies(TaskState::Blocked, StepState::Blocked, false, false);
         assert_eq!(plain, [Remedy::Retry, Remedy::Resolve]);
+        assert_eq!(remedies(TaskState::Error, StepState::Error, true, true), []);
     }
 }

@@ -72,9 +72,11 @@ pub struct TaskStatus {
     pub forked_from: Option<Box<RawValue>>,
     /// The forks of it, the first 20.
     pub forks: Box<RawValue>,
-    /// How many steps it has.
+    /// How many steps it has, without those that are retired.
     pub steps_total: i32,
-    /// How many of them are in which state.
+    /// Steps that were added by attempts in whose place others were made since: they are not shown.
+    pub steps_retired: i32,
+    /// How many of those that it has are in which state.
     pub steps_by_state: Box<RawValue>,
     /// Attempts begun, over all steps.
     pub attempts_total: i64,
@@ -119,6 +121,11 @@ pub struct ChildTask {
 }
 
 impl TaskStatus {
+    /// How many steps were made for it, those that are retired among them.
+    pub(super) fn steps_made(&self) -> i32 {
+        self.steps_total + self.steps_retired
+    }
+
     /// Adds what it has to do with other tasks.
     pub(super) fn with_kin(mut self, rows: &[KinRow]) -> Self {
         for row in rows.iter().filter(|row| row.of == self.task_id) {
@@ -235,7 +242,8 @@ impl From<TaskListRow> for TaskStatus {
             tags: row.tags.and_then(raw),
             forked_from: row.forked_from.and_then(raw),
             forks: raw(row.forks).unwrap_or_default(),
-            steps_total: row.total_steps,
+            steps_total: row.total_steps - row.retired_steps,
+            steps_retired: row.retired_steps,
             steps_by_state: raw(row.steps_by_state).unwrap_or_default(),
             attempts_total: row.attempts,
             parent: None,
@@ -348,7 +356,7 @@ impl StepResult {
             items: None,
             execution_ms: row.execution_us.map(milliseconds),
             started_at: row.claimed_at.or(row.attempt_claimed_at),
-            finished_at: row.attempt_finished_at.filter(|_| row.claimed_at.is_none()),
+            finished_at: row.attempt_finished_at.filter(|_| row.state != StepState::InProgress),
         }
     }
 }

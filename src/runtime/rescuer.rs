@@ -7,7 +7,8 @@ use tracing::{info, instrument, warn};
 use super::ending::{Known, Observed, end_claims, task_ids};
 use super::events::WorkerEvent;
 use super::shared::Shared;
-use crate::decision::{ByStep, Claim, ClaimEnd, Decisions, Outcome};
+use super::spending::Spent;
+use crate::decision::{Claim, ClaimEnd, Decisions, Outcome};
 use crate::error::Error;
 use crate::ids::{TaskId, WorkerId};
 use crate::store::{Database, Transaction};
@@ -127,7 +128,7 @@ impl<D: Database> Rescue<'_, D> {
             room: None,
             queues: None,
             ledger: None,
-            spent: ByStep::default(),
+            spent: Spent::new(),
         };
         let decisions = end_claims(&mut tx, templates, observed, &[]).await?.decisions;
         events.commit(tx, &decisions).await?;

@@ -5,19 +5,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::budget::Cost;
-use crate::decision::{ByStep, ClaimEnd};
+use crate::decision::ClaimEnd;
 use crate::ids::StepId;
+
+/// What attempts have spent, by step and number.
+pub(super) type Spent = HashMap<(StepId, u32), Cost>;
 
 /// The lock is a `std` one: it is held for look-ups, never across a wait.
 #[derive(Debug, Default)]
 pub(super) struct Spending {
     /// Attempts that have spent something: where there are none, an end costs a look at it.
     attempts: AtomicUsize,
-    by_attempt: Mutex<HashMap<(StepId, u32), Cost>>,
+    by_attempt: Mutex<Spent>,
 }
 
 impl Spending {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(StepId, u32), Cost>> {
+    fn lock(&self) -> MutexGuard<'_, Spent> {
         self.by_attempt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -32,14 +35,14 @@ impl Spending {
     }
 
     /// What these attempts have spent.
-    pub(super) fn of(&self, ends: &[ClaimEnd]) -> ByStep<Cost> {
+    pub(super) fn of(&self, ends: &[ClaimEnd]) -> Spent {
         if self.attempts.load(Ordering::Acquire) == 0 {
-            return ByStep::default();
+            return Spent::new();
         }
         let by_attempt = self.lock();
         let spent = |end: &ClaimEnd| {
-            let claim = end.claim;
-            Some((claim.step, *by_attempt.get(&(claim.step, claim.attempt))?))
+            let attempt = (end.claim.step, end.claim.attempt);
+            Some((attempt, *by_attempt.get(&attempt)?))
         };
         ends.iter().filter_map(spent).collect()
     }

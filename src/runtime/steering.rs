@@ -312,7 +312,7 @@ fn taken(stored: &Stored, step: StepId, take: Option<&[String]>) -> Result<Optio
             let branches = branches::allowed(stored, step);
             Err(argument(
                 "nil".to_owned(),
-                format!("the names of the branches that are taken, of {branches}"),
+                format!("the names of the branches that are taken (--take, take:), of {branches}"),
             ))
         }
         (true, Some(take)) => branches::taken(stored, step, take).map(Some).map_err(|_| {

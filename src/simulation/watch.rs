@@ -872,8 +872,9 @@ impl Watch {
         };
         let task = record.task;
         let mut counted = [0_u32; 4];
-        let mut pending = 0;
+        let (mut pending, mut in_error) = (0, 0);
         for (step, found) in tables.steps.range(steps_of(id)) {
+            in_error += u32::from(found.state == StepState::Error);
             let counter = match found.state {
                 StepState::Enqueued | StepState::InProgress => Some(0),
                 StepState::WaitingForRetry | StepState::Waiting => Some(1),
@@ -909,6 +910,10 @@ impl Watch {
         }
         if task.state == TaskState::Complete && pending > 0 {
             self.violated(format!("task {id} is complete with {pending} steps pending"));
+        }
+        let undoes = tables.template(record.template).is_some_and(|one| one.undoes.is_some());
+        if task.state == TaskState::Complete && undoes && in_error > 0 {
+            self.violated(format!("task {id} is complete, and {in_error} steps are not undone"));
         }
         self.state_follows(id, task.state, counted);
     }

@@ -11,7 +11,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::database::SimulatedDatabase;
-use super::plan::{Conduct, FaultKind, Plan, StepPlan, TaskPlan, Weather, WorkerPlan, said, taken};
+use super::plan::{
+    Conduct, FaultKind, MapPlan, Plan, StepPlan, TaskPlan, Weather, WorkerPlan, said, taken,
+};
 use super::server::{Host, Server};
 use super::tables::{Tables, TemplateRecord, steps_of};
 use super::watch::Watch;
@@ -488,7 +490,11 @@ fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
         whens: vec![None; steps.len()],
         queues: steps.iter().map(|step| step.queue.clone()).collect(),
         retry_limits: steps.iter().map(|step| step.retry_policy.max_attempts()).collect(),
-        maps: vec![None; steps.len()],
+        maps: steps
+            .iter()
+            .map(|step| step.map.as_ref())
+            .map(|map| Some(MapPlan { items: 0, max_parallel: None, tolerate: map?.tolerate }))
+            .collect(),
         grows: vec![false; steps.len()],
         limited: vec![false; steps.len()],
         reserves: vec![Cost::default(); steps.len()],

@@ -34,6 +34,10 @@ pub(crate) struct FailureRow {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) step: String,
+    /// Of a step that was added.
+    pub(crate) prototype: Option<i32>,
+    /// Its task is undone by another one.
+    pub(crate) undone: bool,
     pub(crate) state: StepState,
     pub(crate) attempts: i32,
     pub(crate) failed_at: DateTime<Utc>,
@@ -80,6 +84,8 @@ impl Store {
                 name: row.name,
                 version: row.version,
                 step: row.step,
+                prototype: row.prototype,
+                undone: row.undone,
                 state: row.state,
                 attempts: row.attempts,
                 failed_at: row.failed_at,

@@ -89,6 +89,7 @@ pub(crate) struct TaskListRow {
     pub(crate) tags: Option<String>,
     pub(crate) forked_from: Option<String>,
     pub(crate) forks: String,
+    pub(crate) retired_steps: i32,
     pub(crate) steps_by_state: String,
     pub(crate) attempts: i64,
 }

@@ -10,8 +10,9 @@ use super::error::TemplateError;
 use super::parse::LONGEST_TASK_NAME;
 use super::section::{LONGEST_SECONDS, Section};
 use super::steps::{Common, complete_class, retry_policy};
-use super::{Content, ErrorClasses, RetryJson, StepTemplate, TaskTemplate};
+use super::{Content, ErrorClasses, MapTemplate, RetryJson, StepTemplate, TaskTemplate};
 use crate::budget::Limits;
+use crate::condition::Condition;
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
@@ -20,6 +21,9 @@ type Result<T> = std::result::Result<T, TemplateError>;
 
 /// What names of templates end with that undo others.
 pub(crate) const COMPENSATION_SUFFIX: &str = " (compensation)";
+
+/// Name of the step that waits for all that are undone.
+const ALL_UNDONE: &str = "all undone";
 
 const KEYS: [&str; 5] =
     ["handler_class", "default_retryable", "default_retry_limit", "retry", "timeout_seconds"];
@@ -138,7 +142,8 @@ impl TaskTemplate {
     }
 
     /// The template that undoes a task of this one; nothing where no step says how it is undone. It has a step of the same
-    /// name for each step that does, which waits for the ends, good or bad, of what undoes the steps after it.
+    /// name for each step that does, which waits for the ends, good or bad, of what undoes the steps after it; and a last
+    /// one, which waits until all are undone.
     ///
     /// # Errors
     /// [`TemplateError`] where its name would be too long, or its edges too many.
@@ -157,6 +162,7 @@ impl TaskTemplate {
     /// assert_eq!(undoing.name(), "order (compensation)");
     /// assert_eq!(undoing.steps()[0].handler_class, "Refund");
     /// assert_eq!(undoing.steps()[0].depends_on_steps, ["ship"]);
+    /// assert_eq!(undoing.steps()[2].name, "all undone");
     /// # Ok::<(), tasker_core::template::TemplateError>(())
     /// ```
     pub fn compensation(&self) -> Result<Option<TaskTemplate>> {
@@ -177,6 +183,7 @@ impl TaskTemplate {
                 steps.push(self.undoing(step, compensation, after));
             }
         }
+        steps.extend(all_undone(&steps));
         let parents = steps
             .iter()
             .map(|step| (step.name.as_str(), step.depends_on_steps.iter().map(String::as_str)));
@@ -246,6 +253,24 @@ impl TaskTemplate {
             compensation: None,
         }
     }
+}
+
+/// The step that waits until all others are done well: what failed to be undone holds up no other step but this one, so
+/// that the task does not complete without it. Its list is empty, and nothing is executed for it. None where no step waits
+/// for another: there each failure is the task's.
+fn all_undone(steps: &[StepTemplate]) -> Option<StepTemplate> {
+    let first = steps.iter().find(|step| !step.depends_on_steps.is_empty())?;
+    let is_taken = |name: &String| steps.iter().any(|step| step.name == *name);
+    let mut names = std::iter::successors(Some(ALL_UNDONE.to_owned()), |n| Some(format!("({n})")));
+    let over = Condition::parse("[]", &[]).ok()?;
+    Some(StepTemplate {
+        name: names.find(|name| !is_taken(name))?,
+        join: JoinPolicy::NoneFailed,
+        depends_on_steps: steps.iter().map(|step| step.name.clone()).collect(),
+        map: Some(MapTemplate { over, max_parallel: None, tolerate: Some(0) }),
+        skippable: false,
+        ..first.clone()
+    })
 }
 
 fn too_many(why: &str) -> TemplateError {

@@ -116,7 +116,9 @@ module TaskerCore
         parts = status.steps_by_state.reject { |_, number| number.zero? }.map do |state, number|
           @output.style.state(state.to_s, "#{Format.count(number)} #{state}")
         end
-        "#{Format.count(status.steps_total)} (#{parts.join(", ")})"
+        retired = status.steps_retired
+        more = "; #{Format.count(retired)} more #{retired == 1 ? "was" : "were"} added anew" if retired.positive?
+        "#{Format.count(status.steps_total)} (#{parts.join(", ")})#{more}"
       end
 
       def happened(timestamp)

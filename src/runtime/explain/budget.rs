@@ -2,9 +2,16 @@
 
 use serde_json::Value;
 
+use super::Facts;
 use super::words::parsed;
+use crate::budget::Cost;
 use crate::ids::TaskId;
-use crate::store::StepTransitionRow;
+use crate::runtime::reports::TaskStatus;
+use crate::state::StepState;
+use crate::store::{StepListRow, StepTransitionRow};
+
+/// Steps that are named at most that hold a part of a budget.
+const MOST_HOLDERS: usize = 3;
 
 /// What kept a step from being started.
 pub(super) fn out_of_budget(change: Option<&StepTransitionRow>, task: TaskId) -> String {
@@ -29,4 +36,43 @@ pub(super) fn used(budget: &Value) -> String {
     });
     let used: Vec<_> = [attempts, cost].into_iter().flatten().collect();
     format!("budget: {}", used.join(", "))
+}
+
+/// The budget of a task, as its status has it.
+pub(super) fn of(status: &TaskStatus) -> Option<Value> {
+    status.budget.as_ref().map(|budget| parsed(Some(budget.get())))
+}
+
+impl Facts<'_> {
+    /// What a ready step waits for whose task's budget others have reserved.
+    pub(super) fn held_by_budget(&self, at: usize, row: &StepListRow) -> Option<String> {
+        let budget = self.budget.as_ref()?;
+        let number = |key: &str| Cost::from_number(budget[key].as_f64()?);
+        let (most, spent, reserved) = (number("max_cost")?, number("spent")?, number("reserved")?);
+        let wanted = self.step(at)?.reserve_cost?;
+        let free = most.minus(spent.plus(reserved));
+        let is_put_off = row.queue.is_some() && row.available_at.is_some_and(|at| at > self.now);
+        if !is_put_off || wanted <= free {
+            return None;
+        }
+        let holds = |at: &usize| {
+            let reserves = self.step(*at).and_then(|step| step.reserve_cost);
+            self.steps[*at].state == StepState::InProgress
+                && reserves.is_some_and(|cost| cost > Cost::default())
+        };
+        let holders = (0..self.steps.len()).filter(holds).map(|at| self.name(at));
+        let mut by: Vec<_> = holders.take(MOST_HOLDERS + 1).collect();
+        if by.len() > MOST_HOLDERS {
+            by[MOST_HOLDERS] = "others".to_owned();
+        }
+        let by = if by.is_empty() { String::new() } else { format!(" by {}", by.join(", ")) };
+        Some(format!(
+            "ready, and waits for a part of its task's budget: it reserves {}, and {} of {} is free ({} spent, {} reserved{by})",
+            wanted.number(),
+            free.number(),
+            most.number(),
+            spent.number(),
+            reserved.number(),
+        ))
+    }
 }

@@ -54,7 +54,7 @@ pub(super) async fn explain(
         Some(name) => Some(step_named(store, task, stored, name).await?),
         None => None,
     };
-    let mut grown = GrownTask::read(store, task, stored, status.steps_total, asked).await?;
+    let mut grown = GrownTask::read(store, task, stored, status.steps_made(), asked).await?;
     grown.read_items_above(store, task).await?;
     let mut steps = store.list_steps(&grown.parts(task)).await?;
     steps.sort_by_key(|row| row.workflow_step_id);
@@ -88,6 +88,7 @@ pub(super) async fn explain(
         children,
         undoing,
         grown,
+        budget: budget::of(status),
         workers: store.workers().await?,
         attempts: group(store.attempts(&ids).await?, |row| row.workflow_step_id),
         artifacts: group(store.artifact_sizes(&ids).await?, |row| row.workflow_step_id),
@@ -158,6 +159,8 @@ struct Facts<'a> {
     children: HashMap<i64, Vec<RelatedTask>>,
     /// The task that undoes this one.
     undoing: Option<Undoing>,
+    /// What the task may use up, and has.
+    budget: Option<serde_json::Value>,
     task: TaskId,
     now: DateTime<Utc>,
 }

@@ -29,7 +29,7 @@ pub(super) async fn related(
         let Some(row) = store.list_tasks(&filter).await?.pop() else { continue };
         let status = TaskStatus::from(row);
         let stored = templates.of_task(store, *task).await?;
-        let grown = GrownTask::read(store, *task, &stored, status.steps_total, None).await?;
+        let grown = GrownTask::read(store, *task, &stored, status.steps_made(), None).await?;
         let facts = Facts {
             template: &stored.template,
             steps: store.list_steps(&grown.parts(*task)).await?,
@@ -42,6 +42,7 @@ pub(super) async fn related(
             task: *task,
             children: HashMap::new(),
             undoing: None,
+            budget: None,
             now: Utc::now(),
         };
         let history = store.task_history(*task).await?;

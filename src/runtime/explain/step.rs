@@ -29,7 +29,7 @@ impl Facts<'_> {
                 + &self.added_by(at),
             checkpoint: progress.and_then(StepProgressRow::checkpoint),
             deadline_at: progress.and_then(|progress| progress.deadline_at),
-            remedies: remedies(task, row.state, skippable),
+            remedies: remedies(task, row.state, skippable, self.undoing.is_some()),
             artifacts: artifacts.iter().map(Attachment::from).collect(),
             attempts: attempts.iter().map(Attempt::from).collect(),
             history: history.iter().map(Change::from).collect(),
@@ -64,10 +64,10 @@ impl Facts<'_> {
         let change = history.last();
         match row.state {
             StepState::Pending => self.pending(at),
-            StepState::Enqueued => match self.delayed(at, row, change) {
-                Some(delayed) => delayed,
-                None => self.enqueued(row, change),
-            },
+            StepState::Enqueued => {
+                let later = self.delayed(at, row, change).or_else(|| self.held_by_budget(at, row));
+                later.unwrap_or_else(|| self.enqueued(row, change))
+            }
             StepState::InProgress => self.in_progress(row),
             StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
             StepState::Waiting => self.runs(row).unwrap_or_else(|| self.waiting(row, change)),

@@ -1,7 +1,9 @@
 -- Caller: failures. Indexes: tasker_tasks_failed, which has no task that goes on or has completed, in the order of the
--- answer; then primary keys (OFFSET 0 keeps all steps from being read for once). The last change of a step in error or blocked is the one that brought it there.
+-- answer; then primary keys (OFFSET 0 keeps all steps from being read for once). $6 names a step, or the one like which others
+-- were added, or whose items they are. The last change of a step in error or blocked is the one that brought it there.
 SELECT s.workflow_step_id AS "workflow_step_id!", t.named_task_id AS "named_task_id!", t.state AS "task_state!: TaskState",
-       n.name AS "namespace!", k.name AS "name!", k.version AS "version!", d.name AS "step!",
+       n.name AS "namespace!", k.name AS "name!", k.version AS "version!", coalesce(a.name, d.name) AS "step!",
+       a.step_index AS "prototype?", EXISTS (SELECT FROM tasker_compensations u WHERE u.original_task_id = t.task_id) AS "undone!",
        s.state AS "state!: StepState", s.attempts AS "attempts!", c.created_at AS "failed_at!",
        c.event AS "event!: StepEvent", (c.error - 'backtrace' - 'causes' - 'context')::text AS error
 FROM tasker_tasks t
@@ -16,6 +18,7 @@ CROSS JOIN LATERAL (
   OFFSET 0
 ) AS s
 JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id
 CROSS JOIN LATERAL (
   SELECT h.created_at, h.event, h.error
   FROM tasker_workflow_step_transitions h
@@ -30,7 +33,7 @@ WHERE (t.open_failures > 0 OR t.blocked_steps > 0)
   AND ($3::text IS NULL OR n.name = $3)
   AND ($4::text IS NULL OR k.name = $4)
   AND ($5::text IS NULL OR k.version = $5)
-  AND ($6::text IS NULL OR d.name = $6)
+  AND ($6::text IS NULL OR $6 IN (d.name, a.name))
   AND ($7::tasker_step_state IS NULL OR s.state = $7)
   AND ($8::timestamptz IS NULL OR c.created_at >= $8)
   AND ($9::timestamptz IS NULL OR c.created_at < $9)

@@ -1,7 +1,7 @@
 -- Caller: status and list. Indexes: primary keys; tasker_tasks_unfinished and tasker_tasks_failed for
--- those that have not ended, and a state that few tasks are in. The steps of a task lie side by side.
+-- those that have not ended, and a state that few tasks are in; tasker_added_steps_retired. The steps of a task lie side by side.
 SELECT t.task_id AS "task_id!", n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
-       t.state AS "state!: TaskState", t.total_steps AS "total_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
+       t.state AS "state!: TaskState", t.total_steps AS "total_steps!", s.retired AS "retired_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
        t.initiator, t.source_system, t.reason, t.tags::text AS tags,
        (SELECT json_build_object('task_id', f.forked_from, 'steps', f.from_steps, 'actor', f.actor, 'reason', f.reason)::text
         FROM tasker_task_forks f WHERE f.task_id = t.task_id) AS forked_from,
@@ -27,12 +27,23 @@ FROM (
 JOIN tasker_named_tasks k USING (named_task_id)
 JOIN tasker_task_namespaces n USING (task_namespace_id)
 CROSS JOIN LATERAL (
-  SELECT jsonb_object_agg(c.state, c.steps) AS steps_by_state, sum(c.attempts)::bigint AS attempts
+  SELECT jsonb_object_agg(c.state, c.steps - c.retired) FILTER (WHERE c.steps > c.retired) AS steps_by_state,
+         sum(c.attempts)::bigint AS attempts, sum(c.retired)::int AS retired
   FROM (
-    SELECT w.state, count(*) AS steps, sum(w.attempts) AS attempts
-    FROM tasker_workflow_steps w
-    WHERE w.workflow_step_id >= (t.task_id << 20) AND w.workflow_step_id < ((t.task_id + 1) << 20)
-    GROUP BY w.state
+    SELECT p.state, sum(p.steps)::bigint AS steps, sum(p.retired)::bigint AS retired, sum(p.attempts) AS attempts
+    FROM (
+      SELECT w.state, count(*) AS steps, 0 AS retired, sum(w.attempts) AS attempts
+      FROM tasker_workflow_steps w
+      WHERE w.workflow_step_id >= (t.task_id << 20) AND w.workflow_step_id < ((t.task_id + 1) << 20)
+      GROUP BY w.state
+      UNION ALL
+      SELECT w.state, 0, count(*), 0
+      FROM tasker_added_steps a
+      JOIN tasker_workflow_steps w USING (workflow_step_id)
+      WHERE a.retired AND a.workflow_step_id >= (t.task_id << 20) AND a.workflow_step_id < ((t.task_id + 1) << 20)
+      GROUP BY w.state
+    ) AS p
+    GROUP BY p.state
   ) AS c
 ) AS s
 WHERE ($1::bigint IS NULL OR t.task_id = $1)
