@@ -200,8 +200,19 @@ fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), ConditionFault> {
         let (line, column) = (line.unsigned_abs(), column.unsigned_abs());
         let before: usize =
             text.split_inclusive('\n').take(line - 1).map(|l| l.chars().count()).sum();
-        fault(before + column.max(1), shorten(&first.msg.replace('\n', " "), LONGEST_REASON))
+        fault(before + column.max(1), unparsed(&first.msg))
     })
+}
+
+/// What the parser says, without its list of all that could have stood there.
+fn unparsed(message: &str) -> String {
+    let message = message.replace('\n', " ");
+    let message = message.split(" expecting ").next().unwrap_or_default();
+    if message.contains("'<EOF>'") {
+        return "ends too early".to_owned();
+    }
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    shorten(&format!("cannot be parsed: {message}"), LONGEST_REASON)
 }
 
 /// Looks for what an expression must not hold.

@@ -132,7 +132,8 @@ module TaskerCore
     end
     alias find_step_by_name find
 
-    # @return [Array<String>] names of all steps of the task, in the template's order
+    # @return [Array<String>] names of the template's steps, in its order: prototypes among them, which no task has, and
+    #   none of those that were added
     def names
       @plan.step_names
     end

@@ -94,6 +94,8 @@ RSpec.describe "A task with a budget", :database do
     expect { define_one(reserve_cost: -1) { nil } }.to raise_error(TaskerCore::InvalidTemplate, /reserve_cost .*is -1/)
     define_one(retry_limit: 1) { |_, _, step| step.spend("much") }
     expect(run("one").step("only").error["message"]).to start_with('cost is "much", allowed: a number from 0')
+    define_one(retry_limit: 1) { |_, _, step| step.spend(Float::NAN) }
+    expect(run("one").step("only").error["message"]).to start_with("cost is NaN, allowed: a number from 0")
     expect { TaskerCore.raise_budget(TaskerCore.submit("one"), cost: 3) }
       .to raise_error(TaskerCore::InvalidArgument, /the task has no budget/)
   end

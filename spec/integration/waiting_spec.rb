@@ -239,6 +239,13 @@ RSpec.describe "A step that waits", :database do
       end
     end
 
+    it "is refused of a step that the task does not have" do
+      task_id = TaskerCore.submit("purchase")
+      expect { TaskerCore.approve(task_id, "aproval", by: "mara") }
+        .to raise_error(TaskerCore::InvalidArgument, /"aproval".*did you mean "approval"/)
+      expect(count("tasker_signals")).to eq(0)
+    end
+
     it "ends in error when it is rejected" do
       task_id = TaskerCore.submit("purchase")
       TaskerCore.reject(task_id, "approval", by: "mara", comment: "too expensive")
@@ -256,6 +263,16 @@ RSpec.describe "A step that waits", :database do
       end
       expect(run("one").results_of("only")).to eq("found")
       expect(looks).to eq([0, 1, 2, 3])
+    end
+
+    it "is refused with intervals that are none, before the first look" do
+      problems = { { every: 0 } => /\Aevery is 0, allowed: a number from 0.001 to/, { every: nil } => /\Aevery/,
+                   { backoff: "x" } => /\Abackoff is "x", allowed: a number from 1/, { max: -3 } => /\Amax is -3/,
+                   { backoff: 0.5 } => /\Abackoff is 0.5/, { timeout: "x" } => /\Atimeout is "x"/ }
+      problems.each do |options, problem|
+        define_one(retryable: false) { |_, _, step| step.poll(**options) { raise "not to be looked at" } }
+        expect(run("one").step("only").error["message"]).to match(problem)
+      end
     end
 
     it "gives up in the end" do

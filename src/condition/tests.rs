@@ -74,7 +74,7 @@ fn what_cannot_be_told_says_why() {
 #[test]
 fn what_cannot_be_evaluated_is_refused_with_its_place() {
     for (text, position, problem) in [
-        ("context.amount >", 17, "mismatched input"),
+        ("context.amount >", 17, "ends too early"),
         ("", 1, ""),
         ("amount > 5", 1, "names \"amount\", which is no variable"),
         ("true && contxt.a", 9, "names \"contxt\""),

@@ -71,7 +71,11 @@ module TaskerCore
       end
 
       def error_text(error)
-        error ? Format.clean(error.values_at("class", "message").compact.join(": ")) : Format::NOTHING
+        return Format::NOTHING unless error
+
+        said = [error, *error["causes"]].map { |one| one.values_at("class", "message").compact.join(": ") }
+        code = " [#{error["code"]}]" if error["code"]
+        Format.clean("#{said.join("; caused by ")}#{code}")
       end
 
       def change_row(change)

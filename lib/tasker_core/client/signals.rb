@@ -64,7 +64,7 @@ module TaskerCore
       # @return [Integer] id of the signal
       # @raise [NotFound]
       # @raise [InvalidTransition] the task is over
-      # @raise [InvalidArgument]
+      # @raise [InvalidArgument] the task has no such step
       # @example
       #   client.approve(1, "manager_approval", by: "mara", comment: "within budget")
       def approve(task_id, step, by:, comment: nil)
@@ -81,7 +81,7 @@ module TaskerCore
       # @return [Integer] id of the signal
       # @raise [NotFound]
       # @raise [InvalidTransition] the task is over
-      # @raise [InvalidArgument]
+      # @raise [InvalidArgument] the task has no such step
       # @example
       #   client.reject(1, "manager_approval", by: "mara", comment: "too expensive")
       def reject(task_id, step, by:, comment: nil)
@@ -104,6 +104,8 @@ module TaskerCore
       def decide(task_id, step, approved, by, comment)
         by = Internal::Check.text(by, "by")
         comment = Internal::Check.optional_text(comment, "comment")
+        # A signal is kept whatever its name is: that of no step would decide nothing.
+        explain(task_id, step: step)
         signal(task_id, step, { "approved" => approved, "by" => by, "comment" => comment }, actor: by)
       end
     end

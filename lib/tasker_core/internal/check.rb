@@ -137,9 +137,20 @@ module TaskerCore
       # @example
       #   Check.cost(2, "cost") # => 2.0
       def cost(value, key)
-        return value.to_f if value.is_a?(Numeric) && value.real? && value.to_f.between?(0, MAX_COST)
+        within(value, key, 0..MAX_COST).to_f
+      end
 
-        refuse(key, value, "a number from 0 to #{MAX_COST}")
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @param range [Range]
+      # @return [Numeric]
+      # @raise [InvalidArgument] no number, or outside
+      # @example
+      #   Check.within(2, "backoff", 1..100) # => 2
+      def within(value, key, range)
+        return value if value.is_a?(Numeric) && value.real? && range.cover?(value)
+
+        refuse(key, value, "a number from #{range.begin} to #{range.end}")
       end
 
       # As Ruby does for keywords that a method names.

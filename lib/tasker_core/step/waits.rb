@@ -36,6 +36,8 @@ module TaskerCore
       TAG = :tasker_core_wait
       # The longest that a handler can wait for a time, in seconds: 365 days.
       LONGEST = 365 * 86_400
+      # Seconds between two looks of {#poll}.
+      INTERVALS = (0.001..LONGEST)
       # Key of {#data} under which {#poll} counts.
       POLL = "poll"
       # The times that the database can tell, in microseconds since 1970.
@@ -111,16 +113,18 @@ module TaskerCore
       # Returns what the block returns as soon as that is neither nil nor false. Until then the attempt ends, and begins
       # anew after a while. Counts in {#data}, under "poll".
       #
-      # @param every [Numeric] seconds until the second look. Default 5.
-      # @param backoff [Numeric] how much longer each further interval is. Default 1.
-      # @param max [Numeric] longest interval, in seconds. Default 300.
+      # @param every [Numeric] seconds until the second look, above 0. Default 5.
+      # @param backoff [Numeric] how much longer each further interval is, from 1 to 100. Default 1.
+      # @param max [Numeric] longest interval, in seconds, above 0. Default 300.
       # @param timeout [Numeric, nil] seconds from the first look to the last. Default nil: for ever.
       # @yieldreturn [Object]
       # @return [Object] what the block returned
       # @raise [PollTimeout] nothing in time
+      # @raise [InvalidArgument]
       # @example
       #   report = step.poll(every: 5, backoff: 2, timeout: 3_600) { Reports.find(id)&.url }
       def poll(every: 5, backoff: 1, max: 300, timeout: nil)
+        check_poll(every, backoff, max, timeout)
         found = yield
         return found if found
 
@@ -164,6 +168,14 @@ module TaskerCore
       # Nothing is asked of the database in the first attempt.
       def last_wait
         @last_wait ||= attempt == 1 ? { "waits" => 0 }.freeze : look_at_wait(nil, nil)
+      end
+
+      # Before the first look: what is wrong is known however that turns out.
+      def check_poll(every, backoff, max, timeout)
+        Internal::Check.within(every, "every", INTERVALS)
+        Internal::Check.within(max, "max", INTERVALS)
+        Internal::Check.within(backoff, "backoff", 1..100)
+        Internal::Check.seconds(timeout, "timeout")
       end
 
       def look_at_wait(name, after)
