@@ -86,6 +86,19 @@ module Chaos
       item?(step) || step.start_with?("#{PROTOTYPE}_")
     end
 
+    # What a handler adds is not there before its attempt has succeeded: one whose results an operator gives adds
+    # nothing, and does when it is executed anew.
+    #
+    # @param record [Record]
+    # @param name [String] of a step
+    # @param change [Record::Transition] of any step of the task
+    # @return [Boolean] whether there was such a step then
+    def there?(record, name, change)
+      return true unless record.template == TEMPLATE && name.start_with?("#{PROTOTYPE}_")
+
+      record.step(ADDS).transitions.any? { |other| other.event == "succeeded" && other.id < change.id }
+    end
+
     # @param record [Record] with a list
     # @param before [Record::Transition]
     # @return [Integer] items that were in error then

@@ -23,11 +23,20 @@ module Chaos
 
       # By the history: what parents were when the step left pending.
       def judge_start(step, left)
-        parents = @graph.fetch(step.name)
+        parents = parents(step, left)
         return if Join.of(step.name).ready?(parents.map { |name| seen(name, step.name, left) })
 
         states = parents.map { |name| "#{name} was #{state_at(name, left)}" }
         tell("it started when #{states.join(", ")}", step)
+      end
+
+      # Those that there were then.
+      def parents(step, change)
+        @graph.fetch(step.name).select { |name| change.nil? || Growth.there?(record, name, change) }
+      end
+
+      def claim(step, execution)
+        step.transitions.find { |change| change.event == "claimed" && change.attempt == execution.attempt }
       end
 
       def seen(parent, child, left)
@@ -41,7 +50,7 @@ module Chaos
       # By the ledger: what handlers recorded of themselves.
       def judge_ledger(step)
         step.executions.each do |execution|
-          parents = @graph.fetch(step.name)
+          parents = parents(step, claim(step, execution))
           seen = parents.map { |name| seen_in_ledger(name, step.name, execution) }
           next if Join.of(step.name).ready?(seen)
 

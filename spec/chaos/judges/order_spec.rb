@@ -46,6 +46,21 @@ RSpec.describe Chaos::Judges::Order do
     parent.executions << step.executions.last.dup.tap { |late| late.attempt = 2 }
   end
 
+  it_lets("a step start before others are added before it, by one that an operator had resolved first", "grown",
+          such: ->(record) { record.steps.count { |step| step.name.start_with?("part_") } > 1 }) do |record|
+    adds, gathers = %w[split gather].map { |name| record.step(name) }
+    of_now = [adds, gathers].to_h { |step| [step, step.transitions] }
+    of_now.each_key do |step|
+      step.transitions = []
+      step.state = "pending"
+    end
+    SpoiledRecords.change(adds, "resolved_manually", "resolved_manually", id: -9)
+    SpoiledRecords.change(gathers, "in_progress", "claimed", id: -8, attempt: 9)
+    SpoiledRecords.change(gathers, "pending", "rerun", id: -7)
+    SpoiledRecords.change(adds, "enqueued", "rerun", id: -6)
+    of_now.each { |step, changes| step.transitions.concat(changes) && step.state = "complete" }
+  end
+
   it_lets("a quorum start when one parent has not ended", "joined",
           such: ->(record) { record.steps.none? { |step| step.state == "error" } }) do |record|
     moved = record.step("s3")
