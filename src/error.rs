@@ -94,10 +94,12 @@ pub enum Error {
         consumer: String,
     },
     /// The state does not allow it.
-    #[error("task {task}: {source}")]
+    #[error("{}", source.told(&refused(*task, step.as_deref(), source.machine)))]
     Transition {
         /// The task.
         task: TaskId,
+        /// The step that an operator named.
+        step: Option<String>,
         /// What was asked for and what is allowed.
         source: InvalidTransition,
     },
@@ -191,6 +193,14 @@ impl ErrorKind {
 }
 
 impl Error {
+    /// The same, of the step that an operator named.
+    pub(crate) fn about(mut self, named: Option<&str>) -> Self {
+        if let Self::Transition { step, .. } = &mut self {
+            *step = named.map(str::to_owned);
+        }
+        self
+    }
+
     /// The error's class.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -282,7 +292,7 @@ impl Error {
             }
             Self::FeedTaken { consumer } => json!({ "consumer": consumer }),
             Self::UnknownTask { task } => json!({ "task_id": task }),
-            Self::Transition { task, source } => {
+            Self::Transition { task, source, .. } => {
                 json!({ "task_id": task, "state": source.from, "event": source.event })
             }
             Self::Undone { task, by } => json!({ "task_id": task, "undone_by": by }),
@@ -321,6 +331,15 @@ fn schema_mismatch(found: u32) -> String {
 fn duplicate(key: Option<&str>, task: TaskId, state: TaskState) -> String {
     let what = key.map_or("this context".to_owned(), |key| format!("the idempotency key {key:?}"));
     format!("there is a task with {what} already: task {task}, which is {state}")
+}
+
+/// What is refused something.
+fn refused(task: TaskId, step: Option<&str>, machine: &str) -> String {
+    match step {
+        _ if machine == "task" => format!("task {task}"),
+        Some(name) => format!("step {name:?} of task {task}"),
+        None => format!("a step of task {task}"),
+    }
 }
 
 fn known(suggestions: &[String]) -> String {

@@ -355,7 +355,7 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
 
 /// An event that the machine does not allow in the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {machine} that is {from} cannot take the event {event}; allowed there: {allowed}")]
+#[error("{}", self.told(&format!("the {}", self.machine)))]
 pub struct InvalidTransition {
     /// `step` or `task`.
     pub machine: &'static str,
@@ -363,8 +363,27 @@ pub struct InvalidTransition {
     pub from: &'static str,
     /// The event.
     pub event: &'static str,
-    /// The events allowed in the state, comma separated; `nothing` where there are none.
+    /// For what it is allowed, in words.
     pub allowed: String,
+}
+
+impl InvalidTransition {
+    /// What of `whom` is refused, and for what it is allowed.
+    pub(crate) fn told(&self, whom: &str) -> String {
+        format!("{whom} is {}: {}; allowed: {}", words(self.from), self.refused(), self.allowed)
+    }
+
+    /// What is refused, in the operator's words.
+    fn refused(&self) -> String {
+        let it = if self.machine == "task" { "no step of it can" } else { "it cannot" };
+        match self.event {
+            "cancelled" | "paused" | "resumed" => format!("it cannot be {}", self.event),
+            "retried" | "skipped" | "rerun" => format!("{it} be {}", self.event),
+            "resolved_manually" => format!("{it} be resolved"),
+            "signalled" => "it cannot take a signal".to_owned(),
+            other => format!("it cannot take the event {other}"),
+        }
+    }
 }
 
 impl StepState {
@@ -384,7 +403,7 @@ impl StepState {
             machine: "step",
             from: self.as_str(),
             event: event.as_str(),
-            allowed: allowed(STEP_TRANSITIONS, self, StepEvent::as_str),
+            allowed: allowed("steps", STEP_TRANSITIONS, event, Self::as_str),
         })
     }
 
@@ -436,7 +455,7 @@ impl TaskState {
             machine: "task",
             from: self.as_str(),
             event: event.as_str(),
-            allowed: allowed(TASK_TRANSITIONS, self, TaskEvent::as_str),
+            allowed: allowed("tasks", TASK_TRANSITIONS, event, Self::as_str),
         })
     }
 
@@ -460,13 +479,25 @@ fn look_up<S: Copy + PartialEq, E: Copy + PartialEq>(
     table.iter().find(|row| row.0 == from && row.1 == event).map(|row| row.2)
 }
 
-fn allowed<S: Copy + PartialEq, E: Copy>(
+/// For what the table allows an event.
+fn allowed<S: Copy, E: Copy + PartialEq>(
+    things: &str,
     table: &[(S, E, S)],
-    from: S,
-    name: fn(E) -> &'static str,
+    event: E,
+    name: fn(S) -> &'static str,
 ) -> String {
-    let names: Vec<_> = table.iter().filter(|row| row.0 == from).map(|row| name(row.1)).collect();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    let rows = table.iter().filter(|row| row.1 == event);
+    let states: Vec<_> = rows.map(|row| words(name(row.0))).collect();
+    match &*states {
+        [] => "nothing".to_owned(),
+        [one] => format!("{things} that are {one}"),
+        [first @ .., last] => format!("{things} that are {} or {last}", first.join(", ")),
+    }
+}
+
+/// A state, as what a step or a task is.
+fn words(state: &str) -> String {
+    if state == "error" { "in error".to_owned() } else { state.replace('_', " ") }
 }
 
 #[cfg(test)]
@@ -518,15 +549,24 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_not_allowed_names_those_that_are() {
-        let error = StepState::Enqueued.after(StepEvent::Succeeded).unwrap_err();
+    fn a_refusal_says_for_what_the_event_is_allowed() {
+        let error = StepState::Error.after(StepEvent::Succeeded).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "a step that is enqueued cannot take the event succeeded; \
-             allowed there: claimed, timed_out, budget_exhausted, cancelled, skipped, resolved_manually, reset, copied"
+            "the step is in error: it cannot take the event succeeded; allowed: steps that are in progress"
         );
-        let error = TaskState::Cancelled.after(TaskEvent::Cancelled).unwrap_err();
-        assert!(error.to_string().ends_with("allowed there: nothing"));
+        let error = StepState::Pending.after(StepEvent::Retried).unwrap_err();
+        assert_eq!(
+            error.told("step \"ship\" of task 7"),
+            "step \"ship\" of task 7 is pending: it cannot be retried; \
+             allowed: steps that are in error, blocked or waiting"
+        );
+        let error = TaskState::Complete.after(TaskEvent::Paused).unwrap_err();
+        assert_eq!(
+            error.told("task 69"),
+            "task 69 is complete: it cannot be paused; \
+             allowed: tasks that are pending, in progress, waiting or blocked"
+        );
     }
 
     #[test]

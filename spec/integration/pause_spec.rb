@@ -70,8 +70,15 @@ RSpec.describe "Pausing a task", :database do
 
   it "is refused for a task that is over, which a resumption does not change either" do
     task_id = run("two").task_id
-    expect { TaskerCore.pause(task_id) }.to raise_error(TaskerCore::InvalidTransition, /complete.*paused/)
-    expect { TaskerCore.resume(task_id) }.to raise_error(TaskerCore::InvalidTransition, /complete/)
+    expect { TaskerCore.pause(task_id) }.to raise_error(
+      TaskerCore::InvalidTransition,
+      "task #{task_id} is complete: it cannot be paused; " \
+      "allowed: tasks that are pending, in progress, waiting or blocked"
+    )
+    expect { TaskerCore.resume(task_id) }.to raise_error(
+      TaskerCore::InvalidTransition,
+      "task #{task_id} is complete: it cannot be resumed; allowed: tasks that have not ended"
+    )
     running = TaskerCore.submit("two")
     expect(TaskerCore.resume(running).state).to eq("pending")
     expect { TaskerCore.pause(4_711) }.to raise_error(TaskerCore::NotFound, /4711/)

@@ -151,7 +151,10 @@ RSpec.describe "A step that waits", :database do
     it "is refused for a task that is over, or that is not there, and with a payload that is too large" do
       task_id = TaskerCore.submit("one")
       TaskerCore.cancel(task_id)
-      expect { TaskerCore.signal(task_id, "go") }.to raise_error(TaskerCore::InvalidTransition, /cancelled.*signalled/)
+      expect { TaskerCore.signal(task_id, "go") }.to raise_error(
+        TaskerCore::InvalidTransition,
+        "task #{task_id} is cancelled: it cannot take a signal; allowed: tasks that have not ended"
+      )
       expect { TaskerCore.signal(4_711, "go") }.to raise_error(TaskerCore::NotFound, /4711/)
       open_id = TaskerCore.submit("one")
       expect { TaskerCore.signal(open_id, "go", "x" * 2_000_000) }.to raise_error(TaskerCore::InvalidContext, /payload/)

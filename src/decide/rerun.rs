@@ -78,7 +78,10 @@ fn may_run_again(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
     let over =
         |state: TaskState| matches!(state, TaskState::Cancelled | TaskState::ResolvedManually);
     match draft.view.tasks.values().find(|task| over(task.state)) {
-        Some(task) => Err(refused("task", task.state.as_str(), "nothing")),
+        Some(task) => {
+            let allowed = "tasks that are neither cancelled nor resolved manually";
+            Err(refused("task", task.state.as_str(), allowed))
+        }
         None => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn send(
             machine: "task",
             from: task.state.as_str(),
             event: StepEvent::Signalled.as_str(),
-            allowed: "nothing".to_owned(),
+            allowed: "tasks that have not ended".to_owned(),
         });
     }
     for step in steps {

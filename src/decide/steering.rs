@@ -8,7 +8,7 @@ use super::growth;
 use super::readiness::{self, Done};
 use crate::decision::{Request, Step, StepChange, Taken};
 use crate::ids::StepId;
-use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent, TaskState};
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
 /// Every one of the steps is enqueued again, with all its attempts before it; one that is on its way already stays
 /// as it is.
@@ -17,7 +17,7 @@ pub(super) fn retry(
     steps: &[StepId],
     request: &Request,
 ) -> Result<(), InvalidTransition> {
-    may_go_on(draft)?;
+    may_go_on(draft, StepEvent::Retried)?;
     for step in steps {
         let Some(place) = draft.place(*step) else { continue };
         let on_its_way = matches!(
@@ -67,7 +67,7 @@ fn end(
     let Some(place) = draft.place(step).filter(|place| draft.step(*place).state != state) else {
         return Ok(());
     };
-    may_go_on(draft)?;
+    may_go_on(draft, event)?;
     leave_nothing_behind(draft, place, event)?;
     let ended = taken_away(draft.step(place).state);
     let change = steer(draft, place, event, request)?;
@@ -96,19 +96,19 @@ fn leave_nothing_behind(
         machine: "step",
         from: state.as_str(),
         event: event.as_str(),
-        allowed: format!("cancelled, while {waiting} of its items wait for their turn"),
+        allowed: format!("to cancel its task, while {waiting} of its items wait for their turn"),
     })
 }
 
 /// A task that has ended goes on where it ended in error.
-fn may_go_on(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
+fn may_go_on(draft: &Draft<'_>, event: StepEvent) -> Result<(), InvalidTransition> {
     let over = |state: TaskState| state.is_terminal() && state != TaskState::Error;
     match draft.view.tasks.values().find(|task| over(task.state)) {
         Some(task) => Err(InvalidTransition {
             machine: "task",
             from: task.state.as_str(),
-            event: TaskEvent::Resumed.as_str(),
-            allowed: "nothing".to_owned(),
+            event: event.as_str(),
+            allowed: "tasks that are in error or have not ended".to_owned(),
         }),
         None => Ok(()),
     }

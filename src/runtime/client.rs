@@ -572,7 +572,8 @@ impl Client {
         committing: &mut bool,
     ) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
-        let decisions = steer(&mut tx, &self.templates, task, steering, request).await?;
+        let decided = steer(&mut tx, &self.templates, task, steering, request).await;
+        let decisions = decided.map_err(|error| error.about(steering.step()))?;
         *committing = true;
         commit(tx, &decisions, events).await?;
         Ok(decisions.leaves_something())

@@ -74,6 +74,17 @@ impl Steering {
         }
     }
 
+    /// The name of the step that it is about.
+    pub(super) fn step(&self) -> Option<&str> {
+        match self {
+            Self::Retry { step } => step.as_deref(),
+            Self::Skip { step } | Self::Rerun { step } | Self::Resolve { step, .. } => Some(step),
+            Self::Cancel | Self::Pause | Self::Resume | Self::Compensate | Self::RaiseBudget(_) => {
+                None
+            }
+        }
+    }
+
     /// Whether a second request does more than the first has done, where what follows from that is over by then.
     pub(super) fn may_take_place_twice(&self) -> bool {
         match self {

@@ -324,9 +324,9 @@ async fn check_claim(tx: &mut impl Transaction, claim: Claim) -> Result<(), Erro
         machine: "step",
         from: state.as_str(),
         event: StepEvent::WentWaiting.as_str(),
-        allowed: "nothing: somebody else ended this attempt".to_owned(),
+        allowed: "attempts that nobody else has ended".to_owned(),
     };
-    Err(Error::Transition { task, source })
+    Err(Error::Transition { task, step: None, source })
 }
 
 /// What is done about a task that was made for the call.
