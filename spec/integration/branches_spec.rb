@@ -173,12 +173,15 @@ RSpec.describe "Decisions and conditions", :database do
 
     it "has the parent count as skipped for this child where it is not met" do
       define_edges
-      expect(states(run("edges", context: { amount: 101 })).values).to all(eq("complete"))
+      result = run("edges", context: { amount: 101 })
+      expect(states(result).values).to all(eq("complete"))
+      expect(summary(result, "check")).to match(/ in attempt 1 after \S+ \w+\z/)
       result = run("edges", context: { amount: 100 })
       expect(states(result).values_at("check", "other", "pay", "note")).to eq(%w[complete complete skipped complete])
       expect(summary(result, "pay")).to eq(
         "skipped: the condition results.check > 100 && !has(context.free) on the edge from check was not met"
       )
+      expect(summary(result, "check")).to end_with("; the condition on its edge to pay was not met")
       expect(states(run("edges", context: { amount: 101, free: true }))["pay"]).to eq("skipped")
       TaskerCore.rerun(result.task_id, "check")
       working { TaskerCore.wait(result.task_id, timeout: 30) }

@@ -32,7 +32,10 @@ RSpec.describe "A task with a budget", :database do
       .to eq([["complete", 1], ["error", 3], ["pending", 0]])
     status = TaskerCore.status(result.task_id)
     expect(status.budget).to include("max_attempts" => 4, "attempts" => 4, "exhausted" => "attempts")
-    expect(TaskerCore.explain(result.task_id)["summary"]).to end_with("; budget: 4 of 4 attempts")
+    expect(TaskerCore.explain(result.task_id)["summary"]).to match(
+      /\Aits budget was used up, \S+ \(.* ago\): 1 of 3 steps are complete, 1 failed or may not start, and 1 cannot \
+start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4 attempts\z/
+    )
     expect(TaskerCore.explain(result.task_id)["history"].last).to include(
       "cause" => "budget_exhausted", "detail" => include("budget" => "attempts", "attempts" => 4, "max_attempts" => 4)
     )

@@ -20,6 +20,24 @@ RSpec.describe "Cancelling a task", :database do
     expect(TaskerCore.explain(task_id).to_s).to include("ada").and include("customer withdrew")
   end
 
+  it "says of each step what it was doing when its task was cancelled" do
+    handler("Naps") { |_, _, step| step.sleep_for(3_600) }
+    TaskerCore.define("naps") do
+      step "nap", handler: "Naps"
+      step "after", handler: "Any", depends_on: "nap"
+    end
+    task_id = TaskerCore.submit("naps")
+    working do
+      Waiting.wait_until("it waits", within: 30) { TaskerCore.status(task_id).state == "waiting" }
+      expect(TaskerCore.explain(task_id)["summary"]).to include("1 waits for a time or a signal")
+    end
+    TaskerCore.cancel(task_id, actor: "ada", reason: "withdrawn")
+    expect(TaskerCore.explain(task_id)["steps"].map { |step| step["summary"] }).to eq(
+      ["its task was cancelled by ada (withdrawn) when it was waiting, after attempt 1",
+       "its task was cancelled by ada (withdrawn) before it began"]
+    )
+  end
+
   it "names this process where nobody was named" do
     task_id = TaskerCore.submit("two")
     TaskerCore.cancel(task_id)

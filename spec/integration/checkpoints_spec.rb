@@ -195,7 +195,7 @@ RSpec.describe "A handler in the middle of an attempt", :database do
         expect(freed.pop - cancelled).to be < 5
       end
       expect(asked).to eq([false])
-      expect(summary(task_id)).to eq("its task ended while attempt 1 ran, which was cut off")
+      expect(summary(task_id)).to eq("its task was cancelled by ada while attempt 1 ran, which was cut off")
       expect(explained(task_id)["attempts"].map { |one| one["outcome"] }).to eq(["cancelled"])
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
@@ -280,7 +280,7 @@ RSpec.describe "A handler in the middle of an attempt", :database do
       define_one(total_timeout: 60, retry: { base_seconds: 600, max_seconds: 600, jitter: 0.0 }) { raise "no route" }
       result = run("one")
       expect(result.state).to eq("error")
-      expect(summary(result.task_id)).to eq("did not end within 60 s in all; the last of 1 attempts ended with " \
+      expect(summary(result.task_id)).to eq("did not end within 60 s in all; its only attempt ended with " \
                                             "RuntimeError: no route; the next one would have begun too late")
       expect(explained(result.task_id)["history"].last).to include("cause" => "timed_out", "to" => "error")
       expect(count("tasker_step_deadlines")).to eq(0)
@@ -307,7 +307,7 @@ RSpec.describe "A handler in the middle of an attempt", :database do
         "kind" => "timeout", "message" => "the step did not end within 0.3 s in all its attempts"
       )
       expect(summary(result.task_id, "slow"))
-        .to start_with("did not end within 0.3 s in all; the last of 1 attempts ended with TaskerCore::TimeoutError")
+        .to start_with("did not end within 0.3 s in all; its only attempt ended with TaskerCore::TimeoutError")
       expect(TaskerCore.client.doctor["ok"]).to be(true)
     end
 

@@ -22,7 +22,9 @@ RSpec.describe "Deadlines", :database do
         expect([late, paused].map { |id| TaskerCore.wait(id, timeout: 30).state }).to eq(%w[cancelled cancelled])
         expect(TaskerCore.wait(in_time, timeout: 30)).to be_complete.and have_attributes(deadline_at: be_a(Time))
         explained = TaskerCore.explain(late)
-        expect(explained["summary"]).to match(/\Acancelled by its deadline, 20.*: 0 of 1 steps are complete\z/)
+        expect(explained["summary"]).to match(/\Acancelled by its deadline, \S+ \(\S+ \S+ ago\): 0 of 1 steps/)
+        expect(explained["steps"].first["summary"])
+          .to eq("its task was cancelled by its deadline while attempt 1 ran, which was cut off")
         expect(explained["history"].last["cause"]).to eq("deadline_passed")
       end
     end

@@ -40,6 +40,8 @@ RSpec.describe "Join policies", :database do
     expect(result.state).to eq("error")
     expect(TaskerCore.explain(result.task_id, step: "last")["steps"].first["summary"])
       .to eq("cannot start: it starts when 2 of its parents are complete, and in error are: a (error), c (error)")
+    expect(TaskerCore.explain(result.task_id, step: "after")["steps"].first["summary"])
+      .to eq("waits for its parent last (pending); further up: a (error), c (error)")
   end
 
   it "skips what needs a step that was skipped, and goes on where it is not needed" do
@@ -53,9 +55,11 @@ RSpec.describe "Join policies", :database do
 
     task_id = TaskerCore.submit("joined")
     %w[a b c].each { |name| TaskerCore.skip(task_id, name) }
+    expect(TaskerCore.explain(task_id, step: "last")["steps"].first["summary"])
+      .to eq("skipped: it starts when none of its parents failed and one is complete; a, b, c were skipped")
     expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", steps_by_state: { "skipped" => 5 })
     expect(TaskerCore.explain(task_id, step: "after")["steps"].first["summary"])
-      .to eq("skipped, because too many of its parents were skipped")
+      .to eq("skipped: it starts when all its parents are complete; last was skipped")
   end
 
   it "is the same whichever of two worker processes ends a parent" do

@@ -121,8 +121,10 @@ RSpec.describe "Map steps", :database do
     result = settled(task_id)
     expect([result.state, Array.new(begun.size) { begun.pop }]).to eq(["error", [1, 2]])
     expect(summary(task_id, "square"))
-      .to start_with("waits for its items: 1 of 4 items are complete, 3 failed and 0 may")
-    expect(summary(task_id, "square[3]")).to include("it is not executed; have it tried again")
+      .to start_with("waits for its items: 1 of 4 items are complete, 3 failed and none may")
+    expect(summary(task_id, "square[2]")).to include(
+      "1 item of the map step has failed and none may: it is not executed; have it tried again (code MAP_GIVEN_UP)"
+    )
     expect(TaskerCore.client.doctor).to include("ok" => true)
     TaskerCore.retry(task_id)
     expect(settled(task_id).results_of("sum")).to eq("map" => counts(4), "sum" => 10)
@@ -151,11 +153,16 @@ RSpec.describe "Map steps", :database do
     end
     task_id = TaskerCore.submit("squares", context: { list: [1, 2, 3] })
     settled(task_id)
-    expect(summary(task_id, "square[2]")).to start_with("waits for its turn: 1 items may run at a time")
+    expect(summary(task_id, "square[2]")).to start_with(
+      "waits for its turn: 1 item may run at a time; before it: square[0] (blocked)"
+    )
+    expect(TaskerCore.explain(task_id)["summary"]).to include("1 needs a person")
     expect { TaskerCore.skip(task_id, "square") }
       .to raise_error(TaskerCore::InvalidTransition, /while 2 of its items wait for their turn/)
     TaskerCore.skip(task_id, "square[0]")
     expect(settled(task_id).results_of("sum")).to eq("map" => counts(3, complete: 2, skipped: 1), "sum" => 5)
+    expect(summary(task_id, "square"))
+      .to eq("completed with the last of its 3 items, of which 0 failed, 1 was skipped")
     expect(TaskerCore.client.doctor).to include("ok" => true)
   end
 

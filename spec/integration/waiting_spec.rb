@@ -62,7 +62,7 @@ RSpec.describe "A step that waits", :database do
       working do
         wait_for_state(task_id, "waiting")
         expect(summary(task_id)).to match(/\Awaits until 20\S+Z \(in 30 days\)\z/)
-        expect(TaskerCore.explain(task_id)["summary"]).to include("1 wait for a time or a signal, nothing else can run")
+        expect(TaskerCore.explain(task_id)["summary"]).to include("1 waits for a time or a signal, nothing else can")
         TaskerCore.retry(task_id, step: "only")
         expect(finish(task_id).results_of("only")).to eq(1)
       end
@@ -103,6 +103,25 @@ RSpec.describe "A step that waits", :database do
       define_one(delay: 3_600) { nil }
       task_id = TaskerCore.submit("one")
       expect(summary(task_id)).to match(/\Aready, and its template has it wait: it may start at \S+ \(in 60 min\)\z/)
+      expect(TaskerCore.explain(task_id)["summary"])
+        .to match(/\Ano step was claimed yet; .*, 1 is delayed and may start at \S+ \(in 60 min\)\z/)
+    end
+
+    it "has its task say when its next step may start" do
+      handler("Any") { 1 }
+      TaskerCore.define("delayed") do
+        step "first", handler: "Any"
+        step "second", handler: "Any", depends_on: "first", delay: 3_600
+      end
+      task_id = TaskerCore.submit("delayed")
+      working do
+        Waiting.wait_until("the first is complete", within: Workflows::PATIENCE_SECONDS) do
+          TaskerCore.result(task_id).step("first").state == "complete"
+        end
+      end
+      expect(TaskerCore.explain(task_id)["summary"]).to match(
+        /\A1 of 2 steps are complete, 0 run, 0 are ready, 1 is delayed and may start at \S+ \(in 60 min\)\z/
+      )
     end
   end
 

@@ -62,9 +62,10 @@ fn attach(one: &mut Prepared, row: AddedToRun) -> Option<Outcome> {
 
 /// The end of an item that has not begun when too many others have failed.
 fn given_up(failed: u32, most: u32) -> Outcome {
-    let message = format!(
-        "{failed} items of the map step have failed and {most} may: it is not executed; have it tried again"
-    );
+    let items = if failed == 1 { "item of the map step has" } else { "items of the map step have" };
+    let may = if most == 0 { "none".to_owned() } else { most.to_string() };
+    let message =
+        format!("{failed} {items} failed and {may} may: it is not executed; have it tried again");
     let mut failure = failure(FailureKind::Permanent, "Permanent", message);
     failure.code = Some(MAP_GIVEN_UP.to_owned());
     Outcome::Failed(failure)

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Facts;
 use super::budget::out_of_budget;
-use super::words::{clock, human, parsed};
+use super::words::{clock, human, parsed, words};
 use crate::runtime::reports::milliseconds;
 use crate::state::{AttemptOutcome, StepEvent, StepState};
 use crate::store::{AttemptRow, StepListRow, StepTransitionRow};
@@ -20,8 +20,14 @@ impl Facts<'_> {
         let limit = self.limit(at);
         let failure = failure(last);
         match change.map(|change| change.event) {
+            Some(StepEvent::RetriesExhausted) if limit == 1 => {
+                format!("its only attempt failed with {failure}")
+            }
             Some(StepEvent::RetriesExhausted) => {
                 format!("all {limit} attempts failed, the last one with {failure}")
+            }
+            Some(StepEvent::CrashesExhausted) if row.crashes == 1 => {
+                "a worker died while it executed it; it is not tried again".to_owned()
             }
             Some(StepEvent::CrashesExhausted) => format!(
                 "{} workers died while they executed it; it is not tried again",
@@ -39,6 +45,24 @@ impl Facts<'_> {
         }
     }
 
+    pub(super) fn cancelled(
+        &self,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> String {
+        let (by, attempt) = (self.cancelled_by(), row.attempts);
+        let when = match change.map(|change| change.from_state) {
+            Some(StepState::InProgress) => {
+                format!("while attempt {attempt} ran, which was cut off")
+            }
+            Some(state) if attempt > 0 => {
+                format!("when it was {}, after attempt {attempt}", words(state))
+            }
+            Some(_) | None => "before it began".to_owned(),
+        };
+        format!("its task was cancelled by {by} {when}")
+    }
+
     /// Why a step ended whose attempts together have a limit.
     fn timed_out(
         &self,
@@ -51,6 +75,7 @@ impl Facts<'_> {
         let seconds = limit.unwrap_or_default().as_secs_f64();
         let tried = match row.attempts {
             0 => "no attempt began".to_owned(),
+            1 => format!("its only attempt ended with {}", failure(last)),
             begun => format!("the last of {begun} attempts ended with {}", failure(last)),
         };
         let detail = parsed(change.and_then(|change| change.detail.as_deref()));
@@ -70,7 +95,9 @@ pub(super) fn failure(last: Option<&AttemptRow>) -> String {
             let text = |key: &str| error[key].as_str().unwrap_or_default();
             let by = error["classified_by"].as_str();
             let by = by.map(|by| format!(" ({} by {by})", text("kind"))).unwrap_or_default();
-            format!("{}: {}{by}", text("class"), text("message"))
+            let code = error["code"].as_str();
+            let code = code.map(|code| format!(" (code {code})")).unwrap_or_default();
+            format!("{}: {}{code}{by}", text("class"), text("message"))
         }
         None => words_of(last.outcome).to_owned(),
     }
@@ -110,13 +137,4 @@ pub(super) fn copied(change: Option<&StepTransitionRow>) -> Option<String> {
     let change = change.filter(|change| change.event == StepEvent::Copied)?;
     let task = parsed(change.detail.as_deref())["copied_from"].as_i64()?;
     Some(format!("complete with the results of task {task}, of which its task is a fork"))
-}
-
-pub(super) fn cancelled(row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
-    match change.map(|change| change.from_state) {
-        Some(StepState::InProgress) => {
-            format!("its task ended while attempt {} ran, which was cut off", row.attempts)
-        }
-        Some(_) | None => "its task ended before it could run".to_owned(),
-    }
 }

@@ -1,9 +1,18 @@
 //! Steps that were added while their task ran, and the items of map steps.
 
 use super::Facts;
-use super::words::parsed;
+use super::words::{counted, parsed, words};
+use crate::error::Error;
+use crate::ids::StepId;
+use crate::runtime::grown::GrownTask;
 use crate::state::StepState;
-use crate::store::MapRow;
+use crate::store::{MapRow, StepListRow, Store};
+
+/// Items that are read to find those that run at most, the last that have begun.
+const MOST_READ: i64 = 100;
+
+/// Items named at most that hold the turns another one waits for.
+const MOST_TURNS: usize = 3;
 
 impl Facts<'_> {
     /// Who added a step, as the end of a sentence.
@@ -23,28 +32,79 @@ impl Facts<'_> {
         let step = self.steps[at].workflow_step_id;
         let map = self.step(at)?.map.as_ref()?;
         if self.grown.added(step).is_some() {
-            let most = map.max_parallel?;
-            return Some(format!("waits for its turn: {most} items may run at a time"));
+            let most = counted(map.max_parallel?.into(), "item", "items");
+            return Some(format!("waits for its turn: {most} may run at a time{}", self.turns(at)));
         }
         let items = self.grown.map(step)?;
         let of = counts(items);
         let (complete, failed) = (of(StepState::Complete), of(StepState::Error));
-        let may = map.tolerate.map_or_else(|| "all".to_owned(), |most| most.to_string());
+        let may = match map.tolerate {
+            None => "all may".to_owned(),
+            Some(0) => "none may".to_owned(),
+            Some(most) => format!("{most} may"),
+        };
         let (all, waits) = (items.parents, of(StepState::Pending) + of(StepState::Enqueued));
-        let counts =
-            format!("{complete} of {all} items are complete, {failed} failed and {may} may");
-        Some(format!("waits for its items: {counts}, {waits} have not begun"))
+        let counts = format!(
+            "{complete} of {all} items are complete{}, {failed} failed and {may}",
+            by_hand(of)
+        );
+        let waits = counted(waits, "has not begun", "have not begun");
+        Some(format!("waits for its items: {counts}, {waits}"))
+    }
+
+    /// Who holds the turns that an item waits for, as the end of a sentence.
+    fn turns(&self, at: usize) -> String {
+        let item = self.steps[at].workflow_step_id;
+        let Some((map, first)) = map_of(&self.grown, StepId(item)) else { return String::new() };
+        let map = self.at(map).map(|at| self.name(at)).unwrap_or_default();
+        let name = |row: &StepListRow| {
+            let index = row.workflow_step_id - first;
+            format!("{map}[{index}] ({})", words(row.state))
+        };
+        let names: Vec<_> = self.turns.iter().take(MOST_TURNS).map(name).collect();
+        if names.is_empty() { String::new() } else { format!("; before it: {}", names.join(", ")) }
     }
 
     /// How a map step completed.
     pub(super) fn mapped(&self, at: usize) -> Option<String> {
         let items = self.grown.map(self.steps[at].workflow_step_id)?;
-        let failed = counts(items)(StepState::Error);
-        Some(format!(
-            "completed with the last of its {} items, of which {failed} failed",
-            items.parents
-        ))
+        let of = counts(items);
+        let (failed, by_hand) = (of(StepState::Error), by_hand(&of));
+        let all = counted(u64::from(items.parents.unsigned_abs()), "item", "items");
+        Some(format!("completed with the last of its {all}, of which {failed} failed{by_hand}"))
     }
+}
+
+/// The first step of a map step's items, and the map step, of one of them.
+fn map_of(grown: &GrownTask, item: StepId) -> Option<(i64, i64)> {
+    let added = grown.added(item.0)?;
+    Some((added.added_by_step_id, item.0 - i64::from(added.item_index?)))
+}
+
+/// The items that have begun and not ended, of the last that have begun, of the map step that `item` is one of.
+pub(super) async fn in_turn(
+    store: &Store,
+    grown: &GrownTask,
+    item: StepId,
+) -> Result<Vec<StepListRow>, Error> {
+    let Some((map, first)) = map_of(grown, item) else { return Ok(Vec::new()) };
+    let Some(items) = grown.map(map) else { return Ok(Vec::new()) };
+    let waiting = i64::try_from(counts(items)(StepState::Pending)).unwrap_or(i64::MAX);
+    let end = first + (i64::from(items.parents) - waiting).max(1);
+    let part = (StepId(first.max(end - MOST_READ)), StepId(end - 1));
+    let mut rows = store.list_steps(&[part]).await?;
+    rows.retain(|row| !row.state.is_terminal() && row.state != StepState::Pending);
+    rows.sort_by_key(|row| row.workflow_step_id);
+    Ok(rows)
+}
+
+/// How many items an operator has skipped or resolved.
+fn by_hand(of: impl Fn(StepState) -> u64) -> String {
+    let some = |count, one, more| {
+        if count > 0 { format!(", {}", counted(count, one, more)) } else { String::new() }
+    };
+    some(of(StepState::ResolvedManually), "was resolved manually", "were resolved manually")
+        + &some(of(StepState::Skipped), "was skipped", "were skipped")
 }
 
 /// How many items of a map step are in a state.

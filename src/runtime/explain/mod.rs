@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 pub use answer::{
     Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation,
 };
+use growth::in_turn;
 use parents::decisions_above;
 use relatives::{Undoing, related};
 
@@ -31,7 +32,8 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::state::StepState;
 use crate::store::{
-    ArtifactSizeRow, AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store, WorkerRow,
+    ArtifactSizeRow, AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store,
+    TaskTransitionRow, WorkerRow,
 };
 use crate::template::{StepTemplate, TaskTemplate};
 
@@ -83,8 +85,15 @@ pub(super) async fn explain(
         Some(by) => Undoing::read(store, by).await?,
         None => None,
     };
+    let turns = match asked {
+        Some(step) if chosen.iter().any(|at| steps[*at].state == StepState::Pending) => {
+            in_turn(store, &grown, step).await?
+        }
+        Some(_) | None => Vec::new(),
+    };
     let facts = Facts {
         template,
+        turns,
         children,
         undoing,
         grown,
@@ -94,17 +103,17 @@ pub(super) async fn explain(
         artifacts: group(store.artifact_sizes(&ids).await?, |row| row.workflow_step_id),
         history: group(store.step_history(&told).await?, |row| row.workflow_step_id),
         progress: store.progress(&ids).await?,
+        task_history: store.task_history(task).await?,
         task,
         steps,
         now: Utc::now(),
     };
-    let history = store.task_history(task).await?;
     Ok(Explanation {
         task_id: task,
         state: status.state,
-        summary: facts.task_summary(status, &history),
-        history: history.into_iter().map(Change::from).collect(),
+        summary: facts.task_summary(status),
         steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),
+        history: facts.task_history.into_iter().map(Change::from).collect(),
         parent: status.parent.clone(),
         compensates: status.compensates,
         compensated_by: status.compensated_by,
@@ -155,6 +164,9 @@ struct Facts<'a> {
     artifacts: HashMap<i64, Vec<ArtifactSizeRow>>,
     history: HashMap<i64, Vec<StepTransitionRow>>,
     progress: HashMap<i64, StepProgressRow>,
+    task_history: Vec<TaskTransitionRow>,
+    /// Where an item is asked for: items of its map step that have begun and not ended.
+    turns: Vec<StepListRow>,
     /// The tasks that steps run, by step: the last one of each call.
     children: HashMap<i64, Vec<RelatedTask>>,
     /// The task that undoes this one.

@@ -1,5 +1,7 @@
 //! What the steps before a step mean for it: that it waits, cannot start or was skipped.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::words::{MOST_PARENTS, asked_by, parsed, shown, words};
@@ -33,12 +35,50 @@ impl Facts<'_> {
             return format!("cannot start: it starts {}, and in error are: {failed}", wanted(join));
         }
         let (left, names) = (open.len(), self.names(&open));
+        let waits = match all {
+            1 => format!("waits for its parent {names}"),
+            _ => format!("waits for {left} of {all} parents: {names}"),
+        };
         let when = if join == JoinPolicy::default() {
             String::new()
         } else {
             format!("; it starts {}", wanted(join))
         };
-        format!("waits for {left} of {all} parents: {names}{when}")
+        let held_up = match &*self.held_up_by(open) {
+            [] => String::new(),
+            steps => format!("; further up: {}", self.names(steps)),
+        };
+        waits + &when + &held_up
+    }
+
+    /// The steps in error or blocked above steps that wait for their parents.
+    fn held_up_by(&self, mut waiting: Vec<usize>) -> Vec<usize> {
+        let mut seen: HashSet<_> = waiting.iter().copied().collect();
+        let mut found = Vec::new();
+        while let Some(at) = waiting.pop() {
+            if self.steps[at].state != StepState::Pending {
+                continue;
+            }
+            for parent in self.parents(at) {
+                if !seen.insert(parent) {
+                    continue;
+                }
+                match self.steps[parent].state {
+                    StepState::Pending => waiting.push(parent),
+                    StepState::Error | StepState::Blocked => found.push(parent),
+                    StepState::Enqueued
+                    | StepState::InProgress
+                    | StepState::WaitingForRetry
+                    | StepState::Waiting
+                    | StepState::Complete
+                    | StepState::Skipped
+                    | StepState::Cancelled
+                    | StepState::ResolvedManually => {}
+                }
+            }
+        }
+        found.sort_unstable();
+        found
     }
 
     pub(super) fn skipped(&self, at: usize, change: Option<&StepTransitionRow>) -> String {
@@ -56,8 +96,21 @@ impl Facts<'_> {
             }
             return format!("skipped: its condition {condition} was not met");
         }
-        self.not_taken(at)
-            .unwrap_or_else(|| "skipped, because too many of its parents were skipped".to_owned())
+        self.not_taken(at).unwrap_or_else(|| {
+            let join = self.step(at).map_or_else(JoinPolicy::default, |step| step.join);
+            let mut parents = self.parents(at);
+            parents.retain(|parent| self.steps[*parent].state == StepState::Skipped);
+            format!("skipped: it starts {}; {}", wanted(join), self.skipped_ones(&parents))
+        })
+    }
+
+    fn skipped_ones(&self, parents: &[usize]) -> String {
+        let names: Vec<_> = parents.iter().map(|parent| self.name(*parent)).collect();
+        match &*names {
+            [] => "too many of them count as skipped".to_owned(),
+            [one] => format!("{one} was skipped"),
+            more => format!("{} were skipped", shown(more)),
+        }
     }
 
     /// The decision that did not take the step, if there is one.
@@ -84,6 +137,27 @@ impl Facts<'_> {
                 some => format!("skipped: {decision} took {}, not this branch", shown(some)),
             })
         })
+    }
+
+    /// What a decision took, or which steps below are left out by conditions, as the end of a sentence.
+    pub(super) fn took(&self, at: usize, change: Option<&StepTransitionRow>) -> String {
+        let Some(taken) = change.and_then(branches) else { return String::new() };
+        if self.step(at).is_some_and(|step| step.decides) {
+            return match &*taken {
+                [] => "; took no branch".to_owned(),
+                some => format!("; took {}", shown(some)),
+            };
+        }
+        let name = self.name(at);
+        let below = self.template.steps().iter();
+        let left_out = below
+            .filter(|step| step.edge_conditions.contains_key(&name) && !taken.contains(&step.name));
+        let left_out: Vec<_> = left_out.map(|step| step.name.clone()).collect();
+        match &*left_out {
+            [] => String::new(),
+            [one] => format!("; the condition on its edge to {one} was not met"),
+            more => format!("; the conditions on its edges to {} were not met", shown(more)),
+        }
     }
 
     /// The steps' names and states, the first of them.
@@ -126,13 +200,4 @@ fn branches(change: &StepTransitionRow) -> Option<Vec<String>> {
     let detail = parsed(change.detail.as_deref());
     let names = detail["took"].as_array()?.iter().filter_map(Value::as_str);
     Some(names.map(str::to_owned).collect())
-}
-
-/// What a decision took, as the end of a sentence; nothing for any other step.
-pub(super) fn took(change: Option<&StepTransitionRow>) -> String {
-    match change.and_then(branches).as_deref() {
-        None => String::new(),
-        Some([]) => "; took no branch".to_owned(),
-        Some(some) => format!("; took {}", shown(some)),
-    }
 }

@@ -39,14 +39,15 @@ pub(super) async fn related(
             artifacts: HashMap::new(),
             history: HashMap::new(),
             progress: HashMap::new(),
+            task_history: store.task_history(*task).await?,
+            turns: Vec::new(),
             task: *task,
             children: HashMap::new(),
             undoing: None,
             budget: None,
             now: Utc::now(),
         };
-        let history = store.task_history(*task).await?;
-        let summary = facts.task_summary(&status, &history);
+        let summary = facts.task_summary(&status);
         let workflow = format!("{} {}", status.name, status.version);
         found.insert(*task, RelatedTask { task_id: *task, workflow, state: status.state, summary });
     }

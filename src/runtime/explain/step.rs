@@ -2,8 +2,7 @@
 
 use super::Facts;
 use super::answer::{Attachment, Attempt, Change, StepExplanation};
-use super::ends::{cancelled, completed, copied, failure};
-use super::parents::took;
+use super::ends::{completed, copied, failure};
 use super::words::{asked_by, shown};
 use crate::json;
 use crate::runtime::remedies::remedies;
@@ -76,14 +75,14 @@ impl Facts<'_> {
             }
             StepState::Complete => {
                 let done = copied(change).or_else(|| self.mapped(at));
-                done.unwrap_or_else(|| completed(row, last)) + &took(change)
+                done.unwrap_or_else(|| completed(row, last)) + &self.took(at, change)
             }
             StepState::Error => self.error(at, row, last, change),
             StepState::Skipped => self.skipped(at, change),
-            StepState::Cancelled => cancelled(row, change),
+            StepState::Cancelled => self.cancelled(row, change),
             StepState::ResolvedManually => {
                 let by = asked_by(change.and_then(|c| c.detail.as_deref()));
-                format!("{by} gave its results{}", took(change))
+                format!("{by} gave its results{}", self.took(at, change))
             }
         }
     }

@@ -3,18 +3,13 @@
 use super::Facts;
 use super::budget::used;
 use super::relatives::{Undoing, lineage};
-use super::words::{asked_by, clock, parsed};
+use super::words::{asked_by, counted, parsed};
 use crate::runtime::reports::TaskStatus;
 use crate::state::{StepState, TaskEvent, TaskState};
-use crate::store::TaskTransitionRow;
 
 impl Facts<'_> {
-    pub(super) fn task_summary(
-        &self,
-        status: &TaskStatus,
-        history: &[TaskTransitionRow],
-    ) -> String {
-        let mut summary = self.state_summary(status, history) + &lineage(status);
+    pub(super) fn task_summary(&self, status: &TaskStatus) -> String {
+        let mut summary = self.state_summary(status) + &lineage(status);
         if let Some(parent) = &status.parent {
             summary += &format!("; it is run by step {} of task {}", parent.step, parent.task_id);
         }
@@ -31,85 +26,116 @@ impl Facts<'_> {
         }
     }
 
-    fn state_summary(&self, status: &TaskStatus, history: &[TaskTransitionRow]) -> String {
+    fn state_summary(&self, status: &TaskStatus) -> String {
         let total = status.steps_total;
         let by_state = parsed(Some(status.steps_by_state.get()));
-        let count = |state: StepState| {
-            usize::try_from(by_state[state.as_str()].as_u64().unwrap_or(0)).unwrap_or(0)
-        };
+        let count = |state: StepState| by_state[state.as_str()].as_u64().unwrap_or(0);
         let done = count(StepState::Complete) + count(StepState::ResolvedManually);
-        let since = history.last().map_or(status.requested_at, |change| change.created_at);
+        let since =
+            self.task_history.last().map_or(status.requested_at, |change| change.created_at);
         let since = self.ago(since);
         match status.state {
-            TaskState::Pending => format!("no step was claimed yet; requested {since}"),
-            TaskState::InProgress => format!(
-                "{done} of {total} steps are complete, {} run, {} are ready",
-                count(StepState::InProgress),
-                count(StepState::Enqueued)
-            ),
+            TaskState::Pending => {
+                format!("no step was claimed yet; requested {since}{}", self.delayed_steps().1)
+            }
+            TaskState::InProgress => {
+                let (delayed, later) = self.delayed_steps();
+                let ready = count(StepState::Enqueued).saturating_sub(delayed);
+                format!(
+                    "{done} of {total} steps are complete, {}, {}{later}",
+                    counted(count(StepState::InProgress), "runs", "run"),
+                    counted(ready, "is ready", "are ready")
+                )
+            }
             TaskState::Waiting => format!(
                 "{done} of {total} steps are complete; {}, nothing else can run",
                 waiting_steps(count(StepState::WaitingForRetry), count(StepState::Waiting))
             ),
             TaskState::Blocked => format!(
-                "{done} of {total} steps are complete; {} need a person, nothing else can run",
-                count(StepState::Blocked)
+                "{done} of {total} steps are complete; {}, nothing else can run",
+                counted(count(StepState::Blocked), "needs a person", "need a person")
             ),
             TaskState::Paused => {
-                let by = asked_last(history);
+                let by = self.asked_last();
+                let run = counted(count(StepState::InProgress), "runs", "run");
                 format!(
-                    "paused by {by}, {since}: {done} of {total} steps are complete, {} run; tasker resume {} lets it \
+                    "paused by {by}, {since}: {done} of {total} steps are complete, {run}; tasker resume {} lets it \
                      go on",
-                    count(StepState::InProgress),
                     status.task_id
                 )
             }
-            TaskState::Complete if usize::try_from(total).is_ok_and(|total| done == total) => {
+            TaskState::Complete if u64::try_from(total).is_ok_and(|total| done == total) => {
                 format!("all {total} steps are complete since {since}")
             }
             TaskState::Complete => format!(
-                "done since {since}: {done} of {total} steps are complete, {} were skipped, {} are in error and \
-                 nothing needed them",
-                count(StepState::Skipped),
-                count(StepState::Error)
+                "done since {since}: {done} of {total} steps are complete, {}, {}",
+                counted(count(StepState::Skipped), "was skipped", "were skipped"),
+                counted(
+                    count(StepState::Error),
+                    "is in error and nothing needed it",
+                    "are in error and nothing needed them"
+                )
             ),
-            TaskState::Error => format!(
-                "{} of {total} steps failed for good, and {} cannot start because of that; ended {since}",
-                count(StepState::Error),
-                count(StepState::Pending)
-            ),
-            TaskState::Cancelled => format!(
-                "cancelled by {}, {since}: {done} of {total} steps are complete",
-                ended_by(history)
-            ),
+            TaskState::Error => {
+                let failed = count(StepState::Error);
+                let waits = count(StepState::Pending);
+                if self.ended_with(TaskEvent::BudgetExhausted) {
+                    return format!(
+                        "its budget was used up, {since}: {done} of {total} steps are complete, {failed} failed or \
+                         may not start, and {waits} cannot start because of that; tasker budget {} raises it",
+                        status.task_id
+                    );
+                }
+                format!(
+                    "{failed} of {total} steps failed for good, and {waits} cannot start because of that; ended {since}"
+                )
+            }
+            TaskState::Cancelled => {
+                let by = self.cancelled_by();
+                format!("cancelled by {by}, {since}: {done} of {total} steps are complete")
+            }
             TaskState::ResolvedManually => format!("an operator declared it done {since}"),
         }
     }
-}
 
-fn waiting_steps(for_retry: usize, for_others: usize) -> String {
-    let waits = "wait for a time or a signal";
-    match (for_retry, for_others) {
-        (_, 0) => format!("{for_retry} wait for their next attempt"),
-        (0, _) => format!("{for_others} {waits}"),
-        (_, _) => format!("{for_retry} wait for their next attempt, {for_others} {waits}"),
+    /// How many steps are ready and must not start yet, and, as the end of a sentence, when the first of them may.
+    fn delayed_steps(&self) -> (u64, String) {
+        let steps = (0..self.steps.len()).zip(&self.steps);
+        let times = steps.filter(|(_, row)| row.state == StepState::Enqueued);
+        let times: Vec<_> = times.filter_map(|(at, row)| self.delayed_until(at, row)).collect();
+        let Some(first) = times.iter().min() else { return (0, String::new()) };
+        let (delayed, first) = (times.len() as u64, self.ahead(*first));
+        let later = match delayed {
+            1 => format!(", 1 is delayed and may start {first}"),
+            _ => format!(", {delayed} are delayed, of which the first may start {first}"),
+        };
+        (delayed, later)
     }
-}
 
-/// What ended a task before its steps did.
-fn ended_by(history: &[TaskTransitionRow]) -> String {
-    let last = history.last();
-    match last.filter(|change| change.event == TaskEvent::DeadlinePassed) {
-        Some(change) => {
-            let deadline = parsed(change.detail.as_deref());
-            let deadline = deadline["deadline_at"].as_str().and_then(|at| at.parse().ok());
-            format!("its deadline, {}", deadline.map_or_else(String::new, clock))
+    fn ended_with(&self, event: TaskEvent) -> bool {
+        self.task_history.last().is_some_and(|change| change.event == event)
+    }
+
+    /// Who, or what, cancelled the task, and why.
+    pub(super) fn cancelled_by(&self) -> String {
+        if self.ended_with(TaskEvent::DeadlinePassed) {
+            return "its deadline".to_owned();
         }
-        None => asked_last(history),
+        self.asked_last()
+    }
+
+    /// Who asked for the last change of the task, and why.
+    fn asked_last(&self) -> String {
+        asked_by(self.task_history.last().and_then(|change| change.detail.as_deref()))
     }
 }
 
-/// Who asked for the last change of a task, and why.
-fn asked_last(history: &[TaskTransitionRow]) -> String {
-    asked_by(history.last().and_then(|change| change.detail.as_deref()))
+fn waiting_steps(for_retry: u64, for_others: u64) -> String {
+    let retries = counted(for_retry, "waits for its next attempt", "wait for their next attempt");
+    let waits = counted(for_others, "waits for a time or a signal", "wait for a time or a signal");
+    match (for_retry, for_others) {
+        (_, 0) => retries,
+        (0, _) => waits,
+        (_, _) => format!("{retries}, {waits}"),
+    }
 }

@@ -1,5 +1,7 @@
 //! Steps that run, or will by themselves: since when, where, and what they wait for.
 
+use chrono::{DateTime, Utc};
+
 use super::Facts;
 use super::ends::failure;
 use super::words::parsed;
@@ -34,10 +36,15 @@ impl Facts<'_> {
         row: &StepListRow,
         change: Option<&StepTransitionRow>,
     ) -> Option<String> {
-        self.step(at)?.delay?;
         let starts = change.is_none_or(|change| change.event == StepEvent::ParentsCompleted);
-        let at = row.available_at.filter(|at| starts && *at > self.now && row.queue.is_some())?;
+        let at = self.delayed_until(at, row).filter(|_| starts)?;
         Some(format!("ready, and its template has it wait: it may start {}", self.ahead(at)))
+    }
+
+    /// When a ready step may start that its template has wait.
+    pub(super) fn delayed_until(&self, at: usize, row: &StepListRow) -> Option<DateTime<Utc>> {
+        self.step(at)?.delay?;
+        row.available_at.filter(|at| *at > self.now && row.queue.is_some())
     }
 
     pub(super) fn waiting(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {

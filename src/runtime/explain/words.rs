@@ -63,6 +63,11 @@ pub(super) fn human(seconds: f64) -> String {
     }
 }
 
+/// So many of something.
+pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 pub(super) fn words(state: StepState) -> String {
     state.as_str().replace('_', " ")
 }
