@@ -63,7 +63,11 @@ RSpec.describe "Steps that handlers add", :database do
       s.add("two", like: "part", depends_on: "one")
     }, "wait for each other in a circle"],
     "before a step that runs" => [->(s) { s.add("one", like: "part", before: "plan") }, "and that is in_progress"],
-    "a name that there is" => [->(s) { s.add("last", like: "part") }, 'adds "last" twice'],
+    "a name that there is" => [->(s) { s.add("last", like: "part") },
+                               'adds "last", a name that another step of the task has; allowed: '],
+    "more than one attempt may" => [->(s) { 200_001.times { |n| s.add("one #{n}", like: "part") } },
+                                    "the steps that the handler adds are refused: steps is a list of 200001; " \
+                                    "allowed: at most 200000 steps in one attempt"],
     "the name of an item" => [->(s) { s.add("a[0]", like: "part") }, "as items of map steps have them"]
   }.each do |what, (plan, message)|
     it "fails an attempt for good that adds #{what}" do

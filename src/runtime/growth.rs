@@ -248,8 +248,10 @@ impl<'a> Names<'a> {
             let is_known =
                 known.contains_key(&*step.name) || stored.template.step_index(&step.name).is_some();
             if is_twice || is_known {
+                let again =
+                    if is_twice { " twice" } else { ", a name that another step of the task has" };
                 let allowed = "a name that no other step of the task has";
-                return Err(format!("adds {:?} twice; allowed: {allowed}", clip(&step.name)));
+                return Err(format!("adds {:?}{again}; allowed: {allowed}", clip(&step.name)));
             }
             if step.name.ends_with(']') && step.name.contains('[') {
                 let allowed = "a name without [ and ] at its end, as items of map steps have them";

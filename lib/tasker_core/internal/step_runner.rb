@@ -27,6 +27,8 @@ module TaskerCore
                               "message" => "the attempt was ended by others").freeze
       # Code of attempts whose results cannot be kept.
       INVALID_RESULTS = "INVALID_RESULTS"
+      # Code of attempts that add what cannot be added.
+      INVALID_GROWTH = "INVALID_GROWTH"
 
       # @api private
       # The handler ended its thread (Thread.exit, Thread#kill) before it returned.
@@ -138,14 +140,19 @@ module TaskerCore
         PermanentError.new("the handler's results cannot be kept: #{error.message}", error_code: INVALID_RESULTS)
       end
 
-      # Where the native library refuses the results (their size, U+0000), the attempt is still open.
+      def unaddable(error)
+        PermanentError.new("the steps that the handler adds are refused: #{error.message}", error_code: INVALID_GROWTH)
+      end
+
+      # Where the native library refuses the results (their size, U+0000) or the steps, the attempt is still open.
       def report(item, execution_us, ended)
         how, *said = ended
         return cut_off(item, execution_us) if how == :cut_off
 
         @native.public_send(how, item[0], item[2], execution_us, *said)
       rescue InvalidContext, InvalidArgument => e
-        report_failure(item, execution_us, unkept(e))
+        refused = how == :grow && e.is_a?(InvalidArgument)
+        report_failure(item, execution_us, refused ? unaddable(e) : unkept(e))
       end
 
       def cut_off(item, execution_us)
