@@ -257,7 +257,7 @@ RSpec.describe "Sub-workflows", :database do
 
     before { load workflow }
 
-    it "wakes the step within milliseconds of the end" do
+    it "wakes the step with the end, not with the next heartbeat" do
       in_two_processes(workflow) do
         ids = TaskerCore.submit_all("purchase", contexts: Array.new(20) { |n| { order_id: n } })
         ids.each { |id| TaskerCore.wait(id, timeout: 30) }
@@ -267,7 +267,8 @@ RSpec.describe "Sub-workflows", :database do
                     JOIN tasker_task_transitions t ON t.task_id = c.task_id AND t.event = 'completed'
                     JOIN tasker_workflow_step_transitions s ON s.workflow_step_id = c.parent_step_id
                     AND s.event = 'signalled'").map { |row| row["gap"].to_f }
-        expect(gaps.sort[gaps.size / 2]).to be < 0.1
+        # Heartbeats are a second apart: where they did it, it would be half a second for one in two.
+        expect(gaps.sort[gaps.size / 2]).to be < 0.4
       end
       expect(count("tasker_follow_ups")).to eq(0)
       expect(TaskerCore.client.doctor["ok"]).to be(true)
