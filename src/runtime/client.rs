@@ -362,9 +362,7 @@ impl Client {
         for (row, failed) in chosen {
             let template = TemplateId(row.named_task_id);
             let stored = self.answer(self.templates.get(&self.store, template)).await?;
-            let position = row.prototype.and_then(|position| u32::try_from(position).ok());
-            let position = position.unwrap_or(row.step_id.index()) as usize;
-            let step = stored.template.steps().get(position);
+            let step = stored.template.steps().get(row.position as usize);
             let skippable = step.is_some_and(|step| step.skippable);
             failures.push(StepFailure::new((row, failed), skippable));
         }

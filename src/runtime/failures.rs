@@ -334,7 +334,7 @@ mod tests {
             name: "order".into(),
             version: "1.0.0".into(),
             step: "charge".into(),
-            prototype: None,
+            position: 0,
             undone: false,
             state: StepState::Error,
             attempts: 1,

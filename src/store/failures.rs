@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, count};
 use crate::encryption::{Content, Text};
 use crate::ids::{StepId, TaskId};
 use crate::state::{StepEvent, StepState, TaskState};
@@ -34,8 +34,8 @@ pub(crate) struct FailureRow {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) step: String,
-    /// Of a step that was added.
-    pub(crate) prototype: Option<i32>,
+    /// Where its template tells about it.
+    pub(crate) position: u32,
     /// Its task is undone by another one.
     pub(crate) undone: bool,
     pub(crate) state: StepState,
@@ -84,7 +84,7 @@ impl Store {
                 name: row.name,
                 version: row.version,
                 step: row.step,
-                prototype: row.prototype,
+                position: row.prototype.map_or(StepId(row.workflow_step_id).index(), count),
                 undone: row.undone,
                 state: row.state,
                 attempts: row.attempts,

@@ -94,7 +94,6 @@ pub(super) async fn in_turn(
     let part = (StepId(first.max(end - MOST_READ)), StepId(end - 1));
     let mut rows = store.list_steps(&[part]).await?;
     rows.retain(|row| !row.state.is_terminal() && row.state != StepState::Pending);
-    rows.sort_by_key(|row| row.workflow_step_id);
     Ok(rows)
 }
 

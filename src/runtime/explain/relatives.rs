@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::Facts;
 use super::answer::RelatedTask;
+use super::budget;
 use super::words::{asked_by, parsed, shown};
 use crate::error::Error;
 use crate::ids::TaskId;
@@ -44,7 +45,7 @@ pub(super) async fn related(
             task: *task,
             children: HashMap::new(),
             undoing: None,
-            budget: None,
+            budget: budget::of(&status),
             now: Utc::now(),
         };
         let summary = facts.task_summary(&status);

@@ -17,8 +17,8 @@ impl Facts<'_> {
             summary += &format!("; it undoes task {original}");
         }
         summary += &self.undoing.as_ref().map(Undoing::words).unwrap_or_default();
-        if let Some(budget) = &status.budget {
-            summary += &format!("; {}", used(&parsed(Some(budget.get()))));
+        if let Some(budget) = &self.budget {
+            summary += &format!("; {}", used(budget));
         }
         match status.deadline_at.filter(|_| !status.state.is_terminal()) {
             Some(deadline) => format!("{summary}; it is cancelled {}", self.ahead(deadline)),
