@@ -8,7 +8,8 @@ module TaskerCore
   #   report.done # => 1204
   #   report.ok?  # => true
   class BulkReport
-    # @return [String] what was asked for: retry, skip, cancel, pause or resume
+    # @return [String] what was asked for: retry, skip, resolve, cancel, pause, resume, rerun, fork, compensate or
+    #   "raise the budget of"
     attr_reader :action
     # @return [Boolean] whether only counted
     attr_reader :dry_run

@@ -217,6 +217,7 @@ module TaskerCore
     # @param filter [Hash{Symbol => Object}] may all be left out.
     #   state [String] only tasks in this state;
     #   name, namespace, version [String] only tasks of such templates;
+    #   tags [Array<String>] only tasks that have all of these;
     #   unfinished [Boolean] only tasks that have not ended. Default false;
     #   requested_before [Time] only tasks that were requested before then
     # @return [Array<TaskStatus>] newest first

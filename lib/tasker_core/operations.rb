@@ -50,6 +50,42 @@ module TaskerCore
       client.rerun_all(step, name: name, **options, &progress)
     end
 
+    # Gives the same results to steps of many tasks that are in error or blocked. See {Client#resolve_all}.
+    #
+    # @return [BulkReport]
+    # @example
+    #   TaskerCore.resolve_all(name: "order_fulfilment", step: "notify", results: { sent: false }, reason: "by post")
+    def resolve_all(name:, step:, **options, &progress)
+      client.resolve_all(name: name, step: step, **options, &progress)
+    end
+
+    # Makes forks of many tasks. See {Client#fork_all}.
+    #
+    # @return [BulkReport]
+    # @example
+    #   TaskerCore.fork_all(name: "quote", from: "price", context: { rate: 7 }, idempotency_key: "rate-7")
+    def fork_all(name:, from:, idempotency_key:, **options, &progress)
+      client.fork_all(name: name, from: from, idempotency_key: idempotency_key, **options, &progress)
+    end
+
+    # Undoes what many tasks did that failed or were cancelled. See {Client#compensate_all}.
+    #
+    # @return [BulkReport]
+    # @example
+    #   TaskerCore.compensate_all(name: "trip", reason: "the airline is bankrupt")
+    def compensate_all(name:, **options, &progress)
+      client.compensate_all(name: name, **options, &progress)
+    end
+
+    # Raises the budgets of many tasks. See {Client#raise_budget_all}.
+    #
+    # @return [BulkReport]
+    # @example
+    #   TaskerCore.raise_budget_all(name: "research", attempts: 400, reason: "the bank was down")
+    def raise_budget_all(name:, **options, &progress)
+      client.raise_budget_all(name: name, **options, &progress)
+    end
+
     # Ends many tasks. See {Client#cancel_all}.
     #
     # @return [BulkReport]

@@ -133,6 +133,120 @@ RSpec.describe "Steering many tasks at once", :database do
     expect(TaskerCore.cancel_all(state: "paused").done).to eq(230)
   end
 
+  it "gives the same results to the steps that are meant" do
+    ids = fail_payments({}, { why: "no such card" })
+    report = TaskerCore.resolve_all(name: "payment", step: "charge", message: "bank", results: { by: "post" },
+                                    actor: "ada", reason: "by post")
+    expect(report).to have_attributes(action: "resolve", matched: 1, done: 1, ok?: true)
+    expect(states(ids)).to eq(%w[in_progress error])
+    expect(TaskerCore.result(ids.first).results_of("charge")).to eq("by" => "post")
+    expect(TaskerCore.resolve_all(name: "payment", step: "receipt").matched).to eq(0)
+    expect { TaskerCore.resolve_all(step: "charge") }.to raise_error(ArgumentError, /name/)
+    expect(TaskerCore.resolve_all(name: "payment", step: "charge", take: ["receipt"]))
+      .to have_attributes(done: 0, refused: [a_hash_including("message" => /take/)])
+  end
+
+  it "means tasks that have all of the tags" do
+    ids = [%w[march], %w[march lisbon], []].map { |tags| TaskerCore.submit("payment", context: {}, tags: tags) }
+    expect(TaskerCore.list(tags: %w[march]).map(&:task_id)).to eq([ids[1], ids[0]])
+    expect(TaskerCore.list(tags: %w[lisbon march], name: "payment").map(&:task_id)).to eq([ids[1]])
+    expect(TaskerCore.pause_all(tags: %w[lisbon]).done).to eq(1)
+    expect(TaskerCore.cancel_all(tags: ["march"], state: "pending").done).to eq(1)
+    expect(states(ids)).to eq(%w[cancelled paused pending])
+    expect(TaskerCore.list(tags: ["lis"])).to eq([])
+    expect { TaskerCore.list(tags: "march") }.to raise_error(TaskerCore::InvalidArgument, /tags/)
+    expect { TaskerCore.list(tags: ["x" * 129]) }.to raise_error(TaskerCore::InvalidArgument, /tags.*128 bytes/)
+    expect(tasker("list", "--tag", "march", "--tag", "lisbon", "--json").json.map { |one| one["task_id"] })
+      .to eq([ids[1]])
+  end
+
+  describe "tasks that have ended" do
+    before do
+      handler("Book") { "booked" }
+      handler("Undo") { "undone" }
+      TaskerCore.define("trip", compensation: "manual") do
+        step "book", handler: "Book", compensate_with: "Undo"
+        step "pay", handler: "Charge", depends_on: "book"
+      end
+      TaskerCore.define("research", budget: { attempts: 1 }) do
+        step "look", handler: "Book"
+        step "write", handler: "Book", depends_on: "look"
+      end
+    end
+
+    # Submits tasks and waits until they have ended.
+    def ended(name, count)
+      ids = TaskerCore.submit_all(name, contexts: Array.new(count) { {} })
+      working { ids.each { |id| TaskerCore.wait(id, timeout: 30) } }
+      ids
+    end
+
+    it "are undone that are in error or cancelled, once" do
+      ids = ended("trip", 2)
+      fail_payments({})
+      TaskerCore.cancel(TaskerCore.submit("trip"))
+      expect(TaskerCore.compensate_all(name: "trip", state: "error", dry_run: true).matched).to eq(2)
+      report = TaskerCore.compensate_all(name: "trip", actor: "ada", reason: "no more flights")
+      expect(report).to have_attributes(action: "compensate", matched: 3, done: 3, ok?: true)
+      undoing = ids.map { |id| TaskerCore.status(id).compensated_by }
+      expect(undoing).to all(be_an(Integer))
+      TaskerCore.compensate_all(name: "trip")
+      expect(ids.map { |id| TaskerCore.status(id).compensated_by }).to eq(undoing)
+      expect(TaskerCore.compensate_all(name: "payment")).to have_attributes(done: 0, ok?: false)
+      expect { TaskerCore.compensate_all(name: "trip", state: "complete") }
+        .to raise_error(TaskerCore::InvalidArgument, /state is "complete", allowed: error, cancelled/)
+    end
+
+    it "have their budgets raised, as those that have not" do
+      ids = ended("research", 2)
+      later = TaskerCore.submit("research")
+      expect(states(ids)).to eq(%w[error error])
+      report = TaskerCore.raise_budget_all(name: "research", attempts: 9, reason: "they are worth it")
+      expect(report).to have_attributes(action: "raise the budget of", matched: 3, done: 3, ok?: true)
+      working { [*ids, later].each { |id| TaskerCore.wait(id, timeout: 30) } }
+      expect(states([*ids, later])).to eq(%w[complete complete complete])
+      expect(TaskerCore.raise_budget_all(name: "research", attempts: 10).matched).to eq(0)
+      expect { TaskerCore.raise_budget_all(name: "research") }.to raise_error(TaskerCore::InvalidArgument, /budget/)
+      fail_payments({})
+      expect(TaskerCore.raise_budget_all(name: "payment", attempts: 9).refused.size).to eq(1)
+    end
+
+    it "are forked, each once for a key" do
+      ids = ended("trip", 2)
+      fork_all = lambda do |key|
+        TaskerCore.fork_all(name: "trip", from: "pay", idempotency_key: key, context: { try: 2 }, reason: "again")
+      end
+      expect(fork_all.call("second")).to have_attributes(action: "fork", matched: 2, done: 2, ok?: true)
+      expect(fork_all.call("second")).to have_attributes(matched: 2, done: 2)
+      forks = ids.map { |id| TaskerCore.status(id).forks }
+      expect(forks.map(&:size)).to eq([1, 1])
+      expect(sql("SELECT context->>'try' FROM tasker_tasks WHERE task_id = ANY ($1)",
+                 "{#{forks.join(",")}}").flat_map(&:values))
+        .to eq(%w[2 2])
+      expect(fork_all.call("third").matched).to eq(2)
+      expect(ids.map { |id| TaskerCore.status(id).forks.size }).to eq([2, 2])
+      expect(TaskerCore.fork_all(name: "trip", from: "fly", idempotency_key: "x").refused.size).to eq(2)
+    end
+
+    it "are meant on the command line too" do
+      ended("trip", 2)
+      ended("research", 1)
+      outputs = [%w[fork --all --name trip --step pay --idempotency-key k], %w[compensate --all --name trip],
+                 %w[budget --all --name research --attempts 7], %w[resolve --all --name payment --step charge],
+                 %w[rerun --all --name research --step look]].map { |words| tasker(*words).out }
+      expect(outputs).to eq(["forked 2 tasks\n", "undid 2 tasks\n", "raised the budget of 1 task\n",
+                             "nothing matches\n", "reran 1 task\n"])
+      wrong = [%w[fork --all --name trip --step pay], %w[compensate --all], %w[budget --all --attempts 2],
+               %w[budget --all --name research], %w[resolve --all --name payment], %w[fork 1 pay --name trip]]
+      errors = wrong.map { |words| tasker(*words) }
+      expect(errors.map(&:status).uniq).to eq([2])
+      expect(errors.map { |one| one.err.lines.first }).to match(
+        [/needs --idempotency-key/, /needs --name/, /needs --name/, /--attempts N/, /needs --step/,
+         /--name goes with --all/]
+      )
+    end
+  end
+
   it "expires tasks that are too old" do
     old, young = TaskerCore.submit_all("payment", contexts: [{}, {}])
     sql("UPDATE tasker_tasks SET requested_at = now() - interval '8 days' WHERE task_id = $1", old)

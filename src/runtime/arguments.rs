@@ -1,6 +1,7 @@
 //! Checks of what callers pass: requests as JSON text, names, texts for the record.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::Error;
 use crate::json::shorten;
@@ -10,6 +11,12 @@ const SHOWN: usize = 80;
 
 /// Longest value that a message repeats at all, in characters: more than a name may have.
 pub(super) const LONGEST_VALUE: usize = 300;
+
+/// Most tags of a task, or to ask for.
+const MOST_TAGS: usize = 64;
+
+/// Longest tag, in bytes.
+const LONGEST_TAG: usize = 128;
 
 /// Reads a request.
 ///
@@ -60,6 +67,17 @@ pub(super) fn at_most_so_many(
         return Ok(());
     }
     Err(refused(argument, &format!("a list of {count}"), &format!("at most {most}")))
+}
+
+/// Refuses more tags than a task can have, and longer ones.
+pub(super) fn tags_a_task_can_have(tags: &[String]) -> Result<(), Error> {
+    at_most_so_many("tags", tags.len(), MOST_TAGS)?;
+    tags.iter().try_for_each(|tag| at_most("tags", Some(tag), LONGEST_TAG))
+}
+
+/// Tags that a task is to have all of, as JSON for the database; `None` where it may have any.
+pub(super) fn wanted_tags(tags: &[String]) -> Option<String> {
+    (!tags.is_empty()).then(|| Value::from(tags.to_vec()).to_string())
 }
 
 /// Says that the value of an argument is not allowed; repeats the value's start where it is long.

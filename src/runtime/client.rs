@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tracing::debug;
 
-use super::arguments::{at_most, not_empty, parse, refused};
+use super::arguments::{at_most, not_empty, parse, refused, tags_a_task_can_have, wanted_tags};
 use super::artifacts::Artifact;
 use super::comparison::{self, Comparison, LiveTasks, TemplatesToCompare};
 use super::events::Events;
@@ -84,6 +84,9 @@ pub struct ListFilter {
     /// Of templates of this version only.
     #[serde(default)]
     pub version: Option<String>,
+    /// That have all of these tags only.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// That have not ended only.
     #[serde(default)]
     pub unfinished: bool,
@@ -106,9 +109,10 @@ impl ListFilter {
     /// Reads a filter from JSON.
     ///
     /// # Errors
-    /// [`Error::Argument`] for unknown keys, states and limits, and for names that no template can have.
+    /// [`Error::Argument`] for unknown keys, states and limits, and for names and tags that no template and no task can have.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let filter: Self = parse("filter", json)?;
+        tags_a_task_can_have(&filter.tags)?;
         at_most("namespace", filter.namespace.as_deref(), LONGEST_NAMESPACE)?;
         at_most("name", filter.name.as_deref(), LONGEST_TASK_NAME)?;
         at_most("version", filter.version.as_deref(), LONGEST_VERSION)?;
@@ -320,6 +324,7 @@ impl Client {
             name: filter.name,
             namespace: filter.namespace,
             version: filter.version,
+            tags: wanted_tags(&filter.tags),
             unfinished: filter.unfinished,
             requested_before: filter.requested_before,
             before: filter.before,

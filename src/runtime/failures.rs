@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::arguments::{at_most, at_most_so_many, parse, refused};
+use super::arguments::{
+    at_most, at_most_so_many, parse, refused, tags_a_task_can_have, wanted_tags,
+};
 use super::remedies::{Remedy, remedies};
 use super::reports::time;
 use crate::error::Error;
@@ -19,9 +21,6 @@ const LONGEST_PAGE: i64 = 1_000;
 /// Rows that are looked at for one answer at least where only what they hold, which may be encrypted, says whether they
 /// are meant.
 const LOOKED_AT: i64 = 200;
-
-/// Most tags to ask for.
-const MOST_TAGS: usize = 64;
 
 /// Longest class or message to ask for, in bytes.
 const LONGEST_TEXT: usize = 4_096;
@@ -104,10 +103,7 @@ impl FailureFilter {
         at_most("step", self.step.as_deref(), LONGEST_STEP_NAME)?;
         at_most("error", self.error.as_deref(), LONGEST_TEXT)?;
         at_most("message", self.message.as_deref(), LONGEST_TEXT)?;
-        at_most_so_many("tags", self.tags.len(), MOST_TAGS)?;
-        for tag in &self.tags {
-            at_most("tags", Some(tag), LONGEST_TEXT)?;
-        }
+        tags_a_task_can_have(&self.tags)?;
         match self.state {
             None | Some(StepState::Error | StepState::Blocked) => {}
             Some(state) => return Err(refused("state", state.as_str(), "error or blocked")),
@@ -134,7 +130,7 @@ impl FailureFilter {
             state: self.state,
             since: self.since,
             until: self.until,
-            tags: (!self.tags.is_empty()).then(|| Value::from(self.tags.clone()).to_string()),
+            tags: wanted_tags(&self.tags),
             limit: if self.reads() { self.limit.max(LOOKED_AT) } else { self.limit },
         }
     }

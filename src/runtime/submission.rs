@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
+use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused, tags_a_task_can_have};
 use super::templates::Stored;
 use crate::budget::{Cost, Limits};
 use crate::decide::initial_state;
@@ -29,9 +29,6 @@ const BYTES_PER_STATEMENT: usize = 16 << 20;
 
 /// Most tasks of one request, which are written by one transaction.
 const MOST_CONTEXTS: usize = 100_000;
-
-/// Most tags of a task.
-const MOST_TAGS: usize = 64;
 
 /// Longest idempotency key, in bytes.
 pub(super) const LONGEST_KEY: usize = 256;
@@ -230,10 +227,7 @@ impl Submission {
         at_most("initiator", self.initiator.as_deref(), 128)?;
         at_most("source_system", self.source_system.as_deref(), 128)?;
         at_most("reason", self.reason.as_deref(), 1_024)?;
-        at_most_so_many("tags", self.tags.len(), MOST_TAGS)?;
-        for tag in &self.tags {
-            at_most("tags", Some(tag), 128)?;
-        }
+        tags_a_task_can_have(&self.tags)?;
         at_most_so_many("contexts", self.contexts.len(), MOST_CONTEXTS)?;
         if self.contexts.is_empty() {
             return Err(refused("contexts", "[]", "one object for each task"));

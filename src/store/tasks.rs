@@ -62,6 +62,7 @@ pub(crate) struct TaskFilter {
     pub(crate) name: Option<String>,
     pub(crate) namespace: Option<String>,
     pub(crate) version: Option<String>,
+    pub(crate) tags: Option<String>,
     pub(crate) unfinished: bool,
     pub(crate) requested_before: Option<DateTime<Utc>>,
     pub(crate) before: Option<TaskId>,
@@ -219,6 +220,7 @@ impl Store {
             filter.version.as_deref(),
             filter.unfinished,
             filter.requested_before,
+            filter.tags.as_deref(),
         )
         .fetch_all(&self.pool)
         .await?)

@@ -1,29 +1,25 @@
 # frozen_string_literal: true
 
-require_relative "steering_command"
+require_relative "bulk_tasks_command"
 
 module TaskerCore
   class CLI
     # `tasker budget`: raises the budget of a task.
-    class Budget < SteeringCommand
+    class Budget < BulkTasksCommand
       NAME = "budget"
       SUMMARY = "raise the budget of a task"
       ARGUMENTS = %w[ID].freeze
-      DETAILS = <<~TEXT
+      DETAILS = <<~TEXT.freeze
         The steps that the budget kept from being started are tried again, and a task that ended in error goes on. What was
         used up so far counts. Who asked for it and why is kept in the history.
-      TEXT
-      EXAMPLES = ["tasker budget 42 --attempts 400 --reason 'the bank was down'", "tasker budget 42 --cost 20"].freeze
 
-      # Raises the budget.
-      #
-      # @param id [String] task id
-      # @return [Integer] exit status
-      def call(id)
-        limits = options.slice(:attempts, :cost)
-        refuse("say how much: --attempts N, --cost X or both") if limits.empty?
-        steer(id) { |client, task_id, request| client.raise_budget(task_id, **limits, **request) }
-      end
+        #{ALL}
+        It means tasks that have not ended, and those in error; --name is needed.
+      TEXT
+      EXAMPLES = ["tasker budget 42 --attempts 400 --reason 'the bank was down'", "tasker budget 42 --cost 20",
+                  "tasker budget --all --name research --state error --attempts 400"].freeze
+      OF_ONE = [*BulkTasksCommand::OF_ONE, :attempts, :cost].freeze
+      NEEDED = %i[name].freeze
 
       private
 
@@ -31,6 +27,23 @@ module TaskerCore
         parser.on("--attempts N", Integer, "attempts of all steps together")
         parser.on("--cost X", Float, "what all attempts spend together")
         super
+      end
+
+      def check_number_of(arguments)
+        super
+        refuse("say how much: --attempts N, --cost X or both") if limits.empty?
+      end
+
+      def one(id)
+        steer(id) { |client, task_id, request| client.raise_budget(task_id, **limits, **request) }
+      end
+
+      def all(client, request, &progress)
+        client.raise_budget_all(**request, **task_filter, **limits, &progress)
+      end
+
+      def limits
+        options.slice(:attempts, :cost)
       end
     end
   end

@@ -14,6 +14,8 @@ module TaskerCore
       NOUN = "task"
       # Options that go without `--all`.
       OF_ONE = %i[reason json database-url help].freeze
+      # Options that `--all` needs.
+      NEEDED = [].freeze
       # What the help says of `--all`.
       ALL = <<~TEXT.chomp
         With --all it is done with all that the options describe, each by itself: one that refuses does not stop the
@@ -53,8 +55,10 @@ module TaskerCore
       def check_number_of(arguments)
         if options[:all]
           refuse("unexpected argument #{arguments.first.inspect} beside --all") if arguments.any?
+          missing = self.class::NEEDED.find { |option| !options.key?(option) }
+          refuse("--all needs --#{missing}") if missing
         else
-          wrong = (options.keys - OF_ONE).first
+          wrong = (options.keys - self.class::OF_ONE).first
           refuse("--#{wrong} goes with --all") if wrong
           super
         end

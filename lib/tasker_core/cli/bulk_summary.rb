@@ -8,7 +8,8 @@ module TaskerCore
     class BulkSummary
       # What was done, in the past.
       PAST = { "retry" => "retried", "skip" => "skipped", "cancel" => "cancelled", "pause" => "paused",
-               "resume" => "resumed" }.freeze
+               "resume" => "resumed", "rerun" => "reran", "resolve" => "resolved", "fork" => "forked",
+               "compensate" => "undid", "raise the budget of" => "raised the budget of" }.freeze
       # Most refusals that are listed.
       SHOWN = 20
       # Titles of the columns.

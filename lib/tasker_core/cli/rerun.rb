@@ -20,6 +20,7 @@ module TaskerCore
       TEXT
       EXAMPLES = ["tasker rerun 42 enrich --reason 'its data were corrected'",
                   "tasker rerun --all --step enrich --name order_fulfilment --version 1.2.0 --rate 20/s"].freeze
+      NEEDED = %i[step name].freeze
 
       private
 
@@ -34,12 +35,6 @@ module TaskerCore
 
       def all(client, request, &progress)
         client.rerun_all(options.fetch(:step), **request, **task_filter, &progress)
-      end
-
-      def check_number_of(arguments)
-        super
-        missing = options[:all] && %i[step name].find { |option| !options.key?(option) }
-        refuse("--all needs --#{missing}") if missing
       end
     end
   end

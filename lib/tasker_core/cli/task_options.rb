@@ -14,6 +14,7 @@ module TaskerCore
         parser.on("--name NAME", "only tasks of templates of this name (default: any)")
         parser.on("--namespace NAME", "only tasks of this namespace (default: any)")
         parser.on("--version VERSION", "only tasks of templates of this version (default: any)")
+        parser.on("--tag TAG", "only tasks with this tag; may be given again") { |tag| [*options[:tag], tag] }
       end
 
       def older_than_option(parser)
@@ -22,6 +23,7 @@ module TaskerCore
 
       def task_filter
         filter = options.slice(:state, :name, :namespace, :version)
+        filter[:tags] = options[:tag] if options[:tag]
         text = options[:"older-than"]
         text ? filter.merge(older_than: Age.seconds("--older-than", text)) : filter
       end

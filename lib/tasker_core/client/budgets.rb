@@ -6,6 +6,9 @@ module TaskerCore
   class Client
     # What operators do about the budgets of tasks. See docs/budgets.md.
     module Budgets
+      # States of tasks to which a higher budget means something.
+      OPEN_TO_MORE = %w[pending in_progress waiting blocked paused error].freeze
+
       # Raises the budget of a task: the steps that it kept from being started are tried again, and a task that ended in
       # error goes on. What was used up so far counts.
       #
@@ -23,6 +26,27 @@ module TaskerCore
       def raise_budget(task_id, attempts: nil, cost: nil, actor: nil, reason: nil)
         limits = JSON.generate(Internal::Check.budget({ attempts: attempts, cost: cost }.compact))
         steer(task_id, actor, reason) { |id, *request| native.raise_budget(id, limits, *request) }
+      end
+
+      # Raises the budgets of tasks that have not ended or are in error. Those that have none are refused.
+      #
+      # @param name [String] of the template
+      # @param attempts [Integer, nil] as for {#raise_budget}. Default nil.
+      # @param cost [Numeric, nil] as for {#raise_budget}. Default nil.
+      # @param options [Hash{Symbol => Object}] as for {BulkSteering#cancel_all}; state: error, or one of a task that
+      #   has not ended. Default: all of these.
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @raise [InvalidArgument]
+      # @example
+      #   client.raise_budget_all(name: "research", attempts: 400, state: "error", reason: "the bank was down").done
+      def raise_budget_all(name:, attempts: nil, cost: nil, **options, &progress)
+        limits = { attempts: attempts, cost: cost }.compact
+        Internal::Check.budget(limits)
+        options = options.merge(name: Internal::Check.text(name, "name"))
+        with_tasks_in(OPEN_TO_MORE, "raise the budget of", options, progress) do |target, request|
+          raise_budget(target.task_id, **limits, **request)
+        end
       end
     end
   end

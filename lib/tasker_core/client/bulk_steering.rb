@@ -35,10 +35,33 @@ module TaskerCore
         end
       end
 
+      # Gives the same results to steps that are in error or blocked: they count as complete for the steps that depend
+      # on them.
+      #
+      # @param name [String] of the template
+      # @param step [String, Symbol] its name
+      # @param results [Object] as for {Steering#resolve}. Default nil.
+      # @param take [Array<String, Symbol>, nil] as for {Steering#resolve}. Default nil.
+      # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run; which of them: as {Failures#failures}
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @raise [DecryptionError] as {Failures#failures}
+      # @example
+      #   client.resolve_all(name: "order_fulfilment", step: "notify", results: { sent: false }, reason: "by post").done
+      def resolve_all(name:, step:, results: nil, take: nil, **options, &progress)
+        options = options.merge(name: Internal::Check.text(name, "name"), step: Internal::Check.text(step, "step"))
+        with_failures("resolve", options, progress) do |bulk, filter, request|
+          bulk.run(targets_after(nil, filter)) do |target|
+            resolve(target.task_id, target.step, results: results, take: take, **request)
+          end
+        end
+      end
+
       # Ends tasks that have not ended.
       #
       # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run; and which tasks, all of which may be left
-      #   out: state, name, namespace and version [String]; older_than [Numeric], seconds since they were requested
+      #   out: state, name, namespace and version [String]; tags [Array<String>], all of which they have; older_than
+      #   [Numeric], seconds since they were requested
       # @yieldparam so_far [BulkReport]
       # @return [BulkReport]
       # @example
@@ -73,6 +96,21 @@ module TaskerCore
         end
       end
 
+      # Undoes what tasks did that ended in error or were cancelled. Those that are undone already stay as they are.
+      #
+      # @param name [String] of the template
+      # @param options [Hash{Symbol => Object}] as for {#cancel_all}; state: error or cancelled. Default: both.
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @example
+      #   client.compensate_all(name: "trip", older_than: 3_600, reason: "the airline is bankrupt").done
+      def compensate_all(name:, **options, &progress)
+        options = options.merge(name: Internal::Check.text(name, "name"))
+        with_tasks_in(%w[error cancelled], "compensate", options, progress) do |target, request|
+          compensate(target.task_id, **request)
+        end
+      end
+
       # Cancels tasks that have not ended and were requested long ago. Their history says that they expired.
       #
       # @param older_than [Numeric] seconds since they were requested
@@ -99,6 +137,18 @@ module TaskerCore
       def with_tasks(action, options, progress, only: nil)
         bulk, request, rest = bulk_of(action, options, progress)
         bulk.run(tasks(only, **rest)) { |target| yield target, request }
+        bulk.report
+      end
+
+      # Tasks in one of these states, whether they have ended or not.
+      def with_tasks_in(states, action, options, progress, only: nil)
+        if options[:state] && !states.include?(options[:state])
+          Internal::Check.refuse("state", options[:state], states.join(", "))
+        end
+        bulk, request, rest = bulk_of(action, options.merge(unfinished: false), progress)
+        [*options.fetch(:state, states)].each do |state|
+          bulk.run(tasks(only, **rest, state: state)) { |target| yield target, request }
+        end
         bulk.report
       end
 

@@ -36,6 +36,28 @@ module TaskerCore
         request = "#{JSON.generate(fork).delete_suffix("}")},\"context\":#{json}}"
         parse(native.fork(id, request)).fetch("task_ids").first
       end
+
+      # Forks tasks, those that have ended among them. Tasks that are forks themselves are not meant.
+      #
+      # @param name [String] of the template
+      # @param from [String, Symbol, Array] as for {#fork}
+      # @param idempotency_key [String] each fork is known by this, "-" and the id of the task that is forked: a request
+      #   that is repeated makes no second fork of a task
+      # @param context [Hash] as for {#fork}. Default {}.
+      # @param options [Hash{Symbol => Object}] as for {BulkSteering#cancel_all}
+      # @yieldparam so_far [BulkReport]
+      # @return [BulkReport]
+      # @raise [InvalidArgument]
+      # @example
+      #   client.fork_all(name: "quote", from: "price", context: { rate: 7 }, idempotency_key: "rate-7").done
+      def fork_all(name:, from:, idempotency_key:, context: {}, **options, &progress)
+        key = Internal::Check.text(idempotency_key, "idempotency_key")
+        options = options.merge(name: Internal::Check.text(name, "name"), unfinished: false)
+        no_fork = ->(status) { status.forked_from.nil? }
+        with_tasks("fork", options, progress, only: no_fork) do |target, request|
+          fork(target.task_id, from: from, context: context, idempotency_key: "#{key}-#{target.task_id}", **request)
+        end
+      end
     end
   end
 end

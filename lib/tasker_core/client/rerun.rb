@@ -33,8 +33,8 @@ module TaskerCore
       # @param step [String, Symbol] its name
       # @param name [String] of the template
       # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run, as for {BulkSteering}; and which tasks,
-      #   all of which may be left out: state, namespace and version [String]; older_than [Numeric], seconds since they
-      #   were requested
+      #   all of which may be left out: state, namespace and version [String]; tags [Array<String>], all of which they
+      #   have; older_than [Numeric], seconds since they were requested
       # @yieldparam so_far [BulkReport]
       # @return [BulkReport] cancelled tasks count as gone on
       # @raise [InvalidArgument]

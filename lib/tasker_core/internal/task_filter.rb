@@ -12,11 +12,13 @@ module TaskerCore
 
       # @param unfinished [Boolean] only tasks that have not ended. Default false.
       # @param requested_before [Time, nil] only tasks that were requested before then
+      # @param tags [Array<String>] that the task has all of. Default: none.
       # @param texts [Hash{Symbol => String, nil}] {TEXTS}
       # @raise [InvalidArgument]
-      def initialize(unfinished: false, requested_before: nil, **texts)
+      def initialize(unfinished: false, requested_before: nil, tags: [], **texts)
         Check.keywords(texts, TEXTS)
         @filter = texts.to_h { |key, text| [key, Check.optional_text(text, key.name)] }.merge(
+          tags: Check.texts(tags, "tags"),
           unfinished: unfinished ? true : false,
           requested_before: Check.optional_time(requested_before, "requested_before")
         ).freeze

@@ -53,5 +53,6 @@ WHERE ($1::bigint IS NULL OR t.task_id = $1)
   AND ($7::text IS NULL OR k.version = $7)
   AND (NOT $8 OR t.finished_at IS NULL)
   AND ($9::timestamptz IS NULL OR t.requested_at < $9)
+  AND ($10::text IS NULL OR t.tags @> $10::text::jsonb)
 ORDER BY t.task_id DESC
 LIMIT $6
