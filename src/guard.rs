@@ -92,12 +92,14 @@ pub enum Guard {
     CopiesFollow,
     /// A fork is found by the keys of its task.
     KeysGoAlong,
+    /// Of an end that does not count, no artifact is written.
+    ArtifactsFollowEnds,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -141,6 +143,7 @@ impl Guard {
         Self::ForkGoesDown,
         Self::CopiesFollow,
         Self::KeysGoAlong,
+        Self::ArtifactsFollowEnds,
     ];
 }
 

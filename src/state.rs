@@ -399,12 +399,15 @@ impl StepState {
     /// assert!(StepState::Complete.after(StepEvent::Claimed).is_err());
     /// ```
     pub fn after(self, event: StepEvent) -> Result<Self, InvalidTransition> {
-        look_up(STEP_TRANSITIONS, self, event).ok_or_else(|| InvalidTransition {
-            machine: "step",
-            from: self.as_str(),
-            event: event.as_str(),
-            allowed: allowed("steps", STEP_TRANSITIONS, event, Self::as_str),
+        look_up(STEP_TRANSITIONS, self, event).ok_or_else(|| {
+            self.refuses(event, allowed("steps", STEP_TRANSITIONS, event, Self::as_str))
         })
+    }
+
+    /// Says that a step in this state does not take the event, and what does.
+    pub(crate) fn refuses(self, event: StepEvent, allowed: impl Into<String>) -> InvalidTransition {
+        let (from, event) = (self.as_str(), event.as_str());
+        InvalidTransition { machine: "step", from, event, allowed: allowed.into() }
     }
 
     /// Can run or runs.
@@ -451,12 +454,18 @@ impl TaskState {
     /// # Errors
     /// [`InvalidTransition`] when [`TASK_TRANSITIONS`] has no such row.
     pub fn after(self, event: TaskEvent) -> Result<Self, InvalidTransition> {
-        look_up(TASK_TRANSITIONS, self, event).ok_or_else(|| InvalidTransition {
-            machine: "task",
-            from: self.as_str(),
-            event: event.as_str(),
-            allowed: allowed("tasks", TASK_TRANSITIONS, event, Self::as_str),
+        look_up(TASK_TRANSITIONS, self, event).ok_or_else(|| {
+            self.refuses(event.as_str(), allowed("tasks", TASK_TRANSITIONS, event, Self::as_str))
         })
+    }
+
+    /// Says that a task in this state does not take the event, its own or one of its steps, and what does.
+    pub(crate) fn refuses(
+        self,
+        event: &'static str,
+        allowed: impl Into<String>,
+    ) -> InvalidTransition {
+        InvalidTransition { machine: "task", from: self.as_str(), event, allowed: allowed.into() }
     }
 
     /// The task has ended.

@@ -24,12 +24,8 @@ pub(super) fn resume(draft: &mut Draft<'_>, request: &Request) -> Result<(), Inv
             change.event = Some(task::what_counters_say(&change.after).1);
             change.detail = Some(request.detail());
         } else if task.state.is_terminal() {
-            return Err(InvalidTransition {
-                machine: "task",
-                from: task.state.as_str(),
-                event: TaskEvent::Resumed.as_str(),
-                allowed: "tasks that have not ended".to_owned(),
-            });
+            let event = TaskEvent::Resumed.as_str();
+            return Err(task.state.refuses(event, "tasks that have not ended"));
         }
     }
     Ok(())

@@ -80,7 +80,7 @@ fn may_run_again(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
     match draft.view.tasks.values().find(|task| over(task.state)) {
         Some(task) => {
             let allowed = "tasks that are neither cancelled nor resolved manually";
-            Err(refused("task", task.state.as_str(), allowed))
+            Err(task.state.refuses(StepEvent::Rerun.as_str(), allowed))
         }
         None => Ok(()),
     }
@@ -91,25 +91,10 @@ fn can_start(step: &Step, state: StepState) -> Result<(), InvalidTransition> {
     match verdict(step) {
         Verdict::Ready => Ok(()),
         Verdict::Wait if step.open_parents > 0 => Ok(()),
-        Verdict::Wait => Err(refused(
-            "step",
-            state.as_str(),
-            "a rerun from a step above it: parents of it are in error",
-        )),
-        Verdict::Skip => Err(refused(
-            "step",
-            state.as_str(),
-            "a rerun from a step above it: its parents leave it out",
-        )),
-    }
-}
-
-fn refused(machine: &'static str, from: &'static str, allowed: &str) -> InvalidTransition {
-    InvalidTransition {
-        machine,
-        from,
-        event: StepEvent::Rerun.as_str(),
-        allowed: allowed.to_owned(),
+        Verdict::Wait => Err(state
+            .refuses(StepEvent::Rerun, "a rerun from a step above it: parents of it are in error")),
+        Verdict::Skip => Err(state
+            .refuses(StepEvent::Rerun, "a rerun from a step above it: its parents leave it out")),
     }
 }
 
@@ -146,7 +131,7 @@ fn reset_step(draft: &mut Draft<'_>, reset: &Reset, detail: &str) -> Result<(), 
     if ready && reset.awaits_added {
         // What is to be added before it anew could not be.
         let allowed = "a rerun from a step below: what was added before it is added anew, and it would begin at once";
-        return Err(refused("step", state.as_str(), allowed));
+        return Err(state.refuses(StepEvent::Rerun, allowed));
     }
     match state {
         StepState::Pending if !ready => {

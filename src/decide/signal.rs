@@ -13,12 +13,8 @@ pub(super) fn send(
 ) -> Result<(), InvalidTransition> {
     let now = draft.now;
     if let Some(task) = draft.view.tasks.values().find(|task| task.state.is_terminal()) {
-        return Err(InvalidTransition {
-            machine: "task",
-            from: task.state.as_str(),
-            event: StepEvent::Signalled.as_str(),
-            allowed: "tasks that have not ended".to_owned(),
-        });
+        let event = StepEvent::Signalled.as_str();
+        return Err(task.state.refuses(event, "tasks that have not ended"));
     }
     for step in steps {
         let place = draft.place(*step);

@@ -92,24 +92,17 @@ fn leave_nothing_behind(
     if state != StepState::Pending || waiting == 0 {
         return Ok(());
     }
-    Err(InvalidTransition {
-        machine: "step",
-        from: state.as_str(),
-        event: event.as_str(),
-        allowed: format!("to cancel its task, while {waiting} of its items wait for their turn"),
-    })
+    let allowed = format!("to cancel its task, while {waiting} of its items wait for their turn");
+    Err(state.refuses(event, allowed))
 }
 
 /// A task that has ended goes on where it ended in error.
 fn may_go_on(draft: &Draft<'_>, event: StepEvent) -> Result<(), InvalidTransition> {
     let over = |state: TaskState| state.is_terminal() && state != TaskState::Error;
     match draft.view.tasks.values().find(|task| over(task.state)) {
-        Some(task) => Err(InvalidTransition {
-            machine: "task",
-            from: task.state.as_str(),
-            event: event.as_str(),
-            allowed: "tasks that are in error or have not ended".to_owned(),
-        }),
+        Some(task) => {
+            Err(task.state.refuses(event.as_str(), "tasks that are in error or have not ended"))
+        }
         None => Ok(()),
     }
 }

@@ -174,6 +174,15 @@ impl<D: Database> Engine<D> {
         }
     }
 
+    /// Keeps an artifact of an attempt, which is written with its end.
+    pub(crate) fn attach(&self, step: StepId, attempt: u32, artifact: &str) -> Result<(), Error> {
+        let shared = &self.shared;
+        if shared.ledger.knows(Claim { step, attempt, worker: shared.worker() }) {
+            return shared.attached.add(step, attempt, artifact, shared.options.results_limits());
+        }
+        Ok(())
+    }
+
     /// An attempt spends so much more; what it has spent is written with its end.
     pub(crate) fn spend(&self, step: StepId, attempt: u32, cost: Cost) -> Cost {
         match self.shared.ledger.current(step, attempt) {

@@ -139,7 +139,8 @@ async fn try_to_write_ends<D: Database>(
     let ledger = room.map(|_| &*shared.ledger);
     let observed = Observed { ends, known, room, queues, ledger, spent };
     let written = end_claims(&mut tx, &shared.templates, observed, over.batches()).await?;
-    artifacts.retain(|one| !is_stale(&written.decisions, one));
+    artifacts
+        .retain(|one| !is_stale(&written.decisions, one) || removed(Guard::ArtifactsFollowEnds));
     if !artifacts.is_empty() {
         tx.record_artifacts(&artifacts).await.map_err(Error::from)?;
     }

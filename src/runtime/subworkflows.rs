@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::{SignalId, StepId, TaskId};
 use crate::json::{self, JsonLimits};
-use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
+use crate::state::{StepEvent, StepState, TaskState};
 use crate::store::{ChildTaskRow, Database, NewChild, ResultsByStep, Transaction};
 use crate::template::{
     LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION, OnCancel, OnFailure, Workflow,
@@ -320,12 +320,7 @@ async fn check_claim(tx: &mut impl Transaction, claim: Claim) -> Result<(), Erro
     }
     let task = claim.step.task();
     let state = row.ok_or(Error::UnknownTask { task })?.state;
-    let source = InvalidTransition {
-        machine: "step",
-        from: state.as_str(),
-        event: StepEvent::WentWaiting.as_str(),
-        allowed: "attempts that nobody else has ended".to_owned(),
-    };
+    let source = state.refuses(StepEvent::WentWaiting, "attempts that nobody else has ended");
     Err(Error::Transition { task, step: None, source })
 }
 

@@ -24,7 +24,7 @@ use super::subworkflows::{WorkflowCall, WorkflowRun};
 use super::templates::Stored;
 use crate::budget::Cost;
 use crate::config::WorkerOptions;
-use crate::decision::{Claim, Outcome};
+use crate::decision::Outcome;
 use crate::encryption::Text;
 use crate::error::Error;
 use crate::ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
@@ -121,11 +121,7 @@ impl Worker {
     /// # Errors
     /// [`Error::Argument`], and [`Error::Json`] for JSON that cannot be stored.
     pub fn attach(&self, step: StepId, attempt: u32, artifact: &str) -> Result<(), Error> {
-        let shared = self.shared();
-        if shared.ledger.knows(Claim { step, attempt, worker: shared.worker() }) {
-            return shared.attached.add(step, attempt, artifact, shared.options.results_limits());
-        }
-        Ok(())
+        self.engine.attach(step, attempt, artifact)
     }
 
     /// Reports that the attempt returned `results`, JSON text. Does not wait for the database.

@@ -460,9 +460,14 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    /// Simulated handlers attach nothing.
-    async fn record_artifacts(&mut self, _: &[NewArtifact]) -> Result<(), StoreError> {
-        Ok(())
+    async fn record_artifacts(&mut self, new: &[NewArtifact]) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            let by = |one: &NewArtifact| one.content.as_ref()?.parse().map(WorkerId).ok();
+            let new = new.iter().map(|one| (one.step, one.attempt, by(one)));
+            work.written.artifacts.extend(new);
+            done(())
+        })
+        .await
     }
 
     async fn record_waits(&mut self, waits: &[NewWait<'_>]) -> Result<(), StoreError> {

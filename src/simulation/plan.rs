@@ -8,6 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::join_policy::JoinPolicy;
+use crate::retry_policy::Backoff;
+
+/// The delay after the first failure of a step, and the longest.
+const BASE: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+
+/// The delays of a step that has a list of them, one after the other, in [`BASE`]s.
+const DELAYS: [u32; 3] = [2, 1, 6];
 
 /// Everything about a run that is chosen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -542,7 +550,7 @@ impl Plan {
                     "depends_on_steps": parents, "queue": QUEUES[step.queue], "skippable": true,
                     "join": step.join(),
                     "default_retryable": step.retryable, "default_retry_limit": step.retry_limit,
-                    "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
+                    "retry": retry(number),
                 });
                 if let Some(when) = step.when {
                     json["when"] = when.expression().into();
@@ -580,7 +588,7 @@ impl Plan {
             let total = self.added_timeout(template).map(|timeout| timeout.as_secs_f64());
             steps.push(json!({
                 "name": PROTOTYPE, "handler_class": "Simulated", "dynamic": true, "skippable": true,
-                "default_retry_limit": 2, "retry": { "base_seconds": 0.2, "max_seconds": 2.0 },
+                "default_retry_limit": 2, "retry": retry(of_template.len()),
                 "total_timeout_seconds": total,
             }));
         }
@@ -660,6 +668,31 @@ pub(super) fn said(steps: &[StepPlan], number: usize) -> Option<Vec<usize>> {
     let children: Vec<_> = (0..steps.len()).filter(child).collect();
     let is_taken = |child: &usize| takes >> child & 1 == 1;
     (!children.is_empty()).then(|| children.into_iter().filter(is_taken).collect())
+}
+
+/// How long after a failure a step of this number is tried again: each kind of backoff in turn.
+fn retry(number: usize) -> Value {
+    let (base, most) = (BASE.as_secs_f64(), LONGEST_DELAY.as_secs_f64());
+    match Backoff::WORDS[number % Backoff::WORDS.len()] {
+        "list" => json!({
+            "backoff": "list", "delays_seconds": DELAYS.map(|times| base * f64::from(times)), "max_seconds": most
+        }),
+        word => json!({ "backoff": word, "base_seconds": base, "max_seconds": most }),
+    }
+}
+
+/// The shortest delay after that many failures of a step of this number, a tenth below what its policy says.
+pub(super) fn shortest_delay(number: usize, failures: u32) -> Duration {
+    let nth = failures.saturating_sub(1) as usize;
+    let listed = |times: &[u32]| times[nth.min(times.len() - 1)];
+    let times = match Backoff::WORDS[number % Backoff::WORDS.len()] {
+        "exponential" => listed(&[1, 2, 4, 8, 16]),
+        "linear" => listed(&[1, 2, 3, 4, 5]),
+        "fixed" => 1,
+        "fibonacci" => listed(&[1, 1, 2, 3, 5]),
+        _ => listed(&DELAYS),
+    };
+    (BASE * times).mul_f64(0.9).min(LONGEST_DELAY)
 }
 
 fn remove_step(steps: &mut Vec<StepPlan>, removed: usize) {

@@ -262,6 +262,8 @@ pub(super) struct Written {
     pub(super) step_transitions: Vec<StepTransition>,
     pub(super) task_transitions: Vec<TaskTransition>,
     pub(super) calls: Vec<Call>,
+    /// What handlers have attached: to which attempt of which step, on which worker.
+    pub(super) artifacts: BTreeSet<(StepId, u32, Option<WorkerId>)>,
     /// The step of a checkpoint.
     pub(super) checkpoint: Option<StepId>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::plan::When;
+use super::plan::{When, shortest_delay};
 use super::server::Host;
 use super::tables::{
     CheckpointRecord, ChildRecord, ForkRecord, StepRecord, StepTransition, Tables, Tally,
@@ -37,6 +37,8 @@ pub(super) struct Watch {
     begun: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// Executions whose end a handler has reported, and whether as a success.
     reported: BTreeMap<(StepId, u32, WorkerId), bool>,
+    /// Executions to which a handler has attached something.
+    attached: BTreeSet<(StepId, u32, WorkerId)>,
     hosts: BTreeMap<WorkerId, (Arc<Host>, bool)>,
     /// Workers that have not beaten since the server's clock was put forward or back: how long ago they did, nobody
     /// can tell.
@@ -47,8 +49,8 @@ pub(super) struct Watch {
     made: BTreeSet<usize>,
     /// Tasks to which somebody was told that a signal was sent.
     signalled: BTreeSet<TaskId>,
-    /// When the waits of steps that wait for a time alone are over, by the machines' clocks.
-    naps: BTreeMap<StepId, Instant>,
+    /// When the waits of steps that wait for a time alone, or to be tried again, are over at the earliest, by the machines' clocks.
+    waits: BTreeMap<StepId, Instant>,
     /// When tasks have ended, the last time.
     ended_at: BTreeMap<TaskId, Instant>,
     /// When the handler of a step has reported, the last time.
@@ -205,18 +207,26 @@ impl Watch {
         }
     }
 
-    /// A step that waits for a time goes on when it has come, not before.
-    fn naps_last(&mut self, after: &Tables, change: &StepTransition) {
-        let wait = after.waits.get(&change.step);
-        if change.event == StepEvent::WentWaiting && wait.is_some_and(|wait| wait.signal.is_none())
-        {
-            // From the decision on, which was made between the report and this commit.
-            let began = self.reported_at.get(&change.step).copied().unwrap_or_else(Instant::now);
-            self.naps.insert(change.step, began + NAP);
-        } else if let Some(until) = self.naps.remove(&change.step)
+    /// A step that waits for a time, or to be tried again, goes on when that has come, not before.
+    fn waits_last(&mut self, after: &Tables, change: &StepTransition) {
+        let its = change.worker.map(|worker| (change.step, change.attempt, worker));
+        // That a step waits was decided after the report; that it failed, after the begin, where the handler was too slow.
+        let least = if change.event == StepEvent::WentWaiting {
+            let naps = after.waits.get(&change.step).is_some_and(|wait| wait.signal.is_none());
+            self.reported_at.get(&change.step).filter(|_| naps).map(|reported| *reported + NAP)
+        } else if change.event == StepEvent::RetryScheduled {
+            let failures = after.steps.get(&change.step).map_or(0, |step| step.failures);
+            let delay = shortest_delay(after.position(change.step), failures);
+            its.and_then(|its| self.begun.get(&its)).map(|begun| *begun + delay)
+        } else {
+            None
+        };
+        if let Some(until) = least {
+            self.waits.insert(change.step, until);
+        } else if let Some(until) = self.waits.remove(&change.step)
             && change.event == StepEvent::Claimed
             && !self.clock_put
-            && until.saturating_duration_since(Instant::now()) > SLACK
+            && until > Instant::now()
         {
             self.violated(format!("step {} was claimed before its wait was over", change.step));
         }
@@ -258,6 +268,43 @@ impl Watch {
         let goes_on = |last: &CheckpointRecord| last.cursor < made.cursor || *last == made;
         if !last.as_ref().is_none_or(goes_on) {
             self.violated(format!("step {step} went back to checkpoint {}", made.cursor));
+        }
+    }
+
+    /// A handler attaches something to its attempt.
+    pub(super) fn attaches(&mut self, claim: Claim) {
+        self.attached.insert((claim.step, claim.attempt, claim.worker));
+    }
+
+    /// What was attached to an attempt is written with the end of it that its handler has reported, and with no other.
+    fn artifacts_are_its(&mut self, before: &Tables, written: &Written) {
+        let holder = |step| before.steps.get(&step).and_then(|held| held.worker);
+        let ends = written.step_transitions.iter().filter(|c| c.from == StepState::InProgress);
+        let ends: BTreeSet<_> = ends.map(|end| (end.step, end.attempt, holder(end.step))).collect();
+        if let Some((step, attempt, by)) = written.artifacts.difference(&ends).next() {
+            self.violated(format!(
+                "an artifact of attempt {attempt} of step {step} on {by:?} was written without its end"
+            ));
+        }
+        for change in &written.step_transitions {
+            let Some(worker) = holder(change.step) else { continue };
+            let its = (change.step, change.attempt, worker);
+            let by_it = matches!(
+                change.event,
+                StepEvent::Succeeded
+                    | StepEvent::FailedPermanently
+                    | StepEvent::NeedsIntervention
+                    | StepEvent::WentWaiting
+            );
+            let reported =
+                by_it && self.reported.contains_key(&its) && self.attached.contains(&its);
+            if reported && !written.artifacts.contains(&(change.step, change.attempt, Some(worker)))
+            {
+                self.violated(format!(
+                    "attempt {} of step {} ended, and what was attached to it is lost",
+                    change.attempt, change.step
+                ));
+            }
         }
     }
 
@@ -528,6 +575,7 @@ impl Watch {
         self.batches_are_over(before, written);
         self.identities_stay(before, written);
         self.checkpoint_is_its(before, written);
+        self.artifacts_are_its(before, written);
         self.cuts(before, written);
         self.changes_are_told(before, written);
         self.links_are_made_once(before, written);
@@ -563,7 +611,7 @@ impl Watch {
                 self.checkpoints.remove(&change.step);
                 self.replaced.extend(after.child_of(change.step).map(|(child, _)| child));
             }
-            self.naps_last(after, change);
+            self.waits_last(after, change);
             self.ends_as_its_child(after, change);
             let task = after.tasks.get(&change.step.task());
             if change.event == StepEvent::Claimed
