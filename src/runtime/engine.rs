@@ -86,12 +86,14 @@ impl<D: Database> Engine<D> {
     ) -> Option<Vec<Delivery>> {
         let shared = &self.shared;
         let begun = Cell::new(Begun::default());
-        let mut steps = shared.inbox.pop(max, timeout, interrupt, |taken| {
+        let calls = Cell::new(false);
+        let mut steps = shared.inbox.pop(max, timeout, interrupt, |taken, deserted| {
             let claims = taken.iter().map(|d| d.claim);
             begun.set(shared.ledger.begin(claims, Instant::now()));
+            calls.set(deserted);
         });
-        if begun.get().limited {
-            // The orchestrator must not sleep past the new deadline.
+        if begun.get().limited || calls.get() {
+            // The orchestrator must not sleep past the new deadline, and claim for the thread that has come.
             shared.wake();
         }
         if let Some(steps) = steps.as_mut().filter(|_| begun.get().lost) {
@@ -101,6 +103,11 @@ impl<D: Database> Engine<D> {
         let taken = steps.as_ref().map_or(0, Vec::len);
         shared.counts.taken.fetch_add(taken as u64, Ordering::Relaxed);
         steps
+    }
+
+    /// Waits up to `timeout` until there is something to take, and takes nothing. Blocks the calling thread.
+    pub(crate) fn wait(&self, timeout: Duration, interrupt: &Interrupt) {
+        self.shared.inbox.wait(timeout, interrupt);
     }
 
     /// Reports how an attempt ended. Does not wait for the database.

@@ -294,7 +294,7 @@ impl Events {
 
     /// Waits up to `timeout` for at most `max` events; `None` when there will be no more.
     pub fn pop(&self, max: usize, timeout: Duration, interrupt: &Interrupt) -> Option<Vec<Event>> {
-        self.inbox.pop(max, timeout, interrupt, |_| {})
+        self.inbox.pop(max, timeout, interrupt, |_, _| {})
     }
 
     /// Nothing is recorded any more; what was, can still be taken.

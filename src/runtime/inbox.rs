@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::runtime::Delivery;
 
@@ -13,6 +15,9 @@ use crate::runtime::Delivery;
 /// A waiting thread parks, so that whoever wakes it does no more than a store and an unpark: that
 /// may be done from anywhere, also from a signal's unblock function. The lock is a `std` one: it is
 /// held for a few pushes or pops and never across a wait.
+///
+/// A thread that needs another lock before it can do anything with an item waits and takes in two calls, with that lock
+/// held in the second: what lies here, nobody has begun, and it can be taken back.
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     state: Mutex<State<T>>,
@@ -25,6 +30,18 @@ struct State<T> {
     items: VecDeque<T>,
     waiting: Vec<Thread>,
     stage: Stage,
+    /// Since when there are items for which no thread has come.
+    unattended: Option<Instant>,
+    /// They were taken back, and no thread has come since.
+    deserted: bool,
+}
+
+/// What was taken back because no thread came.
+#[derive(Debug)]
+pub(crate) struct Deserted<T> {
+    /// Since when there was something to take.
+    pub(crate) since: Instant,
+    pub(crate) items: Vec<T>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +92,13 @@ impl Interrupt {
 impl<T> Inbox<T> {
     /// Keeps `most` items.
     pub(crate) fn bounded(most: usize) -> Self {
-        let state = State { items: VecDeque::new(), waiting: Vec::new(), stage: Stage::Open };
+        let state = State {
+            items: VecDeque::new(),
+            waiting: Vec::new(),
+            stage: Stage::Open,
+            unattended: None,
+            deserted: false,
+        };
         Self { state: Mutex::new(state), most }
     }
 
@@ -94,6 +117,9 @@ impl<T> Inbox<T> {
             let mut state = self.lock();
             let wake = items.len().min(state.waiting.len());
             let left = state.waiting.len() - wake;
+            if state.unattended.is_none() && !items.is_empty() {
+                state.unattended = Some(Instant::now());
+            }
             state.items.extend(items);
             let dropped = state.items.len().saturating_sub(self.most);
             state.items.drain(..dropped);
@@ -104,37 +130,42 @@ impl<T> Inbox<T> {
     }
 
     /// Waits up to `timeout` for at most `max` items; `None` when there will be no more. `take` sees them
-    /// before any other thread can tell that they have left the queue.
+    /// before any other thread can tell that they have left the queue, and whether it was deserted.
     pub(crate) fn pop(
         &self,
         max: usize,
         timeout: Duration,
         interrupt: &Interrupt,
-        take: impl Fn(&[T]),
+        take: impl Fn(&[T], bool),
     ) -> Option<Vec<T>> {
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = std::time::Instant::now().checked_add(timeout);
         loop {
-            {
-                let mut state = self.lock();
-                if state.is_over() || !state.items.is_empty() {
-                    return state.take(max, take);
-                }
-                if interrupt.is_raised() {
-                    return Some(Vec::new());
-                }
-                state.waiting.push(interrupt.thread.clone());
+            let taken = self.lock().take(max, &take);
+            if taken.as_ref().is_none_or(|items| !items.is_empty()) || interrupt.is_raised() {
+                return taken;
             }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            match left {
-                Some(left) if left.is_zero() => {}
-                Some(left) => std::thread::park_timeout(left),
-                None => std::thread::park(),
+            let left = deadline.map_or(Duration::MAX, |by| {
+                by.saturating_duration_since(std::time::Instant::now())
+            });
+            if left.is_zero() {
+                return taken;
             }
-            self.stop_waiting(&interrupt.thread);
-            if left.is_some_and(|left| left.is_zero()) {
-                return self.lock().take(max, take);
-            }
+            self.wait(left, interrupt);
         }
+    }
+
+    /// Waits up to `timeout` until there is something to take, or there will be nothing any more. May end before, and
+    /// others may take what there is.
+    pub(crate) fn wait(&self, timeout: Duration, interrupt: &Interrupt) {
+        {
+            let mut state = self.lock();
+            if state.is_over() || !state.items.is_empty() || interrupt.is_raised() {
+                return;
+            }
+            state.waiting.push(interrupt.thread.clone());
+        }
+        std::thread::park_timeout(timeout);
+        self.stop_waiting(&interrupt.thread);
     }
 
     fn stop_waiting(&self, thread: &Thread) {
@@ -148,7 +179,25 @@ impl<T> Inbox<T> {
 
     /// Takes back everything that no thread has taken.
     pub(crate) fn drain(&self) -> Vec<T> {
-        self.lock().items.drain(..).collect()
+        let mut state = self.lock();
+        if !state.deserted {
+            state.unattended = None;
+        }
+        state.items.drain(..).collect()
+    }
+
+    /// Since when there are items for which no thread has come.
+    pub(crate) fn unattended(&self) -> Option<Instant> {
+        self.lock().unattended
+    }
+
+    /// Takes everything back if no thread has come for it within `limit`, and from then on whatever there is, until
+    /// one comes: `None` where threads come.
+    pub(crate) fn desert(&self, limit: Duration, now: Instant) -> Option<Deserted<T>> {
+        let mut state = self.lock();
+        let since = state.unattended?;
+        state.deserted |= now.saturating_duration_since(since) >= limit;
+        state.deserted.then(|| Deserted { since, items: state.items.drain(..).collect() })
     }
 
     /// Lets every wait end, now and from now on. What no thread has taken stays for [`Inbox::drain`].
@@ -180,13 +229,14 @@ impl<T> State<T> {
         }
     }
 
-    fn take(&mut self, max: usize, take: impl Fn(&[T])) -> Option<Vec<T>> {
+    fn take(&mut self, max: usize, take: impl Fn(&[T], bool)) -> Option<Vec<T>> {
         if self.is_over() {
             return None;
         }
         let count = max.min(self.items.len());
         let taken: Vec<_> = self.items.drain(..count).collect();
-        take(&taken);
+        take(&taken, std::mem::take(&mut self.deserted));
+        self.unattended = (!self.items.is_empty()).then(Instant::now);
         Some(taken)
     }
 }
@@ -198,7 +248,7 @@ mod tests {
     use super::*;
 
     fn pop(inbox: &Inbox<u32>, max: usize, timeout: Duration) -> Option<Vec<u32>> {
-        inbox.pop(max, timeout, &Interrupt::of_this_thread(), |_| {})
+        inbox.pop(max, timeout, &Interrupt::of_this_thread(), |_, _| {})
     }
 
     #[test]
@@ -248,6 +298,74 @@ mod tests {
         assert_eq!(inbox.drain(), [2, 3, 4]);
     }
 
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn deserted(inbox: &Inbox<u32>, now: Instant) -> Option<Vec<u32>> {
+        inbox.desert(LIMIT, now).map(|deserted| deserted.items)
+    }
+
+    #[test]
+    fn what_no_thread_comes_for_is_taken_back() {
+        let inbox = Inbox::unbounded();
+        let start = Instant::now();
+        assert_eq!(deserted(&inbox, start + 9 * LIMIT), None);
+        inbox.push(vec![0, 1]);
+        assert_eq!(deserted(&inbox, start), None);
+        inbox.push(vec![2]);
+        let since = inbox.unattended().unwrap();
+        assert!(since - start < LIMIT);
+        let one = inbox.desert(LIMIT, since + LIMIT).unwrap();
+        assert_eq!((one.since, one.items), (since, vec![0, 1, 2]));
+        assert_eq!(inbox.len(), 0);
+    }
+
+    #[test]
+    fn a_deserted_inbox_keeps_nothing_until_a_thread_comes() {
+        let inbox = Inbox::unbounded();
+        let later = Instant::now() + 9 * LIMIT;
+        inbox.push(vec![0]);
+        assert_eq!(deserted(&inbox, later), Some(vec![0]));
+        inbox.push(vec![1]);
+        assert_eq!(inbox.drain(), [1]);
+        inbox.push(vec![2]);
+        assert_eq!(deserted(&inbox, Instant::now()), Some(vec![2]));
+        let seen = std::cell::Cell::new(false);
+        let interrupt = Interrupt::of_this_thread();
+        let popped = inbox.pop(1, Duration::ZERO, &interrupt, |_, deserted| seen.set(deserted));
+        assert_eq!((popped, seen.get()), (Some(vec![]), true));
+        inbox.push(vec![3]);
+        assert_eq!(deserted(&inbox, Instant::now()), None);
+        inbox.drain();
+        assert_eq!(inbox.unattended(), None);
+    }
+
+    #[test]
+    fn a_thread_that_takes_an_item_has_come_for_all_of_them() {
+        let inbox = Inbox::unbounded();
+        inbox.push(vec![0, 1]);
+        let pushed = inbox.unattended().unwrap();
+        assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![0]));
+        let taken = inbox.unattended().unwrap();
+        assert!(taken > pushed);
+        assert_eq!(deserted(&inbox, pushed + LIMIT), None);
+        assert_eq!(deserted(&inbox, taken + LIMIT), Some(vec![1]));
+        assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![]));
+        assert_eq!(inbox.unattended(), None);
+    }
+
+    #[test]
+    fn a_thread_that_waits_takes_nothing() {
+        let inbox = Inbox::unbounded();
+        let interrupt = Interrupt::of_this_thread();
+        inbox.wait(Duration::from_millis(1), &interrupt);
+        inbox.push(vec![0]);
+        inbox.wait(Duration::from_secs(60), &interrupt);
+        let later = Instant::now() + LIMIT;
+        assert_eq!(deserted(&inbox, later), Some(vec![0]));
+        inbox.close();
+        inbox.wait(Duration::from_secs(60), &interrupt);
+    }
+
     #[test]
     fn an_interrupt_ends_a_wait_with_nothing_lost() {
         let inbox = Arc::new(Inbox::unbounded());
@@ -257,7 +375,7 @@ mod tests {
             std::thread::spawn(move || {
                 let interrupt = Arc::new(Interrupt::of_this_thread());
                 tell.send(Arc::clone(&interrupt)).unwrap();
-                inbox.pop(1, Duration::from_secs(60), &interrupt, |_| {})
+                inbox.pop(1, Duration::from_secs(60), &interrupt, |_, _| {})
             })
         };
         told.recv().unwrap().raise();

@@ -299,6 +299,16 @@ impl Ledger {
         running.map(|held| held.claim).collect()
     }
 
+    /// The attempts whose handlers run, as far as is known, also those that have ended all the same, in order.
+    pub(super) fn executing(&self) -> Vec<(StepId, u32)> {
+        let state = self.lock();
+        let running = state.held.values().filter(|held| held.begun.is_some() && !held.ended);
+        let attempts = running.map(|held| (held.claim.step, held.claim.attempt));
+        let mut executing: Vec<_> = attempts.chain(state.hung.iter().copied()).collect();
+        executing.sort_unstable();
+        executing
+    }
+
     /// Others have ended the claim. One whose end is on its way into the database is refused there; says whether it was
     /// another one. A handler that has begun keeps its thread.
     pub(crate) fn recall(&self, claim: Claim) -> bool {
@@ -555,8 +565,9 @@ mod tests {
         assert_eq!(ledger.overdue(now + Duration::from_secs(5)).len(), 1);
         assert!(ledger.overdue(now + Duration::from_secs(6)).is_empty());
         assert_eq!((ledger.open(), ledger.load()), (0, 1));
+        assert_eq!((ledger.running(), ledger.executing()), (vec![], vec![(claim(1).step, 1)]));
         assert_eq!(report(&ledger, 1, 1), None);
-        assert_eq!(ledger.load(), 0);
+        assert_eq!((ledger.load(), ledger.executing()), (0, vec![]));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::delivery::Results;
 use super::events::WorkerEvent;
+use super::inbox::Deserted;
 use super::lane::{Due, Lane};
 use super::ledger::{GivenUp, Tried};
 use super::pace::Pace;
@@ -25,7 +26,7 @@ use super::undelivered::{Group, Undelivered};
 use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
 use crate::guard::{Guard, removed};
-use crate::ids::TaskId;
+use crate::ids::{StepId, TaskId};
 use crate::process::within;
 use crate::store::Database;
 
@@ -51,6 +52,13 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest pause after failed rounds: a database that comes back is noticed within it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long steps wait for a thread while none comes for any. Then they are given back, and no others are claimed until one
+/// comes: a handler keeps Ruby's lock, or all threads are busy for longer than was to be expected.
+const COMES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Attempts that are named where no thread comes, at most.
+const MOST_NAMED: usize = 10;
 
 /// How long a stopping worker tries to write what it has while the database does not answer.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -87,6 +95,27 @@ pub(super) struct Orchestrator<D> {
     /// When the loop looked around last: what fell due since then is still to be seen.
     looked_at: Instant,
     drained: bool,
+    /// Since when there are steps for which no thread has come, once they were given back.
+    deserted: Option<Desertion>,
+}
+
+/// Steps were given back because no thread came for them.
+#[derive(Debug)]
+struct Desertion {
+    since: Instant,
+    given_back: usize,
+    /// The attempts whose handlers ran.
+    executing: String,
+}
+
+impl Desertion {
+    fn notice(&self, seconds: f64) -> String {
+        let Self { given_back, executing, .. } = self;
+        format!(
+            "no thread came for a step within {seconds:.1} s, and {given_back} steps that no handler had begun were given \
+             back: one of the handlers that ran kept Ruby's lock, or all of them were slow; executing: {executing}"
+        )
+    }
 }
 
 /// What a round in flight was started for.
@@ -130,6 +159,7 @@ impl<D: Database> Orchestrator<D> {
             rest_until: None,
             looked_at: Instant::now(),
             drained: false,
+            deserted: None,
         }
     }
 
@@ -165,6 +195,7 @@ impl<D: Database> Orchestrator<D> {
         self.buried &= !removed(Guard::BurialNoticed);
         self.unsure &= !removed(Guard::UnsureReads);
         self.give_up_late();
+        self.give_back_deserted();
         if self.shared.stops() {
             self.drain().await;
         }
@@ -298,6 +329,7 @@ impl<D: Database> Orchestrator<D> {
             self.lanes.iter().filter_map(|lane| lane.due_at(LINGER)).min(),
             self.parked.due_at(),
             self.undelivered.due_at(self.looked_at),
+            self.shared.inbox.unattended().map(|since| since + COMES_WITHIN),
         ];
         let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
@@ -406,7 +438,7 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn takes_claims(&self) -> bool {
-        self.registered && !self.shared.stops()
+        self.registered && self.deserted.is_none() && !self.shared.stops()
     }
 
     fn room(&self) -> usize {
@@ -440,6 +472,49 @@ impl<D: Database> Orchestrator<D> {
             let failure = failure(FailureKind::Timeout, "Timeout", message);
             self.end(claim, Outcome::Failed(failure));
         }
+    }
+
+    /// Gives back what no thread comes for: other workers execute it at once. A thread takes it under the same lock as this
+    /// does, so that what is given back is executed by none.
+    fn give_back_deserted(&mut self) {
+        let Some(Deserted { since, items }) =
+            self.shared.inbox.desert(COMES_WITHIN, self.looked_at)
+        else {
+            return self.threads_came();
+        };
+        match &mut self.deserted {
+            Some(known) => known.given_back += items.len(),
+            None => self.deserted = Some(self.desertion(since, items.len())),
+        }
+        for delivery in items {
+            self.give_back(delivery.claim);
+        }
+    }
+
+    fn desertion(&self, since: Instant, given_back: usize) -> Desertion {
+        let desertion =
+            Desertion { since, given_back, executing: named(&self.shared.ledger.executing()) };
+        warn!(
+            worker_id = self.shared.worker().0,
+            seconds = self.seconds_since(since),
+            given_back,
+            executing = desertion.executing,
+            "no thread comes for a step: one of the handlers that run keeps Ruby's lock, or all of them are slow"
+        );
+        self.shared.notify(desertion.notice(self.seconds_since(since)));
+        desertion
+    }
+
+    fn threads_came(&mut self) {
+        let Some(desertion) = self.deserted.take() else { return };
+        let seconds = self.seconds_since(desertion.since);
+        info!(worker_id = self.shared.worker().0, seconds, "threads take steps again");
+        self.shared.correct_notice(desertion.notice(seconds));
+        self.hungry = true;
+    }
+
+    fn seconds_since(&self, since: Instant) -> f64 {
+        self.looked_at.saturating_duration_since(since).as_secs_f64()
     }
 
     fn end(&mut self, claim: Claim, outcome: Outcome) {
@@ -615,6 +690,17 @@ impl<D: Database> Orchestrator<D> {
         }
         late(LAST_WORDS).then_some(false)
     }
+}
+
+/// Attempts as a log names them.
+fn named(attempts: &[(StepId, u32)]) -> String {
+    let name = |(step, attempt): &(StepId, u32)| {
+        format!("step {step} of task {} (attempt {attempt})", step.task())
+    };
+    let more = attempts.len().saturating_sub(MOST_NAMED);
+    let more = (more > 0).then(|| format!("{more} more"));
+    let names: Vec<_> = attempts.iter().take(MOST_NAMED).map(name).chain(more).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// The end of a step that cannot be executed here, and nobody knows whether it can be elsewhere.

@@ -70,6 +70,8 @@ pub(super) struct Shared<D> {
     stop_by: Mutex<Option<Instant>>,
     /// The queues served; held for a copy only.
     queues: Mutex<Vec<String>>,
+    /// What is to be told to operators; held for a move only.
+    notice: Mutex<Option<String>>,
 }
 
 /// Counters since the start of the worker.
@@ -114,6 +116,7 @@ impl<D: Database> Shared<D> {
             work_at: Mutex::new(BTreeSet::new()),
             stop_by: Mutex::new(None),
             queues: Mutex::new(queues),
+            notice: Mutex::new(None),
         }
     }
 
@@ -319,6 +322,23 @@ impl<D: Database> Shared<D> {
     /// The orchestrator must look around.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Leaves what is to be told to operators.
+    pub(super) fn notify(&self, notice: String) {
+        *self.notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notice);
+    }
+
+    /// The same, known better, unless it was told.
+    pub(super) fn correct_notice(&self, notice: String) {
+        let mut left = self.notice.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = left.as_mut() {
+            *left = notice;
+        }
+    }
+
+    pub(super) fn take_notice(&self) -> Option<String> {
+        self.notice.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Handlers get no more than `timeout` from now on.

@@ -52,6 +52,8 @@ pub struct WorkerStats {
     pub pending_writes: u64,
     /// Claims held.
     pub held: u64,
+    /// Claims given back before their handler began.
+    pub given_back: u64,
     /// Events that no subscriber was told.
     pub events_dropped: u64,
 }
@@ -113,6 +115,19 @@ impl Worker {
             Some(steps) => Batch::Steps(steps),
             None => Batch::Closed,
         }
+    }
+
+    /// Waits up to `timeout` until there are steps, and takes none; may end before. For threads that need a lock of their own
+    /// to begin with a step: they wait without it, and call [`Worker::next_batch`] with it and without a time to wait. What
+    /// none of them comes for is given back, so that another worker executes it.
+    pub fn wait_for_steps(&self, timeout: Duration, interrupt: &Interrupt) {
+        self.engine.wait(timeout, interrupt);
+    }
+
+    /// What is to be told to operators, once: for how long no thread came for a step.
+    #[must_use]
+    pub fn take_notice(&self) -> Option<String> {
+        self.shared().take_notice()
     }
 
     /// Keeps an artifact of an attempt, `{name, media_type, json}` or `{name, media_type, uri}` as JSON text, in the place
@@ -478,6 +493,7 @@ impl Worker {
             stale: read(&counts.stale),
             pending_writes: read(&counts.unwritten),
             held: self.shared().ledger.open() as u64,
+            given_back: read(&counts.given_back),
             events_dropped: self.shared().events.dropped(),
         }
     }

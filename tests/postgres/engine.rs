@@ -222,6 +222,40 @@ async fn cancelling_refuses_what_runs_and_what_is_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn steps_for_which_no_thread_comes_are_given_back_and_executed_by_another_worker() {
+    let db = Database::migrated().await;
+    db.template(&fan(4)).await;
+    db.submit("fan", 1).await;
+    let deserted = db.worker(4).await;
+    succeed(&deserted, &take(&deserted), "1");
+    let running = take(&deserted);
+    let in_progress = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'";
+    db.wait_for_count(in_progress, 4).await;
+    db.wait_for_count(in_progress, 1).await;
+    assert_eq!(deserted.stats().given_back, 3);
+
+    let later = db.submit("fan", 1).await[0];
+    let other = db.worker(4).await;
+    let threads = hands(&other, 1);
+    db.wait_for(later, TaskState::Complete).await;
+    let done = stop(other, threads).await;
+    assert!(done.iter().all(|step| step.claim.attempt == 1), "{done:?}");
+    assert_eq!(done.len(), 3 + 6, "what was given back, and a task of which nothing was claimed");
+
+    assert!(deserted.is_current(running.claim.step, running.claim.attempt));
+    succeed(&deserted, &running, "1");
+    let next = take(&deserted);
+    let notice = deserted.take_notice().expect("what there is to tell");
+    let ran =
+        format!("step {} of task {} (attempt 1)", running.claim.step, running.claim.step.task());
+    assert!(notice.contains("3 steps") && notice.ends_with(&ran), "{notice}");
+    assert_eq!(deserted.take_notice(), None);
+    succeed(&deserted, &next, "1");
+    stop(deserted, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stopping_gives_back_what_no_handler_began_and_interrupts_the_rest() {
     let db = Database::migrated().await;
     db.template(&fan(4)).await;
