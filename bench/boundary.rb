@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What it costs to cross from Ruby to Rust and back: single calls, and the way of a step from `next_batch` to
+# What it costs to cross from Ruby to Rust and back: single calls, and the way of a step from `next_step` to
 # `succeed` through a worker and Postgres, without a handler.
 
 $LOAD_PATH.unshift(File.expand_path("../lib", __dir__))
@@ -14,8 +14,7 @@ module Micro
   class Boundary
     # Calls in each round of a measurement.
     CALLS = 100_000
-    # Steps asked for at once, and milliseconds to wait for them.
-    BATCH = 8
+    # Milliseconds to wait for a step.
     WAIT_MS = 250
     # What every step reports.
     RESULTS = '{"ok":true}'
@@ -43,7 +42,7 @@ module Micro
       { "ruby_call_ns" => Clocks.ns_per_call(CALLS) { itself },
         "native_call_ns" => Clocks.ns_per_call(CALLS) { native.id },
         "native_json_call_ns" => Clocks.ns_per_call(CALLS) { @bridge.check_json(RESULTS, "results") },
-        "native_wait_call_ns" => Clocks.ns_per_call(CALLS / 10) { native.next_batch(BATCH, 0) } }
+        "native_wait_call_ns" => Clocks.ns_per_call(CALLS / 10) { native.next_events(1, 0) } }
     end
 
     def time_round_trips(engine, native)
@@ -59,9 +58,9 @@ module Micro
     def make_round_trips(native)
       left = @options.steps
       while left.positive?
-        batch = native.next_batch(BATCH, WAIT_MS)
-        batch.each { |step_id, _, attempt| native.succeed(step_id, attempt, 0, RESULTS) }
-        left -= batch.size
+        step_id, _, attempt = native.next_step(0) || native.next_step(WAIT_MS) || next
+        native.succeed(step_id, attempt, 0, RESULTS)
+        left -= 1
       end
     end
   end

@@ -138,9 +138,9 @@ module TaskerCore
       @native&.id
     end
 
-    # Counts since the start: claimed, taken, completed, stale, pending_writes, events_dropped; how many claims are
-    # held; and hanging, the threads whose handlers go on although others ended their attempts, and whose places were
-    # given to others.
+    # Counts since the start: claimed, taken, completed, stale, pending_writes, events_dropped; given_back, the claims
+    # given back before a handler had begun; how many claims are held; and hanging, the threads whose handlers go on
+    # although others ended their attempts, and whose places were given to others.
     #
     # @return [Hash{String => Integer}] {} before {#start}
     # @example
@@ -223,9 +223,16 @@ module TaskerCore
     # Handlers that do not end do not keep the worker from executing others, nor from its end.
     def look_after_crew(seconds = LOOK_SECONDS)
       @wakeup.wait([seconds, LOOK_SECONDS].min)
+      tell_notice
       @crew.relieve
     rescue HandlersHang => e
       fail_with(e)
+    end
+
+    def tell_notice
+      notice = @native.take_notice or return
+
+      @configuration.logger.warn { "worker #{id}: #{notice}" }
     end
 
     def tell_rest(deadline)

@@ -19,16 +19,25 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
 
   after { Object.send(:remove_const, :GreedyWorkflow) }
 
+  # Yields while the fixture's worker runs in a process of its own.
+  def greedy_process(env = {})
+    words = [RbConfig.ruby, "-w", "-I", File.join(CommandLine::ROOT, "lib"), fixture]
+    running(*words, env: { "DATABASE_URL" => database_url, **env }) do |program|
+      wait_until("the worker is there") { sql(greedy, program.pid).any? }
+      yield program
+    end
+  end
+
   # Runs the task in a process of its own, while a worker of this one watches and claims nothing.
   def greedily_working
     watching = { queues: ["other"], **GreedyWorkflow::SHORT_LIFE }
-    words = [RbConfig.ruby, "-w", "-I", File.join(CommandLine::ROOT, "lib"), fixture]
     working(**watching) do
-      running(*words, env: { "DATABASE_URL" => database_url }) do |program|
-        wait_until("the worker is there") { sql(greedy, program.pid).any? }
-        yield program, TaskerCore.submit("greedy")
-      end
+      greedy_process { |program| yield program, TaskerCore.submit("greedy") }
     end
+  end
+
+  def worker_id(program)
+    sql(greedy, program.pid).first.fetch("worker_id")
   end
 
   def stop(program)
@@ -44,7 +53,7 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
         silences.concat(sql(silence, program.pid).map { |row| row["seconds"].to_f })
         TaskerCore.status(task_id).state == "complete"
       end
-      id = sql(greedy, program.pid).first.fetch("worker_id")
+      id = worker_id(program)
       result = TaskerCore.result(task_id)
       hog, *others = %w[hog first second].map { |name| result.results_of(name) }
 
@@ -64,6 +73,63 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
       program.signal("STOP")
       wait_until("the claims are taken back") { sql(attempts).map { |row| row["outcome"] } == ["worker_died"] * 3 }
       TaskerCore.cancel(task_id)
+    end
+  end
+
+  describe "for longer than others wait" do
+    # Seconds that the lock is kept.
+    let(:kept) { 20 }
+    let(:claims) { "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress' AND worker_id = $1" }
+    let(:ended) { <<~SQL }
+      SELECT workflow_step_id >> 20 AS task_id, attempt, outcome, worker_id FROM tasker_attempts ORDER BY 1
+    SQL
+
+    def claimed_by(program)
+      sql(claims, worker_id(program)).first.fetch("count").to_i
+    end
+
+    def executed(programs)
+      programs.flat_map { |program| program.text.scan(/task (\d+) is executed/) }.flatten.map(&:to_i)
+    end
+
+    def complete?(ids)
+      ids.all? { |id| TaskerCore.status(id).state == "complete" }
+    end
+
+    def submit_plain(count)
+      TaskerCore.submit_all("greedy_plain", contexts: Array.new(count) { {} })
+    end
+
+    it "keeps its claim and gives back what no handler has begun, until it lets others run", timeout: 90 do
+      greedy_process("GREEDY_SECONDS" => kept.to_s, "TASKER_LOG" => "warn") do |program|
+        hog = TaskerCore.submit("greedy_alone")
+        wait_until("the lock is kept") { program.text.include?("the lock is kept") }
+        begun = GreedyWorkflow.clock
+        unbegun = submit_plain(2)
+        wait_until("they are claimed") { claimed_by(program) == 3 }
+        executed_by_another = greedy_process do |other|
+          wait_until("the other worker has executed them") { complete?(unbegun) }
+          unbegun += submit_plain(3)
+          wait_until("it has executed these too") { complete?(unbegun) }
+          expect(GreedyWorkflow.clock - begun).to be < 12
+          expect(program.text).to match(/WARN .*no thread comes for a step.* given_back=2 .*of task #{hog} /)
+          wait_until("the lock is free", within: kept) { complete?([hog]) }
+          stop(other)
+          expect(executed([program, other])).to match_array(unbegun)
+          worker_id(other)
+        end
+        after = submit_plain(2)
+        wait_until("the worker works again") { complete?(after) }
+        expect(executed([program])).to match_array(after)
+        stop(program)
+
+        id = worker_id(program)
+        workers = [hog, *after].to_h { |task| [task, id] }.merge(unbegun.to_h { |task| [task, executed_by_another] })
+        expect(sql(ended)).to eq(workers.sort.map do |task, worker|
+          { "task_id" => task.to_s, "attempt" => "1", "outcome" => "succeeded", "worker_id" => worker }
+        end)
+        expect(program.text).to match(/worker #{id}: no thread came for a step within \d+\.\d s, and 2 steps/)
+      end
     end
   end
 end

@@ -119,11 +119,11 @@ RSpec.describe "The native extension", :database, doctor: false do
       running = worker
       stressed { native.register_template(template) }
       stressed { native.submit("{\"name\":\"one\",\"contexts\":[{\"a\":\"é\"},{}]}") }
-      batches = 2.times.flat_map { stressed { running.next_batch(1, 5_000) } }
-      batches.each { |item| stressed { running.succeed(item[0], item[2], 7, "{\"done\":\"é\"}") } }
+      items = Array.new(2) { stressed { running.next_step(5_000) } }
+      items.each { |item| stressed { running.succeed(item[0], item[2], 7, "{\"done\":\"é\"}") } }
       Waiting.wait_until("the tasks are complete") { JSON.parse(native.status(1))["state"] == "complete" }
 
-      expect(batches.map { |item| JSON.parse(item[5]) }).to contain_exactly({ "a" => "é" }, {})
+      expect(items.map { |item| JSON.parse(item[5]) }).to contain_exactly({ "a" => "é" }, {})
       expect { stressed { native.status(99) } }.to raise_error(TaskerCore::NotFound)
       expect { stressed { bridge.check_json("\xFF", "x") } }.to raise_error(TaskerCore::InvalidContext)
       expect(JSON.parse(stressed { native.result(1) })["steps"].first["results"]).to eq("done" => "é")
@@ -191,7 +191,7 @@ RSpec.describe "The native extension", :database, doctor: false do
 
     {
       "ends with a client and a worker open" => "",
-      "ends while a thread waits for work" => "Thread.new { worker.next_batch(1, 60_000) }; Thread.pass",
+      "ends while a thread waits for work" => "Thread.new { worker.next_step(60_000) }; Thread.pass",
       "ends while threads ask" => "4.times { Thread.new { loop { client.workers } } }; sleep 0.2",
       "asks while it ends" => "at_exit { print JSON.parse(client.workers).size }; at_exit { worker.stop(0) }",
       "asks in finalizers" => <<~RUBY,

@@ -126,7 +126,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.undef_default_alloc_func();
     worker.define_singleton_method("start", function!(Worker::start, 1))?;
     worker.define_method("id", method!(Worker::id, 0))?;
-    worker.define_method("next_batch", method!(Worker::next_batch, 2))?;
+    worker.define_method("next_step", method!(Worker::next_step, 1))?;
+    worker.define_method("take_notice", method!(Worker::take_notice, 0))?;
     worker.define_method("record_events", method!(Worker::record_events, 1))?;
     worker.define_method("next_events", method!(Worker::next_events, 2))?;
     worker.define_method("give_up_events", method!(Worker::give_up_events, 1))?;

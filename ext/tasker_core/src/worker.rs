@@ -69,27 +69,44 @@ impl Worker {
         self.worker.id().0
     }
 
-    /// Steps to execute, each `[step_id, task_id, attempt, template_id, step_index, context, parents,
-    /// added]`, for one that undoes another with the task that it undoes in the place of the parents; nil when there
-    /// will be no more.
-    pub(crate) fn next_batch(
+    /// A step to execute, `[step_id, task_id, attempt, template_id, step_index, context, parents,
+    /// added]`, for one that undoes another with the task that it undoes in the place of the parents; false when there is
+    /// none yet, nil when there will be no more. Waits without Ruby's lock, and takes the step with it: who has it can begin,
+    /// and what nobody has taken can be given back. Without a time to wait the lock is kept.
+    pub(crate) fn next_step(
         ruby: &Ruby,
         this: &Self,
-        max: usize,
         timeout_ms: u64,
-    ) -> Result<Option<RArray>, Error> {
+    ) -> Result<Option<Value>, Error> {
         guard(ruby, || {
             let worker = this.here(ruby)?;
-            let pop = |left, interrupt: &Interrupt| match worker.next_batch(
-                max.max(1),
-                left,
-                interrupt,
-            ) {
-                Batch::Steps(steps) => Some(steps),
-                Batch::Closed => None,
-            };
-            take(ruby, timeout_ms, pop, item)
+            let here = Interrupt::of_this_thread();
+            let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
+            let mut left = left(deadline);
+            loop {
+                if !left.is_zero() {
+                    wait(ruby, |interrupt| {
+                        worker.wait_for_steps(left, interrupt);
+                        (!interrupt.is_raised()).then_some(())
+                    })?;
+                }
+                let Batch::Steps(steps) = worker.next_batch(1, Duration::ZERO, &here) else {
+                    return Ok(None);
+                };
+                if let Some(delivery) = steps.first() {
+                    return Ok(Some(item(ruby, delivery).as_value()));
+                }
+                left = self::left(deadline);
+                if left.is_zero() {
+                    return Ok(Some(ruby.qfalse().as_value()));
+                }
+            }
         })
+    }
+
+    /// What is to be told to the operator, once.
+    pub(crate) fn take_notice(ruby: &Ruby, this: &Self) -> Result<Option<String>, Error> {
+        guard(ruby, || Ok(this.here(ruby)?.take_notice()))
     }
 
     /// Which events are recorded from now on: bit n stands for the n-th of `EVENT_NAMES`.
@@ -400,6 +417,11 @@ impl Worker {
     }
 }
 
+/// The time until then.
+fn left(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(Duration::MAX, |by| by.saturating_duration_since(Instant::now()))
+}
+
 /// What `pop` takes from a queue, each as `item` makes it; nil when the queue is closed. Waits without Ruby's
 /// lock; `pop` gets the time that is left.
 fn take<T>(
@@ -410,9 +432,7 @@ fn take<T>(
 ) -> Result<Option<RArray>, Error> {
     let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms));
     let taken = wait(ruby, |interrupt| {
-        let left =
-            deadline.map_or(Duration::MAX, |by| by.saturating_duration_since(Instant::now()));
-        let taken = pop(left, interrupt);
+        let taken = pop(left(deadline), interrupt);
         let empty = taken.as_ref().is_some_and(Vec::is_empty);
         (!(empty && interrupt.is_raised())).then_some(taken)
     })?;

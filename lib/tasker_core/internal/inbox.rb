@@ -2,16 +2,17 @@
 
 module TaskerCore
   module Internal
-    # Steps that this process has claimed, for the threads of one worker. Threads whose steps are very short take
-    # several at once, because each call of the native library costs some microseconds; what a thread took beyond
-    # its next step lies here, open to every other thread.
+    # Steps that this process has claimed, for the threads of one worker. A thread waits for one without Ruby's lock and
+    # takes it with the lock: what no thread has taken because a handler keeps the lock is given back. A thread whose
+    # steps are very short takes some in a row without letting go of the lock, because to get it back costs some
+    # microseconds.
     class Inbox
-      # Steps that take less are taken in batches. Below it a handler hardly waits for anything, so that other
+      # Steps that take less are taken in a row. Below it a handler hardly waits for anything, so that other
       # threads could not have executed it at the same time anyway.
       SHORT_US = 100
-      # Steps that are taken at once while they are short.
-      BATCH = 8
-      # Longest wait in one call; bounds how long a step lies here unnoticed by threads that wait.
+      # Steps that are taken in a row while they are short.
+      ROW = 8
+      # Longest wait in one call.
       WAIT_MS = 250
       # Interrupts are let in only while a thread waits with empty hands.
       WHILE_WAITING = { Object => :on_blocking }.freeze
@@ -19,7 +20,7 @@ module TaskerCore
       # @param native [Bridge::Worker]
       def initialize(native)
         @native = native
-        @items = []
+        @in_row = 0
       end
 
       # Waits for a step. The caller defers interrupts.
@@ -30,21 +31,22 @@ module TaskerCore
       # @example
       #   while (item = inbox.take(last_us))
       def take(last_us)
-        @items.shift || refill(last_us < SHORT_US ? BATCH : 1)
+        (last_us < SHORT_US && next_in_row) || await
       end
 
       private
 
-      # Array#shift and #concat run under Ruby's global lock: two threads never get the same step.
-      def refill(max)
-        loop do
-          batch = Thread.handle_interrupt(WHILE_WAITING) { @native.next_batch(max, WAIT_MS) }
-          return @items.shift if batch.nil?
+      def next_in_row
+        return if (@in_row += 1) >= ROW
 
-          item = batch.shift
-          @items.concat(batch) unless batch.empty?
-          item ||= @items.shift
-          return item if item
+        @native.next_step(0)
+      end
+
+      def await
+        @in_row = 0
+        loop do
+          item = Thread.handle_interrupt(WHILE_WAITING) { @native.next_step(WAIT_MS) }
+          return item unless item == false
         end
       end
     end

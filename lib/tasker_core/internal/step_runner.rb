@@ -49,12 +49,12 @@ module TaskerCore
         @json_text = JsonText.new(symbols: true)
       end
 
-      # @param item [Array] as from `next_batch`: step id, task id, attempt, template id, index of the step, context
+      # @param item [Array] as from `next_step`: step id, task id, attempt, template id, index of the step, context
       #   and results of the parents as JSON, or the task that is undone and its template; name, inputs and number of
       #   the item of a step that was added
       # @return [Integer] how long the attempt took, in microseconds, without its report
       # @example
-      #   runner.run(native.next_batch(1, 500).first)
+      #   runner.run(native.next_step(500))
       def run(item)
         started = clock
         failure = ThreadEnded
