@@ -154,12 +154,13 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Waits up to `timeout` until there is something to take, or there will be nothing any more. May end before, and
-    /// others may take what there is.
+    /// Waits up to `timeout` until there is something to take, or there will be nothing any more; not where everything was
+    /// taken back until a thread comes. May end before, and others may take what there is.
     pub(crate) fn wait(&self, timeout: Duration, interrupt: &Interrupt) {
         {
             let mut state = self.lock();
-            if state.is_over() || !state.items.is_empty() || interrupt.is_raised() {
+            let comes = state.deserted || !state.items.is_empty();
+            if state.is_over() || comes || interrupt.is_raised() {
                 return;
             }
             state.waiting.push(interrupt.thread.clone());
@@ -331,6 +332,10 @@ mod tests {
         assert_eq!(deserted(&inbox, Instant::now()), Some(vec![2]));
         let seen = std::cell::Cell::new(false);
         let interrupt = Interrupt::of_this_thread();
+        // Else it would be noticed only after the wait that it has come.
+        let waits = Instant::now();
+        inbox.wait(Duration::from_secs(60), &interrupt);
+        assert!(waits.elapsed() < LIMIT);
         let popped = inbox.pop(1, Duration::ZERO, &interrupt, |_, deserted| seen.set(deserted));
         assert_eq!((popped, seen.get()), (Some(vec![]), true));
         inbox.push(vec![3]);
