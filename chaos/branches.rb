@@ -6,7 +6,7 @@ module Chaos
   # Which branches decision steps take, and under which conditions steps are executed.
   module Branches
     # A condition: as the template says it, and the same in Ruby, over the task's seed and the results of the step's
-    # parents by name.
+    # parents by name; nil where it cannot be told.
     Condition = Struct.new(:expression, :met)
 
     # Names of the branches by name of the decision step.
@@ -15,12 +15,14 @@ module Chaos
     CONDITIONS = {
       "b2" => Condition.new("context.seed % 4 != 0", ->(seed, _) { seed % 4 != 0 }),
       "checked" => Condition.new("has(results.merge.attempt) && results.merge.attempt % 2 == 1",
-                                 ->(_, results) { results["merge"].fetch("attempt", 0).odd? })
+                                 ->(_, results) { results["merge"].fetch("attempt", 0).odd? }),
+      "doubtful" => Condition.new("context.seed % 3 != 0 || context.missing", ->(seed, _) { seed % 3 != 0 || nil })
     }.each_value(&:freeze).freeze
     # Names of the parents by name of the step, parents first.
     GRAPH = { "route" => [], **DECISIONS.fetch("route").to_h { |name| [name, ["route"]] },
               "merge" => DECISIONS.fetch("route"), "checked" => ["merge"], "below" => ["checked"],
-              "any" => %w[b0 b1 checked] }.freeze
+              "any" => %w[b0 b1 checked], "doubtful" => [], "certain" => ["doubtful"],
+              "despite" => %w[doubtful any] }.freeze
 
     module_function
 
@@ -38,7 +40,9 @@ module Chaos
     # @param seed [Integer] of the task
     # @param step [String] name of the step
     # @param results [Hash{String => Object}] of the parents that have some, by name
-    # @return [Boolean] whether the step is executed
+    # @return [Boolean, nil] whether the step is executed; nil: that cannot be told, and it fails
+    # @example
+    #   Branches.met?(3, "doubtful", {}) # => nil
     def met?(seed, step, results)
       condition = CONDITIONS[step]
       condition.nil? || condition.met.call(seed, results)

@@ -54,7 +54,7 @@ module Chaos
     end
 
     # @param name [String] of a step whose parents have ended
-    # @return [Boolean] whether its condition is met
+    # @return [Boolean, nil] whether its condition is met; nil: it cannot be told
     def met?(name)
       if @record.template == Undo::UNDOING && name != Undo::ALL_UNDONE
         return Undo::DONE.include?(@record.original[name.delete_prefix(Undo::PREFIX)])
@@ -74,10 +74,17 @@ module Chaos
 
     def unsteered(name, parents, states)
       case Join.of(name).verdict(parents.map { |parent| seen(parent, name, states.fetch(parent)) })
-      when :ready then met?(name) ? own(name, states) : "skipped"
+      when :ready then begun(name, states)
       when :skip then "skipped"
       when :wait then "pending"
       end
+    end
+
+    def begun(name, states)
+      met = met?(name)
+      return "error" if met.nil?
+
+      met ? own(name, states) : "skipped"
     end
 
     def own(name, states)

@@ -35,6 +35,7 @@ module Chaos
 
   # By the name of the step.
   Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "settled" => ALL_DONE,
+                "despite" => ALL_DONE,
                 "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
                 "none_failed" => NONE_FAILED, "merge" => NONE_FAILED,
                 "undo packed" => ALL_DONE, "undo paid" => ALL_DONE, Undo::ALL_UNDONE => NONE_FAILED,

@@ -133,8 +133,9 @@ module Chaos
   Record::ANEW = %w[rerun reset].freeze
 
   # A change of the state of a task or step; the higher `id` is the later one. `outcome` of the attempt that it ends,
-  # else nil; `at`: seconds of the server's clock.
-  Record::Transition = Struct.new(:id, :from, :to, :event, :attempt, :outcome, :detail, :at, keyword_init: true) do
+  # else nil; `error`: class of the exception by which it failed, else nil; `at`: seconds of the server's clock.
+  Record::Transition = Struct.new(:id, :from, :to, :event, :attempt, :outcome, :error, :detail, :at,
+                                  keyword_init: true) do
     # @return [String, nil] who asked for it
     def actor
       detail && detail["actor"]

@@ -30,7 +30,7 @@ module Chaos
     SQL
     TRANSITIONS = <<~SQL
       SELECT workflow_step_id, workflow_step_transition_id AS id, from_state, to_state, event, attempt, outcome, detail,
-             extract(epoch FROM created_at) AS at
+             error->>'class' AS error, extract(epoch FROM created_at) AS at
       FROM tasker_workflow_step_transitions
       WHERE workflow_step_id >= $1::bigint << 20 AND workflow_step_id < ($2::bigint + 1) << 20
       ORDER BY workflow_step_id, workflow_step_transition_id
@@ -201,8 +201,8 @@ module Chaos
 
     def transition(row)
       Record::Transition.new(id: row["id"].to_i, from: row["from_state"], to: row["to_state"], event: row["event"],
-                             attempt: row["attempt"].to_i, outcome: row["outcome"], detail: parsed(row["detail"]),
-                             at: row["at"].to_f)
+                             attempt: row["attempt"].to_i, outcome: row["outcome"], error: row["error"],
+                             detail: parsed(row["detail"]), at: row["at"].to_f)
     end
 
     def execution(row)

@@ -12,6 +12,10 @@ module Chaos
       CUT_OFF = %w[worker_died interrupted cancelled].freeze
       # The same of steps whose attempts have a limit together.
       TOO_LATE = "timeout"
+      # How a step fails whose condition cannot be told.
+      UNTOLD = "TaskerCore::ConditionError"
+      # How it is with a condition, in words.
+      CONDITIONS = { true => "is met", false => "is not met", nil => "cannot be told" }.freeze
 
       private
 
@@ -41,11 +45,16 @@ module Chaos
         tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
       end
 
-      # Steps that a handler adds may be refused after it has ended; items of a list that is given up are not executed.
+      # Steps that a handler adds may be refused after it has ended; items of a list that is given up are not executed,
+      # nor are steps whose condition cannot be told.
       def failed_outside?(step, ended, outcomes)
-        return Growth.given_up?(record, step, ended) if outcomes.empty?
+        return Growth.given_up?(record, step, ended) || untold?(step, ended) if outcomes.empty?
 
         outcomes.include?("succeeded") && Growth.refused?(record, step, ended)
+      end
+
+      def untold?(step, ended)
+        ended.error == UNTOLD && ended.outcome == "permanent" && expectation.met?(step.name).nil?
       end
 
       def in_words(outcomes)
@@ -74,12 +83,14 @@ module Chaos
       # What parents returned cannot change once a step was reached.
       def judge_condition(step)
         executed = step.executions.any?
-        if step.left_out?
-          tell("it was left out for its condition, and executed", step) if executed
-          tell("its condition is met, it was left out", step) if expectation.met?(step.name)
-        elsif executed && !expectation.met?(step.name)
-          tell("its condition is not met, it was executed", step)
-        end
+        left_out = step.left_out?
+        tell("it was left out for its condition, and executed", step) if left_out && executed
+        return unless left_out || executed
+
+        met = expectation.met?(step.name)
+        return if met == !left_out
+
+        tell("its condition #{CONDITIONS.fetch(met)}, it was #{left_out ? "left out" : "executed"}", step)
       end
     end
   end

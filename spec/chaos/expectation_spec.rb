@@ -30,6 +30,14 @@ RSpec.describe Chaos::Expectation do
     end
   end
 
+  it "says how steps end one of which has a condition that cannot be told" do
+    allow(Chaos::Behaviour).to receive(:of).and_return(Chaos::Behaviour.new(:succeeds, 0, 0))
+    allow(Chaos::Branches).to receive(:taken) { |_, step| ["b1"] if step == "route" }
+    expectations = [3, 4].map { |seed| described_class.new(Chaos::Play.new("routed", seed).record) }
+    expect(expectations.map { |one| [one.task_state, *one.states.values_at("doubtful", "certain", "despite")] })
+      .to eq([%w[error error pending complete], %w[complete complete complete complete]])
+  end
+
   it "lets a task complete of whose items some failed" do
     allow(Chaos::Behaviour).to receive(:of) do |_, step|
       Chaos::Behaviour.new(step == "each[0]" ? :fails : :succeeds, 0, 0)

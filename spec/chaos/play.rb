@@ -91,10 +91,9 @@ module Chaos
     def start(step, parents)
       @now_ns += (Wait::DELAYS.fetch(step.name, 0) * 1_000_000_000).round
       results = @results.slice(*parents)
-      unless Branches.met?(@seed, step.name, parents.to_h { |parent| [parent, results.fetch(parent, {})] })
-        move(step, "in_progress", "claimed")
-        return move(step, "skipped", "condition_unmet")
-      end
+      met = Branches.met?(@seed, step.name, parents.to_h { |parent| [parent, results.fetch(parent, {})] })
+      return give_up(step, Judges::Executions::UNTOLD) if met.nil?
+      return leave_out(step) unless met
 
       map = Growth.map(step.name)
       return list(step, map) if map
@@ -145,10 +144,16 @@ module Chaos
       most && failed_items > most
     end
 
-    def give_up(step)
+    def give_up(step, error = nil)
       step.attempts += 1
       move(step, "in_progress", "claimed")
       move(step, "error", "failed_permanently", "permanent")
+      step.transitions.last.error = error
+    end
+
+    def leave_out(step)
+      move(step, "in_progress", "claimed")
+      move(step, "skipped", "condition_unmet")
     end
 
     def attempt(step, told)

@@ -118,6 +118,40 @@ RSpec.describe Chaos::Judges::Executions do
     record.step("merge").results = { "attempt" => 2 }
   end
 
+  doubtful = lambda do |wanted, record|
+    met = Chaos::Branches.met?(record.seed, "doubtful", {})
+    met == wanted && Chaos::Behaviour.of(record.seed, "doubtful").state == "complete"
+  end
+
+  it "lets a step fail without an execution whose condition cannot be told, by that reason only" do
+    record = Chaos::Play.of("routed", &doubtful.curry[nil])
+    expect(SpoiledRecords.judged(described_class, record)).to eq([])
+    record.step("doubtful").transitions.last.error = "RuntimeError"
+    expect(SpoiledRecords.judged(described_class, record))
+      .to include(/\(doubtful\): attempt 1 is permanent; by the ledger it is not there/)
+  end
+
+  it "finds a step that was executed, or left out, although its condition cannot be told" do
+    record = Chaos::Play.of("routed", &doubtful.curry[nil])
+    record.step("doubtful").executions << record.step("route").executions.last
+    expect(SpoiledRecords.judged(described_class, record))
+      .to include(/\(doubtful\): its condition cannot be told, it was executed/)
+    record.step("doubtful").transitions.last.event = "condition_unmet"
+    expect(SpoiledRecords.judged(described_class, record))
+      .to include(/\(doubtful\): its condition cannot be told, it was left out/)
+  end
+
+  it_finds("a step that failed for its condition although that can be told", "routed",
+           /\(doubtful\): attempt 1 is permanent; by the ledger it is not there/,
+           such: ->(record) { record.step("doubtful").attempts == 1 }) do |record|
+    step = record.step("doubtful")
+    step.executions.clear
+    last = step.transitions.last
+    last.to = step.state = "error"
+    last.outcome = "permanent"
+    last.error = described_class::UNTOLD
+  end
+
   it_lets("an attempt that was cut off be executed late, beside the one that took its place", "chain") do |record|
     step = record.step("s0")
     SpoiledRecords.change(step, "enqueued", "worker_died", outcome: "worker_died", attempt: 8)
