@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "anew"
+require_relative "approval"
 require_relative "budget"
 require_relative "growth"
 require_relative "nested"
@@ -48,6 +49,7 @@ module Chaos
     def plans(template)
       own = case template
             when Wait::TEMPLATE then signals
+            when Approval::TEMPLATE then decisions
             when *FRAIL then mending
             when *Budget::ALL.keys then raising(template)
             when Anew::REDONE, Growth::TEMPLATE, Growth::REDONE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
@@ -65,6 +67,13 @@ module Chaos
       return [needed] if @random.rand(SILENT).zero?
 
       [needed, plan(:signal, @random.rand(SIGNALLED), name: Wait::POSSIBLE)]
+    end
+
+    # The first one counts, and who decides later may say the contrary.
+    def decisions
+      Array.new(@random.rand(1..2)) do |number|
+        plan(Approval::KINDS.keys.sample(random: @random), @random.rand(SIGNALLED), needed: number.zero?)
+      end
     end
 
     def mending
@@ -93,7 +102,7 @@ module Chaos
       @number += 1
       told[:number] = @number if kind == :signal
       told[:key] = "fork #{@number}" if kind == :fork
-      request = Request.new(kind: kind, actor: "operator #{@number}", told: told, ids: [])
+      request = Request.new(kind: kind, actor: "operator #{@number}", told: told, calls: 0, ids: [])
       Plan.new(after: after, request: request, needed: needed, times: 1)
     end
   end

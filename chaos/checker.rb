@@ -2,6 +2,7 @@
 
 require_relative "expectation"
 require_relative "judges/additions"
+require_relative "judges/artifacts"
 require_relative "judges/budgets"
 require_relative "judges/checkpoints"
 require_relative "judges/compensation"
@@ -11,6 +12,7 @@ require_relative "judges/forks"
 require_relative "judges/history"
 require_relative "judges/order"
 require_relative "judges/reruns"
+require_relative "judges/signals"
 require_relative "judges/steering"
 require_relative "judges/timeouts"
 require_relative "judges/waits"
@@ -22,7 +24,7 @@ module Chaos
     # Each of them looks at each task.
     JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering,
               Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions,
-              Judges::Timeouts, Judges::Reruns, Judges::Forks].freeze
+              Judges::Timeouts, Judges::Reruns, Judges::Forks, Judges::Signals, Judges::Artifacts].freeze
 
     # Those that compare steps with what had stood above them, or was asked for them: where some are retired, nobody
     # knows any more.

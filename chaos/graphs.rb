@@ -3,6 +3,7 @@
 require "tasker_core"
 require_relative "../bench/engine/graphs"
 require_relative "anew"
+require_relative "approval"
 require_relative "batch"
 require_relative "behaviour"
 require_relative "branches"
@@ -10,6 +11,7 @@ require_relative "budget"
 require_relative "growth"
 require_relative "join"
 require_relative "nested"
+require_relative "poll"
 require_relative "timed"
 require_relative "undo"
 require_relative "wait"
@@ -23,7 +25,7 @@ module Chaos
       "fan" => Bench::Graphs.fan(22), "layered" => Bench::Graphs.layered(24), "joined" => Join::GRAPH,
       "routed" => Branches::GRAPH, Wait::TEMPLATE => Wait::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
       "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
-      Timed::TEMPLATE => Timed::GRAPH, **Anew::GRAPHS,
+      Timed::TEMPLATE => Timed::GRAPH, **Anew::GRAPHS, Approval::TEMPLATE => Approval::GRAPH,
       "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
                    "tolerant" => %w[frail0 frail2] }
     }.freeze

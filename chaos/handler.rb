@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "tasker_core"
+require_relative "attachment"
 require_relative "graphs"
 require_relative "ledger"
 
@@ -18,6 +19,7 @@ module Chaos
       seed = task.context.fetch("seed")
       behaviour = Behaviour.of(seed, name_of(step))
       execution = Handler.ledger.begin(task.task_id, step.step_id, step.attempt)
+      attach(seed, step)
       sleep(task.context.fetch("seconds", behaviour.seconds))
       product = { "attempt" => step.attempt, **worked(execution, seed, step) }
       use(seed, step)
@@ -33,8 +35,13 @@ module Chaos
       step.name
     end
 
+    # In each attempt, also in one that waits afterwards.
+    def attach(seed, step)
+      Attachment.attach(step, Attachment.of(seed, name_of(step), step.attempt))
+    end
+
     def worked(execution, seed, step)
-      wait = Wait.of(seed, step.name) || Nested.of(seed, step.name)
+      wait = [Wait, Nested, Poll, Approval].filter_map { |kind| kind.of(seed, step.name) }.first
       return waited(execution, wait, step) if wait
 
       batch = Batch.of(step.name) or return {}
@@ -55,14 +62,20 @@ module Chaos
     end
 
     def told(execution, wait, step)
-      wait.perform(step)
+      wait.perform(step) { Handler.ledger.executions(step.step_id) }
     rescue TaskerCore::SignalTimeout
       return { "timed_out" => true } unless wait.strict
 
-      Handler.ledger.end(execution, "permanent", { "timed_out" => true })
-      raise
+      fail_for_good(execution, { "timed_out" => true })
     rescue TaskerCore::WorkflowFailed => e
-      Handler.ledger.end(execution, "permanent", { "workflow_failed" => e.context.fetch("task_id") })
+      fail_for_good(execution, { "workflow_failed" => e.context.fetch("task_id") })
+    rescue TaskerCore::PermanentError => e
+      fail_for_good(execution, { "decision" => e.context.slice(*Approval::TOLD) })
+    end
+
+    # With the exception that is being handled.
+    def fail_for_good(execution, product)
+      Handler.ledger.end(execution, "permanent", product)
       raise
     end
 

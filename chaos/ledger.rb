@@ -25,6 +25,7 @@ module Chaos
     SQL
     BEGUN = "INSERT INTO chaos.ledger VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
     NOTED = "UPDATE chaos.ledger SET product = $2 WHERE execution = $1"
+    COUNTED = "SELECT count(*) FROM chaos.ledger WHERE step_id = $1"
     ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3, product = $4 WHERE execution = $1"
 
     # Makes the table.
@@ -64,6 +65,12 @@ module Chaos
       write(NOTED, [execution, JSON.generate(product)])
     end
 
+    # @param step_id [Integer]
+    # @return [Integer] how often the step was executed so far, also in attempts that others have ended
+    def executions(step_id)
+      write(COUNTED, [step_id]).first.fetch("count").to_i
+    end
+
     # Records how it ends, before the engine is told.
     #
     # @param execution [String]
@@ -76,7 +83,7 @@ module Chaos
 
     private
 
-    # Both statements may be repeated: whether one that failed was committed is not known.
+    # Each statement may be repeated: whether one that failed was committed is not known.
     def write(statement, values)
       deadline = Clock.now + PATIENCE
       begin

@@ -23,6 +23,8 @@ module Chaos
     DEADLINE = (0.5..10.0)
     # One in so many tasks with a key is submitted again once it was acknowledged.
     REPEATED = 3
+    # One in so many tasks with a key is known by its context, of which the key is a part.
+    UNIQUE = 2
 
     # @return [Array<Receipt>] of the tasks that were acknowledged
     attr_reader :receipts
@@ -62,7 +64,7 @@ module Chaos
 
     def submit(template)
       # Those that wait need an operator, and so an answer.
-      keyed = @random.rand(KEYED).zero? || template.name == Wait::TEMPLATE
+      keyed = @random.rand(KEYED).zero? || [Wait::TEMPLATE, Approval::TEMPLATE].include?(template.name)
       many = !keyed && @random.rand(BULK).zero? ? @random.rand(2..MOST_AT_ONCE) : 1
       deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
       contexts = Array.new(many) { { "seed" => @random.rand(2**31), "deadline" => deadline }.compact }
@@ -79,7 +81,7 @@ module Chaos
     end
 
     def open_key(template, context)
-      key = Key.new("key #{@keys.size}", [], 0)
+      key = Key.new("key #{@keys.size}", [], 0, @random.rand(UNIQUE).zero?)
       @keys << key
       @open << [key, template, { **context, "key" => key.text }]
     end
@@ -97,12 +99,17 @@ module Chaos
 
     def submit_key(key, template, context)
       existing = false
-      options = { namespace: template.namespace, deadline: context["deadline"], idempotency_key: key.text }
+      options = { namespace: template.namespace, deadline: context["deadline"], **identity(key) }
       id = @caller.call do |client|
-        client.submit(template.name, context: context, **options) { existing = true }
+        client.submit(template.name, context: context.to_a.shuffle(random: @random).to_h, **options) { existing = true }
       end
       key.made += 1 if id && !existing
       id
+    end
+
+    # The order of a context's keys does not count.
+    def identity(key)
+      key.unique ? { unique: true } : { idempotency_key: key.text }
     end
 
     def remember(id, template, context)

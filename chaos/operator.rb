@@ -127,6 +127,7 @@ module Chaos
     def ask(task_id, request)
       before = request.answer
       request.answer ||= :unsure
+      request.calls += 1
       answer = @caller.call { |client| @requests.send_to(client, task_id, request) } or return false
 
       request.ids << answer if answer.is_a?(Integer)

@@ -76,6 +76,12 @@ module Chaos
         AND starts_with(name, 'tasker.results.')
       ORDER BY workflow_step_id, substr(name, 16)::int
     SQL
+    ATTACHED = <<~SQL
+      SELECT workflow_step_id, attempt, name, content, uri FROM tasker_artifacts
+      WHERE workflow_step_id >= $1::bigint << 20 AND workflow_step_id < ($2::bigint + 1) << 20
+        AND NOT starts_with(name, 'tasker.')
+      ORDER BY workflow_step_id, attempt, name DESC
+    SQL
     BUDGETS = <<~SQL
       SELECT task_id, max_attempts, max_cost, attempts, spent, reserved, exhausted
       FROM tasker_task_budgets WHERE task_id BETWEEN $1 AND $2
@@ -181,9 +187,10 @@ module Chaos
       transitions = grouped(TRANSITIONS, first, last, "workflow_step_id") { |row| transition(row) }
       executions = grouped(EXECUTIONS, first, last, "step_id") { |row| execution(row) }
       kept = grouped(KEPT, first, last, "workflow_step_id") { |row| parsed(row["content"]) }
+      attached = grouped(ATTACHED, first, last, "workflow_step_id") { |row| artifact(row) }
       grouped(STEPS, first, last, "task_id") do |row|
         id = row["workflow_step_id"]
-        step(row, transitions[id], executions[id]).tap { |step| step.kept = kept[id] }
+        step(row, transitions[id], executions[id], kept: kept[id], artifacts: by_attempt(attached[id]))
       end
     end
 
@@ -193,10 +200,18 @@ module Chaos
       groups
     end
 
-    def step(row, transitions, executions)
+    def artifact(row)
+      [row["attempt"].to_i, row["name"], row["uri"] || parsed(row["content"])]
+    end
+
+    def by_attempt(attached)
+      attached.group_by(&:first).transform_values { |all| all.to_h { |_, name, content| [name, content] } }
+    end
+
+    def step(row, transitions, executions, **rest)
       Record::Step.new(id: row["workflow_step_id"].to_i, name: row["name"], state: row["state"],
                        attempts: row["attempts"].to_i, results: parsed(row["results"]),
-                       transitions: transitions, executions: executions)
+                       transitions: transitions, executions: executions, **rest)
     end
 
     def transition(row)

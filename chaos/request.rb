@@ -1,17 +1,20 @@
 # frozen_string_literal: true
 
+require_relative "approval"
+
 module Chaos
   # What was asked for a task after it was made, and what came of it.
   #
-  # kind: :cancel, :pause, :resume, :retry, :skip, :resolve, :signal, :rerun, :fork or :raise; step: its name, nil: the
-  # task, or every step that can be tried again; actor: no other request has it; told: what goes along: the signal's
-  # name, its payload and key, the branches that are taken, the fork's key, the limits of a budget; seen: the state in
-  # which the step was right before.
+  # kind: :cancel, :pause, :resume, :retry, :skip, :resolve, :signal, :approve, :reject, :rerun, :fork or :raise; step:
+  # its name, nil: the task, or every step that can be tried again; actor: no other request has it; told: what goes
+  # along: the signal's name, its payload and key, the branches that are taken, the fork's key, the limits of a budget;
+  # seen: the state in which the step was right before.
   #
-  # answer: :acknowledged; :refused; :unsure, it may take place or not. sent_ns and answered_ns: nanoseconds of the
-  # machine's monotonic clock, of the first request and of the first acknowledgement. ids: what a signal's sender, or
-  # that of a fork, was told.
-  Request = Struct.new(:kind, :step, :actor, :told, :seen, :answer, :sent_ns, :answered_ns, :ids, keyword_init: true) do
+  # calls: how often it was sent; answer: :acknowledged; :refused; :unsure, it may take place or not. sent_ns and
+  # answered_ns: nanoseconds of the machine's monotonic clock, of the first request and of the first acknowledgement.
+  # ids: what a signal's sender, or that of a fork, was told.
+  Request = Struct.new(:kind, :step, :actor, :told, :seen, :calls, :answer, :sent_ns, :answered_ns, :ids,
+                       keyword_init: true) do
     # @return [Boolean]
     def acknowledged?
       answer == :acknowledged
@@ -20,6 +23,21 @@ module Chaos
     # @return [Boolean] whether it may have taken place
     def possible?
       answer != :refused
+    end
+
+    # @return [Boolean] whether it sends a signal
+    def signal?
+      kind == :signal || Approval::KINDS.key?(kind)
+    end
+
+    # @return [Boolean] whether it takes place once, however often it is sent
+    def repeatable?
+      kind == :signal
+    end
+
+    # @return [String] by which what was sent is known, as {Record::Signal#mark}
+    def mark
+      kind == :signal ? "signal #{told[:number]}" : "decision by #{actor}"
     end
   end
 
@@ -30,6 +48,6 @@ module Chaos
   Receipt = Struct.new(:task_id, :template, :seed, :requests)
 
   # An idempotency key with which a task was submitted: what each answer said was its id, and how many said that they
-  # had made it.
-  Key = Struct.new(:text, :ids, :made)
+  # had made it. `unique`: the task is known by its context, which has the key in it.
+  Key = Struct.new(:text, :ids, :made, :unique)
 end

@@ -51,6 +51,7 @@ module Chaos
       when :cancel, :pause, :resume then client.public_send(request.kind, task_id, **options)
       when :skip, :rerun then client.public_send(request.kind, task_id, request.step, **options)
       when :retry then client.retry(task_id, step: request.step, **options)
+      when :approve, :reject then decide(client, task_id, request)
       when :raise then client.raise_budget(task_id, **request.told, **options)
       else send(request.kind, client, task_id, request, options)
       end
@@ -79,6 +80,10 @@ module Chaos
       key = request.told.fetch(:key)
       client.fork(task_id, from: request.step, idempotency_key: key, context: { "key" => key, "deadline" => nil },
                            **options)
+    end
+
+    def decide(client, task_id, request)
+      client.public_send(request.kind, task_id, Approval::STEP, by: request.actor, comment: "chaos")
     end
 
     def signal(client, task_id, request, _options)

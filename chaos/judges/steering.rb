@@ -104,7 +104,7 @@ module Chaos
         when :retry then judge_again(request, step, "error", "retried")
         when :rerun then judge_again(request, step, "complete", "rerun")
         when :pause then judge_pause(request)
-        when :cancel, :resume, :signal, :raise, :fork then nil
+        when :cancel, :resume, :signal, :approve, :reject, :raise, :fork then nil
         end
       end
 

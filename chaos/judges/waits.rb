@@ -8,16 +8,18 @@ module Chaos
     class Waits < Judge
       # Seconds by which the server's clock, which decides, and the machine's may differ over a few seconds.
       TOLERANCE = 0.05
+      # Events by which a step waits anew.
+      AGAIN = ["retried", *Record::ANEW].freeze
 
       private
 
       def judge
         @steps.each_value do |step|
           judge_delay(step)
-          wait = Wait.of(record.seed, step.name) or next
-          wait.signal ? judge_signal(step, wait) : judge_time(step, wait)
+          judge_wait(step, Wait.of(record.seed, step.name))
+          judge_poll(step, Poll.of(record.seed, step.name))
+          judge_decision(step) if Approval.of(record.seed, step.name)
         end
-        judge_signals
       end
 
       def judge_delay(step)
@@ -28,17 +30,43 @@ module Chaos
         too_early(step, "began", ended, began, delay) if ended && began
       end
 
-      # A retry has it begin at once.
-      def judge_time(step, wait)
+      def judge_wait(step, wait)
+        return unless wait
+        return judge_signal(step, wait) if wait.signal
+
+        judge_times(step) { wait.seconds }
+        slept = step.completion&.product
+        tell("it did not wait", step) if slept && slept["slept"] != wait.seconds
+      end
+
+      # A retry has it begin at once. The block says how long the wait is before which the step has waited so often.
+      def judge_times(step)
         step.transitions.each_with_index do |change, index|
           next unless change.event == "went_waiting"
 
           claimed = step.transitions[index + 1]
           pair = claimed_after(step, change, claimed) or next
-          too_early(step, "went on", pair.first.finished_ns, pair.last.started_ns, wait.seconds)
+          too_early(step, "went on", pair.first.finished_ns, pair.last.started_ns, yield(waits(step, index)))
         end
-        slept = step.completion&.product
-        tell("it did not wait", step) if slept && slept["slept"] != wait.seconds
+      end
+
+      # Since an operator had it begin anew.
+      def waits(step, index)
+        before = step.transitions.first(index).reverse.take_while { |change| !AGAIN.include?(change.event) }
+        before.count { |change| change.event == "went_waiting" }
+      end
+
+      def judge_poll(step, poll)
+        return unless poll
+
+        judge_times(step) { |waits| poll.interval(waits) }
+        step.executions.each do |execution|
+          looks = execution.product && execution.product["looks"] or next
+          began = step.executions.count { |one| one.started_ns <= execution.finished_ns }
+          next if looks.between?(poll.looks, began)
+
+          tell("attempt #{execution.attempt} saw it true at look #{looks} of #{began}, it is at #{poll.looks}", step)
+        end
       end
 
       def claimed_after(step, change, claimed)
@@ -51,18 +79,26 @@ module Chaos
       def judge_signal(step, wait)
         step.executions.each do |execution|
           product = execution.product or next
-          judge_told(step, execution, product["signal"], wait) if product.key?("signal")
+          judge_told(step, execution, product["signal"], wait.signal) if product.key?("signal")
           judge_timeout(step, execution, wait) if product["timed_out"]
         end
       end
 
+      # The first one counts, whatever came of the step since.
+      def judge_decision(step)
+        step.executions.each do |execution|
+          told = execution.product && execution.product["decision"]
+          judge_told(step, execution, told, step.name) if told
+        end
+      end
+
       # The first one of the name that there is.
-      def judge_told(step, execution, payload, wait)
-        first = record.signals.find { |signal| signal.name == wait.signal }
+      def judge_told(step, execution, payload, name)
+        first = record.signals.find { |signal| signal.name == name }
         return if first && first.payload == payload
 
         tell("attempt #{execution.attempt} was told #{payload.inspect}, " \
-             "the first signal #{wait.signal} is #{first&.payload.inspect}", step)
+             "the first signal #{name} is #{first&.payload.inspect}", step)
       end
 
       def judge_timeout(step, execution, wait)
@@ -86,22 +122,6 @@ module Chaos
       def too_early(step, what, from_ns, till_ns, seconds)
         early = seconds - ((till_ns - from_ns) / 1e9)
         tell("it #{what} #{early.round(3)} s too early", step) if early > TOLERANCE
-      end
-
-      # What was acknowledged is there, once; what was refused is not; nothing else is.
-      def judge_signals
-        kept = record.signals.group_by { |signal| signal.payload["number"] }
-        asked = record.requests.select { |request| request.kind == :signal }.to_h { |one| [one.told[:number], one] }
-        asked.each { |number, request| judge_request(request, kept.fetch(number, [])) }
-        (kept.keys - asked.keys).each { |number| tell("nobody sent signal #{number}") }
-      end
-
-      def judge_request(request, kept)
-        name = "signal #{request.told[:number]}"
-        tell("#{name} is there #{kept.size} times") if kept.size > 1
-        tell("#{name} was refused, and is there") if kept.any? && !request.possible?
-        lost = request.ids - kept.map(&:id)
-        tell("#{name} was acknowledged as #{lost.join(", ")}, which is not there") if lost.any?
       end
     end
   end

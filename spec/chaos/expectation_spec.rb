@@ -38,6 +38,16 @@ RSpec.describe Chaos::Expectation do
       .to eq([%w[error error pending complete], %w[complete complete complete complete]])
   end
 
+  it "says how a task ends that somebody rejects" do
+    record = Chaos::Play.of("approved") { |one| one.state == "complete" }
+    step = record.step("decision")
+    step.executions.last.product = { "decision" => { "approved" => false } }
+    step.transitions.last.outcome = "permanent"
+    expectation = described_class.new(record)
+    expect([expectation.task_state, *expectation.states.values_at("decision", "granted", "settled")])
+      .to eq(%w[error error pending complete])
+  end
+
   it "lets a task complete of whose items some failed" do
     allow(Chaos::Behaviour).to receive(:of) do |_, step|
       Chaos::Behaviour.new(step == "each[0]" ? :fails : :succeeds, 0, 0)

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../../chaos/attachment"
 require_relative "../../chaos/expectation"
 require_relative "played_waits"
 
@@ -73,7 +74,7 @@ module Chaos
 
     def step(name, parents, index)
       step = Record::Step.new(id: (7 << 20) + index, name: name, attempts: 0, transitions: [], executions: [], kept: [],
-                              state: parents.empty? ? "enqueued" : "pending")
+                              artifacts: {}, state: parents.empty? ? "enqueued" : "pending")
       case Join.of(name).verdict(parents.map { |parent| seen(parent, name) })
       when :skip then move(step, "skipped", "skipped")
       when :ready then start(step, parents)
@@ -186,6 +187,7 @@ module Chaos
       execution = Record::Execution.new(attempt: step.attempts, pid: 1, started_ns: @now_ns += STEP_NS,
                                         finished_ns: @now_ns += STEP_NS)
       step.executions << execution
+      step.artifacts[step.attempts] = Attachment.of(@seed, step.name, step.attempts)
       execution
     end
 

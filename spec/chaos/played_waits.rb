@@ -12,6 +12,10 @@ module Chaos
       return ran(step) if nested
       return { "from" => 0, "tried" => Batch::SIZE, "kept" => Batch::SIZE } if Batch.of(step.name)
 
+      poll = Poll.of(@seed, step.name)
+      return look(step, poll.looks) if poll
+      return decided(step) if Approval.of(@seed, step.name)
+
       wait(step, Wait.of(@seed, step.name))
     end
 
@@ -23,6 +27,24 @@ module Chaos
       @children << Record::Child.new(task_id: 9 + @children.size, step: step.name, state: "complete", generation: 1,
                                      results: results)
       { "ran" => results }
+    end
+
+    def look(step, looks)
+      (looks - 1).times do |number|
+        claim(step).outcome = "waiting"
+        move(step, "waiting", "went_waiting", "waiting")
+        @now_ns += (Poll.of(@seed, step.name).interval(number) * 1_000_000_000).round
+      end
+      { "looks" => looks }
+    end
+
+    def decided(step)
+      claim(step).outcome = "waiting"
+      move(step, "waiting", "went_waiting", "waiting")
+      move(step, "enqueued", "signalled")
+      decision = { "approved" => true, "by" => "mara", "comment" => "chaos" }
+      @signals << Record::Signal.new(id: @signals.size + 1, name: step.name, payload: decision)
+      { "decision" => decision }
     end
 
     def wait(step, wait)

@@ -48,10 +48,23 @@ module SpoiledRecords
   # @param rest [Hash{Symbol => Object}] as {Chaos::Request}
   # @return [Chaos::Request]
   def self.ask(record, kind, answer = :acknowledged, **rest)
-    request = Chaos::Request.new(kind: kind, answer: answer, actor: "mara", told: {}, ids: [], sent_ns: 0,
+    request = Chaos::Request.new(kind: kind, answer: answer, actor: "mara", told: {}, calls: 1, ids: [], sent_ns: 0,
                                  answered_ns: 0, **rest)
     record.receipt.requests << request
     request
+  end
+
+  # What was sent is in the records of {Chaos::Play} without having been asked for.
+  #
+  # @param record [Chaos::Record]
+  # @return [true]
+  def self.send_signals(record)
+    record.signals.each do |signal|
+      kind = signal.payload.key?("number") ? :signal : :approve
+      ask(record, kind, told: { name: signal.name, number: signal.payload["number"] }, ids: [signal.id],
+                        answered_ns: 10**18)
+    end
+    true
   end
 
   # @param thing [Chaos::Record, Chaos::Record::Step] that changes its state

@@ -14,14 +14,7 @@ RSpec.describe Chaos::Judges::Waits do
     execution
   end
 
-  # What was sent is in the records of {Chaos::Play} without having been asked for.
-  sent = lambda do |record|
-    record.signals.each do |signal|
-      told = { name: signal.name, number: signal.payload["number"] }
-      SpoiledRecords.ask(record, :signal, told: told, ids: [signal.id], answered_ns: 10**18)
-    end
-    true
-  end
+  sent = SpoiledRecords.method(:send_signals)
 
   it_finds("a delay that was cut short", "waiting", /\(delayed\): it began 0.\d+ s too early/, such: sent) do |record|
     record.step("delayed").executions.each { |one| one.started_ns = record.step("begin").completion.finished_ns + 1 }
@@ -56,20 +49,28 @@ RSpec.describe Chaos::Judges::Waits do
     record.requests.find { |one| one.told[:name] == "maybe" }.answered_ns = execution.started_ns - 1
   end
 
-  it_finds("a signal that is there twice", "waiting", /task 7: signal 1 is there 2 times/, such: sent) do |record|
-    record.signals << record.signals.first
+  looks = ->(most) { ->(record) { sent.call(record) && Chaos::Poll.of(record.seed, "watched").looks <= most } }
+
+  it_finds("a condition that was true before its time", "waiting",
+           /\(watched\): attempt \d saw it true at look 1 of \d, it is at [2-5]/,
+           such: ->(record) { sent.call(record) && !looks.call(1).call(record) }) do |record|
+    record.step("watched").executions.last.product["looks"] = 1
   end
 
-  it_finds("a signal that was refused", "waiting", /task 7: signal 1 was refused, and is there/, such: sent) do |record|
-    record.requests.first.answer = :refused
+  it_finds("a condition that was true after more looks than there were", "waiting",
+           /\(watched\): attempt \d saw it true at look 9 of \d, it is at [1-5]/, such: sent) do |record|
+    record.step("watched").executions.last.product["looks"] = 9
   end
 
-  it_finds("a signal that was lost", "waiting", /signal 1 was acknowledged as 1, which is not there/,
+  it_finds("a look that came too early", "waiting", /\(watched\): it went on .* s too early/,
+           such: ->(record) { sent.call(record) && !looks.call(2).call(record) }) do |record|
+    record.step("watched").executions[2].started_ns = record.step("watched").executions[1].finished_ns + 160_000_000
+  end
+
+  it_finds("a second decision that was told before the first", "approved",
+           /\(decision\): attempt \d was told .*"by"=>"mara".*, the first signal decision is .*"by"=>"ute"/,
            such: sent) do |record|
-    record.signals.shift
-  end
-
-  it_finds("a signal that nobody sent", "waiting", /task 7: nobody sent signal 1/, such: sent) do |record|
-    record.requests.shift
+    record.signals.unshift(Chaos::Record::Signal.new(id: 0, name: "decision",
+                                                     payload: { "approved" => false, "by" => "ute" }))
   end
 end
