@@ -6,6 +6,7 @@ require_relative "budget"
 require_relative "growth"
 require_relative "nested"
 require_relative "request"
+require_relative "stale"
 require_relative "wait"
 
 module Chaos
@@ -28,6 +29,11 @@ module Chaos
     SILENT = 3
     # One in so many signals is sent twice with its key.
     TWICE = 3
+    # For one in so many tasks with a correlation key a signal is sent to all with the key.
+    TO_ALL = 2
+    # Seconds after which tasks are old, and from a task's beginning to when it has to end however old it is.
+    OLD = (0.5..3.0)
+    EXPIRED = (3.0..9.0)
     # Tasks whose steps have to be tried again, and the seconds from their beginning to that.
     FRAIL = ["frail", "picked", Nested::TEMPLATE].freeze
     MENDED = (0.5..3.0).freeze
@@ -42,24 +48,33 @@ module Chaos
       @number = 0
     end
 
-    # @param template [String] name
-    # @return [Array<Plan>] for a task of it
+    # @param receipt [Receipt] of a task
+    # @return [Array<Plan>] for it, or for it and others
     # @example
-    #   Agenda.new(1).plans("waiting").map { |plan| plan.request.kind } # => [:signal, :signal]
-    def plans(template)
-      own = case template
-            when Wait::TEMPLATE then signals
-            when Approval::TEMPLATE then decisions
-            when *FRAIL then mending
-            when *Budget::ALL.keys then raising(template)
-            when Anew::REDONE, Growth::TEMPLATE, Growth::REDONE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
-            when Anew::FORKED then [plan(:fork, @random.rand(ANEW), needed: true)]
-            else []
-            end
-      [*own, cancellation, *steering].compact
+    #   Agenda.new(1).plans(receipt).map { |plan| plan.request.kind } # => [:signal, :signal]
+    def plans(receipt)
+      [*led(receipt), *own(receipt.template), cancellation, *steering].compact
     end
 
     private
+
+    # What tasks wait for.
+    def led(receipt)
+      case receipt.template
+      when Wait::TEMPLATE then [*signals, *signal_to_all(receipt.correlation)]
+      when Approval::TEMPLATE then decisions
+      when Stale::TEMPLATE then expiry
+      end
+    end
+
+    def own(template)
+      case template
+      when *FRAIL then mending
+      when *Budget::ALL.keys then raising(template)
+      when Anew::REDONE, Growth::TEMPLATE, Growth::REDONE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
+      when Anew::FORKED then [plan(:fork, @random.rand(ANEW), needed: true)]
+      end
+    end
 
     def signals
       needed = plan(:signal, @random.rand(SIGNALLED), needed: true, name: Wait::NEEDED, key: "once")
@@ -67,6 +82,18 @@ module Chaos
       return [needed] if @random.rand(SILENT).zero?
 
       [needed, plan(:signal, @random.rand(SIGNALLED), name: Wait::POSSIBLE)]
+    end
+
+    def signal_to_all(correlation)
+      return [] unless @random.rand(TO_ALL).zero?
+
+      [plan(:signal_all, @random.rand(SIGNALLED), needed: true, name: Wait::POSSIBLE, correlation: correlation)]
+    end
+
+    # The last one, whenever it comes, means also those that are not old.
+    def expiry
+      [plan(:expire, @random.rand(SIGNALLED), older_than: @random.rand(OLD).round(1)),
+       plan(:expire, @random.rand(EXPIRED), needed: true, older_than: 0)]
     end
 
     # The first one counts, and who decides later may say the contrary.
@@ -100,7 +127,7 @@ module Chaos
 
     def plan(kind, after, needed: false, **told)
       @number += 1
-      told[:number] = @number if kind == :signal
+      told[:number] = @number if %i[signal signal_all].include?(kind)
       told[:key] = "fork #{@number}" if kind == :fork
       request = Request.new(kind: kind, actor: "operator #{@number}", told: told, calls: 0, ids: [])
       Plan.new(after: after, request: request, needed: needed, times: 1)

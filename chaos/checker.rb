@@ -8,6 +8,7 @@ require_relative "judges/checkpoints"
 require_relative "judges/compensation"
 require_relative "judges/ends"
 require_relative "judges/executions"
+require_relative "judges/expiry"
 require_relative "judges/forks"
 require_relative "judges/history"
 require_relative "judges/order"
@@ -24,7 +25,8 @@ module Chaos
     # Each of them looks at each task.
     JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering,
               Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions,
-              Judges::Timeouts, Judges::Reruns, Judges::Forks, Judges::Signals, Judges::Artifacts].freeze
+              Judges::Timeouts, Judges::Reruns, Judges::Forks, Judges::Signals, Judges::Artifacts,
+              Judges::Expiry].freeze
 
     # Those that compare steps with what had stood above them, or was asked for them: where some are retired, nobody
     # knows any more.

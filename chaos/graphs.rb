@@ -12,6 +12,7 @@ require_relative "growth"
 require_relative "join"
 require_relative "nested"
 require_relative "poll"
+require_relative "stale"
 require_relative "timed"
 require_relative "undo"
 require_relative "wait"
@@ -26,6 +27,7 @@ module Chaos
       "routed" => Branches::GRAPH, Wait::TEMPLATE => Wait::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
       "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
       Timed::TEMPLATE => Timed::GRAPH, **Anew::GRAPHS, Approval::TEMPLATE => Approval::GRAPH,
+      Stale::TEMPLATE => Stale::GRAPH,
       "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
                    "tolerant" => %w[frail0 frail2] }
     }.freeze

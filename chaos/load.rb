@@ -3,6 +3,7 @@
 require "tasker_core"
 require_relative "background"
 require_relative "caller"
+require_relative "clock"
 require_relative "graphs"
 require_relative "request"
 
@@ -19,6 +20,10 @@ module Chaos
     BULK = 8
     HURRIED = 20
     KEYED = 5
+    # Templates of tasks that wait for an operator, who needs an answer to know of them.
+    LED = [Wait::TEMPLATE, Approval::TEMPLATE, Stale::TEMPLATE].freeze
+    # So many tasks that wait have a correlation key in common.
+    CORRELATED = 3
     # Seconds from a task's beginning to its deadline.
     DEADLINE = (0.5..10.0)
     # One in so many tasks with a key is submitted again once it was acknowledged.
@@ -43,6 +48,7 @@ module Chaos
       @receipts = []
       @keys = []
       @open = []
+      @correlated = 0
     end
 
     # @return [Hash{Symbol => Integer}] as {Caller#counts}
@@ -63,8 +69,7 @@ module Chaos
     end
 
     def submit(template)
-      # Those that wait need an operator, and so an answer.
-      keyed = @random.rand(KEYED).zero? || [Wait::TEMPLATE, Approval::TEMPLATE].include?(template.name)
+      keyed = @random.rand(KEYED).zero? || LED.include?(template.name)
       many = !keyed && @random.rand(BULK).zero? ? @random.rand(2..MOST_AT_ONCE) : 1
       deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
       contexts = Array.new(many) { { "seed" => @random.rand(2**31), "deadline" => deadline }.compact }
@@ -83,7 +88,13 @@ module Chaos
     def open_key(template, context)
       key = Key.new("key #{@keys.size}", [], 0, @random.rand(UNIQUE).zero?)
       @keys << key
-      @open << [key, template, { **context, "key" => key.text }]
+      @open << [key, template, { **context, "key" => key.text, "correlation" => correlation(template) }.compact]
+    end
+
+    def correlation(template)
+      return unless template.name == Wait::TEMPLATE
+
+      "order #{(@correlated += 1) / CORRELATED}"
     end
 
     # Until it was answered, and some once more.
@@ -99,7 +110,8 @@ module Chaos
 
     def submit_key(key, template, context)
       existing = false
-      options = { namespace: template.namespace, deadline: context["deadline"], **identity(key) }
+      options = { namespace: template.namespace, deadline: context["deadline"],
+                  correlation_key: context["correlation"], **identity(key) }
       id = @caller.call do |client|
         client.submit(template.name, context: context.to_a.shuffle(random: @random).to_h, **options) { existing = true }
       end
@@ -113,7 +125,9 @@ module Chaos
     end
 
     def remember(id, template, context)
-      @receipts << Receipt.new(id, template.name, context.fetch("seed"), []).tap { |receipt| @made.call(receipt) }
+      receipt = Receipt.new(id, template.name, context.fetch("seed"), [], Clock.now_ns, context["correlation"])
+      @receipts << receipt
+      @made.call(receipt)
     end
   end
 end

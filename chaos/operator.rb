@@ -30,6 +30,8 @@ module Chaos
     attr_reader :forks
     # @return [Array<Key>] of all forks that were asked for
     attr_reader :keys
+    # @return [Array<Request>] those about many tasks
+    attr_reader :bulk
 
     # @param url [String]
     # @param server [Server] asked straight for the states of steps
@@ -44,6 +46,7 @@ module Chaos
       @complaints = []
       @forks = []
       @keys = []
+      @bulk = []
     end
 
     # @return [Hash{Symbol => Integer}] as {Caller#counts}
@@ -78,7 +81,7 @@ module Chaos
     end
 
     def take_up(receipt)
-      @agenda.plans(receipt.template).each { |plan| @errands << Errand.new(now + plan.after, receipt, plan) }
+      @agenda.plans(receipt).each { |plan| @errands << Errand.new(now + plan.after, receipt, plan) }
     end
 
     def perform(errand)
@@ -108,7 +111,8 @@ module Chaos
       return false unless @requests.aim(receipt.task_id, request)
 
       request.sent_ns = now_ns
-      receipt.requests << request
+      request.told[:sent_at] = Time.now.to_f if request.bulk?
+      (request.bulk? ? @bulk : receipt.requests) << request
       true
     end
 
@@ -123,6 +127,13 @@ module Chaos
       @keys << Key.new(request.told.fetch(:key), request.ids, 0)
     end
 
+    def answered(request, answer)
+      request.ids.concat([answer].flatten.grep(Integer))
+      request.answered_ns ||= now_ns
+      request.told[:answered_at] = Time.now.to_f if request.bulk?
+      request.answer = :acknowledged
+    end
+
     # @return [Boolean] whether it was answered
     def ask(task_id, request)
       before = request.answer
@@ -130,9 +141,7 @@ module Chaos
       request.calls += 1
       answer = @caller.call { |client| @requests.send_to(client, task_id, request) } or return false
 
-      request.ids << answer if answer.is_a?(Integer)
-      request.answered_ns ||= now_ns
-      request.answer = :acknowledged
+      answered(request, answer)
       true
     rescue *refusals(request)
       # One that perhaps took place before is refused where it cannot take place again.

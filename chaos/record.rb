@@ -8,12 +8,13 @@ module Chaos
   # not told that the task was made. `parent`: the step that runs it, `children`: the tasks that its steps run;
   # `original`: state by name of the steps of the task that it undoes; `undone_by`: tasks that undo it; `budget`: what
   # it may use up and has; `fork`: of which it is one. All nil or empty where there is none. `retired`: how many steps
-  # were added that are no more among its `steps`, because those that added them were executed anew.
+  # were added that are no more among its `steps`, because those that added them were executed anew; `bulk`: requests
+  # about many tasks that mean it.
   Record = Struct.new(:id, :template, :state, :seed, :requested_at, :deadline, :steps, :transitions, :signals, :receipt,
-                      :parent, :children, :original, :undone_by, :budget, :fork, :retired, keyword_init: true) do
+                      :parent, :children, :original, :undone_by, :budget, :fork, :retired, :bulk, keyword_init: true) do
     # @return [Array<Request>]
     def requests
-      receipt ? receipt.requests : []
+      [*receipt&.requests, *bulk]
     end
 
     # @param name [String]
@@ -33,6 +34,11 @@ module Chaos
     # @return [String, nil] who asked for it
     def actor
       detail && detail["actor"]
+    end
+
+    # @return [String, nil] why
+    def reason
+      detail && detail["reason"]
     end
 
     # @return [Boolean] whether that is how the step ended in the task of which its own is a fork

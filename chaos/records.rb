@@ -10,6 +10,7 @@ module Chaos
     BATCH = 500
     TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
+             t.context->>'correlation' AS correlation,
              extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
              (SELECT count(*) FROM tasker_workflow_step_transitions r
               WHERE r.workflow_step_id = t.parent_step_id AND r.event = 'retried') AS parent_retries,
@@ -100,10 +101,11 @@ module Chaos
     SQL
 
     # @param server [Server]
-    # @param receipts [Array<Receipt>]
-    def initialize(server, receipts)
+    # @param asked [Asked]
+    def initialize(server, asked)
       @server = server
-      @receipts = receipts.to_h { |receipt| [receipt.task_id, receipt] }
+      @receipts = asked.receipts.to_h { |receipt| [receipt.task_id, receipt] }
+      @bulk = asked.bulk
     end
 
     # @yieldparam record [Record] of each task in the database
@@ -153,7 +155,8 @@ module Chaos
 
     def own(task)
       { template: task["name"], state: task["state"], seed: task["seed"].to_i, requested_at: task["requested_at"].to_f,
-        retired: task["retired"].to_i }
+        retired: task["retired"].to_i,
+        bulk: @bulk.select { |request| request.means?(task["name"], task["correlation"]) } }
     end
 
     def named(steps, undoes)

@@ -75,6 +75,19 @@ module Chaos
       client.resolve(task_id, request.step, results: { "by" => request.actor }, take: request.told[:take], **options)
     end
 
+    # It is answered where all that were meant have ended.
+    def expire(client, _task_id, request, options)
+      report = client.expire(older_than: request.told.fetch(:older_than), name: Stale::TEMPLATE,
+                             namespace: Graphs::NAMESPACE, **options)
+      report if report.ok?
+    end
+
+    def signal_all(client, _task_id, request, _options)
+      number = request.told.fetch(:number)
+      options = { key: request.told.fetch(:correlation), actor: request.actor, idempotency_key: "all #{number}" }
+      client.signal_all(request.told.fetch(:name), { "number" => number }, **options)
+    end
+
     # The context says which key it is, and that there is no deadline, for the check.
     def fork(client, task_id, request, options)
       key = request.told.fetch(:key)

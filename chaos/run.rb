@@ -87,10 +87,14 @@ module Chaos
 
     def judge
       @progress.call(:phase, "no more faults; what is open has to end")
-      verdict = Verdict.new(world.server, world.fleet, @load.receipts + @operator.forks, @load.keys + @operator.keys)
+      verdict = Verdict.new(world.server, world.fleet, asked)
       @drained = verdict.drain
       @progress.call(:phase, "checking")
       report(verdict.violations + @operator.complaints)
+    end
+
+    def asked
+      Asked.new(@load.receipts + @operator.forks, @load.keys + @operator.keys, @operator.bulk)
     end
 
     def inject
@@ -128,7 +132,8 @@ module Chaos
 
     # Kind and answer => how many.
     def requests
-      @load.receipts.flat_map(&:requests).map { |request| "#{request.kind} #{request.answer}" }.tally.sort.to_h
+      all = @load.receipts.flat_map(&:requests) + @operator.bulk
+      all.map { |request| "#{request.kind} #{request.answer}" }.tally.sort.to_h
     end
 
     def pooled

@@ -22,13 +22,11 @@ module Chaos
 
     # @param server [Server]
     # @param fleet [Fleet]
-    # @param receipts [Array<Receipt>] what was acknowledged. Default: nothing.
-    # @param keys [Array<Key>] with which tasks were submitted. Default: none.
-    def initialize(server, fleet, receipts = [], keys = [])
+    # @param asked [Asked] Default: nothing.
+    def initialize(server, fleet, asked = Asked.new([], [], []))
       @server = server
       @fleet = fleet
-      @receipts = receipts
-      @keys = keys
+      @asked = asked
     end
 
     # Everything that was begun has to end, with the workers that are there and those that replace them; then the
@@ -45,15 +43,15 @@ module Chaos
 
     # @return [Array<String>]
     def violations
-      records = Records.new(@server, @receipts)
+      records = Records.new(@server, @asked)
       ids = []
       found = []
       records.each do |record|
         ids << record.id
         found.concat(Checker.new(record).violations)
       end
-      [found, Checker.lost(@receipts, ids), Checker.doubled(@keys, records.keys), foreign(records), doctor,
-       @fleet.complaints].sum([])
+      [found, Checker.lost(@asked.receipts, ids), Checker.doubled(@asked.keys, records.keys), foreign(records),
+       doctor, @fleet.complaints].sum([])
     end
 
     # @return [Integer] tasks that have not ended

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "zlib"
+require_relative "stale"
 require_relative "timed"
 
 # Runs the engine under faults, and checks what it did.
@@ -28,7 +29,9 @@ module Chaos
   Wait::POSSIBLE = "maybe"
   # Signal by name of the step; nil: a time.
   Wait::ALL = { "timer" => nil, Timed::WAITS => nil, "approval" => Wait::NEEDED, "other" => Wait::NEEDED,
-                "patient" => Wait::POSSIBLE }.freeze
+                "patient" => Wait::POSSIBLE, Stale::STEP => Stale::SIGNAL }.freeze
+  # Signals that handlers wait for as long as it takes.
+  Wait::FOR_EVER = [Wait::NEEDED, Stale::SIGNAL].freeze
   # Seconds of a wait for a time, and at most for the signal that perhaps does not come.
   Wait::SECONDS = (0.2..3.0).freeze
   # Seconds that a step waits after its parents have ended, before its first attempt.
@@ -47,7 +50,7 @@ module Chaos
 
       random = Random.new(Zlib.crc32("#{seed}/#{step}/wait"))
       signal = self::ALL.fetch(step)
-      seconds = random.rand(self::SECONDS).round(3) unless signal == self::NEEDED
+      seconds = random.rand(self::SECONDS).round(3) unless self::FOR_EVER.include?(signal)
       new(signal, seconds, random.rand(2).zero?).freeze
     end
   end

@@ -8,6 +8,8 @@ module Chaos
     class Ends < Judge
       # States in which a task is over.
       OVER = %w[complete error cancelled].freeze
+      # Kinds of requests by which tasks are cancelled; where those expire that are old, it may not be.
+      CANCELLING = %i[cancel expire].freeze
 
       private
 
@@ -25,7 +27,7 @@ module Chaos
       end
 
       def allowed_states
-        return ["cancelled"] if cancellations.any?(&:acknowledged?)
+        return ["cancelled"] if cancellations.any? { |request| request.kind == :cancel && request.acknowledged? }
 
         [expectation.task_state, *("cancelled" if may_be_cancelled?)]
       end
@@ -35,7 +37,7 @@ module Chaos
       end
 
       def cancellations
-        record.requests.select { |request| request.kind == :cancel && request.possible? }
+        record.requests.select { |request| CANCELLING.include?(request.kind) && request.possible? }
       end
 
       def judge_step(step)

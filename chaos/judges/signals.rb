@@ -19,8 +19,42 @@ module Chaos
       def judge_request(request, kept)
         tell("#{request.mark} is there #{kept.size} times") if kept.size > (request.repeatable? ? 1 : request.calls)
         tell("#{request.mark} was refused, and is there") if kept.any? && !request.possible?
+        request.bulk? ? judge_bulk(request, kept) : judge_lost(request, kept)
+      end
+
+      def judge_lost(request, kept)
         lost = request.ids - kept.map(&:id)
         tell("#{request.mark} was acknowledged as #{lost.join(", ")}, which is not there") if lost.any?
+      end
+
+      # It reaches the tasks with the key that there were, and had not ended.
+      def judge_bulk(request, kept)
+        return unless request.acknowledged?
+
+        if kept.any?
+          late = record.requested_at > request.told.fetch(:answered_at)
+          tell("#{request.mark} was sent to all before it was made, and is there") if late
+        elsif request.ids.include?(record.id) || (made_before?(request) && open_after?(request))
+          tell("#{request.mark} was sent to all, and is not there")
+        end
+      end
+
+      def made_before?(request)
+        record.receipt&.made_ns.to_i.between?(1, request.sent_ns)
+      end
+
+      # By the ledger: it was executed since, and had not ended before.
+      def open_after?(request)
+        return false if record.transitions.count { |change| Ends::OVER.include?(change.to) } > 1
+
+        record.steps.any? do |step|
+          step.ends.any? { |ended| accepted_after?(step, ended, request.answered_ns) }
+        end
+      end
+
+      def accepted_after?(step, ended, time_ns)
+        execution = step.execution(ended.attempt)
+        !execution.nil? && Executions::ACCEPTED.include?(ended.outcome) && execution.started_ns > time_ns
       end
     end
   end

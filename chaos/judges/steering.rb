@@ -68,6 +68,7 @@ module Chaos
         return false unless request
         # Who raises a budget has the steps tried again that it kept from starting.
         return kind == :retry if request.kind == :raise
+        return kind == :cancel if request.kind == :expire
 
         request.kind == kind && (step.nil? || WIDE.include?(kind) || [nil, step.name].include?(request.step))
       end
@@ -104,7 +105,7 @@ module Chaos
         when :retry then judge_again(request, step, "error", "retried")
         when :rerun then judge_again(request, step, "complete", "rerun")
         when :pause then judge_pause(request)
-        when :cancel, :resume, :signal, :approve, :reject, :raise, :fork then nil
+        when :cancel, :resume, :signal, :approve, :reject, :raise, :fork, *Request::BULK then nil
         end
       end
 

@@ -115,8 +115,9 @@ module Chaos
       end
 
       def sent_before?(request, name, execution)
-        request.kind == :signal && request.told[:name] == name && request.acknowledged? &&
-          request.answered_ns < execution.started_ns
+        return false unless request.told[:name] == name && request.acknowledged?
+
+        request.answered_ns < execution.started_ns && (!request.bulk? || request.ids.include?(record.id))
       end
 
       def too_early(step, what, from_ns, till_ns, seconds)

@@ -32,9 +32,9 @@ RSpec.describe "bin/chaos" do
   end
 
   it "finds what was done behind the engine's back" do
-    allow(Chaos::Records).to receive(:new).and_wrap_original do |original, server, receipts|
+    allow(Chaos::Records).to receive(:new).and_wrap_original do |original, server, asked|
       server.rows("DELETE FROM tasker_workflow_step_transitions WHERE to_state = 'complete'")
-      original.call(server, receipts)
+      original.call(server, asked)
     end
     report = run(["term"], seconds: 1)
     expect(report.fetch("violations")).to be > 1

@@ -21,7 +21,7 @@ RSpec.describe Chaos::Judges::Signals do
   end
 
   it_finds("a signal that nobody sent", "waiting", /task 7: nobody sent signal 1/, such: sent) do |record|
-    record.requests.shift
+    record.receipt.requests.shift
   end
 
   it_finds("a decision that is there more often than it was sent", "approved",
@@ -38,5 +38,37 @@ RSpec.describe Chaos::Judges::Signals do
   it_lets("a decision be there as often as it was sent", "approved", such: sent) do |record|
     record.requests.first.calls = 2
     record.signals.push(*record.signals)
+  end
+
+  # A signal to all with the key, of whom the task was one, or not.
+  to_all = lambda do |record, ids, sent_ns|
+    record.receipt.made_ns = 2
+    told = { number: 9, answered_at: 1.0 }
+    request = SpoiledRecords.ask(record, :signal_all, told: told, ids: ids, sent_ns: sent_ns)
+    request.answered_ns = sent_ns
+    record.bulk = [record.receipt.requests.pop]
+  end
+
+  it_finds("a signal to all that was lost", "waiting", /signal 9 was sent to all, and is not there/,
+           such: sent) do |record|
+    to_all.call(record, [7], 1)
+  end
+
+  it_finds("a signal to all that did not reach one of them", "waiting",
+           /signal 9 was sent to all, and is not there/, such: sent) do |record|
+    to_all.call(record, [], 2)
+  end
+
+  it_finds("a signal to all that reached a task that was made later", "waiting",
+           /signal 9 was sent to all before it was made, and is there/, such: sent) do |record|
+    to_all.call(record, [], 2)
+    record.requested_at = 1.1
+    record.signals << Chaos::Record::Signal.new(id: 9, name: "maybe", payload: { "number" => 9 })
+  end
+
+  { "made later" => 1, "ended before" => 10**18 }.each do |what, sent_ns|
+    it_lets("a signal to all not reach a task that was #{what}", "waiting", such: sent) do |record|
+      to_all.call(record, [], sent_ns)
+    end
   end
 end
