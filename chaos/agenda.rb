@@ -99,7 +99,7 @@ module Chaos
     # The first one counts, and who decides later may say the contrary.
     def decisions
       Array.new(@random.rand(1..2)) do |number|
-        plan(Approval::KINDS.keys.sample(random: @random), @random.rand(SIGNALLED), needed: number.zero?)
+        plan(Approval::KINDS.sample(random: @random), @random.rand(SIGNALLED), needed: number.zero?)
       end
     end
 

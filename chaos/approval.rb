@@ -10,8 +10,10 @@ module Chaos
     TEMPLATE = "approved"
     # The step that waits for the decision.
     STEP = "decision"
-    # What is asked of the engine => whether that approves.
-    KINDS = { approve: true, reject: false }.freeze
+    # Kinds of requests that decide.
+    KINDS = %i[approve reject].freeze
+    # What handlers are told of a decision.
+    TOLD = %w[approved by comment].freeze
     # Names of the parents by name of the step, parents first.
     GRAPH = { "begin" => [], STEP => ["begin"], "granted" => [STEP], "settled" => [STEP] }.freeze
 
@@ -34,8 +36,5 @@ module Chaos
     def perform(step)
       { "decision" => TaskerCore::StepHandler::Approval.new.process(nil, nil, step).slice(*TOLD) }
     end
-
-    # What handlers are told of a decision.
-    TOLD = %w[approved by comment].freeze
   end
 end

@@ -29,7 +29,7 @@ module Chaos
 
     # @return [Boolean] whether it sends a signal
     def signal?
-      %i[signal signal_all].include?(kind) || Approval::KINDS.key?(kind)
+      %i[signal signal_all].include?(kind) || Approval::KINDS.include?(kind)
     end
 
     # @return [Boolean] whether it is about many tasks
@@ -49,12 +49,12 @@ module Chaos
 
     # @return [Boolean] whether it takes place once, however often it is sent
     def repeatable?
-      !Approval::KINDS.key?(kind)
+      !Approval::KINDS.include?(kind)
     end
 
     # @return [String] by which what was sent is known, as {Record::Signal#mark}
     def mark
-      Approval::KINDS.key?(kind) ? "decision by #{actor}" : "signal #{told[:number]}"
+      Approval::KINDS.include?(kind) ? "decision by #{actor}" : "signal #{told[:number]}"
     end
   end
 

@@ -13,6 +13,17 @@ module Chaos
         sent = record.requests.select(&:signal?)
         sent.each { |request| judge_request(request, kept.fetch(request.mark, [])) }
         (kept.keys - sent.map(&:mark)).each { |mark| tell("nobody sent #{mark}") }
+        judge_order(sent, kept)
+      end
+
+      # What was acknowledged before another was sent comes before it.
+      def judge_order(sent, kept)
+        ids = sent.select(&:acknowledged?).to_h { |request| [request, kept.fetch(request.mark, []).map(&:id).min] }
+        ids.compact.to_a.permutation(2) do |(one, id), (other, other_id)|
+          next unless one.answered_ns < other.sent_ns && other_id < id
+
+          tell("#{one.mark} comes after #{other.mark}, which was sent later")
+        end
       end
 
       # Without a key, one that was not answered may be there each time that it was sent.

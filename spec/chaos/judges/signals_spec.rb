@@ -40,6 +40,13 @@ RSpec.describe Chaos::Judges::Signals do
     record.signals.push(*record.signals)
   end
 
+  it_finds("a decision that comes before one that was sent earlier", "approved",
+           /task 7: decision by mara comes after decision by ute, which was sent later/, such: sent) do |record|
+    record.requests.first.answered_ns = 1
+    SpoiledRecords.ask(record, :reject, sent_ns: 2).actor = "ute"
+    record.signals.unshift(Chaos::Record::Signal.new(id: 0, name: "decision", payload: { "by" => "ute" }))
+  end
+
   # A signal to all with the key, of whom the task was one, or not.
   to_all = lambda do |record, ids, sent_ns|
     record.receipt.made_ns = 2
