@@ -301,6 +301,13 @@ RSpec.describe "A step that waits", :database do
       define_one { |_, _, step| step.poll(every: 0.02, timeout: 0.1) { false } }
       expect(run("one").step("only").error).to include("class" => "TaskerCore::PollTimeout", "code" => "POLL_TIMEOUT")
     end
+
+    it "goes by the database's clock, not by that of the host" do
+      looks = 0
+      allow(Time).to receive(:now).and_wrap_original { |now| now.call + (looks * 3_600) }
+      define_one { |_, _, step| step.poll(every: 0.02, timeout: 60) { (looks += 1) == 3 && "found" } }
+      expect(run("one").results_of("only")).to eq("found")
+    end
   end
 
   it "loses no signal that comes at the same time, with two processes that work" do

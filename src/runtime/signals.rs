@@ -194,6 +194,9 @@ impl CheckpointReport {
 /// What a handler is told of its step's waits.
 #[derive(Debug, Serialize)]
 pub struct WaitInfo {
+    /// What time it is, by the database's clock.
+    #[serde(serialize_with = "time")]
+    pub now: DateTime<Utc>,
     /// How often the step has waited.
     pub waits: i32,
     /// What its handler kept.
@@ -237,6 +240,7 @@ impl WaitInfo {
             Ok::<_, Error>(SignalInfo { id, payload: raw(payload), actor, sent_at })
         });
         Ok(Self {
+            now: row.now,
             waits: row.waits,
             data: data.and_then(raw),
             cursor: cursor.and_then(raw),

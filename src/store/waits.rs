@@ -44,6 +44,8 @@ pub(crate) struct NewSignal<'a> {
 /// What a step waited for last, and the signal that its handler asks for.
 #[derive(Debug)]
 pub(crate) struct WaitRow {
+    /// What time it is, by the database's clock.
+    pub(crate) now: DateTime<Utc>,
     /// How often it has waited.
     pub(crate) waits: i32,
     /// What its handler kept.
@@ -233,6 +235,7 @@ impl Store {
             .await?;
         let signal = row.signal_id.zip(row.payload).zip(row.sent_at);
         Ok(WaitRow {
+            now: row.now,
             waits: row.waits.unwrap_or(0),
             data: row.data.map(|data| self.open(Content::Wait, data)),
             cursor: row.cursor.map(|cursor| self.open(Content::Wait, cursor)),

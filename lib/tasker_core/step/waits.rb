@@ -128,8 +128,8 @@ module TaskerCore
         found = yield
         return found if found
 
-        times, since = polled
-        left = timeout && (since + timeout - Time.now.to_f)
+        times, since, now = polled(timeout)
+        left = timeout && (since + timeout - now)
         raise PollTimeout.new("nothing in #{timeout} s", error_code: "POLL_TIMEOUT") if left && !left.positive?
 
         state = { POLL => { "number" => @polls, "times" => times + 1, "since" => since } }
@@ -203,11 +203,14 @@ module TaskerCore
                           error_code: "SIGNAL_TIMEOUT", context: { "signal" => name })
       end
 
-      # How often this call of poll, counted in the attempt, has looked before, and when first.
-      def polled
+      # How often this call of poll, counted in the attempt, has looked before, when first, and what time it is: by the
+      # database's clock, where there is a limit.
+      def polled(timeout)
         @polls += 1
+        now = Time.iso8601(look_at_wait(nil, nil)["now"]).to_f if timeout
         state = data.is_a?(Hash) && data[POLL]
-        state && state["number"] == @polls ? state.values_at("times", "since") : [0, Time.now.to_f]
+        times, since = state.values_at("times", "since") if state && state["number"] == @polls
+        [times || 0, since || now, now]
       end
     end
   end

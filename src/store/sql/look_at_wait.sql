@@ -1,6 +1,6 @@
 -- Caller: a handler that waits, or asks what it waited for. Indexes: primary keys. $2: the name of a signal, of which the
 -- first one after $3 is looked for.
-SELECT w.waits AS "waits?", w.data::text AS data, w.cursor::text AS cursor, w.deadline AS "deadline?",
+SELECT statement_timestamp() AS "now!", w.waits AS "waits?", w.data::text AS data, w.cursor::text AS cursor, w.deadline AS "deadline?",
        coalesce(w.deadline <= statement_timestamp(), false) AS "over!",
        coalesce((w.signal, w.after_signal_id) IS NOT DISTINCT FROM ($2::text, $3::bigint), false) AS "same!",
        s.signal_id AS "signal_id?: SignalId", s.payload::text AS payload, s.actor AS actor, s.created_at AS "sent_at?"
