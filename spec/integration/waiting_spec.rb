@@ -304,7 +304,7 @@ RSpec.describe "A step that waits", :database do
 
     it "goes by the database's clock, not by that of the host" do
       looks = 0
-      allow(Time).to receive(:now).and_wrap_original { |now| now.call + (looks * 3_600) }
+      allow(Time).to(receive(:now).and_wrap_original { |now| now.call + (looks * 3_600) })
       define_one { |_, _, step| step.poll(every: 0.02, timeout: 60) { (looks += 1) == 3 && "found" } }
       expect(run("one").results_of("only")).to eq("found")
     end
