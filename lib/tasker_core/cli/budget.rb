@@ -9,12 +9,13 @@ module TaskerCore
       NAME = "budget"
       SUMMARY = "raise the budget of a task"
       ARGUMENTS = %w[ID].freeze
-      DETAILS = <<~TEXT.freeze
+      DETAILS = <<~TEXT
         The steps that the budget kept from being started are tried again, and a task that ended in error goes on. What was
         used up so far counts. Who asked for it and why is kept in the history.
 
-        #{ALL}
-        It means tasks that have not ended, and those in error; --name is needed.
+        With --all it is done with all tasks of a template that have not ended, or are in error, that the options
+        describe, each by itself: one that refuses does not stop the others. --name is needed. Exit status 1 when one
+        refused. One that has this budget already stays as it is.
       TEXT
       EXAMPLES = ["tasker budget 42 --attempts 400 --reason 'the bank was down'", "tasker budget 42 --cost 20",
                   "tasker budget --all --name research --state error --attempts 400"].freeze

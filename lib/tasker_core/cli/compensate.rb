@@ -9,11 +9,12 @@ module TaskerCore
       NAME = "compensate"
       SUMMARY = "undo what a task did that failed or was cancelled"
       ARGUMENTS = %w[ID].freeze
-      DETAILS = <<~TEXT.freeze
+      DETAILS = <<~TEXT
         Another task undoes the complete steps that say how, in reverse order. The task itself cannot go on.
 
-        #{ALL}
-        It means tasks in error and cancelled ones; --name is needed.
+        With --all it is done with all tasks of a template in error, and cancelled ones, that the options describe, each
+        by itself: one that refuses does not stop the others. --name is needed. Exit status 1 when one refused. One that
+        is undone already stays as it is.
       TEXT
       EXAMPLES = ["tasker compensate 42 --reason 'the customer agreed'",
                   "tasker compensate --all --name trip --state error --reason 'the airline is bankrupt'"].freeze

@@ -27,7 +27,7 @@ module TaskerCore
       #   client.fork(1, from: "price", context: { rate: 7 }, reason: "what if the rate were 7?") # => 42
       def fork(task_id, from:, context: {}, actor: nil, reason: nil, idempotency_key: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         id = Internal::Check.id(task_id)
-        Internal::Check.refuse("context", context, "a Hash") unless context.is_a?(Hash)
+        check_context(context)
         fork = { "from" => [*from].map { |step| Internal::Check.text(step, "from") },
                  "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
                  "reason" => Internal::Check.optional_text(reason, "reason"),
@@ -52,11 +52,18 @@ module TaskerCore
       #   client.fork_all(name: "quote", from: "price", context: { rate: 7 }, idempotency_key: "rate-7").done
       def fork_all(name:, from:, idempotency_key:, context: {}, **options, &progress)
         key = Internal::Check.text(idempotency_key, "idempotency_key")
+        check_context(context)
         options = options.merge(name: Internal::Check.text(name, "name"), unfinished: false)
         no_fork = ->(status) { status.forked_from.nil? }
         with_tasks("fork", options, progress, only: no_fork) do |target, request|
           fork(target.task_id, from: from, context: context, idempotency_key: "#{key}-#{target.task_id}", **request)
         end
+      end
+
+      private
+
+      def check_context(context)
+        Internal::Check.refuse("context", context, "a Hash") unless context.is_a?(Hash)
       end
     end
   end
