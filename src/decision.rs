@@ -217,8 +217,9 @@ pub enum Outcome {
     Waiting(Arc<Wait>),
     /// The step's condition, which is this expression, was not met before the handler began.
     ConditionUnmet(Arc<str>),
-    /// The worker stopped before the handler began.
-    GivenBack,
+    /// No handler has begun: the worker stopped, or none of its threads came. Since when the step could be claimed, if that
+    /// is known: it keeps its place in the queue.
+    GivenBack(Option<Timestamp>),
     /// The worker stopped while the handler ran.
     Interrupted,
     /// The worker's heartbeat ended.

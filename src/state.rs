@@ -377,7 +377,7 @@ impl InvalidTransition {
     fn refused(&self) -> String {
         let it = if self.machine == "task" { "no step of it can" } else { "it cannot" };
         match self.event {
-            "cancelled" | "paused" | "resumed" => format!("it cannot be {}", self.event),
+            "cancelled" | "paused" | "resumed" | "undone" => format!("it cannot be {}", self.event),
             "retried" | "skipped" | "rerun" => format!("{it} be {}", self.event),
             "resolved_manually" => format!("{it} be resolved"),
             "signalled" => "it cannot take a signal".to_owned(),

@@ -142,6 +142,8 @@ RSpec.describe "Steering many tasks at once", :database do
     expect(TaskerCore.result(ids.first).results_of("charge")).to eq("by" => "post")
     expect(TaskerCore.resolve_all(name: "payment", step: "receipt").matched).to eq(0)
     expect { TaskerCore.resolve_all(step: "charge") }.to raise_error(ArgumentError, /name/)
+    expect { TaskerCore.resolve_all(name: "payment", step: "charge", results: 0.0 / 0) }
+      .to raise_error(TaskerCore::InvalidArgument, /results/)
     expect(TaskerCore.resolve_all(name: "payment", step: "charge", take: ["receipt"]))
       .to have_attributes(done: 0, refused: [a_hash_including("message" => /take/)])
   end
@@ -193,6 +195,8 @@ RSpec.describe "Steering many tasks at once", :database do
       TaskerCore.compensate_all(name: "trip")
       expect(ids.map { |id| TaskerCore.status(id).compensated_by }).to eq(undoing)
       expect(TaskerCore.compensate_all(name: "payment")).to have_attributes(done: 0, ok?: false)
+      expect(TaskerCore.compensate_all(name: "trip", state: :error, dry_run: true).matched).to eq(2)
+      expect(TaskerCore.compensate_all(name: "trip", state: nil, dry_run: true).matched).to eq(3)
       expect { TaskerCore.compensate_all(name: "trip", state: "complete") }
         .to raise_error(TaskerCore::InvalidArgument, /state is "complete", allowed: error, cancelled/)
     end
@@ -205,7 +209,12 @@ RSpec.describe "Steering many tasks at once", :database do
       expect(report).to have_attributes(action: "raise the budget of", matched: 3, done: 3, ok?: true)
       working { [*ids, later].each { |id| TaskerCore.wait(id, timeout: 30) } }
       expect(states([*ids, later])).to eq(%w[complete complete complete])
-      expect(TaskerCore.raise_budget_all(name: "research", attempts: 10).matched).to eq(0)
+      one = ended("research", 1).first
+      changes = -> { TaskerCore.explain(one)["history"].size }
+      before = changes.call
+      expect(TaskerCore.raise_budget_all(name: "research", attempts: 1).done).to eq(1)
+      expect([states([one]), changes.call]).to eq([["error"], before])
+      expect(TaskerCore.raise_budget_all(name: "research", attempts: 10, state: "waiting").matched).to eq(0)
       expect { TaskerCore.raise_budget_all(name: "research") }.to raise_error(TaskerCore::InvalidArgument, /budget/)
       fail_payments({})
       expect(TaskerCore.raise_budget_all(name: "payment", attempts: 9).refused.size).to eq(1)
@@ -226,6 +235,10 @@ RSpec.describe "Steering many tasks at once", :database do
       expect(fork_all.call("third").matched).to eq(2)
       expect(ids.map { |id| TaskerCore.status(id).forks.size }).to eq([2, 2])
       expect(TaskerCore.fork_all(name: "trip", from: "fly", idempotency_key: "x").refused.size).to eq(2)
+      { from: [], context: 7, idempotency_key: "k" * 237 }.each do |key, value|
+        options = { name: "trip", from: "pay", idempotency_key: "k", key => value }
+        expect { TaskerCore.fork_all(**options) }.to raise_error(TaskerCore::InvalidArgument, /#{key}/)
+      end
     end
 
     it "are meant on the command line too" do
@@ -267,6 +280,9 @@ RSpec.describe "Steering many tasks at once", :database do
     expect { TaskerCore.retry_all(rate: 0) }.to raise_error(TaskerCore::InvalidArgument, /rate/)
     expect { TaskerCore.retry_all(stat: "error") }.to raise_error(ArgumentError, /stat/)
     expect { TaskerCore.cancel_all(older_than: -1) }.to raise_error(TaskerCore::InvalidArgument, /older_than/)
+    %i[limit unfinished requested_before before].each do |key|
+      expect { TaskerCore.cancel_all(key => 1) }.to raise_error(ArgumentError, /unknown keyword: :#{key}/)
+    end
     expect(TaskerCore.status(1).attempts_total).to eq(1)
   end
 

@@ -121,7 +121,7 @@ RSpec.describe "Compensation", :database do
   it "waits for a person where the template says so" do
     define_order(compensation: "manual") { raise TaskerCore::PermanentError, "out of stock" }
     expect { TaskerCore.compensate(TaskerCore.submit("order")) }
-      .to raise_error(TaskerCore::InvalidArgument, /task is 1, which is pending; allowed: one that has ended in error/)
+      .to raise_error(TaskerCore::InvalidTransition, /task 1 is pending: it cannot be undone; allowed: .* in error/)
     working do
       TaskerCore.wait(1, timeout: 30)
       expect(TaskerCore.status(1).compensated_by).to be_nil

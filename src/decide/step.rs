@@ -54,7 +54,7 @@ fn taken(outcome: &Outcome) -> Option<&Taken> {
         | Outcome::Mapped(_)
         | Outcome::Failed(_)
         | Outcome::ConditionUnmet(_)
-        | Outcome::GivenBack
+        | Outcome::GivenBack(_)
         | Outcome::Interrupted
         | Outcome::Waiting(_)
         | Outcome::WorkerDied => None,
@@ -96,7 +96,7 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
             (AttemptOutcome::Waiting, None)
         }
         Outcome::ConditionUnmet(condition) => return leave_out(draft, place, condition),
-        Outcome::GivenBack => return give_back(draft, place),
+        Outcome::GivenBack(since) => return give_back(draft, place, *since),
         Outcome::Interrupted => {
             rescue::interrupt(draft, place)?;
             (AttemptOutcome::Interrupted, None)
@@ -137,11 +137,15 @@ fn leave_out(
 }
 
 /// An attempt that never began does not count.
-fn give_back(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTransition> {
+fn give_back(
+    draft: &mut Draft<'_>,
+    place: Place,
+    since: Option<Timestamp>,
+) -> Result<(), InvalidTransition> {
     let now = draft.now;
     let change = draft.transition(place, StepEvent::GivenBack)?;
     change.after.attempts -= 1;
-    change.available_at = Some(now);
+    change.available_at = Some(since.map_or(now, |since| since.min(now)));
     Ok(())
 }
 

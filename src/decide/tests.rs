@@ -874,7 +874,7 @@ fn an_attempt_that_never_began_counts_for_no_budget_and_one_that_failed_does() {
     let mut world = limited(World::new(&[vec![]], &RetryPolicy::default()), Some(5), Some(5.0));
     world.view.spent.insert(TASK.step(0), cost(2.0));
     let claim = world.claim(0);
-    world.end(claim, Outcome::GivenBack);
+    world.end(claim, Outcome::GivenBack(None));
     assert_eq!(world.view.budgets[&TASK].attempts, 0);
     world.view.budgets.get_mut(&TASK).unwrap().spent = Cost::default();
     let claim = world.claim(0);
@@ -941,9 +941,26 @@ fn a_step_that_must_not_be_retried_is_not_run_again_after_its_worker_ended() {
 fn a_claim_given_back_leaves_no_attempt() {
     let mut world = World::new(&[vec![]], &RetryPolicy::default());
     let claim = world.claim(0);
-    world.end(claim, Outcome::GivenBack);
+    world.end(claim, Outcome::GivenBack(None));
     assert_eq!((world.step(0).state, world.step(0).attempts), (StepState::Enqueued, 0));
     assert!(world.attempts.is_empty());
+}
+
+#[test]
+fn a_claim_given_back_keeps_its_place_in_the_queue() {
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
+    let hour = TimeDelta::hours(1);
+    world.now += hour;
+    for (since, available_at) in [
+        (None, world.now),
+        (Some(world.now - hour), world.now - hour),
+        // The database's clock was put back.
+        (Some(world.now + hour), world.now),
+    ] {
+        let claim = world.claim(0);
+        let decisions = world.end(claim, Outcome::GivenBack(since));
+        assert_eq!(decisions.steps[0].available_at, Some(available_at));
+    }
 }
 
 #[test]
@@ -1470,7 +1487,7 @@ fn outcome(ends: u8) -> Outcome {
         8..=11 => Outcome::Failed(failure(FailureKind::Blocked)),
         12..=50 => Outcome::Failed(failure(FailureKind::Retryable)),
         51..=60 => Outcome::WorkerDied,
-        61..=70 => Outcome::GivenBack,
+        61..=70 => Outcome::GivenBack(None),
         71..=80 => Outcome::Interrupted,
         81..=90 => waiting(None, Some("go")),
         91..=100 => waiting(Some(5), None),
@@ -1481,7 +1498,8 @@ fn outcome(ends: u8) -> Outcome {
 /// Claims that are only ever given back, or interrupted, or wait, never end.
 fn an_end(ends: u8) -> Outcome {
     let outcome = outcome(ends);
-    let again = matches!(outcome, Outcome::GivenBack | Outcome::Interrupted | Outcome::Waiting(_));
+    let again =
+        matches!(outcome, Outcome::GivenBack(_) | Outcome::Interrupted | Outcome::Waiting(_));
     if again { ok() } else { outcome }
 }
 

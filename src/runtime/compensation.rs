@@ -129,8 +129,8 @@ pub(super) fn check_undoable(stored: &Stored, row: TaskRow) -> Result<(), Error>
     if has_failed(row.task.state) {
         return Ok(());
     }
-    let seen = format!("{task}, which is {}", row.task.state);
-    Err(refused("task", &seen, "one that has ended in error or was cancelled"))
+    let source = row.task.state.refuses("undone", "tasks that ended in error or were cancelled");
+    Err(Error::Transition { task, step: None, source })
 }
 
 /// Tells handlers that undo which task's step that is. Takes out the claims of steps that have nothing to undo, with their ends.

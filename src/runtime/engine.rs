@@ -86,14 +86,16 @@ impl<D: Database> Engine<D> {
     ) -> Option<Vec<Delivery>> {
         let shared = &self.shared;
         let begun = Cell::new(Begun::default());
-        let calls = Cell::new(false);
         let mut steps = shared.inbox.pop(max, timeout, interrupt, |taken, deserted| {
             let claims = taken.iter().map(|d| d.claim);
             begun.set(shared.ledger.begin(claims, Instant::now()));
-            calls.set(deserted);
+            if deserted {
+                // The orchestrator claims for the thread that has come.
+                shared.wake();
+            }
         });
-        if begun.get().limited || calls.get() {
-            // The orchestrator must not sleep past the new deadline, and claim for the thread that has come.
+        if begun.get().limited {
+            // The orchestrator must not sleep past the new deadline.
             shared.wake();
         }
         if let Some(steps) = steps.as_mut().filter(|_| begun.get().lost) {

@@ -194,7 +194,7 @@ mod tests {
 
     fn due(index: u32, changes: usize) -> Due {
         let claim = Claim { step: TaskId(1).step(index), attempt: 1, worker: WorkerId(1) };
-        Due { end: ClaimEnd { claim, outcome: Outcome::GivenBack, execution: None }, changes }
+        Due { end: ClaimEnd { claim, outcome: Outcome::GivenBack(None), execution: None }, changes }
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         let now = Instant::now();
         let mut lane = lane(&[1, 2, 3]);
         let other = Claim { step: TaskId(2).step(7), attempt: 1, worker: WorkerId(1) };
-        let other = ClaimEnd { claim: other, outcome: Outcome::GivenBack, execution: None };
+        let other = ClaimEnd { claim: other, outcome: Outcome::GivenBack(None), execution: None };
         lane.push(Due { end: other, changes: 5 }, now);
         let out = lane.take_out(&BTreeSet::from([TaskId(1)]));
         assert_eq!((out.len(), lane.len(), lane.changes()), (3, 1, 5));
@@ -279,7 +279,7 @@ mod tests {
             assert_eq!(taken.len(), 1);
             assert_eq!(
                 (taken[0].claim.step.index(), &taken[0].outcome),
-                (expected, &Outcome::GivenBack)
+                (expected, &Outcome::GivenBack(None))
             );
             lane.take_back(vec![due(expected, 1)], Some(&refused), Instant::now());
         }
@@ -291,7 +291,7 @@ mod tests {
         let refused: Error = StoreError::Constraint { code: "23514".to_owned(), constraint }.into();
         let mut lane = lane(&[1]);
         for _ in 0..2 {
-            assert_eq!(lane.take_off(Instant::now()).0[0].outcome, Outcome::GivenBack);
+            assert_eq!(lane.take_off(Instant::now()).0[0].outcome, Outcome::GivenBack(None));
             lane.take_back(vec![due(0, 1)], Some(&refused), Instant::now());
         }
         let (taken, _) = lane.take_off(Instant::now());

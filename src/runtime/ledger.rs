@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::branches::Decider;
-use crate::decision::{ByStep, Claim};
+use crate::decision::{ByStep, Claim, Timestamp};
 use crate::ids::{ClaimBatchId, StepId};
 
 /// Claims by step. The lock is a `std` one: it is held for a few look-ups, never across a wait.
@@ -96,6 +96,8 @@ struct Held {
     claim: Claim,
     batch: ClaimBatchId,
     tried: Tried,
+    /// Since when the step could be claimed, if that is known.
+    since: Option<Timestamp>,
     timeout: Option<Duration>,
     children: usize,
     decision: Option<Arc<Decider>>,
@@ -220,13 +222,19 @@ impl Ledger {
     }
 
     /// Enters the claims of a batch that was committed.
-    pub(crate) fn enter(&self, batch: ClaimBatchId, claims: &[(Claim, Tried)]) {
+    pub(crate) fn enter(
+        &self,
+        batch: ClaimBatchId,
+        claims: &[(Claim, Tried)],
+        since: impl Fn(StepId) -> Option<Timestamp>,
+    ) {
         let mut state = self.lock();
         for &(claim, tried) in claims {
             let held = Held {
                 claim,
                 batch,
                 tried,
+                since: since(claim.step),
                 timeout: None,
                 children: 0,
                 decision: None,
@@ -239,6 +247,12 @@ impl Ledger {
         state.open += claims.len();
         *state.batches.entry(batch).or_default() += claims.len();
         state.over.retain(|over| *over != batch);
+    }
+
+    /// Since when the step of a claim could be claimed, if that is known.
+    pub(super) fn since(&self, claim: Claim) -> Option<Timestamp> {
+        let state = self.lock();
+        state.held.get(&claim.step).filter(|held| held.claim == claim)?.since
     }
 
     /// What is known of the steps of these claims.
@@ -509,7 +523,7 @@ mod tests {
     #[test]
     fn an_end_is_accepted_once_and_for_the_current_attempt_only() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(2), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(2), Tried::default())], |_| None);
         assert_eq!(report(&ledger, 1, 1), None);
         assert_eq!(report(&ledger, 2, 2), Some(claim(2)));
         assert_eq!(report(&ledger, 2, 2), None);
@@ -518,7 +532,7 @@ mod tests {
     #[test]
     fn a_claim_is_known_until_its_end_is_written() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         ledger.report(claim(1).step, 1);
         assert!(ledger.knows(claim(1)));
         assert_eq!((ledger.open(), ledger.load()), (0, 0));
@@ -532,7 +546,7 @@ mod tests {
         let step = claim(1).step;
         let ending = || ledger.ending([step].into_iter()).contains(&step);
         assert!(!ending());
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         assert!(!ending());
         ledger.end(claim(1));
         assert!(ending());
@@ -543,7 +557,7 @@ mod tests {
     #[test]
     fn striking_an_old_claim_leaves_the_current_one() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(2), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(2), Tried::default())], |_| None);
         ledger.strike([claim(1)].into_iter());
         assert!(ledger.knows(claim(2)));
     }
@@ -552,7 +566,7 @@ mod tests {
     fn a_handler_is_overdue_from_its_begin_and_keeps_its_thread_until_it_reports() {
         let ledger = Arc::new(Ledger::default());
         let now = Instant::now();
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         let timeout = Some(Duration::from_secs(5));
         ledger.describe(
             [Described { step: claim(1).step, timeout, children: 2, decision: None }].into_iter(),
@@ -574,7 +588,7 @@ mod tests {
     fn a_handler_that_does_not_end_is_counted_until_its_thread_is_replaced() {
         let ledger = Arc::new(Ledger::default());
         let now = Instant::now();
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         ledger.begin([claim(1)].into_iter(), now);
         assert!(!ledger.relieve(claim(1).step, 1), "its attempt goes on");
         assert_eq!(ledger.give_up().len(), 1);
@@ -591,7 +605,7 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         let grant = ledger.grant(5);
         assert_eq!((grant.steps(), ledger.load(), ledger.taken()), (5, 0, 5));
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         drop(grant);
         assert_eq!((ledger.load(), ledger.taken()), (1, 1));
     }
@@ -599,7 +613,7 @@ mod tests {
     #[test]
     fn the_room_of_a_reported_end_is_taken_until_the_end_is_received() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         ledger.report(claim(1).step, 1);
         assert_eq!((ledger.load(), ledger.taken()), (0, 1));
         assert_eq!(report(&ledger, 1, 1), None);
@@ -611,7 +625,7 @@ mod tests {
     fn giving_everything_up_tells_what_had_begun() {
         let ledger = Arc::new(Ledger::default());
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
-        ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())], |_| None);
         assert_eq!(ledger.begin([other].into_iter(), Instant::now()), Begun::default());
         let begun: Vec<_> = ledger.give_up().iter().filter(|g| g.begun).map(|g| g.claim).collect();
         assert_eq!((begun, ledger.open(), ledger.load()), (vec![other], 0, 1));
@@ -620,9 +634,9 @@ mod tests {
     #[test]
     fn a_claim_on_a_step_that_is_claimed_again_is_forgotten() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         ledger.begin([claim(1)].into_iter(), Instant::now());
-        ledger.enter(ClaimBatchId(2), &[(claim(2), Tried::default())]);
+        ledger.enter(ClaimBatchId(2), &[(claim(2), Tried::default())], |_| None);
         assert_eq!((ledger.open(), ledger.load(), ledger.known()), (1, 2, 1));
         assert_eq!(over(&ledger), [BATCH]);
         assert!(ledger.begin([claim(1)].into_iter(), Instant::now()).lost);
@@ -633,7 +647,7 @@ mod tests {
     #[test]
     fn a_claim_that_others_have_ended_is_forgotten_and_its_thread_is_counted_until_it_reports() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(2), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(2), Tried::default())], |_| None);
         ledger.begin([claim(2)].into_iter(), Instant::now());
         assert!(!ledger.recall(claim(1)));
         assert_eq!(
@@ -663,7 +677,7 @@ mod tests {
     #[test]
     fn a_claim_whose_end_is_on_its_way_is_not_recalled() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         ledger.report(claim(1).step, 1);
         assert!(!ledger.recall(claim(1)));
         assert_eq!((ledger.current(claim(1).step, 1), ledger.known()), (None, 1));
@@ -673,7 +687,7 @@ mod tests {
     fn a_batch_is_over_with_the_last_of_its_claims() {
         let ledger = Arc::new(Ledger::default());
         let other = Claim { step: TaskId(1).step(1), ..claim(1) };
-        ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default()), (other, Tried::default())], |_| None);
         ledger.strike([claim(1)].into_iter());
         assert_eq!((over(&ledger), ledger.batches()), (vec![], 1));
         ledger.strike([other].into_iter());
@@ -696,7 +710,7 @@ mod tests {
     #[test]
     fn a_listed_batch_without_a_claim_that_is_held_is_over() {
         let ledger = Arc::new(Ledger::default());
-        ledger.enter(BATCH, &[(claim(1), Tried::default())]);
+        ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         ledger.compare([BATCH, ClaimBatchId(2)].into_iter());
         ledger.compare([ClaimBatchId(2)].into_iter());
         assert_eq!(over(&ledger), [ClaimBatchId(2)]);

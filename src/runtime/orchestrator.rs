@@ -393,11 +393,12 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn land_ends(&mut self, lane: usize, ends: Vec<ClaimEnd>, began: Instant, landed: &Landed) {
-        let all = ends.len();
         if landed.written || removed(Guard::EndsAreKept) {
             let is_held = |end: &ClaimEnd| landed.held.contains(&end.claim.step.task());
+            let of_handlers = ends.iter().filter(|end| end.execution.is_some() && !is_held(end));
+            let of_handlers = of_handlers.count();
             let held = self.all_due(ends.into_iter().filter(is_held));
-            self.pace.saw(all - held.len(), landed.successors, began, Instant::now());
+            self.pace.saw(of_handlers, landed.successors, began, Instant::now());
             self.lanes[lane].landed();
             return self.park(held);
         }
@@ -573,6 +574,7 @@ impl<D: Database> Orchestrator<D> {
                 ledger.enter(
                     one.batch,
                     &[(claim, Tried { failures: one.failures, crashes: one.crashes })],
+                    |_| None,
                 );
                 found.push(claim);
             }
@@ -635,7 +637,11 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn give_back(&mut self, claim: Claim) {
-        self.end_undelivered(claim, Outcome::GivenBack);
+        self.end_undelivered(claim, self.given_back(claim));
+    }
+
+    fn given_back(&self, claim: Claim) -> Outcome {
+        Outcome::GivenBack(self.shared.ledger.since(claim))
     }
 
     /// Ends a claim that no thread has. Its room is free at once, however long its end takes to be written.
@@ -658,7 +664,7 @@ impl<D: Database> Orchestrator<D> {
         };
         let held: Vec<_> = listed.into_iter().filter_map(|one| one.claim).collect();
         for claim in &held {
-            self.end(*claim, Outcome::GivenBack);
+            self.end(*claim, Outcome::GivenBack(None));
         }
         held.is_empty()
     }
@@ -672,7 +678,8 @@ impl<D: Database> Orchestrator<D> {
         let late = |by: Duration| stop_by.is_some_and(|stop_by| Instant::now() >= stop_by + by);
         if late(Duration::ZERO) {
             for GivenUp { claim, begun } in self.shared.ledger.give_up() {
-                self.end(claim, if begun { Outcome::Interrupted } else { Outcome::GivenBack });
+                let given_back = self.given_back(claim);
+                self.end(claim, if begun { Outcome::Interrupted } else { given_back });
             }
         }
         let done = self.lanes.iter().all(Lane::is_empty)

@@ -132,7 +132,10 @@ mod tests {
 
     fn due(task: i64, step: u32) -> Due {
         let claim = Claim { step: TaskId(task).step(step), attempt: 1, worker: WorkerId(1) };
-        Due { end: ClaimEnd { claim, outcome: Outcome::GivenBack, execution: None }, changes: 1 }
+        Due {
+            end: ClaimEnd { claim, outcome: Outcome::GivenBack(None), execution: None },
+            changes: 1,
+        }
     }
 
     fn held(tasks: &[i64]) -> BTreeSet<TaskId> {

@@ -1,7 +1,7 @@
 //! One round with the database: a transaction that ends claims or makes some, and the delivery of
 //! those that it made. A worker has some rounds in flight at a time, each on a connection of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -96,7 +96,7 @@ pub(super) async fn end<D: Database>(
             shared.attached.forget(free(ends, &held));
             shared.spending.forget(free(ends, &held));
             let successors = written.decisions.successors();
-            Landed { successors, held, ..hand_over(shared, &written, grant).await }
+            Landed { successors, held, ..hand_over(shared, &written, grant, &[]).await }
         }
         Err(landed) => landed,
     }
@@ -188,8 +188,8 @@ pub(super) async fn claim<D: Database>(
         Err(silence) => Err(Landed::unsure(silence)),
     };
     match written {
-        Ok(Some((written, hungry))) => {
-            Landed { hungry, ..hand_over(shared, &written, Some(grant)).await }
+        Ok(Some(Claimed { written, picked, hungry })) => {
+            Landed { hungry, ..hand_over(shared, &written, Some(grant), &picked).await }
         }
         Ok(None) => Landed { written: true, ..Landed::default() },
         Err(landed) => {
@@ -221,12 +221,21 @@ async fn pick<D: Database>(
     Ok(picked)
 }
 
+/// Claims that were made.
+struct Claimed {
+    written: Written,
+    /// What was found, and where in the queue.
+    picked: Vec<Picked>,
+    /// There may be more.
+    hungry: bool,
+}
+
 async fn write_claims<D: Database>(
     shared: &Shared<D>,
     room: usize,
     without: &[TaskId],
     search: &mut Search,
-) -> Result<Option<(Written, bool)>, Landed> {
+) -> Result<Option<Claimed>, Landed> {
     let mut tx = shared.database.begin().await.map_err(Error::from)?;
     let picked = pick(&mut tx, shared, room, without, search).await.map_err(Error::from)?;
     let more = picked.len() >= room;
@@ -250,7 +259,7 @@ async fn write_claims<D: Database>(
     if let Some(at) = search.next_from_start().filter(|_| passed.is_some()) {
         shared.there_will_be_work(at);
     }
-    Ok(Some((written, more)))
+    Ok(Some(Claimed { written, picked, hungry: more }))
 }
 
 /// What claims are decided from.
@@ -308,11 +317,12 @@ async fn commit(
 }
 
 /// Enters the claims that were made, and hands them to the threads. The room that was granted for them is
-/// given back before a handler can end.
+/// given back before a handler can end. `picked` are those that stood in the queue.
 async fn hand_over<D: Database>(
     shared: &Shared<D>,
     written: &Written,
     grant: Option<Grant>,
+    picked: &[Picked],
 ) -> Landed {
     for at in written.decisions.steps.iter().filter_map(|change| change.available_at) {
         let wait = (at - written.decisions.now).to_std().unwrap_or(Duration::ZERO);
@@ -322,7 +332,10 @@ async fn hand_over<D: Database>(
         return Landed { written: true, ..Landed::default() };
     };
     let claimed: Vec<_> = written.decisions.steps.iter().filter_map(claimed).collect();
-    shared.ledger.enter(batch, &claimed);
+    let places: HashMap<_, _> =
+        picked.iter().map(|one| (one.step.id, one.place.available_at)).collect();
+    let now = written.decisions.now;
+    shared.ledger.enter(batch, &claimed, |step| Some(places.get(&step).copied().unwrap_or(now)));
     drop(grant);
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
     let claims = claimed.into_iter().map(|(claim, _)| claim).collect();
@@ -393,7 +406,7 @@ fn strike<'a, D>(
             | Outcome::Failed(_)
             | Outcome::Waiting(_) => &counts.ended,
             Outcome::ConditionUnmet(_) | Outcome::Mapped(_) => continue,
-            Outcome::GivenBack => &counts.given_back,
+            Outcome::GivenBack(_) => &counts.given_back,
             Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
         }
         .fetch_add(1, Ordering::Relaxed);

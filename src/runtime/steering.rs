@@ -164,8 +164,10 @@ pub(crate) async fn steer(
             Ok(decisions)
         }
         Steering::RaiseBudget(limits) => {
+            if !raise(tx, row, *limits).await? {
+                return Ok(Decisions::default());
+            }
             let stored = templates.get_within(tx, row.template).await?;
-            raise(tx, row, *limits).await?;
             let queues = tx
                 .resume_postponed_steps(&BTreeMap::from([(task, i32::MAX.unsigned_abs())]))
                 .await?;
@@ -220,8 +222,8 @@ pub(crate) async fn steer(
     }
 }
 
-/// Gives a task a larger budget.
-async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Result<(), Error> {
+/// Gives a task a larger budget, unless it has that.
+async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Result<bool, Error> {
     let budgets = tx.read_budgets(&[row.task.id]).await?;
     let Some((task, budget)) = budgets.into_iter().next() else {
         let allowed = "none: the task has no budget";
@@ -244,7 +246,11 @@ async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Resul
         return Err(refused("attempts", &new.to_string(), &format!("{begun} or more")));
     }
     let raised = Budget { limits: limits.or(budget.limits), exhausted: None, ..budget };
-    Ok(tx.write_budgets(&[(task, raised)]).await?)
+    if raised.limits == budget.limits {
+        return Ok(false);
+    }
+    tx.write_budgets(&[(task, raised)]).await?;
+    Ok(true)
 }
 
 /// A step that is tried again waits anew for what it waited for.

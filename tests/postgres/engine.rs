@@ -233,6 +233,9 @@ async fn steps_for_which_no_thread_comes_are_given_back_and_executed_by_another_
     db.wait_for_count(in_progress, 4).await;
     db.wait_for_count(in_progress, 1).await;
     assert_eq!(deserted.stats().given_back, 3);
+    let in_their_places = "SELECT count(*) FROM tasker_ready_steps r JOIN tasker_workflow_step_transitions t \
+                           USING (workflow_step_id) WHERE t.event = 'claimed' AND r.available_at <= t.created_at";
+    assert_eq!(db.count(in_their_places).await, 3);
 
     let later = db.submit("fan", 1).await[0];
     let other = db.worker(4).await;

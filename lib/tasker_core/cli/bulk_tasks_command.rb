@@ -5,7 +5,7 @@ require_relative "task_options"
 
 module TaskerCore
   class CLI
-    # A {BulkSteeringCommand} whose `--all` means tasks that have not ended.
+    # A {BulkSteeringCommand} whose `--all` means tasks.
     class BulkTasksCommand < BulkSteeringCommand
       include TaskOptions
 

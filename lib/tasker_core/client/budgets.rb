@@ -8,6 +8,8 @@ module TaskerCore
     module Budgets
       # States of tasks to which a higher budget means something.
       OPEN_TO_MORE = %w[pending in_progress waiting blocked paused error].freeze
+      # These tasks. One that ends meanwhile is found by the second.
+      ALL_OPEN_TO_MORE = [{ unfinished: true }, { state: "error", unfinished: false }].freeze
 
       # Raises the budget of a task: the steps that it kept from being started are tried again, and a task that ended in
       # error goes on. What was used up so far counts.
@@ -43,8 +45,10 @@ module TaskerCore
       def raise_budget_all(name:, attempts: nil, cost: nil, **options, &progress)
         limits = { attempts: attempts, cost: cost }.compact
         Internal::Check.budget(limits)
+        state = options.delete(:state)
+        filters = state ? filters_of(OPEN_TO_MORE, state) : ALL_OPEN_TO_MORE
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks_in(OPEN_TO_MORE, "raise the budget of", options, progress) do |target, request|
+        with_tasks_of(filters, "raise the budget of", options, progress) do |target, request|
           raise_budget(target.task_id, **limits, **request)
         end
       end

@@ -33,7 +33,7 @@ module TaskerCore
         with_failures("retry", options, progress) do |bulk, filter, request|
           work = ->(target) { self.retry(target.task_id, step: target.step, **request) }
           last = trial && !options[:dry_run] ? try_first(bulk, filter, canary, trial, &work) : nil
-          bulk.run(targets_after(last, filter), &work) unless bulk.stopped
+          bulk.run(targets_after(last, filter, bulk.batch), &work) unless bulk.stopped
         end
       end
 
@@ -50,7 +50,7 @@ module TaskerCore
       # Returns the id of the last step that was looked at.
       def try_first(bulk, filter, count, trial, &work)
         last = nil
-        targets = targets_after(nil, filter).map { |target| target.tap { last = target.step_id } }
+        targets = targets_after(nil, filter, bulk.batch).map { |target| target.tap { last = target.step_id } }
         first = bulk.run(targets, most: count, &work)
         watch(bulk, first, trial) if first.any?
         last

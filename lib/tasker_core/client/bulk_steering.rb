@@ -1,13 +1,15 @@
 # frozen_string_literal: true
 
+require "set"
 require_relative "../internal/bulk"
 require_relative "../internal/failure_filter"
+require_relative "../internal/task_filter"
 
 module TaskerCore
   class Client
     # What operators ask of many tasks at once. Each task or step is asked by itself, in a transaction of its own: one
     # that refuses does not stop the others, and what was done stays done. What a request was done with is not meant by
-    # it again, so that it can be repeated.
+    # it again, or nothing changes for it, so that it can be repeated; {Rerun#rerun_all} does it again.
     #
     # All methods take
     #
@@ -18,8 +20,10 @@ module TaskerCore
     # yield the {BulkReport} so far now and then, return it at the end, and raise {InvalidArgument} before anything is
     # done, or {DatabaseUnavailable}, {SchemaMismatch} and {ConfigurationError} in between.
     module BulkSteering
-      # Tasks or steps that are looked for at once, shortly before they are asked.
-      BATCH = 100
+      # By what tasks are chosen, beside how old they are.
+      OF_TASKS = [*Internal::TaskFilter::TEXTS, :tags].freeze
+      # States of tasks that can be undone.
+      FAILED = %w[error cancelled].freeze
 
       # Leaves steps out that are in error or blocked. Those that their templates do not declare skippable are refused.
       #
@@ -31,7 +35,7 @@ module TaskerCore
       #   client.skip_all(name: "order_fulfilment", step: "send_coupon", reason: "the campaign is over").done
       def skip_all(**options, &progress)
         with_failures("skip", options, progress) do |bulk, filter, request|
-          bulk.run(targets_after(nil, filter)) { |target| skip(target.task_id, target.step, **request) }
+          bulk.run(targets_after(nil, filter, bulk.batch)) { |target| skip(target.task_id, target.step, **request) }
         end
       end
 
@@ -50,8 +54,9 @@ module TaskerCore
       #   client.resolve_all(name: "order_fulfilment", step: "notify", results: { sent: false }, reason: "by post").done
       def resolve_all(name:, step:, results: nil, take: nil, **options, &progress)
         options = options.merge(name: Internal::Check.text(name, "name"), step: Internal::Check.text(step, "step"))
+        given_json(results, take)
         with_failures("resolve", options, progress) do |bulk, filter, request|
-          bulk.run(targets_after(nil, filter)) do |target|
+          bulk.run(targets_after(nil, filter, bulk.batch)) do |target|
             resolve(target.task_id, target.step, results: results, take: take, **request)
           end
         end
@@ -105,8 +110,9 @@ module TaskerCore
       # @example
       #   client.compensate_all(name: "trip", older_than: 3_600, reason: "the airline is bankrupt").done
       def compensate_all(name:, **options, &progress)
+        filters = filters_of(FAILED, options.delete(:state))
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks_in(%w[error cancelled], "compensate", options, progress) do |target, request|
+        with_tasks_of(filters, "compensate", options, progress) do |target, request|
           compensate(target.task_id, **request)
         end
       end
@@ -134,22 +140,26 @@ module TaskerCore
         bulk.report
       end
 
-      def with_tasks(action, options, progress, only: nil)
+      def with_tasks(action, options, progress, only: nil, unfinished: true)
         bulk, request, rest = bulk_of(action, options, progress)
-        bulk.run(tasks(only, **rest)) { |target| yield target, request }
+        bulk.run(tasks(bulk.batch, only, { unfinished: unfinished }, **rest)) { |target| yield target, request }
         bulk.report
       end
 
-      # Tasks in one of these states, whether they have ended or not.
-      def with_tasks_in(states, action, options, progress, only: nil)
-        if options[:state] && !states.include?(options[:state])
-          Internal::Check.refuse("state", options[:state], states.join(", "))
-        end
-        bulk, request, rest = bulk_of(action, options.merge(unfinished: false), progress)
-        [*options.fetch(:state, states)].each do |state|
-          bulk.run(tasks(only, **rest, state: state)) { |target| yield target, request }
-        end
+      # Tasks that a filter after another means, each once.
+      def with_tasks_of(filters, action, options, progress)
+        bulk, request, rest = bulk_of(action, options, progress)
+        seen = Set.new
+        meant = filters.map { |filter| tasks(bulk.batch, nil, filter, **rest) }.lazy.flat_map(&:lazy)
+        bulk.run(meant.select { |target| seen.add?(target.task_id) }) { |target| yield target, request }
         bulk.report
+      end
+
+      # Filters for tasks in these states, or in that of them which is asked for.
+      def filters_of(states, state)
+        state = Internal::Check.optional_text(state, "state")
+        Internal::Check.refuse("state", state, states.join(", ")) unless state.nil? || states.include?(state)
+        (state ? [state] : states).map { |one| { state: one, unfinished: false } }
       end
 
       # The rest is what is meant.
@@ -162,22 +172,24 @@ module TaskerCore
         [Internal::Bulk.new(action, rate: rate, dry_run: dry_run ? true : false, &progress), request, options]
       end
 
-      def targets_after(before, filter)
-        failures_after(before, filter, BATCH).lazy.map do |failure|
+      def targets_after(before, filter, batch)
+        failures_after(before, filter, batch).lazy.map do |failure|
           Internal::Bulk::Target.new(task_id: failure.task_id, step: failure.step, step_id: failure.step_id)
         end
       end
 
-      # Those that have not ended at the time they are read, or all, a page at a time.
-      def tasks(only, older_than: nil, unfinished: true, **filter)
+      # Those that a filter means and options choose, a page at a time.
+      def tasks(batch, only, filter, older_than: nil, **chosen)
+        Internal::Check.keywords(chosen, OF_TASKS)
         before_time = older_than && (Time.now - Internal::Check.age(older_than, "older_than"))
+        filter = { **chosen, **filter, requested_before: before_time, limit: batch }
         Enumerator.new do |targets|
           before = nil
           loop do
-            page = list(**filter, unfinished: unfinished, requested_before: before_time, limit: BATCH, before: before)
+            page = list(**filter, before: before)
             meant = only ? page.select(&only) : page
             meant.each { |status| targets << Internal::Bulk::Target.new(task_id: status.task_id) }
-            break if page.size < BATCH
+            break if page.size < batch
 
             before = page.last.task_id
           end

@@ -8,6 +8,9 @@ module TaskerCore
   class Client
     # Tasks that take over what other tasks have done.
     module Forks
+      # Longest key of many forks: with "-" and any task's id it is none too long for one.
+      KEY_BYTES = 256 - 20
+
       # Makes a task of the same version of its template that takes over what a task has done, but for some steps and
       # those below them, which are executed. Steps elsewhere that are complete, resolved or skipped are so in the fork,
       # with their results; all others are executed. The task that is forked stays as it is.
@@ -41,8 +44,8 @@ module TaskerCore
       #
       # @param name [String] of the template
       # @param from [String, Symbol, Array] as for {#fork}
-      # @param idempotency_key [String] each fork is known by this, "-" and the id of the task that is forked: a request
-      #   that is repeated makes no second fork of a task
+      # @param idempotency_key [String] 1 to 236 bytes: each fork is known by this, "-" and the id of the task that is
+      #   forked, so that a request that is repeated makes no second fork of a task
       # @param context [Hash] as for {#fork}. Default {}.
       # @param options [Hash{Symbol => Object}] as for {BulkSteering#cancel_all}
       # @yieldparam so_far [BulkReport]
@@ -52,10 +55,14 @@ module TaskerCore
       #   client.fork_all(name: "quote", from: "price", context: { rate: 7 }, idempotency_key: "rate-7").done
       def fork_all(name:, from:, idempotency_key:, context: {}, **options, &progress)
         key = Internal::Check.text(idempotency_key, "idempotency_key")
+        allowed = 1..KEY_BYTES
+        Internal::Check.refuse("idempotency_key", key, "1 to #{KEY_BYTES} bytes") unless allowed.cover?(key.bytesize)
+        Internal::Check.refuse("from", from, "a step or several") if [*from].empty?
+        [*from].each { |one| Internal::Check.text(one, "from") }
         check_context(context)
-        options = options.merge(name: Internal::Check.text(name, "name"), unfinished: false)
+        options = options.merge(name: Internal::Check.text(name, "name"))
         no_fork = ->(status) { status.forked_from.nil? }
-        with_tasks("fork", options, progress, only: no_fork) do |target, request|
+        with_tasks("fork", options, progress, only: no_fork, unfinished: false) do |target, request|
           fork(target.task_id, from: from, context: context, idempotency_key: "#{key}-#{target.task_id}", **request)
         end
       end

@@ -42,8 +42,10 @@ module TaskerCore
       #   client.rerun_all("enrich", name: "order_fulfilment", version: "1.2.0", reason: "a fault in enrich").done
       def rerun_all(step, name:, **options, &progress)
         step = Internal::Check.text(step, "step")
-        options = options.merge(name: Internal::Check.text(name, "name"), unfinished: false)
-        with_tasks("rerun", options, progress) { |target, request| rerun(target.task_id, step, **request) }
+        options = options.merge(name: Internal::Check.text(name, "name"))
+        with_tasks("rerun", options, progress, unfinished: false) do |target, request|
+          rerun(target.task_id, step, **request)
+        end
       end
     end
   end

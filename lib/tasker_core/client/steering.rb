@@ -81,7 +81,8 @@ module TaskerCore
       # @param reason [String, nil] why, for the record
       # @return [TaskStatus] of the task; its `compensated_by` says which one undoes it
       # @raise [NotFound]
-      # @raise [InvalidArgument] the task has not failed, or its template does not say how steps are undone
+      # @raise [InvalidTransition] the task has not failed
+      # @raise [InvalidArgument] its template does not say how steps are undone
       # @example
       #   client.compensate(1, actor: "support").compensated_by # => 7
       def compensate(task_id, actor: nil, reason: nil)
@@ -127,8 +128,7 @@ module TaskerCore
       #   client.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
       def resolve(task_id, step, results: nil, take: nil, actor: nil, reason: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         step = Internal::Check.text(step, "step")
-        json = json_of(results)
-        take &&= JSON.generate([*take].map { |name| Internal::Check.text(name, "take") })
+        json, take = given_json(results, take)
         steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, json, take, *request) }
       end
 
@@ -140,6 +140,11 @@ module TaskerCore
         actor = Internal::Check.optional_text(actor, "actor") || this_process
         reason = Internal::Check.optional_text(reason, "reason")
         TaskStatus.new(parse(yield(id, actor, reason)))
+      end
+
+      # What a step is given, as JSON.
+      def given_json(results, take)
+        [json_of(results), take && JSON.generate([*take].map { |name| Internal::Check.text(name, "take") })]
       end
 
       def this_process

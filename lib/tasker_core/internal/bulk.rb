@@ -16,6 +16,8 @@ module TaskerCore
       GONE_ON = [InvalidTransition, NotFound].freeze
       # None of the others would fare better.
       FATAL = [DatabaseUnavailable, SchemaMismatch, ConfigurationError].freeze
+      # Tasks or steps that are looked for at once, at most.
+      BATCH = 100
       # Seconds between two reports about the progress.
       REPORT_EVERY = 0.1
 
@@ -43,6 +45,13 @@ module TaskerCore
       attr_accessor :canary
       # @return [String, nil] why the others are left alone, for the report
       attr_accessor :stopped
+
+      # @return [Integer] how many are looked for at once, shortly before they are asked: no more than within a second
+      # @example
+      #   bulk.batch # => 100
+      def batch
+        @rate ? [@rate.ceil, BATCH].min : BATCH
+      end
 
       # @param targets [Enumerable<Target>]
       # @param most [Integer, nil] stop after it was done with so many. Default nil: never.

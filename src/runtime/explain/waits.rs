@@ -107,7 +107,7 @@ fn who(worker: &WorkerRow) -> String {
 fn came_back(event: StepEvent) -> &'static str {
     match event {
         StepEvent::WorkerDied => ", again because the worker that ran it died",
-        StepEvent::GivenBack => ", again because the worker that held it stopped",
+        StepEvent::GivenBack => ", again because the worker that held it gave it back",
         StepEvent::Interrupted => ", again because the worker that ran it stopped",
         StepEvent::Retried => ", again because an operator asked for it",
         StepEvent::Signalled => ", because the signal came that it waited for",
