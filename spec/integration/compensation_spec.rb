@@ -63,6 +63,49 @@ RSpec.describe "Compensation", :database do
     expect(TaskerCore.list.size).to eq(2)
   end
 
+  it "is done by a fork for what it has executed, and not for what it took over" do
+    outcome = { "ship" => true }
+    define_order { outcome["ship"] || raise(TaskerCore::PermanentError, "out of stock") }
+    task_id = TaskerCore.submit("order", context: { id: 7 })
+    working { TaskerCore.wait(task_id, timeout: 30) }
+    outcome["ship"] = false
+    fork, all = %w[charge reserve].map { |step| TaskerCore.fork(task_id, from: step, context: { id: 8 }) }
+    working { [fork, all].each { |id| TaskerCore.wait(undoing(id), timeout: 30) } }
+    undone = @undone.map { |name, results, _, context, _| [name, results["id"], context["id"]] }
+    expect(undone).to match_array([["charge", 8, 8], ["charge", 8, 8], ["reserve", 8, 8]])
+    expect(TaskerCore.explain(undoing(fork), step: "reserve")["steps"].first["summary"])
+      .to end_with("there is nothing to undo: it is not so that reserve was done by task #{fork}")
+    expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", compensated_by: nil)
+
+    expect { TaskerCore.fork(fork, from: "ship") }
+      .to raise_error(TaskerCore::InvalidTransition, /task #{fork} is undone by task \d+/)
+  end
+
+  it "makes no task for a fork that has executed nothing" do
+    define_order { "shipped" }
+    task_id = TaskerCore.submit("order")
+    working { TaskerCore.wait(task_id, timeout: 30) }
+    fork = TaskerCore.fork(task_id, from: "ship")
+    TaskerCore.cancel(fork)
+    working { TaskerCore.wait(TaskerCore.submit("order"), timeout: 30) }
+    expect(TaskerCore.status(fork).compensated_by).to be_nil
+    expect(TaskerCore.compensate(fork).compensated_by).to be_nil
+  end
+
+  it "is not given up: what undoes is not cancelled, and nobody else begins to undo" do
+    define_order { raise TaskerCore::PermanentError, "out of stock" }
+    handler("Undo") { raise TaskerCore::BlockedError, "the bank is closed" }
+    task_id = TaskerCore.submit("order")
+    by = working { TaskerCore.wait(undoing(task_id), timeout: 30).task_id }
+    expect(TaskerCore.status(by).state).to eq("blocked")
+    expect { TaskerCore.cancel(by) }
+      .to raise_error(TaskerCore::InvalidArgument, /task is #{by}, which undoes another one; .* paused, .* skipped/)
+    expect(TaskerCore.expire(older_than: 0).refused.map { |one| one["task_id"] }).to eq([by])
+    expect { TaskerCore.submit("order (compensation)") }
+      .to raise_error(TaskerCore::InvalidArgument, /name is "order \(compensation\)"/)
+    expect(TaskerCore.status(by).state).to eq("blocked")
+  end
+
   it "undoes a task that was cancelled, and no step that was not complete" do
     define_order { "shipped" }
     handler("Work") { |_, _, step| step.name == "charge" ? step.wait_for("go") : step.name }
@@ -76,7 +119,7 @@ RSpec.describe "Compensation", :database do
     steps = TaskerCore.result(undoing(task_id)).steps.to_h { |step| [step.name, step.state] }
     expect(steps).to eq("reserve" => "complete", "charge" => "skipped", "all undone" => "complete")
     expect(TaskerCore.explain(undoing(task_id), step: "charge")["steps"].first["summary"])
-      .to eq("there is nothing to undo: it is not so that charge of task #{task_id} is complete")
+      .to eq("there is nothing to undo: it is not so that charge was done by task #{task_id}")
   end
 
   it "leaves a task alone that completes, or of which nothing is to be undone" do

@@ -37,9 +37,10 @@ pub(super) fn has_failed(state: TaskState) -> bool {
     matches!(state, TaskState::Error | TaskState::Cancelled)
 }
 
-/// A step that is complete, for its undoing.
-fn was_done(state: StepState) -> bool {
-    matches!(state, StepState::Complete | StepState::ResolvedManually)
+/// Whether there is something to undo of a step. What a fork has taken over from another task, without an attempt of its own,
+/// is that task's to undo.
+fn was_done(state: StepState, attempts: u32) -> bool {
+    state == StepState::Complete && attempts > 0 || state == StepState::ResolvedManually
 }
 
 /// Makes the task that undoes one which this transaction holds, once, and returns it; none where there is nothing to undo.
@@ -60,7 +61,7 @@ pub(super) async fn undo(
         .map(|(index, _)| task.step(index))
         .collect();
     let rows = tx.read_ended_steps(&undoable, &[]).await?;
-    if !rows.iter().any(|row| was_done(row.step.state)) {
+    if !rows.iter().any(|row| was_done(row.step.state, row.step.attempts)) {
         return Ok(None);
     }
     let undoing = undoing(tx, templates, &stored).await?;
@@ -157,7 +158,7 @@ pub(super) async fn leave_out(
         }
     }
     let steps: Vec<_> = undone.values().copied().collect();
-    let states = database.step_results(&steps).await?;
+    let steps = database.undone_steps(&steps).await?;
     let mut refused = Vec::new();
     prepared.retain_mut(|one| {
         // The step that waits until all are undone undoes none.
@@ -169,13 +170,11 @@ pub(super) async fn leave_out(
         let undoes = original.map(|row| UndoneTask { task: row.original, template: row.template });
         one.delivery.undoes = undoes.map(Box::new);
         let original = undone.get(&claim.step);
-        let end = match original.and_then(|step| Some((*step, states.get(step)?.0))) {
-            Some((_, state)) if was_done(state) => return true,
+        let end = match original.and_then(|step| Some((*step, *steps.get(step)?))) {
+            Some((_, (state, attempts))) if was_done(state, attempts) => return true,
             Some((step, _)) => {
                 let name = one.template.step(claim.step).map_or("", |step| step.name.as_str());
-                Outcome::ConditionUnmet(
-                    format!("{name} of task {} is complete", step.task()).into(),
-                )
+                Outcome::ConditionUnmet(format!("{name} was done by task {}", step.task()).into())
             }
             None => blocked("the task that it undoes is not in the database".to_owned()),
         };

@@ -130,6 +130,9 @@ pub(crate) async fn fork(
     let Some(task) = new.filter(|_| !submitted.existing) else {
         return Ok((submitted, Decisions::default()));
     };
+    if let Some(by) = tx.compensation_of(source).await? {
+        return Err(Error::Undone { task: source, by });
+    }
     let Executed { steps: anew, awaiting } = executed_anew(tx, &stored, source, &first).await?;
     let ended = tx.ended_steps(source).await?;
     let copies = copies(tx, &stored, task, &anew, ended).await?;

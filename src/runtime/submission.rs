@@ -17,7 +17,8 @@ use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
 use crate::store::{NewTasks, StepTime, StoreError, Transaction};
 use crate::template::{
-    LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION, StepTemplate,
+    COMPENSATION_SUFFIX, LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION,
+    StepTemplate,
 };
 
 /// Rows of steps and edges written by one statement: beyond some ten thousand it gets no cheaper a
@@ -223,6 +224,12 @@ impl Submission {
     fn check(&self) -> Result<(), Error> {
         at_most("namespace", Some(&self.namespace), LONGEST_NAMESPACE)?;
         at_most("name", Some(&self.name), LONGEST_TASK_NAME)?;
+        if self.name.ends_with(COMPENSATION_SUFFIX) {
+            let allowed = format!(
+                "a name that does not end with {COMPENSATION_SUFFIX:?}: those tasks the engine makes"
+            );
+            return Err(refused("name", &format!("{:?}", self.name), &allowed));
+        }
         at_most("version", self.version.as_deref(), LONGEST_VERSION)?;
         at_most("initiator", self.initiator.as_deref(), 128)?;
         at_most("source_system", self.source_system.as_deref(), 128)?;

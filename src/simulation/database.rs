@@ -1,6 +1,6 @@
 //! The simulated database as workers see it: statements that do to the tables what the SQL files do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +95,20 @@ impl Database for SimulatedDatabase {
                 .filter_map(|id| Some((*id, state.tables.steps.get(id)?)))
                 .map(|(id, step)| (id, (step.state, step.results.clone().map(Ok))));
             done(rows.collect())
+        })
+        .await
+    }
+
+    async fn undone_steps(
+        &self,
+        steps: &[StepId],
+    ) -> Result<HashMap<StepId, (StepState, u32)>, StoreError> {
+        self.ask(|state, _| {
+            let found = |id: &StepId| {
+                let step = state.tables.steps.get(id)?;
+                Some((*id, (step.state, step.attempts)))
+            };
+            done(steps.iter().filter_map(found).collect())
         })
         .await
     }

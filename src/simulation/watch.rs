@@ -89,6 +89,12 @@ fn is_complete(tables: &Tables, step: StepId) -> bool {
     tables.steps.get(&step).is_some_and(|step| COMPLETE.contains(&step.state))
 }
 
+/// Whether a step is complete by what was done in its own task, not in the one that it is a fork of.
+fn is_done(tables: &Tables, step: StepId) -> bool {
+    let own = |step: &StepRecord| step.attempts > 0 || step.state == StepState::ResolvedManually;
+    is_complete(tables, step) && tables.steps.get(&step).is_some_and(own)
+}
+
 /// Whether the parents of a step are as its join policy asks for.
 fn satisfied(tables: &Tables, step: StepId, tally: Tally) -> bool {
     let Tally { all, complete, skipped, failed } = tally;
@@ -452,7 +458,7 @@ impl Watch {
             ));
         }
         if let Some(undone) = tables.undone_by(step)
-            && !is_complete(tables, undone)
+            && !is_done(tables, undone)
         {
             self.violated(format!("step {undone} is undone, and was never done"));
         }
@@ -679,7 +685,7 @@ impl Watch {
         }
         let unmet = event == StepEvent::ConditionUnmet;
         let undone = before.undone_by(step);
-        if unmet && undone.is_some_and(|undone| is_complete(before, undone)) {
+        if unmet && undone.is_some_and(|undone| is_done(before, undone)) {
             self.violated(format!("step {step} was left out, and there is something to undo"));
         }
         if unmet && before.when(step) != Some(When::Unmet) && undone.is_none() {
@@ -903,8 +909,8 @@ impl Watch {
         let Some(record) = tables.tasks.get(&id) else { return };
         let Some(steps) = tables.undoing(record.template) else { return };
         let failed = matches!(record.task.state, TaskState::Error | TaskState::Cancelled);
-        let state = |step: &u32| tables.steps.get(&id.step(*step)).map(|step| step.state);
-        let done = steps.iter().any(|step| state(step) == Some(StepState::Complete));
+        let complete = |step: &StepRecord| step.state == StepState::Complete && step.attempts > 0;
+        let done = steps.iter().any(|step| tables.steps.get(&id.step(*step)).is_some_and(complete));
         // Somebody cancelled it when no worker was left: the next one undoes it.
         let left = tables.follow_ups.values().any(|left| *left == (id, FollowUpKind::Compensate));
         if failed && done && !left && !tables.compensations.contains_key(&id) {

@@ -58,6 +58,12 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
         steps: &[StepId],
     ) -> impl Future<Output = Result<ResultsByStep, StoreError>> + Send;
 
+    /// The states of steps, and how often they were tried.
+    fn undone_steps(
+        &self,
+        steps: &[StepId],
+    ) -> impl Future<Output = Result<HashMap<StepId, (StepState, u32)>, StoreError>> + Send;
+
     /// What those of the tasks undo that undo others.
     fn originals(
         &self,

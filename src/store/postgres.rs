@@ -1,6 +1,6 @@
 //! Postgres as the database of workers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::database::{Database, Line, ResultsByStep, Transaction};
@@ -19,7 +19,7 @@ use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{FollowUpKind, TaskState, WorkerState};
+use crate::state::{FollowUpKind, StepState, TaskState, WorkerState};
 
 impl Database for Store {
     type Tx = Tx;
@@ -47,6 +47,13 @@ impl Database for Store {
 
     async fn step_results(&self, steps: &[StepId]) -> Result<ResultsByStep, StoreError> {
         steps::results(&self.pool, &self.keys, steps).await
+    }
+
+    async fn undone_steps(
+        &self,
+        steps: &[StepId],
+    ) -> Result<HashMap<StepId, (StepState, u32)>, StoreError> {
+        follow_ups::undone_steps(&self.pool, steps).await
     }
 
     async fn originals(&self, tasks: &[TaskId]) -> Result<Vec<OriginalRow>, StoreError> {
