@@ -199,7 +199,8 @@ module TaskerCore
     # @param task_id [Integer]
     # @param step [String, nil] name of a step, for all its attempts and changes. Default nil: the task, and its steps
     #   that are not complete.
-    # @return [Hash{String => Object}] task_id, state, summary, steps; frozen
+    # @return [Hash{String => Object}] task_id, state, summary, steps (the first 20), more_steps (how many
+    #   others have not completed); frozen
     # @raise [NotFound]
     # @raise [InvalidArgument] the task has no such step
     # @example

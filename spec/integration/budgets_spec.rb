@@ -85,6 +85,8 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
       state: "error", attempts_total: 2,
       budget: include("spent" => 0.6, "max_cost" => 1.0, "reserved" => 0.0, "exhausted" => "cost")
     )
+    expect(TaskerCore.explain(task_id, step: "only")["steps"].first["summary"])
+      .to start_with("was not started: it reserves 0.5, more than is left of its task's budget (budget: 0.6 of 1 ")
   end
 
   it "is refused what is no budget" do

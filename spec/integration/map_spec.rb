@@ -99,6 +99,22 @@ RSpec.describe "Map steps", :database do
     expect(TaskerCore.client.doctor).to include("ok" => true)
   end
 
+  it "says which items hold the task up, and how many there are" do
+    define_squares(square: { retry: { base_seconds: 3_600, max_seconds: 3_600 } }) do |_, _, step|
+      raise TaskerCore::BlockedError, "who is that?" if step.item > 3
+
+      raise "once more" if step.item == 3
+
+      step.item
+    end
+    task_id = TaskerCore.submit("squares", context: { list: (1..10).to_a })
+    settled = ->(status) { status.steps_by_state.values_at("blocked", "waiting_for_retry") == [7, 1] }
+    working { wait_until("they have failed") { settled.call(TaskerCore.status(task_id)) } }
+    named = (5..9).reverse_each.map { |number| "square[#{number}] (blocked)" }.join(", ")
+    expect(summary(task_id, "square"))
+      .to include("2 of 10 items are complete", "1 waits for its next attempt; look at #{named} and 2 more")
+  end
+
   it "lists the items that failed by their own names, which are tried again by them" do
     define_squares { |_, _, step| step.item > 2 ? raise(TaskerCore::PermanentError, "too large") : step.item }
     task_id = run("squares", context: { list: (1..4).to_a }).task_id

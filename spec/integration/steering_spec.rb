@@ -80,4 +80,15 @@ RSpec.describe "Skipping and resolving steps", :database do
     expect([refused.status, refused.err]).to match([2, /--results is not JSON/])
     expect(tasker("skip", task_id.to_s, "charge").status).to eq(2)
   end
+
+  it "explains twenty steps, and says how many more there are" do
+    handler("Unseen") { nil }
+    TaskerCore.define("long") { 25.times { |number| step "s#{number}", handler: "Unseen" } }
+    task_id = TaskerCore.submit("long").to_s
+    expect(tasker("explain", task_id).out.lines.last)
+      .to eq("and 5 steps more that have not completed: tasker explain #{task_id} STEP, tasker failures\n")
+    told = tasker("explain", task_id, "--json").json
+    expect([told["steps"].size, told["more_steps"]]).to eq([20, 5])
+    expect(tasker("explain", task_id, "s3", "--json").json).to include("more_steps" => 0)
+  end
 end

@@ -96,6 +96,25 @@ impl FailureFilter {
         Ok(filter)
     }
 
+    /// The last failures of a task.
+    pub(super) fn of_task(task: TaskId, limit: i64) -> Self {
+        Self {
+            task_id: Some(task),
+            namespace: None,
+            name: None,
+            version: None,
+            step: None,
+            state: None,
+            error: None,
+            message: None,
+            since: None,
+            until: None,
+            tags: Vec::new(),
+            before: None,
+            limit,
+        }
+    }
+
     fn check(&self) -> Result<(), Error> {
         at_most("namespace", self.namespace.as_deref(), LONGEST_NAMESPACE)?;
         at_most("name", self.name.as_deref(), LONGEST_TASK_NAME)?;

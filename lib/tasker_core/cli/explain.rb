@@ -39,6 +39,12 @@ module TaskerCore
       def show(story)
         heading("task #{story["task_id"]}", story)
         story.fetch("steps").each { |step| show_step(step, story["task_id"]) }
+        more = story.fetch("more_steps")
+        return unless more.positive?
+
+        output.line
+        output.line("and #{Format.many(more, "step")} more that have not completed: tasker explain " \
+                    "#{story["task_id"]} STEP, tasker failures")
       end
 
       def show_step(step, task_id)

@@ -24,8 +24,10 @@ pub struct Explanation {
     pub summary: String,
     /// How its state came about.
     pub history: Vec<Change<TaskState, TaskEvent>>,
-    /// The step asked for, or those that have not completed.
+    /// The step asked for, or those that have not completed, the first 20.
     pub steps: Vec<StepExplanation>,
+    /// How many others have not completed.
+    pub more_steps: usize,
     /// The step that runs it.
     pub parent: Option<ParentStep>,
     /// The task that it undoes.

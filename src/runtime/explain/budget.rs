@@ -13,14 +13,22 @@ use crate::store::{StepListRow, StepTransitionRow};
 /// Steps that are named at most that hold a part of a budget.
 const MOST_HOLDERS: usize = 3;
 
-/// What kept a step from being started.
-pub(super) fn out_of_budget(change: Option<&StepTransitionRow>, task: TaskId) -> String {
+/// What kept a step from being started that reserves so much.
+pub(super) fn out_of_budget(
+    change: Option<&StepTransitionRow>,
+    reserves: Option<Cost>,
+    task: TaskId,
+) -> String {
     let budget = parsed(change.and_then(|change| change.detail.as_deref()));
     let limit = budget["budget"].as_str().unwrap_or_default();
-    format!(
-        "was not started: its task's budget of {limit} was used up ({}); tasker budget {task} raises it",
-        used(&budget)
-    )
+    let reserves = reserves.filter(|cost| limit == "cost" && *cost > Cost::default());
+    let why = match reserves {
+        Some(cost) => {
+            format!("it reserves {}, more than is left of its task's budget", cost.number())
+        }
+        None => format!("its task's budget of {limit} was used up"),
+    };
+    format!("was not started: {why} ({}); tasker budget {task} raises it", used(&budget))
 }
 
 /// What a task has used up of its budget.

@@ -33,7 +33,10 @@ impl Facts<'_> {
                 "{} workers died while they executed it; it is not tried again",
                 row.crashes
             ),
-            Some(StepEvent::BudgetExhausted) => out_of_budget(change, self.task),
+            Some(StepEvent::BudgetExhausted) => {
+                let reserves = self.step(at).and_then(|step| step.reserve_cost);
+                out_of_budget(change, reserves, self.task)
+            }
             Some(StepEvent::TimedOut) => self.timed_out(at, row, last, change),
             Some(StepEvent::NotRetryable) => {
                 format!(
@@ -108,11 +111,11 @@ fn words_of(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::WorkerDied => "the death of its worker",
         AttemptOutcome::Interrupted => "the stop of its worker",
         AttemptOutcome::Cancelled => "the end of its task",
+        AttemptOutcome::Waiting => "a wait",
         AttemptOutcome::Succeeded
         | AttemptOutcome::Retryable
         | AttemptOutcome::Permanent
         | AttemptOutcome::Blocked
-        | AttemptOutcome::Waiting
         | AttemptOutcome::Timeout => "no recorded failure",
     }
 }

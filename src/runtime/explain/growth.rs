@@ -3,16 +3,20 @@
 use super::Facts;
 use super::words::{counted, parsed, words};
 use crate::error::Error;
-use crate::ids::StepId;
+use crate::ids::{StepId, TaskId};
+use crate::runtime::failures::FailureFilter;
 use crate::runtime::grown::GrownTask;
 use crate::state::StepState;
-use crate::store::{MapRow, StepListRow, Store};
+use crate::store::{FailureRow, MapRow, StepListRow, Store};
 
 /// Items that are read to find those that run at most, the last that have begun.
 const MOST_READ: i64 = 100;
 
 /// Items named at most that hold the turns another one waits for.
 const MOST_TURNS: usize = 3;
+
+/// Items named at most that are in error or blocked.
+const MOST_FAILURES: usize = 5;
 
 impl Facts<'_> {
     /// Who added a step, as the end of a sentence.
@@ -46,10 +50,31 @@ impl Facts<'_> {
         let (all, waits) = (items.parents, of(StepState::Pending) + of(StepState::Enqueued));
         let counts = format!(
             "{complete} of {all} items are complete{}, {failed} failed and {may}",
-            by_hand(of)
+            by_hand(&of)
         );
         let waits = counted(waits, "has not begun", "have not begun");
-        Some(format!("waits for its items: {counts}, {waits}"))
+        let blocked = of(StepState::Blocked);
+        let again = of(StepState::WaitingForRetry);
+        let again = (again > 0)
+            .then(|| counted(again, "waits for its next attempt", "wait for their next attempts"));
+        let again = again.map(|again| format!(", {again}")).unwrap_or_default();
+        let failed = self.failed_items(at, failed + blocked);
+        Some(format!("waits for its items: {counts}, {waits}{again}{failed}"))
+    }
+
+    /// The items of a map step that are in error or blocked, as the end of a sentence.
+    fn failed_items(&self, at: usize, all: u64) -> String {
+        let of_map = format!("{}[", self.name(at));
+        let items = self.failures.iter().filter(|row| row.step.starts_with(&of_map));
+        let named = |row: &FailureRow| format!("{} ({})", row.step, words(row.state));
+        let names: Vec<_> = items.take(MOST_FAILURES).map(named).collect();
+        let more = all.saturating_sub(names.len() as u64);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!("; look at {}{more}", names.join(", "))
+        }
     }
 
     /// Who holds the turns that an item waits for, as the end of a sentence.
@@ -95,6 +120,20 @@ pub(super) async fn in_turn(
     let mut rows = store.list_steps(&[part]).await?;
     rows.retain(|row| !row.state.is_terminal() && row.state != StepState::Pending);
     Ok(rows)
+}
+
+/// The items of these steps that are in error or blocked, the last ones.
+pub(super) async fn failed_items(
+    store: &Store,
+    grown: &GrownTask,
+    task: TaskId,
+    steps: &[StepId],
+) -> Result<Vec<FailureRow>, Error> {
+    let fails = |map: &MapRow| counts(map)(StepState::Error) + counts(map)(StepState::Blocked) > 0;
+    if !steps.iter().any(|step| grown.map(step.0).is_some_and(fails)) {
+        return Ok(Vec::new());
+    }
+    Ok(store.list_failures(&FailureFilter::of_task(task, MOST_READ).selection()).await?)
 }
 
 /// How many items an operator has skipped or resolved.

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 pub use answer::{
     Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation,
 };
-use growth::in_turn;
+use growth::{failed_items, in_turn};
 use parents::decisions_above;
 use relatives::{Undoing, related};
 
@@ -32,8 +32,8 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::state::StepState;
 use crate::store::{
-    ArtifactSizeRow, AttemptRow, StepListRow, StepProgressRow, StepTransitionRow, Store,
-    TaskTransitionRow, WorkerRow,
+    ArtifactSizeRow, AttemptRow, FailureRow, StepListRow, StepProgressRow, StepTransitionRow,
+    Store, TaskTransitionRow, WorkerRow,
 };
 use crate::template::{StepTemplate, TaskTemplate};
 
@@ -61,9 +61,10 @@ pub(super) async fn explain(
     let mut steps = store.list_steps(&grown.parts(task)).await?;
     steps.sort_by_key(|row| row.workflow_step_id);
     steps.dedup_by_key(|row| row.workflow_step_id);
-    let chosen = choose(&steps, asked);
+    let (chosen, more_steps) = choose(&steps, asked);
     let id = |at: usize| StepId(steps[at].workflow_step_id);
     let ids: Vec<_> = chosen.iter().map(|at| id(*at)).collect();
+    let failures = failed_items(store, &grown, task, &ids).await?;
     let skipped = chosen.iter().filter(|at| steps[**at].state == StepState::Skipped);
     let decisions = skipped.flat_map(|at| decisions_above(template, id(*at)));
     let told: BTreeSet<_> = ids.iter().copied().chain(decisions).collect();
@@ -94,6 +95,7 @@ pub(super) async fn explain(
     let facts = Facts {
         template,
         turns,
+        failures,
         children,
         undoing,
         grown,
@@ -113,6 +115,7 @@ pub(super) async fn explain(
         state: status.state,
         summary: facts.task_summary(status),
         steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),
+        more_steps,
         history: facts.task_history.into_iter().map(Change::from).collect(),
         parent: status.parent.clone(),
         compensates: status.compensates,
@@ -120,16 +123,18 @@ pub(super) async fn explain(
     })
 }
 
-/// The positions of the steps to explain.
-fn choose(steps: &[StepListRow], asked: Option<StepId>) -> Vec<usize> {
+/// The positions of the steps to explain, and how many others could be.
+fn choose(steps: &[StepListRow], asked: Option<StepId>) -> (Vec<usize>, usize) {
     if let Some(step) = asked {
-        return steps.iter().position(|row| row.workflow_step_id == step.0).into_iter().collect();
+        let at = steps.iter().position(|row| row.workflow_step_id == step.0);
+        return (at.into_iter().collect(), 0);
     }
     let mut open: Vec<_> =
         (0..steps.len()).filter(|at| steps[*at].state != StepState::Complete).collect();
     open.sort_by_key(|at| (relevance(steps[*at].state), *at));
+    let more = open.len().saturating_sub(MOST_STEPS);
     open.truncate(MOST_STEPS);
-    open
+    (open, more)
 }
 
 fn relevance(state: StepState) -> u8 {
@@ -167,6 +172,8 @@ struct Facts<'a> {
     task_history: Vec<TaskTransitionRow>,
     /// Where an item is asked for: items of its map step that have begun and not ended.
     turns: Vec<StepListRow>,
+    /// Items of map steps that are in error or blocked, the last ones.
+    failures: Vec<FailureRow>,
     /// The tasks that steps run, by step: the last one of each call.
     children: HashMap<i64, Vec<RelatedTask>>,
     /// The task that undoes this one.

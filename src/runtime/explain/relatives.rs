@@ -41,6 +41,7 @@ pub(super) async fn related(
             history: HashMap::new(),
             progress: HashMap::new(),
             task_history: store.task_history(*task).await?,
+            failures: Vec::new(),
             turns: Vec::new(),
             task: *task,
             children: HashMap::new(),
