@@ -217,6 +217,22 @@ RSpec.describe "Decisions and conditions", :database do
                                                    "message" => include("on the edge from check, cannot be told"))
     end
 
+    it "is named beside the decision that it may have left a branch out for" do
+      handler("Route") do |task, _, step|
+        step.take(:air, :road)
+        task.context
+      end
+      handler("Ship") { nil }
+      TaskerCore.define("both") do
+        step "route", handler: "Route", decides: true
+        step "air", handler: "Ship", depends_on: [{ step: "route", when: "results.route.amount > 5" }]
+        step "road", handler: "Ship", depends_on: "route"
+      end
+      expect(summary(run("both", context: { amount: 1 }), "air")).to eq(
+        "skipped: route took road, not this branch, or the condition results.route.amount > 5 on the edge was not met"
+      )
+    end
+
     it "is parsed when its template is loaded" do
       expect { define_edges("results.other > 1") }
         .to raise_error(TaskerCore::InvalidTemplate,

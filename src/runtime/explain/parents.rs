@@ -126,15 +126,23 @@ impl Facts<'_> {
             let conditions = &self.template.steps().get(at)?.edge_conditions;
             let decides = self.template.steps().get(decision)?.decides;
             let decision = self.name(decision);
-            if let Some(condition) = conditions.get(&decision).filter(|_| !decides) {
-                let condition = condition.text();
+            let condition = conditions.get(&decision).map(|condition| condition.text());
+            if let Some(condition) = condition.filter(|_| !decides) {
                 return Some(format!(
                     "skipped: the condition {condition} on the edge from {decision} was not met"
                 ));
             }
+            let or_condition = condition
+                .map(|condition| format!(", or the condition {condition} on the edge was not met"));
+            let or_condition = or_condition.unwrap_or_default();
             Some(match &*branches {
-                [] => format!("skipped: {decision} took no branch"),
-                some => format!("skipped: {decision} took {}, not this branch", shown(some)),
+                [] => format!("skipped: {decision} took no branch{or_condition}"),
+                some => {
+                    format!(
+                        "skipped: {decision} took {}, not this branch{or_condition}",
+                        shown(some)
+                    )
+                }
             })
         })
     }
