@@ -156,10 +156,12 @@ module Chaos
       end
     end
 
+    # What was added before the step was executed anew is gone, until it has added it again.
+    #
     # @api private
     def grew?(record)
       step = record.step(MAPS[record.template]&.step || ADDS)
-      !step.nil? && step.transitions.any? { |change| %w[succeeded mapped].include?(change.event) }
+      !step.nil? && step.since_retry.any? { |change| %w[succeeded mapped].include?(change.event) }
     end
 
     # @api private

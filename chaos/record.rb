@@ -17,6 +17,12 @@ module Chaos
       [*receipt&.requests, *bulk]
     end
 
+    # @param request [Request]
+    # @return [Boolean] whether it was acknowledged before that was sent
+    def made_before?(request)
+      receipt&.made_ns.to_i.between?(1, request.sent_ns)
+    end
+
     # @param name [String]
     # @return [Record::Step, nil]
     def step(name)

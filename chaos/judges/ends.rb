@@ -16,7 +16,7 @@ module Chaos
       def judge
         judge_task
         (@graph.keys - @steps.keys).each { |name| tell("it has no #{name}") }
-        @steps.each_value { |step| judge_step(step) }
+        @steps.slice(*@graph.keys).each_value { |step| judge_step(step) }
       end
 
       def judge_task

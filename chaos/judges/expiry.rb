@@ -27,10 +27,11 @@ module Chaos
         tell(format("it expired %.3f s too early", early)) if early > TOLERANCE
       end
 
-      # By the age that it had when that was asked for, and when it was acknowledged.
+      # By the age that it had when that was asked for, and when it was acknowledged. One that was committed long after
+      # it was requested may not have been seen.
       def judge_request(request)
         sent, answered, age = request.told.values_at(:sent_at, :answered_at, :older_than)
-        return if record.requested_at > sent - age - TOLERANCE
+        return if record.requested_at > sent - age - TOLERANCE || !record.made_before?(request)
         return if record.transitions.any? { |change| ended?(change) && change.at <= answered + TOLERANCE }
 
         tell("it was to expire by #{request.actor}, which was acknowledged, and did not end")

@@ -45,13 +45,9 @@ module Chaos
         if kept.any?
           late = record.requested_at > request.told.fetch(:answered_at)
           tell("#{request.mark} was sent to all before it was made, and is there") if late
-        elsif request.ids.include?(record.id) || (made_before?(request) && open_after?(request))
+        elsif request.ids.include?(record.id) || (record.made_before?(request) && open_after?(request))
           tell("#{request.mark} was sent to all, and is not there")
         end
-      end
-
-      def made_before?(request)
-        record.receipt&.made_ns.to_i.between?(1, request.sent_ns)
       end
 
       # By the ledger: it was executed since, and had not ended before.

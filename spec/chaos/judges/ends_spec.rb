@@ -40,6 +40,17 @@ RSpec.describe Chaos::Judges::Ends do
     SpoiledRecords.ask(record, :cancel, :unsure)
   end
 
+  it_lets("a step be missing that was not added again before the task was cancelled", "grown",
+          such: ->(record) { record.step("part_0") }) do |record|
+    record.retired = record.steps.reject! { |step| step.name.start_with?("part_") }.size
+    record.deadline = 1.0
+    record.state = "cancelled"
+    added = record.step("split")
+    SpoiledRecords.change(added, "enqueued", "rerun", actor: "mara")
+    SpoiledRecords.change(added, "cancelled", "cancelled")
+    added.state = "cancelled"
+  end
+
   it_lets("a task with a deadline be cancelled, also one that was not acknowledged", "chain") do |record|
     record.deadline = 1.0
     record.receipt = nil

@@ -8,7 +8,8 @@ RSpec.describe Chaos::Judges::Expiry do
   # Somebody had tasks expire that were older than so many seconds, when this one was 5 s old.
   ask = lambda do |record, older_than|
     told = { older_than: older_than, sent_at: 5.0, answered_at: 6.0 }
-    SpoiledRecords.ask(record, :expire, told: told)
+    record.receipt.made_ns = 1
+    SpoiledRecords.ask(record, :expire, told: told, sent_ns: 2)
     record.bulk = [record.receipt.requests.pop]
   end
 
@@ -38,6 +39,13 @@ RSpec.describe Chaos::Judges::Expiry do
   it_lets("a task expire that is old enough", "stale") do |record|
     ask.call(record, 4.0)
     expire.call(record, 5.5)
+  end
+
+  it_lets("a task stay that was not there yet when that was asked for", "stale") do |record|
+    ask.call(record, 4.0)
+    record.receipt.made_ns = 3
+    expire.call(record, 6.5)
+    record.transitions.last.detail["actor"] = record.bulk.first.actor
   end
 
   it_lets("a task stay that is not old enough", "stale") do |record|
