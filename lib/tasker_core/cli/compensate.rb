@@ -13,8 +13,8 @@ module TaskerCore
         Another task undoes the complete steps that say how, in reverse order. The task itself cannot go on.
 
         With --all it is done with all tasks of a template in error, and cancelled ones, that the options describe, each
-        by itself: one that refuses does not stop the others. --name is needed. Exit status 1 when one refused. One that
-        is undone already stays as it is.
+        by itself: one that refuses does not stop the others. --name is needed. Exit status 1 when one refused. Those that
+        are undone already are not meant.
       TEXT
       EXAMPLES = ["tasker compensate 42 --reason 'the customer agreed'",
                   "tasker compensate --all --name trip --state error --reason 'the airline is bankrupt'"].freeze

@@ -101,7 +101,7 @@ module TaskerCore
         end
       end
 
-      # Undoes what tasks did that ended in error or were cancelled. Those that are undone already stay as they are.
+      # Undoes what tasks did that ended in error or were cancelled. Those that are undone already are not meant.
       #
       # @param name [String] of the template
       # @param options [Hash{Symbol => Object}] as for {#cancel_all}; state: error or cancelled. Default: both.
@@ -112,7 +112,7 @@ module TaskerCore
       def compensate_all(name:, **options, &progress)
         filters = filters_of(FAILED, options.delete(:state))
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks_of(filters, "compensate", options, progress) do |target, request|
+        with_tasks_of(filters, "compensate", options, progress, but: method(:undone?)) do |target, request|
           compensate(target.task_id, **request)
         end
       end
@@ -146,12 +146,19 @@ module TaskerCore
         bulk.report
       end
 
-      # Tasks that a filter after another means, each once.
-      def with_tasks_of(filters, action, options, progress)
+      def undone?(target)
+        !status(target.task_id).compensated_by.nil?
+      rescue NotFound
+        true
+      end
+
+      # Tasks that a filter after another means, each once, but for some.
+      def with_tasks_of(filters, action, options, progress, but: ->(_target) { false })
         bulk, request, rest = bulk_of(action, options, progress)
         seen = Set.new
         meant = filters.map { |filter| tasks(bulk.batch, nil, filter, **rest) }.lazy.flat_map(&:lazy)
-        bulk.run(meant.select { |target| seen.add?(target.task_id) }) { |target| yield target, request }
+        meant = meant.select { |target| seen.add?(target.task_id) }.reject(&but)
+        bulk.run(meant) { |target| yield target, request }
         bulk.report
       end
 
