@@ -81,6 +81,14 @@ RSpec.describe "Skipping and resolving steps", :database do
     expect(tasker("skip", task_id.to_s, "charge").status).to eq(2)
   end
 
+  it "cancels a task whose template this version cannot read" do
+    handler("Unseen") { nil }
+    TaskerCore.define("odd") { step "only", handler: "Unseen" }
+    task_id = TaskerCore.submit("odd")
+    sql("UPDATE tasker_named_tasks SET configuration = '{}' WHERE name = 'odd'")
+    expect(tasker("cancel", task_id.to_s, "--json").json).to include("state" => "cancelled")
+  end
+
   it "explains twenty steps, and says how many more there are" do
     handler("Unseen") { nil }
     TaskerCore.define("long") { 25.times { |number| step "s#{number}", handler: "Unseen" } }

@@ -39,8 +39,8 @@ pub(super) fn has_failed(state: TaskState) -> bool {
 
 /// Whether there is something to undo of a step. What a fork has taken over from another task, without an attempt of its own,
 /// is that task's to undo.
-fn was_done(state: StepState, attempts: u32) -> bool {
-    state == StepState::Complete && attempts > 0 || state == StepState::ResolvedManually
+fn was_done(state: StepState, was_tried: bool) -> bool {
+    state == StepState::Complete && was_tried || state == StepState::ResolvedManually
 }
 
 /// Makes the task that undoes one which this transaction holds, once, and returns it; none where there is nothing to undo.
@@ -61,7 +61,7 @@ pub(super) async fn undo(
         .map(|(index, _)| task.step(index))
         .collect();
     let rows = tx.read_ended_steps(&undoable, &[]).await?;
-    if !rows.iter().any(|row| was_done(row.step.state, row.step.attempts)) {
+    if !rows.iter().any(|row| was_done(row.step.state, row.step.attempts > 0)) {
         return Ok(None);
     }
     let undoing = undoing(tx, templates, &stored).await?;
@@ -158,7 +158,8 @@ pub(super) async fn leave_out(
         }
     }
     let steps: Vec<_> = undone.values().copied().collect();
-    let steps = database.undone_steps(&steps).await?;
+    let states = database.step_states(&steps).await?.into_iter();
+    let states: HashMap<_, _> = states.map(|row| (StepId(row.workflow_step_id), row)).collect();
     let mut refused = Vec::new();
     prepared.retain_mut(|one| {
         // The step that waits until all are undone undoes none.
@@ -170,8 +171,8 @@ pub(super) async fn leave_out(
         let undoes = original.map(|row| UndoneTask { task: row.original, template: row.template });
         one.delivery.undoes = undoes.map(Box::new);
         let original = undone.get(&claim.step);
-        let end = match original.and_then(|step| Some((*step, *steps.get(step)?))) {
-            Some((_, (state, attempts))) if was_done(state, attempts) => return true,
+        let end = match original.and_then(|step| Some((*step, states.get(step)?))) {
+            Some((_, row)) if was_done(row.state, row.attempts > 0) => return true,
             Some((step, _)) => {
                 let name = one.template.step(claim.step).map_or("", |step| step.name.as_str());
                 Outcome::ConditionUnmet(format!("{name} was done by task {}", step.task()).into())

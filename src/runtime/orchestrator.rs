@@ -678,8 +678,7 @@ impl<D: Database> Orchestrator<D> {
         let late = |by: Duration| stop_by.is_some_and(|stop_by| Instant::now() >= stop_by + by);
         if late(Duration::ZERO) {
             for GivenUp { claim, begun } in self.shared.ledger.give_up() {
-                let given_back = self.given_back(claim);
-                self.end(claim, if begun { Outcome::Interrupted } else { given_back });
+                self.end(claim, if begun { Outcome::Interrupted } else { self.given_back(claim) });
             }
         }
         let done = self.lanes.iter().all(Lane::is_empty)

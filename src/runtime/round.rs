@@ -1,11 +1,12 @@
 //! One round with the database: a transaction that ends claims or makes some, and the delivery of
 //! those that it made. A worker has some rounds in flight at a time, each on a connection of its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use tracing::{instrument, warn};
@@ -332,7 +333,7 @@ async fn hand_over<D: Database>(
         return Landed { written: true, ..Landed::default() };
     };
     let claimed: Vec<_> = written.decisions.steps.iter().filter_map(claimed).collect();
-    let places: HashMap<_, _> =
+    let places: FxHashMap<_, _> =
         picked.iter().map(|one| (one.step.id, one.place.available_at)).collect();
     let now = written.decisions.now;
     shared.ledger.enter(batch, &claimed, |step| Some(places.get(&step).copied().unwrap_or(now)));

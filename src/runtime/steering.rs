@@ -144,15 +144,15 @@ pub(crate) async fn steer(
     }
     match steering {
         Steering::Cancel => {
-            let stored = templates.get_within(tx, row.template).await?;
-            if stored.compensates && !row.task.state.is_terminal() {
+            let by_task = ending::load_templates(tx, templates, &[row]).await?;
+            let undoes = by_task.get(&task).is_some_and(|stored| stored.compensates);
+            if undoes && !row.task.state.is_terminal() {
                 let seen = format!("{task}, which undoes another one");
                 let allowed = "a task that undoes none; one that does can be paused, and its steps skipped or resolved";
                 return Err(refused("task", &seen, allowed));
             }
             let open = tx.read_open_steps(task).await?;
             let observation = Observation::CancelRequested(request);
-            let by_task = ending::load_templates(tx, templates, &[row]).await?;
             decide_and_write(tx, row, &open, &observation, &by_task).await
         }
         Steering::Pause => {

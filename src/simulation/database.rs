@@ -1,6 +1,6 @@
 //! The simulated database as workers see it: statements that do to the tables what the SQL files do.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use crate::store::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, EndedStepRow,
     FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate, NewArtifact,
     NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked,
-    Place, Pulse, QueueOf, ResultsByStep, StepRow, StepTime, StoreError, TaskContextRow, TaskRow,
-    Transaction,
+    Place, Pulse, QueueOf, ResultsByStep, StepRow, StepStateRow, StepTime, StoreError,
+    TaskContextRow, TaskRow, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -99,14 +99,12 @@ impl Database for SimulatedDatabase {
         .await
     }
 
-    async fn undone_steps(
-        &self,
-        steps: &[StepId],
-    ) -> Result<HashMap<StepId, (StepState, u32)>, StoreError> {
+    async fn step_states(&self, steps: &[StepId]) -> Result<Vec<StepStateRow>, StoreError> {
         self.ask(|state, _| {
             let found = |id: &StepId| {
                 let step = state.tables.steps.get(id)?;
-                Some((*id, (step.state, step.attempts)))
+                let attempts = step.attempts.cast_signed();
+                Some(StepStateRow { workflow_step_id: id.0, state: step.state, attempts })
             };
             done(steps.iter().filter_map(found).collect())
         })

@@ -11,8 +11,8 @@ use super::templates::LoadedTemplate;
 use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
     ForkSource, GrowthRow, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal, NewTasks,
-    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
-    StoreError, TaskRow,
+    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepStateRow,
+    StepTime, StoreError, TaskRow,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -59,10 +59,10 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<ResultsByStep, StoreError>> + Send;
 
     /// The states of steps, and how often they were tried.
-    fn undone_steps(
+    fn step_states(
         &self,
         steps: &[StepId],
-    ) -> impl Future<Output = Result<HashMap<StepId, (StepState, u32)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<StepStateRow>, StoreError>> + Send;
 
     /// What those of the tasks undo that undo others.
     fn originals(

@@ -1,10 +1,8 @@
 //! What ends of tasks leave to be done, the tasks that steps run, and those that undo others.
 
-use std::collections::HashMap;
-
-use super::{Store, StoreError, Tx, count, int};
+use super::{Store, StoreError, Tx, int};
 use crate::ids::{FollowUpId, SignalId, StepId, TaskId, TemplateId};
-use crate::state::{FollowUpKind, StepState, TaskState};
+use crate::state::{FollowUpKind, TaskState};
 use sqlx::PgExecutor;
 
 /// Something that the end of a task leaves to be done.
@@ -199,19 +197,6 @@ pub(super) async fn record_compensation(
 }
 
 /// What those of the tasks undo that undo others.
-pub(super) async fn undone_steps(
-    connection: impl PgExecutor<'_>,
-    steps: &[StepId],
-) -> Result<HashMap<StepId, (StepState, u32)>, StoreError> {
-    let rows = sqlx::query_file!("src/store/sql/undone_steps.sql", steps as &[StepId])
-        .fetch_all(connection)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (StepId(row.workflow_step_id), (row.state, count(row.attempts))))
-        .collect())
-}
-
 pub(super) async fn originals(
     connection: impl PgExecutor<'_>,
     tasks: &[TaskId],

@@ -1,6 +1,6 @@
 //! Postgres as the database of workers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::database::{Database, Line, ResultsByStep, Transaction};
@@ -10,16 +10,16 @@ use super::templates::LoadedTemplate;
 use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
     ForkSource, GrowthRow, Heartline, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
-    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepTime,
-    Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines, follow_ups, forks,
-    growth, identities, notify, steps, tasks, templates, waits, workers,
+    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
+    StepStateRow, StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines,
+    follow_ups, forks, growth, identities, notify, steps, tasks, templates, waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
 use crate::encryption::Text;
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{FollowUpKind, StepState, TaskState, WorkerState};
+use crate::state::{FollowUpKind, TaskState, WorkerState};
 
 impl Database for Store {
     type Tx = Tx;
@@ -49,11 +49,8 @@ impl Database for Store {
         steps::results(&self.pool, &self.keys, steps).await
     }
 
-    async fn undone_steps(
-        &self,
-        steps: &[StepId],
-    ) -> Result<HashMap<StepId, (StepState, u32)>, StoreError> {
-        follow_ups::undone_steps(&self.pool, steps).await
+    async fn step_states(&self, steps: &[StepId]) -> Result<Vec<StepStateRow>, StoreError> {
+        Store::step_states(self, steps).await
     }
 
     async fn originals(&self, tasks: &[TaskId]) -> Result<Vec<OriginalRow>, StoreError> {

@@ -48,7 +48,7 @@ module TaskerCore
         state = options.delete(:state)
         filters = state ? filters_of(OPEN_TO_MORE, state) : ALL_OPEN_TO_MORE
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks_of(filters, "raise the budget of", options, progress) do |target, request|
+        with_tasks("raise the budget of", options, progress, filters: filters) do |target, request|
           raise_budget(target.task_id, **limits, **request)
         end
       end

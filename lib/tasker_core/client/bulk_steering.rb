@@ -1,6 +1,5 @@
 # frozen_string_literal: true
 
-require "set"
 require_relative "../internal/bulk"
 require_relative "../internal/failure_filter"
 require_relative "../internal/task_filter"
@@ -22,6 +21,9 @@ module TaskerCore
     module BulkSteering
       # By what tasks are chosen, beside how old they are.
       OF_TASKS = [*Internal::TaskFilter::TEXTS, :tags].freeze
+      # Those that have not ended; all.
+      UNFINISHED = [{ unfinished: true }].freeze
+      ALL_TASKS = [{ unfinished: false }].freeze
       # States of tasks that can be undone.
       FAILED = %w[error cancelled].freeze
 
@@ -54,10 +56,10 @@ module TaskerCore
       #   client.resolve_all(name: "order_fulfilment", step: "notify", results: { sent: false }, reason: "by post").done
       def resolve_all(name:, step:, results: nil, take: nil, **options, &progress)
         options = options.merge(name: Internal::Check.text(name, "name"), step: Internal::Check.text(step, "step"))
-        given_json(results, take)
+        given = given(results, take)
         with_failures("resolve", options, progress) do |bulk, filter, request|
           bulk.run(targets_after(nil, filter, bulk.batch)) do |target|
-            resolve(target.task_id, target.step, results: results, take: take, **request)
+            give(target.task_id, target.step, given, **request)
           end
         end
       end
@@ -112,7 +114,8 @@ module TaskerCore
       def compensate_all(name:, **options, &progress)
         filters = filters_of(FAILED, options.delete(:state))
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks_of(filters, "compensate", options, progress, but: method(:undone?)) do |target, request|
+        standing = ->(status) { !undone?(status) }
+        with_tasks("compensate", options, progress, filters: filters, only: standing) do |target, request|
           compensate(target.task_id, **request)
         end
       end
@@ -140,26 +143,18 @@ module TaskerCore
         bulk.report
       end
 
-      def with_tasks(action, options, progress, only: nil, unfinished: true)
+      # Tasks that one filter after another means, each once.
+      def with_tasks(action, options, progress, filters: UNFINISHED, only: nil)
         bulk, request, rest = bulk_of(action, options, progress)
-        bulk.run(tasks(bulk.batch, only, { unfinished: unfinished }, **rest)) { |target| yield target, request }
+        meant = filters.map { |filter| tasks(bulk.batch, only, filter, **rest) }.lazy.flat_map(&:lazy)
+        bulk.run(meant.uniq(&:task_id)) { |target| yield target, request }
         bulk.report
       end
 
-      def undone?(target)
-        !status(target.task_id).compensated_by.nil?
+      def undone?(status)
+        !self.status(status.task_id).compensated_by.nil?
       rescue NotFound
         true
-      end
-
-      # Tasks that a filter after another means, each once, but for some.
-      def with_tasks_of(filters, action, options, progress, but: ->(_target) { false })
-        bulk, request, rest = bulk_of(action, options, progress)
-        seen = Set.new
-        meant = filters.map { |filter| tasks(bulk.batch, nil, filter, **rest) }.lazy.flat_map(&:lazy)
-        meant = meant.select { |target| seen.add?(target.task_id) }.reject(&but)
-        bulk.run(meant) { |target| yield target, request }
-        bulk.report
       end
 
       # Filters for tasks in these states, or in that of them which is asked for.
@@ -194,8 +189,9 @@ module TaskerCore
           before = nil
           loop do
             page = list(**filter, before: before)
-            meant = only ? page.select(&only) : page
-            meant.each { |status| targets << Internal::Bulk::Target.new(task_id: status.task_id) }
+            page.each do |status|
+              targets << Internal::Bulk::Target.new(task_id: status.task_id) if only.nil? || only.call(status)
+            end
             break if page.size < batch
 
             before = page.last.task_id

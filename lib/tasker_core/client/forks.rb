@@ -62,7 +62,7 @@ module TaskerCore
         check_context(context)
         options = options.merge(name: Internal::Check.text(name, "name"))
         no_fork = ->(status) { status.forked_from.nil? }
-        with_tasks("fork", options, progress, only: no_fork, unfinished: false) do |target, request|
+        with_tasks("fork", options, progress, filters: BulkSteering::ALL_TASKS, only: no_fork) do |target, request|
           fork(target.task_id, from: from, context: context, idempotency_key: "#{key}-#{target.task_id}", **request)
         end
       end

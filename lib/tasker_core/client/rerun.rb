@@ -43,7 +43,7 @@ module TaskerCore
       def rerun_all(step, name:, **options, &progress)
         step = Internal::Check.text(step, "step")
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks("rerun", options, progress, unfinished: false) do |target, request|
+        with_tasks("rerun", options, progress, filters: BulkSteering::ALL_TASKS) do |target, request|
           rerun(target.task_id, step, **request)
         end
       end

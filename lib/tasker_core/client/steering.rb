@@ -128,8 +128,7 @@ module TaskerCore
       #   client.resolve(1, "charge_card", results: { payment_id: "p-7" }, reason: "paid at the counter")
       def resolve(task_id, step, results: nil, take: nil, actor: nil, reason: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         step = Internal::Check.text(step, "step")
-        json, take = given_json(results, take)
-        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, json, take, *request) }
+        give(task_id, step, given(results, take), actor: actor, reason: reason)
       end
 
       private
@@ -142,8 +141,12 @@ module TaskerCore
         TaskStatus.new(parse(yield(id, actor, reason)))
       end
 
+      def give(task_id, step, given, actor:, reason:)
+        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request) }
+      end
+
       # What a step is given, as JSON.
-      def given_json(results, take)
+      def given(results, take)
         [json_of(results), take && JSON.generate([*take].map { |name| Internal::Check.text(name, "take") })]
       end
 
