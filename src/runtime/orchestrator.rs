@@ -83,6 +83,9 @@ pub(super) struct Orchestrator<D> {
     hungry: bool,
     /// The last claim found as many steps as it looked for.
     plenty: bool,
+    /// The last claim found steps of one task only, which claims and ends must hold: while one does, others would find
+    /// all steps of it held, and look for them in vain.
+    of_one_task: bool,
     /// A commit failed, and perhaps took place: which claims are ours must be read.
     unsure: bool,
     /// Others have taken this worker's claims.
@@ -152,6 +155,7 @@ impl<D: Database> Orchestrator<D> {
             pace,
             hungry: true,
             plenty: false,
+            of_one_task: false,
             unsure: false,
             buried: false,
             registered: true,
@@ -245,6 +249,9 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn most_rounds(&self) -> usize {
+        if self.of_one_task {
+            return 1;
+        }
         (ROUNDS / (1 + self.shared.busy_others())).max(1)
     }
 
@@ -354,6 +361,7 @@ impl<D: Database> Orchestrator<D> {
             Round::Claim { search } => {
                 self.claiming -= 1;
                 self.plenty = landed.hungry;
+                self.of_one_task = landed.of_one_task.unwrap_or(self.of_one_task);
                 self.search = search;
             }
             Round::Deliver { group, answers } => {

@@ -43,6 +43,8 @@ pub(super) struct Landed {
     pub(super) refused: Vec<(Claim, Outcome)>,
     /// There may be more steps to claim.
     pub(super) hungry: bool,
+    /// All steps that a claim found are of one task that it must hold; `None` when it found none.
+    pub(super) of_one_task: Option<bool>,
     /// Steps that got ready by the ends.
     pub(super) successors: usize,
     /// Tasks that somebody else holds and that were passed: their ends are not written.
@@ -190,7 +192,9 @@ pub(super) async fn claim<D: Database>(
     };
     match written {
         Ok(Some(Claimed { written, picked, hungry })) => {
-            Landed { hungry, ..hand_over(shared, &written, Some(grant), &picked).await }
+            let of_one_task = Some(are_of_one_task(&picked));
+            let landed = hand_over(shared, &written, Some(grant), &picked).await;
+            Landed { hungry, of_one_task, ..landed }
         }
         Ok(None) => Landed { written: true, ..Landed::default() },
         Err(landed) => {
@@ -220,6 +224,13 @@ async fn pick<D: Database>(
         shared.there_will_be_work(at);
     }
     Ok(picked)
+}
+
+/// Whether claims of these steps hold one task, all of them.
+fn are_of_one_task(picked: &[Picked]) -> bool {
+    let task = |one: &Picked| one.step.id.task();
+    picked.iter().all(Picked::changes_task)
+        && picked.windows(2).all(|two| task(&two[0]) == task(&two[1]))
 }
 
 /// Claims that were made.

@@ -144,6 +144,17 @@ fn until(limit: Duration) -> impl Iterator<Item = ()> {
     std::iter::from_fn(move || (Instant::now() < deadline).then_some(()))
 }
 
+/// Waits until the worker has noted that so many of its claims were given back, which it does after the commit.
+pub(crate) async fn wait_for_given_back(worker: &Worker, wanted: u64) {
+    for _ in until(Duration::from_secs(30)) {
+        if worker.stats().given_back == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not {wanted}: {:?}", worker.stats());
+}
+
 /// What an operator does in a transaction that stays open.
 pub(crate) async fn session(db: &Database, statement: &str) -> Transaction<'static, Postgres> {
     let mut session = db.pool.begin().await.unwrap();

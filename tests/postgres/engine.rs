@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::common::{Database, diamond, fail, fan, hands, single, stop, succeed, take};
+use crate::common::{
+    Database, diamond, fail, fan, hands, single, stop, succeed, take, wait_for_given_back,
+};
 use serde_json::json;
 use tasker_core::{Error, Steering, StepState, TaskState};
 
@@ -232,7 +234,7 @@ async fn steps_for_which_no_thread_comes_are_given_back_and_executed_by_another_
     let in_progress = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'";
     db.wait_for_count(in_progress, 4).await;
     db.wait_for_count(in_progress, 1).await;
-    assert_eq!(deserted.stats().given_back, 3);
+    wait_for_given_back(&deserted, 3).await;
     let in_their_places = "SELECT count(*) FROM tasker_ready_steps r JOIN tasker_workflow_step_transitions t \
                            USING (workflow_step_id) WHERE t.event = 'claimed' AND r.available_at <= t.created_at";
     assert_eq!(db.count(in_their_places).await, 3);
