@@ -2,6 +2,7 @@
 
 RSpec.describe "Submitting a task in a transaction of the application's", :database do
   include Workflows
+  include CommandLine
 
   let!(:connection) do
     PG.connect(database_url).tap { |pg| pg.exec("SET client_min_messages = warning; CREATE TABLE orders (id int)") }
@@ -272,6 +273,20 @@ RSpec.describe "Submitting a task in a transaction of the application's", :datab
     end
 
     expect(ended.to_h).to eq(before_both: [0, 0], between: [0, 0], after_both: [0, 0], after_commit: [1, 1])
+  end
+
+  it "takes part in what Active Record's transactions come to" do
+    skip "activerecord is not installed" if Gem::Specification.find_all_by_name("activerecord").empty?
+    sql("DROP TABLE orders")
+    program = File.join(CommandLine::ROOT, "spec/fixtures/active_record_orders.rb")
+    outcome = run_program(RbConfig.ruby, "-I", File.join(CommandLine::ROOT, "lib"), program,
+                          env: { "DATABASE_URL" => database_url })
+
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(outcome.json).to eq(
+      "both" => [1, 1], "neither" => [0, 0], "task_undone" => [1, 0], "both_undone" => [0, 0],
+      "twice_with_a_key" => [2, 1], "refused" => [1, 1], "many" => [0, 3], "no_transaction" => [1, 1], "ruby" => 7
+    )
   end
 
   def place_and_submit_until(place)
