@@ -68,6 +68,7 @@ module TaskerCore
     # @param configuration [Configuration] Default: the one in force.
     def initialize(configuration = TaskerCore.configuration)
       @connection = Internal::Connection.new(configuration)
+      @transaction_connection = configuration.transaction_connection
     end
 
     # Which database this is. Starts the embedded Postgres where that is what is used.
@@ -91,8 +92,9 @@ module TaskerCore
     # is: see docs/transactions.md.
     #
     # @param context [Hash] what the handlers read as `task.context`; text or symbol keys. Default {}.
-    # @param connection [PG::Connection, Object, nil] or an Active Record connection, to the database that this client
-    #   uses. Default nil: the task is there when this returns
+    # @param connection [PG::Connection, Object, false, nil] or an Active Record connection, to the database that this
+    #   client uses. Default nil: what {Configuration#transaction_connection} brings; false: none, so that the task is
+    #   there when this returns
     # @param options [Hash{Symbol => Object}] as for {#submit_all}, and
     #   idempotency_key [String] 1 to 256 bytes: the task is known by it, among those of all versions of the template;
     #   unique [Boolean] the task is known by its context, among those of this version. Default false;
@@ -122,7 +124,7 @@ module TaskerCore
     #
     # @param name [String] of the template
     # @param contexts [Array<Hash>] one for each task
-    # @param connection [PG::Connection, Object, nil] as for {#submit}
+    # @param connection [PG::Connection, Object, false, nil] as for {#submit}
     # @param options [Hash{Symbol => Object}] may all be left out.
     #   namespace [String] of the template, default "default";
     #   version [String] of the template, default: the highest this process has loaded, else the database's highest;
@@ -262,7 +264,8 @@ module TaskerCore
     end
 
     def request(submission, connection)
-      borrowed = connection && Internal::BorrowedConnection.new(connection)
+      connection = @transaction_connection&.call if connection.nil?
+      borrowed = Internal::BorrowedConnection.new(connection) if connection
       parse(submit_registered(submission) { |json| borrowed ? borrowed.submit(native, json) : native.submit(json) })
     end
 

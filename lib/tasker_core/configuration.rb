@@ -39,6 +39,9 @@ module TaskerCore
     attr_accessor :connect_timeout
     # @return [Integer] largest context of a task, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
     attr_accessor :max_context_bytes
+    # @return [#call, nil] brings the connection in whose transaction a submit is written that names none, or nil where
+    #   it has one of its own (docs/transactions.md). Default nil: always one of its own.
+    attr_accessor :transaction_connection
     # @return [Hash{String => String}] name => key, 32 bytes in base64, for contexts, results and failures at rest: the
     #   first encrypts, all of them decrypt; nothing is encrypted where there is none. Default: TASKER_ENCRYPTION_KEYS,
     #   NAME:KEY,NAME:KEY.
@@ -56,6 +59,7 @@ module TaskerCore
       @pool_size = 4
       @connect_timeout = 3.0
       @max_context_bytes = 1_048_576
+      @transaction_connection = nil
       self.encryption_keys = Internal::EncryptionKeys.from(env)
       self.error_classes = {}
     end
@@ -103,6 +107,7 @@ module TaskerCore
       check_number(:pool_size, pool_size, Integer, 1..MAX_POOL_SIZE)
       check_number(:connect_timeout, connect_timeout, Numeric, 0.001..MAX_CONNECT_TIMEOUT)
       check_number(:max_context_bytes, max_context_bytes, Integer, CONTEXT_BYTES)
+      check_transaction_connection
       check_table(:encryption_keys, Internal::EncryptionKeys)
       check_table(:error_classes, Internal::ErrorClasses)
     end
@@ -137,6 +142,12 @@ module TaskerCore
       return if %i[debug info warn error].all? { |level| logger.respond_to?(level) }
 
       refuse(:logger, logger.class, "an object with debug, info, warn and error; Logger.new(File::NULL) says nothing")
+    end
+
+    def check_transaction_connection
+      return if transaction_connection.nil? || transaction_connection.respond_to?(:call)
+
+      refuse(:transaction_connection, transaction_connection.class, "something with call, as a lambda has it, or nil")
     end
 
     def check_table(key, rules)

@@ -285,7 +285,8 @@ RSpec.describe "Submitting a task in a transaction of the application's", :datab
     expect([outcome.err, outcome.status]).to eq(["", 0])
     expect(outcome.json).to eq(
       "both" => [1, 1], "neither" => [0, 0], "task_undone" => [1, 0], "both_undone" => [0, 0],
-      "twice_with_a_key" => [2, 1], "refused" => [1, 1], "many" => [0, 3], "no_transaction" => [1, 1], "ruby" => 7
+      "twice_with_a_key" => [2, 1], "refused" => [1, 1], "many" => [0, 3], "no_transaction" => [1, 1], "ruby" => 7,
+      "by_itself" => [0, 0], "kept" => [0, 1], "neither_needed" => [0, 1]
     )
   end
 

@@ -38,7 +38,7 @@ RSpec.describe TaskerCore::Configuration do
   it "accepts what it documents" do
     logger = Logger.new(File::NULL)
     settings = { database_url: "postgresql:///x", environment: "qa-2", pool_size: 1, connect_timeout: 1,
-                 logger: logger }
+                 logger: logger, transaction_connection: -> {} }
 
     expect(with(**settings)).to have_attributes(settings)
   end
@@ -53,6 +53,11 @@ RSpec.describe TaskerCore::Configuration do
         expect { with(name => value) }.to raise_error(TaskerCore::ConfigurationError, /\A#{name} is #{value}, allowed/)
       end
     end
+  end
+
+  it "refuses a transaction_connection that cannot be called" do
+    expect { with(transaction_connection: 7) }
+      .to raise_error(TaskerCore::ConfigurationError, /\Atransaction_connection is Integer, allowed is something /)
   end
 
   describe "encryption_keys" do

@@ -136,6 +136,28 @@ pub struct BorrowedConnection {
 
 impl BorrowedConnection {
     /// One, and what whoever holds the connection is to execute on it, one statement after the other.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(
+    /// #     client: tasker_core::Client,
+    /// #     submission: tasker_core::Submission,
+    /// #     execute: impl Fn(&str, &[tasker_core::Parameter]) -> Result<tasker_core::Brought, tasker_core::Refused>,
+    /// # ) -> Result<(), tasker_core::Error> {
+    /// let (connection, mut statements) = tasker_core::BorrowedConnection::new();
+    /// let mut submit = std::pin::pin!(client.submit_within(connection, &submission));
+    /// let submitted = loop {
+    ///     tokio::select! {
+    ///         submitted = &mut submit => break submitted?,
+    ///         Some(statement) = statements.recv() => {
+    ///             let answer = execute(statement.sql, &statement.parameters);
+    ///             statement.answer(answer);
+    ///         }
+    ///     }
+    /// };
+    /// # let _ = submitted;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<Statement>) {
         let (statements, asked) = mpsc::unbounded_channel();
