@@ -74,6 +74,20 @@ RSpec.describe "The native extension", :database, doctor: false do
     expect { native.stop(0) }.to raise_error(TaskerCore::Error, /closed/)
   end
 
+  it "refuses what a connection's block brings that is no answer" do
+    native = client
+    brought = ->(&block) { native.submit_within("{\"name\":\"x\",\"contexts\":[{}]}", &block) }
+    [nil, 7, "rows", [], [[], 0], [[[1]], 0, nil], [nil, 0, ["42P01"]], proc {}, Object.new].each do |answer|
+      expect { brought.call { answer } }.to raise_error(TypeError)
+    end
+    expect { brought.call { [nil, -1, nil] } }.to raise_error(RangeError)
+    expect { brought.call { raise IOError, "gone" } }.to raise_error(IOError, "gone")
+    expect { brought.call { [[%w[x y]], 0, nil] } }
+      .to raise_error(TaskerCore::DatabaseError, /column 0 of a row is Some\("x"\), which cannot be read/)
+  ensure
+    native.close
+  end
+
   it "makes no objects in other ways than by its functions" do
     native = client
     [bridge::Client, bridge::Worker].each do |type|

@@ -55,13 +55,13 @@ module NativeMethods
   # @param class_name [String, nil] nil: the methods of the module itself
   # @return [Array<Signature>] methods of an instance, those that end it last
   def of_instances(class_name)
-    read(class_name, /^ +def (\w+): \((.*)\)/).sort_by { |signature| LAST.index(signature.name) || -1 }
+    read(class_name, /^ +def (\w+): \((.*?)\)/).sort_by { |signature| LAST.index(signature.name) || -1 }
   end
 
   # @param class_name [String, nil] nil: the methods of the module itself
   # @return [Array<Signature>]
   def of_class(class_name)
-    read(class_name, /^ +def self\.(\w+): \((.*)\)/)
+    read(class_name, /^ +def self\.(\w+): \((.*?)\)/)
   end
 
   # @return [Array<Object>] made anew

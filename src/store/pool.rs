@@ -2,15 +2,26 @@
 //! a process's own or shared. Where they are shared, each statement runs in a transaction that first asks for its
 //! settings, and has no name.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArguments, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
-use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgPoolOptions, PgQueryResult, PgRow, PgStatement,
+    PgTransactionManager, PgTypeInfo,
+};
+use sqlx::{Describe, Either, Execute, Executor, PgPool, Postgres, TransactionManager};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::sessions::Way;
+
+/// How long a connection may take to come back to its pool, which asks it for a sign of life then.
+const COMES_BACK: Duration = Duration::from_secs(5);
 
 /// What a statement brings.
 type Brought = Either<PgQueryResult, PgRow>;
@@ -58,14 +69,20 @@ impl Pool {
         }
     }
 
+    async fn lend(&self) -> Result<Lent, sqlx::Error> {
+        Ok(Lent(self.connections.acquire().await?))
+    }
+
     pub(super) async fn begin(&self) -> Result<Session, sqlx::Error> {
-        let mut transaction = self.connections.begin().await?;
+        let mut session =
+            Session { connection: self.lend().await?, shared: self.preparation.is_some() };
+        PgTransactionManager::begin(&mut session.connection, None).await?;
         // Not together with BEGIN: sqlx rolls back what it has seen to begin.
         if let Some(preparation) = &self.preparation {
             let asked = sqlx::raw_sql(preparation);
-            transaction.execute(asked).await?;
+            session.connection.execute(asked).await?;
         }
-        Ok(Session { transaction, shared: self.preparation.is_some() })
+        Ok(session)
     }
 
     /// Connections there are.
@@ -82,6 +99,9 @@ impl Pool {
         self,
         statement: impl Execute<'q, Postgres> + 'q,
     ) -> Result<Vec<Brought>, sqlx::Error> {
+        if self.preparation.is_none() {
+            return self.lend().await?.fetch_many(statement).try_collect().await;
+        }
         let mut session = self.begin().await?;
         let brought = session.fetch_many(statement).try_collect().await?;
         session.commit().await?;
@@ -97,9 +117,6 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if self.preparation.is_none() {
-            return self.connections.fetch_many(query);
-        }
         let brought = self.clone().run(query);
         stream::once(brought)
             .map_ok(|brought| stream::iter(brought.into_iter().map(Ok)))
@@ -115,9 +132,6 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if self.preparation.is_none() {
-            return self.connections.fetch_optional(query);
-        }
         let brought = self.clone().run(query);
         Box::pin(async { Ok(brought.await?.into_iter().find_map(Either::right)) })
     }
@@ -125,18 +139,52 @@ impl<'p> Executor<'p> for &'p Pool {
     prepared_by!('p, connections);
 }
 
+/// A connection of a pool. It goes back when it is dropped, within [`COMES_BACK`], or is closed: the pool would wait for ever
+/// for one that has fallen silent, and count it among those that it has.
+#[derive(Debug)]
+struct Lent(PoolConnection<Postgres>);
+
+impl Deref for Lent {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(COMES_BACK, self.0.return_to_pool()));
+        }
+    }
+}
+
 /// A transaction, which runs its statements. Without a call of [`Session::commit`] nothing comes of it.
 #[derive(Debug)]
 pub(crate) struct Session {
-    transaction: sqlx::Transaction<'static, Postgres>,
+    connection: Lent,
     shared: bool,
+}
+
+/// Rolls back what is not committed.
+impl Drop for Session {
+    fn drop(&mut self) {
+        PgTransactionManager::start_rollback(&mut self.connection);
+    }
 }
 
 impl Session {
     /// # Errors
     /// An error does not say that nothing was written: the answer may be what was lost.
-    pub(super) async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        PgTransactionManager::commit(&mut self.connection).await
     }
 
     fn statement<E>(&self, query: E) -> Statement<E> {
@@ -153,7 +201,7 @@ impl<'s> Executor<'s> for &'s mut Session {
         E: 'q + Execute<'q, Postgres>,
     {
         let statement = self.statement(query);
-        self.transaction.fetch_many(statement)
+        self.connection.fetch_many(statement)
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(
@@ -165,10 +213,10 @@ impl<'s> Executor<'s> for &'s mut Session {
         E: 'q + Execute<'q, Postgres>,
     {
         let statement = self.statement(query);
-        self.transaction.fetch_optional(statement)
+        self.connection.fetch_optional(statement)
     }
 
-    prepared_by!('s, transaction);
+    prepared_by!('s, connection);
 }
 
 /// A statement that the server keeps under a name, or does not.

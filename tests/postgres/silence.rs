@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,16 @@ use super::common::{Database, request, single, stop, succeed, take};
 const LINGERING: &str = "SELECT count(*) FROM pg_stat_activity \
      WHERE wait_event = 'PgSleep' AND datname = current_database()";
 
+/// What a client sends to see whether the server answers.
+const SYNC: &[u8] = &[b'S', 0, 0, 0, 4];
+
 /// A way to the server on which connections can fall silent: nothing comes through any more, and neither
 /// end is told so.
 struct Way {
     url: String,
     opened: Mutex<Vec<(Arc<AtomicBool>, TcpStream)>>,
+    /// So many connections fall silent when they are to give a sign of life on their way back into a pool.
+    lost_on_return: AtomicU32,
 }
 
 impl Way {
@@ -33,7 +38,8 @@ impl Way {
         let port = listener.local_addr().unwrap().port();
         let name = server.get_database().unwrap();
         let url = format!("postgres://{}@127.0.0.1:{port}/{name}", server.get_username());
-        let way = Arc::new(Self { url, opened: Mutex::default() });
+        let way =
+            Arc::new(Self { url, opened: Mutex::default(), lost_on_return: AtomicU32::new(0) });
         let opened = Arc::clone(&way);
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -43,25 +49,38 @@ impl Way {
         way
     }
 
-    fn open(&self, client: TcpStream, server: UnixStream) {
+    fn open(self: &Arc<Self>, client: TcpStream, server: UnixStream) {
         let silent = Arc::new(AtomicBool::new(false));
         let (to_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         self.opened.lock().unwrap().push((Arc::clone(&silent), client.try_clone().unwrap()));
-        let other = Arc::clone(&silent);
+        let (other, way) = (Arc::clone(&silent), Arc::clone(self));
+        let mut before = Vec::new();
         std::thread::spawn(move || {
             let to = to_server.try_clone().unwrap();
-            pass(client, to_server, &silent);
+            pass(client, to_server, &silent, |bytes| {
+                let returns = bytes == SYNC && before != SYNC;
+                before = bytes.to_vec();
+                if returns && way.lose_one() {
+                    silent.store(true, Ordering::SeqCst);
+                }
+            });
             if !silent.load(Ordering::SeqCst) {
                 to.shutdown(Shutdown::Both).ok();
             }
         });
         std::thread::spawn(move || {
             let to = to_client.try_clone().unwrap();
-            pass(server, to_client, &other);
+            pass(server, to_client, &other, |_| ());
             if !other.load(Ordering::SeqCst) {
                 to.shutdown(Shutdown::Both).ok();
             }
         });
+    }
+
+    /// Whether this is one of those that fall silent.
+    fn lose_one(&self) -> bool {
+        let one_less = |left: u32| left.checked_sub(1);
+        self.lost_on_return.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok()
     }
 
     fn fall_silent(&self) {
@@ -78,9 +97,15 @@ impl Way {
     }
 }
 
-fn pass(mut from: impl Read, mut to: impl Write, silent: &AtomicBool) {
+fn pass(
+    mut from: impl Read,
+    mut to: impl Write,
+    silent: &AtomicBool,
+    mut watch: impl FnMut(&[u8]),
+) {
     let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
+        watch(&bytes[..count]);
         if !silent.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
             return;
         }
@@ -235,4 +260,28 @@ async fn a_claim_is_taken_back_although_its_worker_fell_silent_in_a_transaction(
     db.wait_for(task, TaskState::Complete).await;
     stop(other, vec![]).await;
     db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fall_silent_on_their_way_back_are_replaced() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let task = db.submit("single", 1).await[0];
+    let way = Way::to(&db);
+    let client = db
+        .client_with(json!({ "url": way.url, "pool_size": 2, "connect_timeout_ms": 1_000 }))
+        .await;
+    client.status(task).await.unwrap();
+    way.lost_on_return.store(2, Ordering::SeqCst);
+    while way.lost_on_return.load(Ordering::SeqCst) > 0 {
+        client.status(task).await.ok();
+    }
+    let began = Instant::now();
+    let error = client.status(task).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DatabaseUnavailable);
+    while client.status(task).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "both connections are waited for");
+    }
+    client.close().await;
+    way.hang_up();
 }

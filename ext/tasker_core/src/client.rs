@@ -112,8 +112,8 @@ impl Client {
         json: RString,
     ) -> Result<Option<String>, Error> {
         guard(ruby, || {
-            let connection = ruby.block_proc()?;
             let submission = this.parsed(ruby, json, Submission::from_json)?;
+            let connection = ruby.block_proc()?;
             // Entered until the future is dropped, as in `block_on`.
             let handle = handle(ruby)?;
             let _entered = handle.enter();
