@@ -701,12 +701,22 @@ impl Client {
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
     pub async fn explain(&self, task: TaskId, step: Option<&str>) -> Result<Explanation, Error> {
-        let status = self.status(task).await?;
-        let explained = async {
-            let stored = self.templates.of_task(&self.store, task).await?;
-            explain::explain(&self.store, &self.templates, &status, &stored, step).await
-        };
-        self.answer(explained).await
+        let mut status = self.status(task).await?;
+        let mut tries = 1;
+        loop {
+            let explained = async {
+                let stored = self.templates.of_task(&self.store, task).await?;
+                explain::explain(&self.store, &self.templates, &status, &stored, step).await
+            };
+            let explained = self.answer(explained).await?;
+            let after = self.status(task).await?;
+            if tries == TRIES || after.is_as(&status) {
+                return Ok(explained);
+            }
+            // What was read of it, one part after another, may not go together.
+            status = after;
+            tries += 1;
+        }
     }
 
     /// The worker processes that are not known to have ended.
