@@ -211,7 +211,10 @@ impl Failed {
                 message: format!("the failure is {why}"),
                 ..Self::default()
             }),
-            None => Ok(Self { message: without_failure(row.event), ..Self::default() }),
+            None => {
+                let message = row.event.as_str().replace('_', " ");
+                Ok(Self { message, ..Self::default() })
+            }
         }
     }
 
@@ -224,14 +227,6 @@ impl Failed {
             message: text("message").unwrap_or_default(),
         }
     }
-}
-
-/// Why a step is where it is without a failure of its handler.
-fn without_failure(event: StepEvent) -> String {
-    if event == StepEvent::CrashesExhausted {
-        return "its workers died while they executed it".to_owned();
-    }
-    event.as_str().replace('_', " ")
 }
 
 /// A step that is in error or blocked and holds its task up.
