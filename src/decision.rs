@@ -92,6 +92,8 @@ pub struct View {
     pub steps: BTreeMap<StepId, Step>,
     /// Children that whoever has room must leave to others.
     pub elsewhere: BTreeSet<StepId>,
+    /// Tasks whose deadline has passed: nothing of theirs is claimed.
+    pub late: BTreeSet<TaskId>,
     /// How long steps wait after they got ready, where they do.
     pub delays: ByStep<Duration>,
     /// By when the attempts of steps that failed have to have ended, all together, where they have to.
