@@ -38,7 +38,7 @@ RSpec.describe "Sub-workflows", :database do
     TaskerCore.status(task_id).children
   end
 
-  # What the block returns, in which a statement is executed after it has read the row of a task, and before its history.
+  # What the block returns; a statement is executed after it has read the row of a task, and before its history.
   def held_between_reads(statement, *arguments, &reading)
     connection = PG.connect(database_url)
     connection.exec("BEGIN; LOCK TABLE tasker_task_transitions IN ACCESS EXCLUSIVE MODE")

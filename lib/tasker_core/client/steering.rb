@@ -140,7 +140,7 @@ module TaskerCore
         TaskStatus.new(parse(yield(id, actor, reason)))
       end
 
-      # @param seen [String, nil] as what the step was seen, JSON: it is refused if it has changed since
+      # `seen` is as what the step was seen, JSON: nothing is done if it has changed since.
       def try_again(task_id, step, actor:, reason:, seen: nil)
         steer(task_id, actor, reason) { |id, *request| native.retry(id, step, *request, seen) }
       end
@@ -149,7 +149,7 @@ module TaskerCore
         steer(task_id, actor, reason) { |id, *request| native.skip(id, step, *request, seen) }
       end
 
-      def give(task_id, step, given, actor:, reason:, seen: nil)
+      def give(task_id, step, given, actor:, reason:, seen: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request, seen) }
       end
 
