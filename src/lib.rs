@@ -68,5 +68,8 @@ pub use runtime::{
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,
 };
-pub use store::{Audit, Check, Migrated, SCHEMA_VERSION, StoreError, Warning};
+pub use store::{
+    Audit, BorrowedConnection, Brought, Check, Migrated, Parameter, Refused, SCHEMA_VERSION,
+    Statement, StoreError, Warning,
+};
 pub use template::{TaskTemplate, TemplateDiff};

@@ -14,6 +14,7 @@ require_relative "client/signals"
 require_relative "client/budgets"
 require_relative "client/steering"
 require_relative "errors"
+require_relative "internal/borrowed_connection"
 require_relative "internal/check"
 require_relative "internal/connection"
 require_relative "internal/submission"
@@ -86,7 +87,12 @@ module TaskerCore
     # docs/idempotency.md.
     #
     # @param name [String] of the template
+    # With `connection` the task is written in the transaction of that connection, so that both are committed or neither
+    # is: see docs/transactions.md.
+    #
     # @param context [Hash] what the handlers read as `task.context`; text or symbol keys. Default {}.
+    # @param connection [PG::Connection, Object, nil] or an Active Record connection, to the database that this client
+    #   uses. Default nil: the task is there when this returns
     # @param options [Hash{Symbol => Object}] as for {#submit_all}, and
     #   idempotency_key [String] 1 to 256 bytes: the task is known by it, among those of all versions of the template;
     #   unique [Boolean] the task is known by its context, among those of this version. Default false;
@@ -105,8 +111,8 @@ module TaskerCore
     #   client.submit("order_fulfilment", context: { order_id: 42 }, idempotency_key: "order-42") do |task_id|
     #     logger.info("order 42 is task #{task_id} already")
     #   end
-    def submit(name, context: {}, **options, &existing)
-      submitted = request(Internal::Submission.new(name, [context], **options))
+    def submit(name, context: {}, connection: nil, **options, &existing)
+      submitted = request(Internal::Submission.new(name, [context], **options), connection)
       task_id = submitted.fetch("task_ids").first
       existing&.call(task_id) if submitted.fetch("existing")
       task_id
@@ -116,6 +122,7 @@ module TaskerCore
     #
     # @param name [String] of the template
     # @param contexts [Array<Hash>] one for each task
+    # @param connection [PG::Connection, Object, nil] as for {#submit}
     # @param options [Hash{Symbol => Object}] may all be left out.
     #   namespace [String] of the template, default "default";
     #   version [String] of the template, default: the highest this process has loaded, else the database's highest;
@@ -130,9 +137,9 @@ module TaskerCore
     # @raise [Error] as {#submit}
     # @example
     #   client.submit_all("reindex", contexts: ids.map { |id| { id: id } }, tags: ["nightly"])
-    def submit_all(name, contexts:, **options)
+    def submit_all(name, contexts:, connection: nil, **options)
       submission = Internal::Submission.new(name, contexts, **options)
-      submission.empty? ? [] : request(submission).fetch("task_ids")
+      submission.empty? ? [] : request(submission, connection).fetch("task_ids")
     end
 
     # @param task_id [Integer]
@@ -254,22 +261,23 @@ module TaskerCore
       JSON.parse(json, freeze: true, max_nesting: false)
     end
 
-    def request(submission)
-      parse(submit_registered(submission))
+    def request(submission, connection)
+      borrowed = connection && Internal::BorrowedConnection.new(connection)
+      parse(submit_registered(submission) { |json| borrowed ? borrowed.submit(native, json) : native.submit(json) })
     end
 
     # The database may have been emptied since the template was recorded: then it is recorded again, once.
     def submit_registered(submission)
       template = TaskerCore.registry.find(submission.name, namespace: submission.namespace, version: submission.version)
-      return native.submit(submission.json) unless template
+      return yield(submission.json) unless template
 
       begin
         register(template)
-        native.submit(submission.json(version: template.version))
+        yield(submission.json(version: template.version))
       rescue UnknownTemplate
         @connection.forget_template(template)
         register(template)
-        native.submit(submission.json(version: template.version))
+        yield(submission.json(version: template.version))
       end
     end
 

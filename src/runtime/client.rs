@@ -35,8 +35,8 @@ use crate::json::JsonLimits;
 use crate::state::TaskState;
 use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
 use crate::store::{
-    Audit, Database, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION, Store, StoreError,
-    TaskFilter, Transaction, Tx,
+    Audit, BorrowedConnection, Database, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION,
+    Store, StoreError, TaskFilter, TaskWriter, Transaction, Tx,
 };
 use crate::suggest::nearest;
 use crate::template::{
@@ -285,6 +285,52 @@ impl Client {
         let submitted = submission.write(&mut tx, &stored, made).await?;
         tx.commit().await?;
         Ok(Some(submitted))
+    }
+
+    /// Creates tasks in the transaction of a connection of the application's, which is to be rolled back to before this
+    /// call when it fails, and when it brings `None`: what it read has changed meanwhile, and it can be made again.
+    ///
+    /// # Errors
+    /// As [`Client::submit`].
+    pub async fn submit_within(
+        &self,
+        connection: BorrowedConnection,
+        submission: &Submission,
+    ) -> Result<Option<Submitted>, Error> {
+        self.check_schema().await?;
+        let mut tx = self.store.within(connection);
+        let found = match find_version(&mut tx, submission).await {
+            Err(StoreError::SchemaMissing { .. }) => {
+                return Err(elsewhere("without tables of tasker_core"));
+            }
+            found => found?,
+        };
+        let Some(id) = found else {
+            return Err(self.unknown(&submission.name, submission.wanted()).await?);
+        };
+        if !tx.hold_template(id).await? {
+            return Ok(None);
+        }
+        let stored = self.answer(self.find_template(id)).await?;
+        let Some(stored) = stored.filter(|stored| submission.is_for(stored)) else {
+            return Err(elsewhere("where another template has this name"));
+        };
+        submission.validate(&stored, self.context_limits)?;
+        match submission.write(&mut tx, &stored, &mut Vec::new()).await {
+            Err(Error::Store(StoreError::Conflict { .. })) => Ok(None),
+            written => written.map(Some),
+        }
+    }
+
+    async fn find_template(&self, id: TemplateId) -> Result<Option<Arc<Stored>>, Error> {
+        match self.templates.get(&self.store, id).await {
+            Err(Error::Store(StoreError::UnreadableTemplate { .. }))
+                if self.store.template(id).await?.is_none() =>
+            {
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
 
     async fn unknown(&self, name: &str, wanted: String) -> Result<Error, Error> {
@@ -852,12 +898,18 @@ async fn commit(tx: Tx, decisions: &Decisions, events: Option<&Events>) -> Resul
     }
 }
 
+/// A connection of the application's leads to another database.
+fn elsewhere(why: &str) -> Error {
+    let allowed = "one to the database, and with the search_path, that this client has";
+    refused("connection", &format!("one to a database {why}"), allowed)
+}
+
 /// The version that is asked for, or the highest one; `None` when there is none.
 async fn find_version(
-    tx: &mut Tx,
+    tx: &mut impl TaskWriter,
     submission: &Submission,
 ) -> Result<Option<TemplateId>, StoreError> {
-    let versions = rows::versions(tx, &submission.namespace, &submission.name).await?;
+    let versions = tx.versions(&submission.namespace, &submission.name).await?;
     Ok(choose_version(&versions, submission.version.as_deref()))
 }
 

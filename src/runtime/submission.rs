@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::ids::{StepId, TaskId};
 use crate::json::JsonLimits;
 use crate::state::{StepState, TaskState};
-use crate::store::{NewTasks, StepTime, StoreError, Transaction};
+use crate::store::{NewTasks, StepTime, StoreError, TaskWriter};
 use crate::template::{
     COMPENSATION_SUFFIX, LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION,
     StepTemplate,
@@ -303,6 +303,14 @@ impl Submission {
         wanted(&self.namespace, &self.name, self.version.as_deref())
     }
 
+    /// Whether the template is the one that the request names.
+    pub(super) fn is_for(&self, stored: &Stored) -> bool {
+        let template = &stored.template;
+        let is_version = |wanted: &String| wanted == template.version();
+        (template.namespace(), template.name()) == (self.namespace.as_str(), self.name.as_str())
+            && self.version.as_ref().is_none_or(is_version)
+    }
+
     /// Checks every context against the template.
     pub(super) fn validate(&self, stored: &Stored, limits: JsonLimits) -> Result<(), Error> {
         for (index, context) in self.contexts.iter().enumerate() {
@@ -319,7 +327,7 @@ impl Submission {
     /// whose commits were not answered, and gets this one's.
     pub(crate) async fn write(
         &self,
-        tx: &mut impl Transaction,
+        tx: &mut impl TaskWriter,
         stored: &Stored,
         made: &mut Vec<TaskId>,
     ) -> Result<Submitted, Error> {
@@ -358,7 +366,7 @@ impl Submission {
 
     pub(super) async fn create(
         &self,
-        tx: &mut impl Transaction,
+        tx: &mut impl TaskWriter,
         stored: &Stored,
     ) -> Result<Vec<TaskId>, Error> {
         let tags = serde_json::to_string(&self.tags).ok().filter(|_| !self.tags.is_empty());

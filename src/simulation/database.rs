@@ -23,7 +23,7 @@ use crate::store::{
     FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate, NewArtifact,
     NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked,
     Place, Pulse, QueueOf, ResultsByStep, StepRow, StepStateRow, StepTime, StoreError,
-    TaskContextRow, TaskRow, Transaction,
+    TaskContextRow, TaskRow, TaskWriter, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -277,6 +277,110 @@ impl SimulatedTransaction {
         let answer = self.work.statement(LOCK_TIMEOUT, statement).await?;
         self.connection.travel().await?;
         Ok(answer)
+    }
+}
+
+impl TaskWriter for SimulatedTransaction {
+    async fn versions(
+        &mut self,
+        _: &str,
+        name: &str,
+    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
+        self.run(|state, _| {
+            let named = (0..).zip(state.tables.templates.iter()).filter(|(_, t)| t.name == name);
+            done(named.map(|(id, _)| (TemplateId(id), "0.1.0".to_owned())).collect())
+        })
+        .await
+    }
+
+    async fn hold_template(&mut self, _: TemplateId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn find_identity(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
+        self.run(|state, _| {
+            let task = state.tables.identities.get(identity);
+            let record = task.and_then(|task| state.tables.tasks.get(task));
+            done(record.map(|record| (record.task.id, record.task.state)))
+        })
+        .await
+    }
+
+    async fn create_tasks(
+        &mut self,
+        new: &NewTasks<'_>,
+        contexts: &[String],
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            done(contexts.iter().map(|_| create(state, work, new, now)).collect())
+        })
+        .await
+    }
+
+    async fn record_identity(
+        &mut self,
+        identity: &Identity,
+        task: TaskId,
+        _: Option<f64>,
+    ) -> Result<bool, StoreError> {
+        self.run(|state, work| {
+            held!(state.hold(work.id, Row::Identity(*identity)));
+            let is_free = !state.tables.identities.contains_key(identity);
+            if is_free {
+                work.written.identities.insert(*identity, task);
+            }
+            done(is_free)
+        })
+        .await
+    }
+
+    async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            let budget = Budget { limits, ..Budget::default() };
+            work.written.budgets.extend(tasks.iter().map(|task| (*task, budget)));
+            done(())
+        })
+        .await
+    }
+
+    async fn record_deadlines(&mut self, tasks: &[TaskId], seconds: f64) -> Result<(), StoreError> {
+        let given = Duration::from_secs_f64(seconds);
+        self.run(|state, work| {
+            let deadline = state.now() + given;
+            work.written.deadlines.extend(tasks.iter().map(|task| (*task, Some(deadline))));
+            done(())
+        })
+        .await
+    }
+
+    async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {
+        self.run(|state, work| {
+            for time in times {
+                held!(state.hold(work.id, Row::StepDeadline(time.step)));
+                let from = time.from.unwrap_or_else(|| state.now());
+                let deadline = from + Duration::from_secs_f64(time.seconds);
+                work.written.step_deadlines.insert(time.step, Some(deadline));
+            }
+            done(())
+        })
+        .await
+    }
+
+    async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.correlations.extend(tasks.iter().map(|task| (key.to_owned(), *task)));
+            done(())
+        })
+        .await
+    }
+
+    async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
+        self.work.written.calls.extend(queues.iter().cloned().map(Call::Steps));
+        if queues.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
     }
 }
 
@@ -603,11 +707,6 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
-        self.work.written.calls.extend(queues.iter().cloned().map(Call::Steps));
-        if queues.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
-    }
-
     async fn recall_claims(&mut self, claims: &[Claim]) -> Result<(), StoreError> {
         self.work.written.calls.extend(claims.iter().copied().map(Call::Ended));
         if claims.is_empty() { Ok(()) } else { self.run(|_, _| done(())).await }
@@ -700,36 +799,6 @@ impl Transaction for SimulatedTransaction {
 
     async fn template(&mut self, id: TemplateId) -> Result<Option<LoadedTemplate>, StoreError> {
         self.run(|state, _| done(state.tables.load_template(id))).await
-    }
-
-    async fn create_tasks(
-        &mut self,
-        new: &NewTasks<'_>,
-        contexts: &[String],
-    ) -> Result<Vec<TaskId>, StoreError> {
-        self.run(|state, work| {
-            let now = state.now();
-            done(contexts.iter().map(|_| create(state, work, new, now)).collect())
-        })
-        .await
-    }
-
-    async fn record_deadlines(&mut self, tasks: &[TaskId], seconds: f64) -> Result<(), StoreError> {
-        let given = Duration::from_secs_f64(seconds);
-        self.run(|state, work| {
-            let deadline = state.now() + given;
-            work.written.deadlines.extend(tasks.iter().map(|task| (*task, Some(deadline))));
-            done(())
-        })
-        .await
-    }
-
-    async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
-        self.run(|_, work| {
-            work.written.correlations.extend(tasks.iter().map(|task| (key.to_owned(), *task)));
-            done(())
-        })
-        .await
     }
 
     async fn fork_source(&mut self, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
@@ -839,15 +908,6 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
-        self.run(|_, work| {
-            let budget = Budget { limits, ..Budget::default() };
-            work.written.budgets.extend(tasks.iter().map(|task| (*task, budget)));
-            done(())
-        })
-        .await
-    }
-
     async fn read_budgets(
         &mut self,
         tasks: &[TaskId],
@@ -922,19 +982,6 @@ impl Transaction for SimulatedTransaction {
         .await
     }
 
-    async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {
-        self.run(|state, work| {
-            for time in times {
-                held!(state.hold(work.id, Row::StepDeadline(time.step)));
-                let from = time.from.unwrap_or_else(|| state.now());
-                let deadline = from + Duration::from_secs_f64(time.seconds);
-                work.written.step_deadlines.insert(time.step, Some(deadline));
-            }
-            done(())
-        })
-        .await
-    }
-
     async fn forget_step_deadlines(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
         self.run(|state, work| {
             for step in steps {
@@ -970,35 +1017,6 @@ impl Transaction for SimulatedTransaction {
                 let _ = state.hold(work.id, Row::StepDeadline(step));
             }
             done(late)
-        })
-        .await
-    }
-
-    async fn find_identity(
-        &mut self,
-        identity: &Identity,
-    ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
-        self.run(|state, _| {
-            let task = state.tables.identities.get(identity);
-            let record = task.and_then(|task| state.tables.tasks.get(task));
-            done(record.map(|record| (record.task.id, record.task.state)))
-        })
-        .await
-    }
-
-    async fn record_identity(
-        &mut self,
-        identity: &Identity,
-        task: TaskId,
-        _: Option<f64>,
-    ) -> Result<bool, StoreError> {
-        self.run(|state, work| {
-            held!(state.hold(work.id, Row::Identity(*identity)));
-            let is_free = !state.tables.identities.contains_key(identity);
-            if is_free {
-                work.written.identities.insert(*identity, task);
-            }
-            done(is_free)
         })
         .await
     }
@@ -1148,22 +1166,6 @@ impl Transaction for SimulatedTransaction {
             done(())
         })
         .await
-    }
-
-    async fn versions(
-        &mut self,
-        _: &str,
-        name: &str,
-    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
-        self.run(|state, _| {
-            let named = (0..).zip(state.tables.templates.iter()).filter(|(_, t)| t.name == name);
-            done(named.map(|(id, _)| (TemplateId(id), "0.1.0".to_owned())).collect())
-        })
-        .await
-    }
-
-    async fn hold_template(&mut self, _: TemplateId) -> Result<bool, StoreError> {
-        Ok(true)
     }
 
     async fn commit(self) -> Result<(), StoreError> {

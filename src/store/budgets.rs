@@ -7,7 +7,7 @@ use super::{StoreError, Tx, count, int};
 use crate::budget::{Budget, Constraint, Cost, Limits};
 use crate::ids::{StepId, TaskId};
 
-fn big(cost: Cost) -> i64 {
+pub(super) fn big(cost: Cost) -> i64 {
     i64::try_from(cost.millionths()).unwrap_or(i64::MAX)
 }
 

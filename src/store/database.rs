@@ -113,8 +113,79 @@ pub(crate) trait Database: Debug + Send + Sync + 'static {
     fn stop_worker(&self, worker: WorkerId) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// What a submit writes through: a transaction of the engine's, or one of the application's.
+pub(crate) trait TaskWriter: Send {
+    /// The stored versions of a template.
+    fn versions(
+        &mut self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<(TemplateId, String)>, StoreError>> + Send;
+
+    /// Keeps a version as it is until the transaction ends; `false` when it is not there any more.
+    fn hold_template(
+        &mut self,
+        id: TemplateId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The task of an identity, if there is one.
+    fn find_identity(
+        &mut self,
+        identity: &Identity,
+    ) -> impl Future<Output = Result<Option<(TaskId, TaskState)>, StoreError>> + Send;
+
+    /// Writes one task for each context, with its steps and edges.
+    fn create_tasks(
+        &mut self,
+        new: &NewTasks<'_>,
+        contexts: &[String],
+    ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
+    /// Gives an identity to a task, for so many seconds or for as long as there is the task. Waits for others who do.
+    /// False when it is another task's already; the transaction must be rolled back then.
+    fn record_identity(
+        &mut self,
+        identity: &Identity,
+        task: TaskId,
+        seconds: Option<f64>,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Gives new tasks a budget.
+    fn record_budgets(
+        &mut self,
+        tasks: &[TaskId],
+        limits: Limits,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Gives the tasks so many seconds from now to end.
+    fn record_deadlines(
+        &mut self,
+        tasks: &[TaskId],
+        seconds: f64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Gives steps the time that all their attempts together may take.
+    fn record_step_deadlines(
+        &mut self,
+        times: &[StepTime],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Lets the tasks be found by a key.
+    fn correlate_tasks(
+        &mut self,
+        tasks: &[TaskId],
+        key: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Calls the workers of these queues when the transaction commits.
+    fn call_workers(
+        &mut self,
+        queues: &[String],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
 /// A transaction. Without a call of [`Transaction::commit`] nothing comes of it.
-pub(crate) trait Transaction: Send + 'static {
+pub(crate) trait Transaction: TaskWriter + 'static {
     /// Locks the tasks, in the order in which they are given, waiting for each.
     fn lock_tasks(
         &mut self,
@@ -272,12 +343,6 @@ pub(crate) trait Transaction: Send + 'static {
         new: NewSignal<'_>,
     ) -> impl Future<Output = Result<(SignalId, bool), StoreError>> + Send;
 
-    /// Calls the workers of these queues when the transaction commits.
-    fn call_workers(
-        &mut self,
-        queues: &[String],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// Calls the holders of these claims, which the transaction ends, when it commits.
     fn recall_claims(
         &mut self,
@@ -323,27 +388,6 @@ pub(crate) trait Transaction: Send + 'static {
         id: TemplateId,
     ) -> impl Future<Output = Result<Option<LoadedTemplate>, StoreError>> + Send;
 
-    /// Writes one task for each context, with its steps and edges.
-    fn create_tasks(
-        &mut self,
-        new: &NewTasks<'_>,
-        contexts: &[String],
-    ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
-
-    /// Gives the tasks so many seconds from now to end.
-    fn record_deadlines(
-        &mut self,
-        tasks: &[TaskId],
-        seconds: f64,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// Lets the tasks be found by a key.
-    fn correlate_tasks(
-        &mut self,
-        tasks: &[TaskId],
-        key: &str,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// Locks a task, and reads what its fork gets of it.
     fn fork_source(
         &mut self,
@@ -380,13 +424,6 @@ pub(crate) trait Transaction: Send + 'static {
         task: TaskId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Gives new tasks a budget.
-    fn record_budgets(
-        &mut self,
-        tasks: &[TaskId],
-        limits: Limits,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// The budgets of those of the tasks that have one.
     fn read_budgets(
         &mut self,
@@ -418,12 +455,6 @@ pub(crate) trait Transaction: Send + 'static {
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<StepId>, StoreError>> + Send;
 
-    /// Gives steps the time that all their attempts together may take.
-    fn record_step_deadlines(
-        &mut self,
-        times: &[StepTime],
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
     /// Deletes the deadlines of steps.
     fn forget_step_deadlines(
         &mut self,
@@ -447,21 +478,6 @@ pub(crate) trait Transaction: Send + 'static {
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// The task of an identity, if there is one.
-    fn find_identity(
-        &mut self,
-        identity: &Identity,
-    ) -> impl Future<Output = Result<Option<(TaskId, TaskState)>, StoreError>> + Send;
-
-    /// Gives an identity to a task, for so many seconds or for as long as there is the task. Waits for others who do.
-    /// False when it is another task's already; the transaction must be rolled back then.
-    fn record_identity(
-        &mut self,
-        identity: &Identity,
-        task: TaskId,
-        seconds: Option<f64>,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Writes what ends of tasks leave to be done.
     fn record_follow_ups(
@@ -531,19 +547,6 @@ pub(crate) trait Transaction: Send + 'static {
         original: TaskId,
         task: TaskId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// The stored versions of a template.
-    fn versions(
-        &mut self,
-        namespace: &str,
-        name: &str,
-    ) -> impl Future<Output = Result<Vec<(TemplateId, String)>, StoreError>> + Send;
-
-    /// Keeps a version as it is until the transaction ends; `false` when it is not there any more.
-    fn hold_template(
-        &mut self,
-        id: TemplateId,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// # Errors
     /// An error does not say that nothing was written: the answer may be what was lost.

@@ -1,21 +1,32 @@
 //! Identities: by what a task is found that is submitted again.
 
 use super::{StoreError, Tx};
+use crate::encryption::Keyring;
 use crate::identity::Identity;
 use crate::ids::TaskId;
 use crate::state::TaskState;
+
+/// How long a submit waits for another one of the same, which it learns of when it records the identity.
+const LONGEST_WAIT: &str = "5s";
 
 /// The task of the identity, if there is one.
 pub(super) async fn find(
     tx: &mut Tx,
     identity: &Identity,
 ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
-    let mut digests = tx.keys.digests(identity.fingerprint());
+    let digests = to_find(&tx.keys, identity);
+    let found = sqlx::query_file!("src/store/sql/find_identity.sql", &digests, LONGEST_WAIT)
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(found.task_id.zip(found.state))
+}
+
+/// By what an identity was recorded, with whatever keys.
+pub(super) fn to_find(keys: &Keyring, identity: &Identity) -> Vec<Vec<u8>> {
+    let mut digests = keys.digests(identity.fingerprint());
     // What was recorded before there were keys.
     digests.push(identity.fingerprint().to_vec());
-    let found =
-        sqlx::query_file!("src/store/sql/find_identity.sql", &digests).fetch_one(&mut **tx).await?;
-    Ok(found.task_id.zip(found.state))
+    digests
 }
 
 /// Gives the identity to a task, for so many seconds or for as long as there is the task. False when it is another

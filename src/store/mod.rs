@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod audit;
+mod borrowed;
 mod budgets;
 mod claims;
 mod database;
@@ -41,8 +42,10 @@ use crate::encryption::{Content, Keyring, Text};
 
 pub(crate) use artifacts::{ArtifactRow, ArtifactSizeRow, NewArtifact};
 pub use audit::{Audit, Check};
+pub(crate) use borrowed::BorrowedTx;
+pub use borrowed::{BorrowedConnection, Brought, Parameter, Refused, Statement};
 pub(crate) use claims::{ListedClaim, Picked, Place};
-pub(crate) use database::{Database, Line, ResultsByStep, Transaction};
+pub(crate) use database::{Database, Line, ResultsByStep, TaskWriter, Transaction};
 pub(crate) use deadlines::StepTime;
 pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
 pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
@@ -228,6 +231,11 @@ impl Store {
     /// The text of a value that was read.
     pub(crate) fn open(&self, content: Content, text: String) -> Text {
         self.keys.open(content, text)
+    }
+
+    /// The transaction in which a connection of the application's is.
+    pub(crate) fn within(&self, connection: BorrowedConnection) -> BorrowedTx {
+        BorrowedTx::new(connection, self.keys.clone())
     }
 
     pub(crate) async fn schema_version(&self) -> Result<u32, StoreError> {

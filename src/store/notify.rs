@@ -15,7 +15,7 @@ use crate::decision::Claim;
 use crate::ids::{StepId, WorkerId};
 
 /// The channel; its payload is the name of the queue that has new steps.
-const CHANNEL: &str = "tasker_ready";
+pub(super) const CHANNEL: &str = "tasker_ready";
 
 /// Whose payload is a claim that others than its holder have ended: step, attempt, worker.
 const ENDED: &str = "tasker_ended";
@@ -146,13 +146,7 @@ pub(super) async fn call(tx: &mut Tx, queues: &[String]) -> Result<(), StoreErro
     if queues.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
-        "SELECT pg_notify($1, queue) FROM unnest($2::text[]) AS q (queue)",
-        CHANNEL,
-        queues
-    )
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query_file!("src/store/sql/call_workers.sql", CHANNEL, queues).execute(&mut **tx).await?;
     Ok(())
 }
 

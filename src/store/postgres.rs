@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::database::{Database, Line, ResultsByStep, Transaction};
+use super::database::{Database, Line, ResultsByStep, TaskWriter, Transaction};
 use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
 use super::templates::LoadedTemplate;
@@ -96,6 +96,64 @@ impl Database for Store {
 
     async fn stop_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
         workers::end(&self.pool, worker, WorkerState::Stopped).await
+    }
+}
+
+impl TaskWriter for Tx {
+    async fn versions(
+        &mut self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
+        templates::versions(self, namespace, name).await
+    }
+
+    async fn hold_template(&mut self, id: TemplateId) -> Result<bool, StoreError> {
+        templates::hold(self, id).await
+    }
+
+    async fn find_identity(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
+        identities::find(self, identity).await
+    }
+
+    async fn create_tasks(
+        &mut self,
+        new: &NewTasks<'_>,
+        contexts: &[String],
+    ) -> Result<Vec<TaskId>, StoreError> {
+        tasks::create(self, new, contexts).await
+    }
+
+    async fn record_identity(
+        &mut self,
+        identity: &Identity,
+        task: TaskId,
+        seconds: Option<f64>,
+    ) -> Result<bool, StoreError> {
+        identities::record(self, identity, task, seconds).await
+    }
+
+    async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
+        budgets::record(self, tasks, limits).await
+    }
+
+    async fn record_deadlines(&mut self, tasks: &[TaskId], seconds: f64) -> Result<(), StoreError> {
+        deadlines::record(self, tasks, seconds).await
+    }
+
+    async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {
+        deadlines::record_steps(self, times).await
+    }
+
+    async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
+        forks::correlate(self, tasks, key).await
+    }
+
+    async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
+        notify::call(self, queues).await
     }
 }
 
@@ -224,10 +282,6 @@ impl Transaction for Tx {
         waits::record_signal(self, task, new).await
     }
 
-    async fn call_workers(&mut self, queues: &[String]) -> Result<(), StoreError> {
-        notify::call(self, queues).await
-    }
-
     async fn recall_claims(&mut self, claims: &[Claim]) -> Result<(), StoreError> {
         notify::recall(self, claims).await
     }
@@ -265,22 +319,6 @@ impl Transaction for Tx {
         templates::load(&mut **self, id).await
     }
 
-    async fn create_tasks(
-        &mut self,
-        new: &NewTasks<'_>,
-        contexts: &[String],
-    ) -> Result<Vec<TaskId>, StoreError> {
-        tasks::create(self, new, contexts).await
-    }
-
-    async fn record_deadlines(&mut self, tasks: &[TaskId], seconds: f64) -> Result<(), StoreError> {
-        deadlines::record(self, tasks, seconds).await
-    }
-
-    async fn correlate_tasks(&mut self, tasks: &[TaskId], key: &str) -> Result<(), StoreError> {
-        forks::correlate(self, tasks, key).await
-    }
-
     async fn fork_source(&mut self, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
         forks::source(self, task).await
     }
@@ -316,10 +354,6 @@ impl Transaction for Tx {
         deadlines::forget_past(self, task).await
     }
 
-    async fn record_budgets(&mut self, tasks: &[TaskId], limits: Limits) -> Result<(), StoreError> {
-        budgets::record(self, tasks, limits).await
-    }
-
     async fn read_budgets(
         &mut self,
         tasks: &[TaskId],
@@ -350,10 +384,6 @@ impl Transaction for Tx {
         budgets::kept_back(self, task).await
     }
 
-    async fn record_step_deadlines(&mut self, times: &[StepTime]) -> Result<(), StoreError> {
-        deadlines::record_steps(self, times).await
-    }
-
     async fn forget_step_deadlines(&mut self, steps: &[StepId]) -> Result<(), StoreError> {
         deadlines::forget_steps(self, steps).await
     }
@@ -372,24 +402,8 @@ impl Transaction for Tx {
         deadlines::lock_late_step(self, held).await
     }
 
-    async fn find_identity(
-        &mut self,
-        identity: &Identity,
-    ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
-        identities::find(self, identity).await
-    }
-
     async fn record_artifacts(&mut self, artifacts: &[NewArtifact]) -> Result<(), StoreError> {
         artifacts::record(self, artifacts).await
-    }
-
-    async fn record_identity(
-        &mut self,
-        identity: &Identity,
-        task: TaskId,
-        seconds: Option<f64>,
-    ) -> Result<bool, StoreError> {
-        identities::record(self, identity, task, seconds).await
     }
 
     async fn record_follow_ups(
@@ -448,18 +462,6 @@ impl Transaction for Tx {
         task: TaskId,
     ) -> Result<(), StoreError> {
         follow_ups::record_compensation(self, original, task).await
-    }
-
-    async fn versions(
-        &mut self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Vec<(TemplateId, String)>, StoreError> {
-        templates::versions(self, namespace, name).await
-    }
-
-    async fn hold_template(&mut self, id: TemplateId) -> Result<bool, StoreError> {
-        templates::hold(self, id).await
     }
 
     async fn commit(self) -> Result<(), StoreError> {

@@ -162,7 +162,7 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// Source: PostgreSQL 15 manual, appendix A, "PostgreSQL Error Codes".
-fn from_code(
+pub(super) fn from_code(
     error: sqlx::Error,
     code: Option<String>,
     constraint: Option<String>,

@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 
 use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{Task, Timestamp};
-use crate::encryption::{Content, Keyring, Text};
+use crate::encryption::{Content, Keyring, NoRandomness, Text};
 use crate::ids::{StepId, TaskId, TemplateId};
 use crate::state::{StepState, TaskState};
 
@@ -47,6 +47,14 @@ pub(crate) struct NewTasks<'a> {
     pub(crate) ready_delays_s: Vec<f64>,
     pub(crate) has_budget: bool,
     pub(crate) has_deadline: bool,
+}
+
+impl NewTasks<'_> {
+    /// How many steps each task has, and how many of them can be claimed at once.
+    pub(super) fn planned(&self) -> (i32, i32) {
+        let counted = |steps: &[i32]| int(u32::try_from(steps.len()).unwrap_or(u32::MAX));
+        (counted(&self.step_indexes), counted(&self.ready_indexes))
+    }
 }
 
 /// What a worker needs of a task to execute its steps.
@@ -156,12 +164,8 @@ pub(super) async fn create(
     new: &NewTasks<'_>,
     contexts: &[String],
 ) -> Result<Vec<TaskId>, StoreError> {
-    let total = int(u32::try_from(new.step_indexes.len()).unwrap_or(u32::MAX));
-    let runnable = int(u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX));
-    let contexts: Vec<_> = contexts
-        .iter()
-        .map(|context| tx.keys.seal(Content::Context, context))
-        .collect::<Result<_, _>>()?;
+    let (total, runnable) = new.planned();
+    let contexts = sealed(&tx.keys, contexts)?;
     let ids = sqlx::query_file_scalar!(
         "src/store/sql/create_tasks.sql",
         new.template,
@@ -188,6 +192,14 @@ pub(super) async fn create(
     .fetch_all(&mut **tx)
     .await?;
     Ok(ids.into_iter().map(TaskId).collect())
+}
+
+/// Contexts as they are written.
+pub(super) fn sealed<'a>(
+    keys: &Keyring,
+    contexts: &'a [String],
+) -> Result<Vec<Cow<'a, str>>, NoRandomness> {
+    contexts.iter().map(|context| keys.seal(Content::Context, context)).collect()
 }
 
 pub(super) async fn contexts(

@@ -1,18 +1,20 @@
 //! `TaskerCore::Internal::Bridge::Client`.
 
 use std::mem::ManuallyDrop;
+use std::pin::pin;
 use std::time::Duration;
 
+use magnus::block::Proc;
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
-    BudgetRequest, ClientOptions, FailureFilter, FeedOpening, FeedReading, ForkRequest, ListFilter,
-    Pruning, Request, SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names,
-    step_ids,
+    BorrowedConnection, Brought, BudgetRequest, ClientOptions, FailureFilter, FeedOpening,
+    FeedReading, ForkRequest, ListFilter, Pruning, Refused, Request, SignalRequest, Statement,
+    Steering, Submission, Submitted, TaskId, TemplatesToCompare, names, step_ids,
 };
 
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
-use crate::runtime::{block_on, generation, same_process};
+use crate::runtime::{block_on, generation, handle, same_process};
 use crate::worker::events_here;
 
 /// A client of one process. Never dropped in another one, where its connections' tasks do not exist.
@@ -99,6 +101,38 @@ impl Client {
         guard(ruby, || {
             let submission = this.parsed(ruby, json, Submission::from_json)?;
             answer(ruby, &this.ask(ruby, async |c| c.submit(&submission).await)?)
+        })
+    }
+
+    /// The same within a transaction of the application's. The block executes a statement on its connection; see
+    /// [`execute`] for what it is given and brings. `nil`: to be made again.
+    pub(crate) fn submit_within(
+        ruby: &Ruby,
+        this: &Self,
+        json: RString,
+    ) -> Result<Option<String>, Error> {
+        guard(ruby, || {
+            let connection = ruby.block_proc()?;
+            let submission = this.parsed(ruby, json, Submission::from_json)?;
+            // Entered until the future is dropped, as in `block_on`.
+            let handle = handle(ruby)?;
+            let _entered = handle.enter();
+            let (borrowed, mut statements) = BorrowedConnection::new();
+            let mut submitted = pin!(this.client.submit_within(borrowed, &submission));
+            let submitted = loop {
+                let next = async {
+                    tokio::select! {
+                        biased;
+                        submitted = &mut submitted => submitted.map(Next::Done),
+                        Some(statement) = statements.recv() => Ok(Next::Execute(statement)),
+                    }
+                };
+                match block_on(ruby, next)? {
+                    Next::Done(submitted) => break submitted,
+                    Next::Execute(statement) => execute(connection, statement)?,
+                }
+            };
+            submitted.map(|submitted| answer(ruby, &submitted)).transpose()
         })
     }
 
@@ -385,4 +419,30 @@ impl Client {
             })
         })
     }
+}
+
+/// What a submit in a transaction of the application's comes to next.
+enum Next {
+    Done(Option<Submitted>),
+    Execute(Statement),
+}
+
+/// Rows and how many were changed; or nothing, with the SQLSTATE, the words and the constraint.
+type Answered =
+    (Option<Vec<Vec<Option<String>>>>, u64, Option<(Option<String>, String, Option<String>)>);
+
+/// Has Ruby execute a statement: `call(sql, [[oid, text], ...])` brings `[rows, changed, nil]` or
+/// `[nil, 0, [sqlstate, message, constraint]]`.
+fn execute(connection: Proc, statement: Statement) -> Result<(), Error> {
+    let parameters: Vec<_> = statement
+        .parameters
+        .iter()
+        .map(|parameter| (parameter.oid, parameter.text.as_deref()))
+        .collect();
+    let (rows, changed, refused): Answered = connection.call((statement.sql, parameters))?;
+    statement.answer(match refused {
+        None => Ok(Brought { rows: rows.unwrap_or_default(), changed }),
+        Some((code, message, constraint)) => Err(Refused { code, message, constraint }),
+    });
+    Ok(())
 }

@@ -93,6 +93,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("register_template", method!(Client::register_template, 1))?;
     client.define_method("templates", method!(Client::templates, 0))?;
     client.define_method("submit", method!(Client::submit, 1))?;
+    client.define_method("submit_within", method!(Client::submit_within, 1))?;
     client.define_method("status", method!(Client::status, 1))?;
     client.define_method("result", method!(Client::result, 1))?;
     client.define_method("cancel", method!(Client::cancel, 3))?;

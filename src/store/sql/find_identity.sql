@@ -1,6 +1,6 @@
 -- Caller: submit with an identity, first in its transaction. Index: primary keys. Who submits the same waits for this
--- transaction: not for long.
-WITH settings AS MATERIALIZED (SELECT set_config('lock_timeout', '5s', true))
+-- transaction: no longer than $2, or than the transaction's own setting says.
+WITH settings AS MATERIALIZED (SELECT set_config('lock_timeout', coalesce($2, current_setting('lock_timeout')), true))
 SELECT found.task_id AS "task_id?: TaskId", found.state AS "state?: TaskState"
 FROM settings
 LEFT JOIN LATERAL (
