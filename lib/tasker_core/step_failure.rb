@@ -30,8 +30,8 @@ module TaskerCore
     attr_reader :failed_at
     # @return [String] how, for instance "retries_exhausted"
     attr_reader :cause
-    # @return [String, nil] class of the exception, TaskerCore::WorkerDiedError where a worker died; nil where neither is
-    #   behind it
+    # @return [String, nil] class of the exception, TaskerCore::WorkerDiedError where a worker died; nil where nothing
+    #   of the kind is behind it
     attr_reader :error
     # @return [String, nil] the handler's own code for the failure
     attr_reader :code
