@@ -316,7 +316,8 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
       client.raise_budget(task_id, **options)
     end
 
-    # Has a step executed anew, and every step below it. See {Client#rerun}.
+    # Has a step executed anew, and every step below it. What attempts before did is not undone where the task fails
+    # afterwards and is undone: take it back first, or have the handler do so. See {Client#rerun}.
     #
     # @return [TaskStatus]
     # @example

@@ -94,6 +94,7 @@ CREATE TABLE tasker_tasks (
   blocked_steps  int NOT NULL DEFAULT 0 CHECK (blocked_steps >= 0),
   open_failures  int NOT NULL DEFAULT 0 CHECK (open_failures >= 0),
   has_budget     boolean NOT NULL DEFAULT false,
+  has_deadline   boolean NOT NULL DEFAULT false,
   requested_at   timestamptz NOT NULL DEFAULT now(),
   started_at     timestamptz,
   finished_at    timestamptz,
@@ -302,8 +303,8 @@ CREATE TABLE tasker_task_identities (
 -- Serves: the deletion of tasks.
 CREATE INDEX tasker_task_identities_task ON tasker_task_identities (task_id);
 
--- By when a task has to have ended (docs/deadlines.md). Tasks without a deadline have no row; it is deleted when the deadline
--- has passed, or with the task.
+-- By when a task has to have ended (docs/deadlines.md). Tasks without a deadline have no row, and say so in `has_deadline`; it is
+-- deleted when the deadline has passed, or with the task.
 CREATE TABLE tasker_task_deadlines (
   task_id     bigint PRIMARY KEY,
   deadline_at timestamptz NOT NULL

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Budget, Cost};
-use crate::ids::{SignalId, StepId, TaskId, WorkerId};
+use crate::ids::{SignalId, StepId, TaskId, TransitionId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
 use crate::state::{AttemptOutcome, FollowUpKind, StepEvent, StepState, TaskEvent, TaskState};
@@ -92,6 +92,8 @@ pub struct View {
     pub steps: BTreeMap<StepId, Step>,
     /// Children that whoever has room must leave to others.
     pub elsewhere: BTreeSet<StepId>,
+    /// Tasks whose deadline has passed: nothing of theirs is claimed.
+    pub late: BTreeSet<TaskId>,
     /// How long steps wait after they got ready, where they do.
     pub delays: ByStep<Duration>,
     /// By when the attempts of steps that failed have to have ended, all together, where they have to.
@@ -487,6 +489,16 @@ pub struct Signal {
     pub actor: Option<String>,
 }
 
+/// A step as somebody saw it who asks for something because of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// The step.
+    pub step_id: StepId,
+    /// The last change of its state.
+    pub transition_id: TransitionId,
+}
+
 /// Who asks for something, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Request {
@@ -494,6 +506,8 @@ pub struct Request {
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
+    /// It is refused where the state of this step has changed since; `None`: as things are.
+    pub seen: Option<Seen>,
 }
 
 impl Request {

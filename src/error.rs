@@ -103,6 +103,17 @@ pub enum Error {
         /// What was asked for and what is allowed.
         source: InvalidTransition,
     },
+    /// The step is not as it was seen by who asks for something because of that.
+    #[error(
+        "the state of {} has changed since it was seen; `tasker explain {task}` says what it is",
+        refused(*.task, step.as_deref(), "step")
+    )]
+    Changed {
+        /// The task.
+        task: TaskId,
+        /// The step that an operator named.
+        step: Option<String>,
+    },
     /// What the task did is undone by another one, or was: it cannot go on.
     #[error("task {task} is undone by task {by} and cannot go on; submit it again")]
     Undone {
@@ -195,7 +206,7 @@ impl ErrorKind {
 impl Error {
     /// The same, of the step that an operator named.
     pub(crate) fn about(mut self, named: Option<&str>) -> Self {
-        if let Self::Transition { step, .. } = &mut self {
+        if let Self::Transition { step, .. } | Self::Changed { step, .. } = &mut self {
             *step = named.map(str::to_owned);
         }
         self
@@ -214,7 +225,9 @@ impl Error {
             Self::UnknownTask { .. } => ErrorKind::NotFound,
             Self::DuplicateTask { .. } => ErrorKind::DuplicateTask,
             Self::FeedTaken { .. } => ErrorKind::FeedTaken,
-            Self::Transition { .. } | Self::Undone { .. } => ErrorKind::InvalidTransition,
+            Self::Transition { .. } | Self::Changed { .. } | Self::Undone { .. } => {
+                ErrorKind::InvalidTransition
+            }
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::Decryption { .. } => ErrorKind::Decryption,
             Self::Store(StoreError::Url(_)) => ErrorKind::Configuration,
@@ -244,7 +257,7 @@ impl Error {
     pub(crate) fn is_about_data(&self) -> bool {
         match self {
             Self::Store(error) => error.is_about_data(),
-            Self::Transition { .. } | Self::Undone { .. } => true,
+            Self::Transition { .. } | Self::Changed { .. } | Self::Undone { .. } => true,
             Self::Configuration { .. }
             | Self::Argument { .. }
             | Self::Template(_)
@@ -295,6 +308,7 @@ impl Error {
             Self::Transition { task, source, .. } => {
                 json!({ "task_id": task, "state": source.from, "event": source.event })
             }
+            Self::Changed { task, step } => json!({ "task_id": task, "step": step }),
             Self::Undone { task, by } => json!({ "task_id": task, "undone_by": by }),
             Self::SchemaMismatch { found } => json!({ "found": found, "wanted": SCHEMA_VERSION }),
             Self::Decryption { what, source } => json!({ "value": what, "key": source.key() }),

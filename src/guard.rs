@@ -58,6 +58,8 @@ pub enum Guard {
     UniqueIdentity,
     /// A task ends when its deadline has passed.
     DeadlinesEnd,
+    /// No step of a task is claimed whose deadline has passed.
+    LateNotClaimed,
     /// A signal that was sent before a step waits for it is not missed.
     SignalsKept,
     /// A checkpoint is written by the claim that is current only.
@@ -99,7 +101,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -126,6 +128,7 @@ impl Guard {
         Self::HeldAreParked,
         Self::UniqueIdentity,
         Self::DeadlinesEnd,
+        Self::LateNotClaimed,
         Self::SignalsKept,
         Self::CheckpointsFenced,
         Self::LostClaimsAsked,

@@ -59,6 +59,11 @@ id!(
     i64
 );
 id!(
+    /// A change of a task's or a step's state; a later one of the same has a higher id.
+    TransitionId,
+    i64
+);
+id!(
     /// The claims that one transaction of a worker made.
     ClaimBatchId,
     i64

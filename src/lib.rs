@@ -47,11 +47,11 @@ pub use decision::{
     Added, AddedStep, AwaitedSignal, ByStep, Claim, ClaimEnd, Copied, CopiedEnd, Decisions,
     Failure, FailureCause, FailureKind, Grown, Growth, Items, Join, LONGEST_WAIT, Mapped, NEVER,
     NewStep, Observation, Outcome, Parent, ParentCount, Relative, Request, Reset, ResolvedStep,
-    Room, Signal, Step, StepChange, Taken, Task, TaskChange, Timestamp, Until, View, Wait,
+    Room, Seen, Signal, Step, StepChange, Taken, Task, TaskChange, Timestamp, Until, View, Wait,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
-pub use ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
+pub use ids::{SignalId, StepId, TaskId, TemplateId, TransitionId, WorkerId};
 pub use join_policy::JoinPolicy;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
@@ -63,7 +63,7 @@ pub use runtime::{
     StepExplanation, StepFailure, StepProgress, StepResult, Stopped, Submission, Submitted,
     TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare, Transition, UndoneTask,
     Unsettled, WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats, WorkflowCall, WorkflowRun,
-    WorkflowWait, names, step_ids,
+    WorkflowWait, names, seen, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

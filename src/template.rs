@@ -83,7 +83,7 @@ pub(crate) use parse::{
 };
 use schema::Schema;
 pub use schema::{ContextError, Violation};
-pub(crate) use steps::LONGEST_STEP_NAME;
+pub(crate) use steps::{LONGEST_STEP_NAME, NOT_LIKE_AN_ITEM, is_like_an_item};
 pub use workflow::{OnCancel, OnFailure, Workflow, WorkflowContext};
 
 use crate::budget::{Cost, Limits};

@@ -24,11 +24,14 @@ module TaskerCore
     attr_reader :task_state
     # @return [Integer] number of attempts so far
     attr_reader :attempts
+    # @return [Integer] of the change of its state that brought the step there: another one once it has changed again
+    attr_reader :transition_id
     # @return [Time] UTC; when the step came into its state
     attr_reader :failed_at
     # @return [String] how, for instance "retries_exhausted"
     attr_reader :cause
-    # @return [String, nil] class of the exception; nil where no exception is behind it
+    # @return [String, nil] class of the exception, TaskerCore::WorkerDiedError where a worker died; nil where nothing
+    #   of the kind is behind it
     attr_reader :error
     # @return [String, nil] the handler's own code for the failure
     attr_reader :code
@@ -44,9 +47,10 @@ module TaskerCore
       @task_id, @step_id, @namespace, @name, @version, @step = attributes.values_at(
         "task_id", "step_id", "namespace", "name", "version", "step"
       )
-      @state, @task_state, @attempts, @cause, @error, @code, @message, @remedies = attributes.values_at(
-        "state", "task_state", "attempts", "cause", "error", "code", "message", "remedies"
+      @state, @task_state, @attempts, @transition_id, @cause = attributes.values_at(
+        "state", "task_state", "attempts", "transition_id", "cause"
       )
+      @error, @code, @message, @remedies = attributes.values_at("error", "code", "message", "remedies")
       @failed_at = Time.iso8601(attributes.fetch("failed_at"))
       freeze
     end

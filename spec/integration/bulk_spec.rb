@@ -11,7 +11,7 @@ RSpec.describe "Steering many tasks at once", :database do
     handler("Charge") do |task|
       next "paid" if state[:open] && !task.context["broke"]
 
-      raise TaskerCore::PermanentError, task.context["why"] || "the bank is closed"
+      raise TaskerCore::PermanentError, state[:why] || task.context["why"] || "the bank is closed"
     end
     TaskerCore.define("payment") do
       step "charge", handler: "Charge"
@@ -72,6 +72,23 @@ RSpec.describe "Steering many tasks at once", :database do
     # Somebody else gives the results of the second one after it was listed.
     report = TaskerCore.retry_all { |so_far| TaskerCore.resolve(ids.first, "charge") if so_far.matched == 1 }
     expect(report).to have_attributes(matched: 2, done: 1, gone_on: 1, ok?: true)
+  end
+
+  { retry: {}, skip: {}, resolve: { name: "coupon", step: "send" } }.each do |action, options|
+    it "leaves steps alone that have failed again since they were listed: #{action}" do
+      ids = TaskerCore.submit_all("coupon", contexts: [{}, { why: "no such card" }])
+      working { ids.each { |id| TaskerCore.wait(id, timeout: 30) } }
+      bank[:why] = "no such coupon"
+      # Somebody else tries the second one again after both were listed, the newer one first.
+      report = TaskerCore.public_send("#{action}_all", state: "error", **options) do |so_far|
+        next unless so_far.matched == 1
+
+        TaskerCore.retry(ids.first)
+        working { TaskerCore.wait(ids.first, timeout: 30) }
+      end
+      expect(report).to have_attributes(matched: 2, done: 1, gone_on: 1, ok?: true)
+      expect(TaskerCore.failures(task_id: ids.first).first).to have_attributes(message: "no such coupon", attempts: 2)
+    end
   end
 
   it "keeps to the rate" do

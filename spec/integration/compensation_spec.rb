@@ -280,4 +280,16 @@ RSpec.describe "Compensation", :database do
       holder&.close
     end
   end
+
+  it "is kept as long as what it undoes" do
+    define_order { raise TaskerCore::PermanentError, "no ship" }
+    id = run_and_undo
+    by = TaskerCore.status(id).compensated_by
+    expect(TaskerCore.prune(older_than: 0)["tasks"]).to eq(0)
+    expect(TaskerCore.explain(id)["summary"]).to include("it is undone by task #{by}, which is complete")
+    expect { TaskerCore.retry(id) }.to raise_error(TaskerCore::InvalidTransition, /undone by task #{by}/)
+    pruned = Array.new(2) { TaskerCore.prune(older_than: 0, errors_older_than: 0)["tasks"] }
+    expect(pruned.sum).to eq(2)
+    expect(sql("SELECT FROM tasker_compensations")).to be_empty
+  end
 end

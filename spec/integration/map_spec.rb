@@ -81,6 +81,16 @@ RSpec.describe "Map steps", :database do
       .to include("code" => "INVALID_GROWTH", "message" => /before "each\[1\]", and that is an item of a map step/)
   end
 
+  it "says how far its items were when its task was cancelled" do
+    define_squares { |_, _, step| step.item == 1 ? 1 : step.wait_for("go") }
+    task_id = TaskerCore.submit("squares", context: { list: [1, 2, 3] })
+    working { wait_until("one is left") { TaskerCore.status(task_id).state == "waiting" } }
+    TaskerCore.cancel(task_id, actor: "ada")
+    expect(summary(task_id, "square"))
+      .to eq("its task was cancelled by ada while it waited for its items, of which 1 of 3 are complete")
+    expect(summary(task_id, "sum")).to eq("its task was cancelled by ada before it began")
+  end
+
   it "fails where its value is no list" do
     define_squares(list: ->(_) { 7 })
     result = run("squares")

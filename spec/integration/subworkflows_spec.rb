@@ -38,6 +38,19 @@ RSpec.describe "Sub-workflows", :database do
     TaskerCore.status(task_id).children
   end
 
+  # What the block returns; a statement is executed after it has read the row of a task, and before its history.
+  def held_between_reads(statement, *arguments, &reading)
+    connection = PG.connect(database_url)
+    connection.exec("BEGIN; LOCK TABLE tasker_task_transitions IN ACCESS EXCLUSIVE MODE")
+    reader = Thread.new(&reading)
+    wait_until("it waits for the history") { sql("SELECT FROM pg_locks WHERE NOT granted").any? }
+    connection.exec_params(statement, arguments)
+    connection.exec("COMMIT")
+    reader.value
+  ensure
+    connection&.close
+  end
+
   describe "a step that runs a workflow" do
     it "completes with the results of its last steps" do
       define_child { |task, _, _| { "seen" => task.context } }
@@ -92,6 +105,20 @@ RSpec.describe "Sub-workflows", :database do
         TaskerCore.wait(task_id, timeout: 30)
       end
       expect(TaskerCore.result(task_id).results_of("after")).to eq("only" => "now")
+    end
+
+    it "is explained by one state of what it runs, also where that ends while it is read" do
+      define_child { |_, _, step| step.wait_for("go") }
+      define_parent
+      task_id = TaskerCore.submit("parent")
+      working { wait_until("both wait") { TaskerCore.list(state: "waiting").size == 2 } }
+      child = child_of(task_id)
+      ends = "UPDATE tasker_tasks SET state = 'complete', waiting_steps = 0, finished_at = now() WHERE task_id = $1"
+      explained = held_between_reads(ends, child) { TaskerCore.explain(task_id, step: "run")["steps"].first }
+      expect(explained["children"].map { |one| one["state"] }).to eq(["complete"])
+      expect(explained["summary"])
+        .to start_with("goes on when a worker tells it that task #{child} (child 1.0.0) is complete")
+      sql("UPDATE tasker_tasks SET state = 'waiting', waiting_steps = 1, finished_at = NULL WHERE task_id = $1", child)
     end
 
     it "fails for good with the steps that failed" do

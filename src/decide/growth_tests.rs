@@ -312,7 +312,7 @@ fn only_items_count_for_a_map_step_that_has_begun() {
 #[test]
 fn a_map_step_is_not_left_out_while_items_wait_for_their_turn() {
     let skip = |view: &View| {
-        let request = Request { actor: "mara".to_owned(), reason: None };
+        let request = Request { actor: "mara".to_owned(), reason: None, seen: None };
         let seen = Observation::SkipRequested { step: TASK.step(0), request };
         decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1))
     };

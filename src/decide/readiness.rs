@@ -202,12 +202,13 @@ pub(super) fn verdict(step: &Step) -> Verdict {
     }
 }
 
-/// Whether the worker that has room serves the step, whose task is not paused. Those of a task that has a budget are
-/// claimed where that is asked.
+/// Whether the worker that has room serves the step, whose task is neither paused nor late. Those of a task that has a budget
+/// are claimed where that is asked.
 fn may_be_taken(view: &View, step: StepId) -> bool {
     let goes_on = |task: &Task| task.state != TaskState::Paused || removed(Guard::PausedWait);
     !view.elsewhere.contains(&step)
         && !view.budgets.contains_key(&step.task())
+        && !view.late.contains(&step.task())
         && view.tasks.get(&step.task()).is_some_and(goes_on)
 }
 

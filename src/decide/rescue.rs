@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::draft::{Draft, Place};
+use crate::decision::{Claim, Failure, FailureKind};
 use crate::guard::{Guard, removed};
 use crate::state::{InvalidTransition, StepEvent};
 
@@ -36,6 +37,12 @@ pub(super) fn bury(draft: &mut Draft<'_>, place: Place) -> Result<(), InvalidTra
     } else {
         enqueue(draft, place, StepEvent::WorkerDied, Some(detail))
     }
+}
+
+/// The failure of an attempt whose worker died.
+pub(super) fn death(claim: Claim) -> Failure {
+    let message = format!("worker {} died while it executed the step", claim.worker);
+    Failure::new(FailureKind::Retryable, "TaskerCore::WorkerDiedError", message)
 }
 
 fn enqueue(

@@ -103,7 +103,7 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
         }
         Outcome::WorkerDied => {
             rescue::bury(draft, place)?;
-            (AttemptOutcome::WorkerDied, None)
+            (AttemptOutcome::WorkerDied, serde_json::to_string(&rescue::death(end.claim)).ok())
         }
     };
     draft.change(place).ended = Some(EndedAttempt { outcome, execution: *execution, error });

@@ -387,7 +387,7 @@ fn follow_ups(change: Option<&TaskChange>) -> Vec<(TaskId, FollowUpKind)> {
 }
 
 fn request() -> Request {
-    Request { actor: "mara".into(), reason: Some("the bank is back".into()) }
+    Request { actor: "mara".into(), reason: Some("the bank is back".into()), seen: None }
 }
 
 fn cancel() -> Observation {

@@ -22,7 +22,7 @@ use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::signals::{self, SignalRequest};
-use super::steering::{Steering, steer};
+use super::steering::{Steering, refuse_changed, steer};
 use super::submission::{LONGEST_KEY, Submission, Submitted, wanted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
@@ -554,13 +554,14 @@ impl Client {
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have, or does not declare
     /// skippable, [`Error::Json`] for
     /// results that are not JSON or too large, [`Error::Transition`] where the state of the task or the step does not
-    /// allow it.
+    /// allow it, [`Error::Changed`] where the step is not as it was seen.
     ///
     /// # Examples
     /// ```no_run
     /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
     /// use tasker_core::{Request, Steering, TaskId};
-    /// let request = Request { actor: "mara".into(), reason: Some("the warehouse burned down".into()) };
+    /// let reason = Some("the warehouse burned down".into());
+    /// let request = Request { actor: "mara".into(), reason, seen: None };
     /// client.steer(TaskId(7), &Steering::Skip { step: "ship".into() }, &request, None).await?;
     /// # Ok(()) }
     /// ```
@@ -621,8 +622,13 @@ impl Client {
         committing: &mut bool,
     ) -> Result<bool, Error> {
         let mut tx = self.store.begin().await?;
-        let decided = steer(&mut tx, &self.templates, task, steering, request).await;
-        let decisions = decided.map_err(|error| error.about(steering.step()))?;
+        let decided = async {
+            if let Some(seen) = request.seen {
+                refuse_changed(&mut tx, seen).await?;
+            }
+            steer(&mut tx, &self.templates, task, steering, request).await
+        };
+        let decisions = decided.await.map_err(|error| error.about(steering.step()))?;
         *committing = true;
         commit(tx, &decisions, events).await?;
         Ok(decisions.leaves_something())
@@ -741,12 +747,22 @@ impl Client {
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that its template does not have.
     pub async fn explain(&self, task: TaskId, step: Option<&str>) -> Result<Explanation, Error> {
-        let status = self.status(task).await?;
-        let explained = async {
-            let stored = self.templates.of_task(&self.store, task).await?;
-            explain::explain(&self.store, &self.templates, &status, &stored, step).await
-        };
-        self.answer(explained).await
+        let mut status = self.status(task).await?;
+        let mut tries = 1;
+        loop {
+            let explained = async {
+                let stored = self.templates.of_task(&self.store, task).await?;
+                explain::explain(&self.store, &self.templates, &status, &stored, step).await
+            };
+            let explained = self.answer(explained).await?;
+            let after = self.status(task).await?;
+            if tries == TRIES || after.is_as(&status) {
+                return Ok(explained);
+            }
+            // What was read of it, one part after another, may not go together.
+            status = after;
+            tries += 1;
+        }
     }
 
     /// The worker processes that are not known to have ended.

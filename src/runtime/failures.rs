@@ -10,7 +10,7 @@ use super::arguments::{
 use super::remedies::{Remedy, remedies};
 use super::reports::time;
 use crate::error::Error;
-use crate::ids::{StepId, TaskId};
+use crate::ids::{StepId, TaskId, TransitionId};
 use crate::state::{StepEvent, StepState, TaskState};
 use crate::store::{FailureQuery, FailureRow, StepStateRow};
 use crate::template::{LONGEST_NAMESPACE, LONGEST_STEP_NAME, LONGEST_TASK_NAME, LONGEST_VERSION};
@@ -211,7 +211,10 @@ impl Failed {
                 message: format!("the failure is {why}"),
                 ..Self::default()
             }),
-            None => Ok(Self { message: without_failure(row.event), ..Self::default() }),
+            None => {
+                let message = row.event.as_str().replace('_', " ");
+                Ok(Self { message, ..Self::default() })
+            }
         }
     }
 
@@ -224,14 +227,6 @@ impl Failed {
             message: text("message").unwrap_or_default(),
         }
     }
-}
-
-/// Why a step is where it is without a failure of its handler.
-fn without_failure(event: StepEvent) -> String {
-    if event == StepEvent::CrashesExhausted {
-        return "its workers died while they executed it".to_owned();
-    }
-    event.as_str().replace('_', " ")
 }
 
 /// A step that is in error or blocked and holds its task up.
@@ -255,6 +250,8 @@ pub struct StepFailure {
     pub task_state: TaskState,
     /// How often it was tried.
     pub attempts: i32,
+    /// The change that brought it into its state.
+    pub transition_id: TransitionId,
     /// When it came into its state.
     #[serde(serialize_with = "time")]
     pub failed_at: DateTime<Utc>,
@@ -283,6 +280,7 @@ impl StepFailure {
             state: row.state,
             task_state: row.task_state,
             attempts: row.attempts,
+            transition_id: row.transition_id,
             failed_at: row.failed_at,
             cause: row.event,
             error: failed.class,
@@ -353,6 +351,7 @@ mod tests {
             undone: false,
             state: StepState::Error,
             attempts: 1,
+            transition_id: TransitionId(1),
             failed_at: DateTime::UNIX_EPOCH,
             event: StepEvent::FailedPermanently,
             error,

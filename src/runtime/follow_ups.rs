@@ -172,7 +172,7 @@ async fn cancel(
             let actor = parent
                 .map_or("the engine".to_owned(), |parent| format!("task {}", parent.step.task()));
             let reason = Some("the step that runs it has ended".to_owned());
-            let request = Request { actor, reason };
+            let request = Request { actor, reason, seen: None };
             Ok(Some(steer(tx, templates, task, &Steering::Cancel, &request).await?))
         }
         Locked::Row(_) | Locked::Gone => Ok(Some(Decisions::default())),

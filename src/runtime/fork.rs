@@ -95,7 +95,8 @@ impl ForkRequest {
     }
 
     fn detail(&self, source: TaskId) -> String {
-        let request = Request { actor: self.actor.clone(), reason: self.reason.clone() };
+        let request =
+            Request { actor: self.actor.clone(), reason: self.reason.clone(), seen: None };
         request.detail_of_copy(source)
     }
 }

@@ -22,7 +22,7 @@ use crate::join_policy::JoinPolicy;
 use crate::json::{self, JsonLimits, shorten};
 use crate::store::{AddedName, GrowthRow, StoreError, TaskRow, Transaction};
 use crate::suggest::nearest;
-use crate::template::{LONGEST_STEP_NAME, StepTemplate};
+use crate::template::{LONGEST_STEP_NAME, NOT_LIKE_AN_ITEM, StepTemplate, is_like_an_item};
 
 /// Steps that one attempt adds at most.
 pub(super) const MOST_ADDED: usize = 200_000;
@@ -253,9 +253,8 @@ impl<'a> Names<'a> {
                 let allowed = "a name that no other step of the task has";
                 return Err(format!("adds {:?}{again}; allowed: {allowed}", clip(&step.name)));
             }
-            if step.name.ends_with(']') && step.name.contains('[') {
-                let allowed = "a name without [ and ] at its end, as items of map steps have them";
-                return Err(format!("adds {:?}; allowed: {allowed}", clip(&step.name)));
+            if is_like_an_item(&step.name) {
+                return Err(format!("adds {:?}; allowed: {NOT_LIKE_AN_ITEM}", clip(&step.name)));
             }
         }
         Ok(Self { stored, adding, added, known })

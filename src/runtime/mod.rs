@@ -74,7 +74,7 @@ pub use reports::{
     ChildTask, ParentStep, StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo,
 };
 pub use signals::{SignalInfo, SignalRequest, WaitInfo};
-pub use steering::Steering;
+pub use steering::{Steering, seen};
 pub use submission::{BudgetRequest, OnDuplicate, Submission, Submitted};
 pub use subworkflows::{WorkflowCall, WorkflowRun, WorkflowWait};
 /// What the simulator runs.

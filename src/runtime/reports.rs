@@ -127,6 +127,18 @@ impl TaskStatus {
     }
 
     /// Adds what it has to do with other tasks.
+    /// Whether nothing has begun or ended in it, or in the tasks that its steps run, since.
+    pub(super) fn is_as(&self, before: &Self) -> bool {
+        let progress = |status: &Self| (status.state, status.attempts_total);
+        let steps = |status: &Self| status.steps_by_state.get().to_owned();
+        let children = |status: &Self| -> Vec<_> {
+            status.children.iter().map(|child| (child.task_id, child.state)).collect()
+        };
+        progress(self) == progress(before)
+            && steps(self) == steps(before)
+            && children(self) == children(before)
+    }
+
     pub(super) fn with_kin(mut self, rows: &[KinRow]) -> Self {
         for row in rows.iter().filter(|row| row.of == self.task_id) {
             let (task_id, state) = (row.task, row.state);

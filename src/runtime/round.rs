@@ -284,8 +284,8 @@ struct Locked {
     now: Timestamp,
 }
 
-/// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds, and those of which an
-/// attempt is ending here.
+/// Locks the tasks that the claims change, and leaves out the steps of those that somebody holds or whose deadline has passed, and
+/// those of which an attempt is ending here.
 async fn lock_changed_tasks<D: Database>(
     tx: &mut D::Tx,
     shared: &Shared<D>,
@@ -306,7 +306,8 @@ async fn lock_changed_tasks<D: Database>(
     let grown = growth::grown(&limited, &by_task);
     let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
     let ending = shared.ledger.ending(picked.iter().map(|one| one.step.id));
-    for one in picked.iter().filter(|one| !ending.contains(&one.step.id)) {
+    let is_late = |one: &Picked| one.is_late && !removed(Guard::LateNotClaimed);
+    for one in picked.iter().filter(|one| !ending.contains(&one.step.id) && !is_late(one)) {
         let id = one.step.id;
         if !one.changes_task() || view.tasks.contains_key(&id.task()) {
             let join = if one.has_budget { sight.join(id) } else { Join::default() };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::arguments::{LONGEST_VALUE, refused};
+use super::arguments::{LONGEST_VALUE, parse, refused};
 use super::branches;
 use super::compensation;
 use super::deciding::{Sight, decide_seeing};
@@ -13,12 +13,12 @@ use super::rerun;
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
 use crate::budget::{Budget, Limits};
-use crate::decision::{Decisions, Observation, Request, Taken, View};
+use crate::decision::{Decisions, Observation, Request, Seen, Taken, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::json::{self, JsonLimits};
 use crate::state::StepEvent;
-use crate::store::{StepRow, StoreError, TaskRow, Transaction};
+use crate::store::{StepRow, StoreError, TaskRow, Transaction, Tx};
 
 /// What an operator asks of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +120,35 @@ impl Steering {
             | Self::Compensate
             | Self::Rerun { .. } => Ok(()),
         }
+    }
+}
+
+/// Reads what somebody saw of a step, from JSON: its id, and that of the last change of its state.
+///
+/// # Errors
+/// [`Error::Argument`].
+///
+/// # Examples
+/// ```
+/// let seen = tasker_core::seen(r#"{"step_id": 7340033, "transition_id": 9}"#).unwrap();
+/// assert_eq!(seen.step_id.task(), tasker_core::TaskId(7));
+/// ```
+pub fn seen(json: &str) -> Result<Seen, Error> {
+    parse("seen", json)
+}
+
+/// Refuses what is asked because of a step that is not as it was seen. It stays as it is from then on: the task is locked, without
+/// which no step gets out of a state that somebody can do something about.
+///
+/// # Errors
+/// [`Error::Changed`].
+pub(super) async fn refuse_changed(tx: &mut Tx, seen: Seen) -> Result<(), Error> {
+    let Seen { step_id, transition_id } = seen;
+    let task = step_id.task();
+    tx.lock_tasks(&[task]).await?;
+    match tx.last_transition(step_id).await? {
+        Some(last) if last != transition_id => Err(Error::Changed { task, step: None }),
+        Some(_) | None => Ok(()),
     }
 }
 

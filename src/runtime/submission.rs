@@ -355,6 +355,11 @@ impl Submission {
         Ok(Submitted { task_ids: vec![task], existing: !is_own })
     }
 
+    /// Seconds from the submit on.
+    fn deadline(&self, stored: &Stored) -> Option<f64> {
+        self.deadline_s.or_else(|| Some(stored.template.deadline()?.as_secs_f64()))
+    }
+
     fn limits(&self, stored: &Stored) -> Result<Limits, Error> {
         Ok(self.budget.limits()?.or(stored.template.budget()))
     }
@@ -373,8 +378,7 @@ impl Submission {
         if rows.has_budget {
             tx.record_budgets(&ids, self.limits(stored)?).await?;
         }
-        let deadline = stored.template.deadline().map(|deadline| deadline.as_secs_f64());
-        if let Some(seconds) = self.deadline_s.or(deadline) {
+        if let Some(seconds) = self.deadline(stored) {
             tx.record_deadlines(&ids, seconds).await?;
         }
         let times: Vec<_> = ids.iter().flat_map(|task| first_times(stored, *task)).collect();
@@ -419,6 +423,7 @@ impl Submission {
             tags,
             parent_step: self.parent_step,
             has_budget: self.limits(stored).is_ok_and(|limits| !limits.is_empty()),
+            has_deadline: self.deadline(stored).is_some(),
             ..NewTasks::default()
         };
         let graph = stored.template.graph();

@@ -420,7 +420,7 @@ async fn retry(
     child: TaskId,
 ) -> Result<Decisions, Error> {
     let reason = Some("the step that runs it was tried again".to_owned());
-    let request = Request { actor: format!("task {}", step.task()), reason };
+    let request = Request { actor: format!("task {}", step.task()), reason, seen: None };
     steer(tx, templates, child, &Steering::Retry { step: None }, &request).await
 }
 

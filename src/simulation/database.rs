@@ -400,7 +400,15 @@ impl Transaction for SimulatedTransaction {
                 {
                     let TaskRecord { task, template, total_steps } = *record;
                     let has_budget = work.written.budgets.contains_key(id);
-                    rows.push(TaskRow { task, template, total_steps, has_budget, now });
+                    let has_deadline = work.written.deadlines.contains_key(id);
+                    rows.push(TaskRow {
+                        task,
+                        template,
+                        total_steps,
+                        has_budget,
+                        has_deadline,
+                        now,
+                    });
                 }
             }
             done(rows)
@@ -744,7 +752,8 @@ impl Transaction for SimulatedTransaction {
                 let step = state.tables.steps.get(&place.step)?.row(place.step, now);
                 let task_state = state.tables.tasks.get(&place.step.task())?.task.state;
                 let has_budget = state.tables.budgets.contains_key(&place.step.task());
-                Some(Picked { step, task_state, has_budget, place })
+                let is_late = state.tables.is_late(place.step.task(), now);
+                Some(Picked { step, task_state, has_budget, is_late, place })
             });
             done(picked.collect())
         })
@@ -849,6 +858,15 @@ impl Transaction for SimulatedTransaction {
             }
             work.written.fork = Some((new.task, ForkRecord { source, first: first.clone() }));
             done(())
+        })
+        .await
+    }
+
+    async fn late_tasks(&mut self, tasks: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+        self.run(|state, _| {
+            let now = state.now();
+            let late = tasks.iter().filter(|task| state.tables.is_late(**task, now));
+            done(late.copied().collect())
         })
         .await
     }
@@ -1217,7 +1235,7 @@ fn apply(
     add(state, work, decisions, queue_of);
     for change in &decisions.steps {
         let queue_of = |step| decisions.queue(step, queue_of);
-        written += usize::from(apply_step(state, work, change, &queue_of, now));
+        written += usize::from(apply_step(state, work, change, &queue_of, (now, decisions.now)));
     }
     for change in &decisions.tasks {
         written += usize::from(apply_task(state, work, change));
@@ -1305,7 +1323,7 @@ fn apply_step(
     work: &mut Work,
     change: &crate::StepChange,
     queue_of: &dyn Fn(StepId) -> Option<String>,
-    now: Timestamp,
+    (now, decided_at): (Timestamp, Timestamp),
 ) -> bool {
     let (before, after) = (&change.before, &change.after);
     let new = work.written.steps.get(&after.id);
@@ -1354,6 +1372,7 @@ fn apply_step(
         event,
         attempt: before.attempts.max(after.attempts),
         worker: after.worker.or(before.worker),
+        decided_at,
     }));
     true
 }

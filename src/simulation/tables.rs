@@ -150,6 +150,8 @@ pub(super) struct StepTransition {
     pub(super) event: StepEvent,
     pub(super) attempt: u32,
     pub(super) worker: Option<WorkerId>,
+    /// When what it follows from was read.
+    pub(super) decided_at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,7 +292,8 @@ impl Tables {
         let record = self.tasks.get(&id)?;
         let TaskRecord { task, template, total_steps } = *record;
         let has_budget = self.budgets.contains_key(&id);
-        Some(TaskRow { task, template, total_steps, has_budget, now })
+        let has_deadline = self.deadlines.contains_key(&id);
+        Some(TaskRow { task, template, total_steps, has_budget, has_deadline, now })
     }
 
     /// The tasks with a key.
@@ -548,6 +551,11 @@ impl Tables {
                 }
             })
             .collect()
+    }
+
+    /// Whether the deadline of a task has passed.
+    pub(super) fn is_late(&self, task: TaskId, now: Timestamp) -> bool {
+        self.deadlines.get(&task).is_some_and(|deadline| *deadline <= now)
     }
 
     /// Tasks whose deadline has passed, those that are late for the longest first.

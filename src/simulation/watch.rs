@@ -636,7 +636,7 @@ impl Watch {
 
     fn step_changes(&mut self, before: &Tables, written: &Written, change: &StepTransition) {
         self.transitions += 1;
-        let StepTransition { step, from, to, event, attempt, worker, .. } = *change;
+        let StepTransition { step, from, to, event, attempt, worker, decided_at, .. } = *change;
         // A step that is added is pending, if it is anything before.
         let Some(found) = before.steps.get(&step) else {
             let is_forked = written.fork.as_ref().is_some_and(|(task, _)| *task == step.task());
@@ -681,6 +681,13 @@ impl Watch {
             self.violated(format!(
                 "step {step} was claimed for attempt {attempt} after {}",
                 found.attempts
+            ));
+        }
+        let deadline = before.deadlines.get(&step.task());
+        let is_late = deadline.is_some_and(|deadline| *deadline <= decided_at);
+        if event == StepEvent::Claimed && is_late && !self.clock_put {
+            self.violated(format!(
+                "step {step} was claimed, and the deadline of its task had passed"
             ));
         }
         let unmet = event == StepEvent::ConditionUnmet;

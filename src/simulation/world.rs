@@ -575,7 +575,7 @@ async fn make(
 /// Whether it is refused, or its answer is lost, does not matter to anybody.
 async fn steer_task(client: SimulatedDatabase, task: TaskId, steering: Steering) {
     let templates = Templates::default();
-    let request = Request { actor: "somebody".to_owned(), reason: None };
+    let request = Request { actor: "somebody".to_owned(), reason: None, seen: None };
     let steered = async {
         let mut tx = client.begin().await?;
         steer(&mut tx, &templates, task, &steering, &request).await?;

@@ -16,6 +16,7 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     ("claims_without_batch", "each claim is listed in a batch of its worker"),
     ("claims_without_worker", "each claim belongs to a worker that is alive"),
+    ("deadlines", "each task that has a deadline says so"),
     ("edges_without_steps", "each edge joins two steps of its task"),
     ("identities_without_task", "each identity leads to a task"),
     ("missed_signals", "no step waits for a signal that was sent"),

@@ -290,6 +290,7 @@ impl TaskWriter for BorrowedTx {
             Parameter::list(oid::FLOATS, &new.ready_delays_s),
             Parameter::maybe(oid::BIGINT, new.parent_step),
             Parameter::one(oid::BOOL, new.has_budget),
+            Parameter::one(oid::BOOL, new.has_deadline),
         ];
         let brought = self.connection.run(sql!("create_tasks"), parameters).await?;
         brought.rows.into_iter().map(|row| Ok(TaskId(Row(row).read(0)?))).collect()

@@ -406,6 +406,12 @@ pub(crate) trait Transaction: TaskWriter + 'static {
         new: NewFork<'_>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Those of the tasks whose deadline has passed.
+    fn late_tasks(
+        &mut self,
+        tasks: &[TaskId],
+    ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
     /// Locks a deadline that has passed, that no other worker holds and that is of none of the `held` tasks.
     fn lock_late_task(
         &mut self,

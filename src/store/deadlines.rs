@@ -21,6 +21,14 @@ pub(super) async fn record(tx: &mut Tx, tasks: &[TaskId], seconds: f64) -> Resul
     Ok(())
 }
 
+/// Those of the tasks whose deadline has passed.
+pub(super) async fn late(tx: &mut Tx, tasks: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+    let late = sqlx::query_file_scalar!("src/store/sql/late_tasks.sql", tasks as &[TaskId])
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(late.into_iter().map(TaskId).collect())
+}
+
 /// Locks a deadline that has passed, that no other worker holds and that is of none of the `held` tasks.
 pub(super) async fn lock_late(
     tx: &mut Tx,

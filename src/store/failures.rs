@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, count};
 use crate::encryption::{Content, Text};
-use crate::ids::{StepId, TaskId};
+use crate::ids::{StepId, TaskId, TransitionId};
 use crate::state::{StepEvent, StepState, TaskState};
 
 /// Which of them to list, newest tasks first.
@@ -40,6 +40,8 @@ pub(crate) struct FailureRow {
     pub(crate) undone: bool,
     pub(crate) state: StepState,
     pub(crate) attempts: i32,
+    /// The change that brought it into its state.
+    pub(crate) transition_id: TransitionId,
     pub(crate) failed_at: DateTime<Utc>,
     pub(crate) event: StepEvent,
     pub(crate) error: Option<Text>,
@@ -88,6 +90,7 @@ impl Store {
                 undone: row.undone,
                 state: row.state,
                 attempts: row.attempts,
+                transition_id: row.transition_id,
                 failed_at: row.failed_at,
                 event: row.event,
                 error: row.error.map(|error| self.keys.open(Content::Failure, error)),

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError};
-use crate::ids::{StepId, TaskId};
+use super::{Store, StoreError, Tx};
+use crate::ids::{StepId, TaskId, TransitionId};
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 
 /// An attempt that ended.
@@ -97,6 +97,18 @@ impl Store {
     pub(crate) async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         Ok(sqlx::query_file_as!(WorkerRow, "src/store/sql/list_workers.sql")
             .fetch_all(&self.pool)
+            .await?)
+    }
+}
+
+impl Tx {
+    /// The last change of a step's state.
+    pub(crate) async fn last_transition(
+        &mut self,
+        step: StepId,
+    ) -> Result<Option<TransitionId>, StoreError> {
+        Ok(sqlx::query_file_scalar!("src/store/sql/last_transition.sql", step.0)
+            .fetch_optional(&mut **self)
             .await?)
     }
 }

@@ -335,6 +335,10 @@ impl Transaction for Tx {
         forks::record(self, new).await
     }
 
+    async fn late_tasks(&mut self, tasks: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+        deadlines::late(self, tasks).await
+    }
+
     async fn lock_late_task(
         &mut self,
         held: &[TaskId],

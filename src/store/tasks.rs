@@ -19,6 +19,8 @@ pub(crate) struct TaskRow {
     /// How many steps it has.
     pub(crate) total_steps: u32,
     pub(crate) has_budget: bool,
+    /// It had a deadline when it was made.
+    pub(crate) has_deadline: bool,
     /// The database's clock when the row was asked for.
     pub(crate) now: Timestamp,
 }
@@ -44,6 +46,7 @@ pub(crate) struct NewTasks<'a> {
     /// Seconds until each of them can be claimed; none where none is delayed.
     pub(crate) ready_delays_s: Vec<f64>,
     pub(crate) has_budget: bool,
+    pub(crate) has_deadline: bool,
 }
 
 impl NewTasks<'_> {
@@ -109,6 +112,7 @@ macro_rules! task_row {
             template: TemplateId($row.named_task_id),
             total_steps: count($row.total_steps),
             has_budget: $row.has_budget,
+            has_deadline: $row.has_deadline,
             now: $row.now,
             task: Task {
                 id: TaskId($row.task_id),
@@ -183,6 +187,7 @@ pub(super) async fn create(
         &new.ready_delays_s,
         new.parent_step as Option<StepId>,
         new.has_budget,
+        new.has_deadline,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -58,6 +58,10 @@ const RETRY_KEYS: [&str; 5] =
 /// Longest name of a step, in bytes.
 pub(crate) const LONGEST_STEP_NAME: usize = 512;
 
+/// The names of steps that are no items.
+pub(crate) const NOT_LIKE_AN_ITEM: &str =
+    "a name without [ and ] at its end, as items of map steps have them";
+
 const MOST_ATTEMPTS: u32 = 1000;
 
 const MOST_CRASHES: u32 = 100;
@@ -309,8 +313,17 @@ impl Steps {
     }
 }
 
+/// Whether a name looks like that of an item of a map step.
+pub(crate) fn is_like_an_item(name: &str) -> bool {
+    name.ends_with(']') && name.contains('[')
+}
+
 fn name(section: &mut Section, common: &Common) -> Result<String> {
     let name = section.required_text("name", 1..=LONGEST_STEP_NAME)?;
+    if is_like_an_item(&name) {
+        let key = section.key("name");
+        return Err(TemplateError::value(key, &Value::from(name), NOT_LIKE_AN_ITEM));
+    }
     match &common.named_steps {
         Some(known) if !known.contains(&name) => {
             let meant = suggest::nearest(&name, known.iter().map(String::as_str));

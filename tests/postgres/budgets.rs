@@ -2,7 +2,7 @@
 //! the engine cannot make.
 
 use serde_json::{Value, json};
-use tasker_core::{Client, Steering, TaskId, TaskState};
+use tasker_core::{Client, FailureFilter, Steering, TaskId, TaskState};
 
 use crate::common::{Database, fail, fan, hands, single, stop, succeed, take};
 
@@ -82,6 +82,12 @@ async fn a_step_takes_as_many_workers_along_as_its_template_allows() {
     db.wait_for(task, TaskState::Error).await;
     let summary = summary(&db.client, task, "only").await;
     assert_eq!(summary, "2 workers died while they executed it; it is not tried again");
+    let died = FailureFilter::from_json(r#"{"error": "TaskerCore::WorkerDiedError"}"#).unwrap();
+    let failure = db.client.failures(&died).await.unwrap().failures.remove(0);
+    assert_eq!((failure.task_id, failure.cause.as_str()), (task, "crashes_exhausted"));
+    assert!(failure.message.ends_with(" died while it executed the step"), "{}", failure.message);
+    let classes = "SELECT count(*) FROM tasker_attempts WHERE error->>'class' = 'TaskerCore::WorkerDiedError'";
+    assert_eq!(db.count(classes).await, 2);
     db.assert_sound().await;
 }
 

@@ -136,7 +136,7 @@ impl Database {
 
 /// Who asks for things in tests, and why.
 pub(crate) fn request() -> Request {
-    Request { actor: "mara".into(), reason: Some("order withdrawn".into()) }
+    Request { actor: "mara".into(), reason: Some("order withdrawn".into()), seen: None }
 }
 
 fn until(limit: Duration) -> impl Iterator<Item = ()> {

@@ -1,11 +1,14 @@
 //! Tasks that have to have ended by a time.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
-use tasker_core::{Error, Steering, Submission, TaskId, TaskState};
+use tasker_core::{Error, Steering, Submission, TaskId, TaskState, Worker};
 
 use super::common::{Database, diamond, hold, single, stop, succeed, take};
 
 const LATE: &str = "UPDATE tasker_task_deadlines SET deadline_at = now() - interval '1 second'";
+const COMPLETE: &str = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'complete'";
 const DEADLINES: &str = "SELECT count(*) FROM tasker_task_deadlines";
 
 fn template(mut template: Value, seconds: f64) -> Value {
@@ -46,6 +49,64 @@ async fn a_task_is_ended_by_its_deadline_whatever_its_steps_do() {
     let why = db.client.explain(task, None).await.unwrap().summary;
     assert!(why.starts_with("cancelled by its deadline, 20"), "{why}");
     assert!(why.ends_with(" ago): 1 of 4 steps are complete"), "{why}");
+    db.assert_sound().await;
+}
+
+/// A worker that looks so seldom for deadlines that it ends no task.
+async fn worker_that_ends_none(db: &Database) -> Arc<Worker> {
+    db.worker_with(json!({ "concurrency": 1, "heartbeat_interval_ms": 20_000 })).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_attempt_begins_once_the_deadline_of_its_task_has_passed() {
+    let db = Database::migrated().await;
+    db.template(&template(diamond(), 86_400.0)).await;
+    db.template(&single(&json!({}))).await;
+    let late = db.submit("diamond", 1).await[0];
+    let worker = worker_that_ends_none(&db).await;
+    succeed(&worker, &take(&worker), "1");
+    // The worker has claimed b with the end of a; c waits in the queue.
+    let second = take(&worker);
+    db.run(LATE).await;
+    let in_time = db.submit("single", 2).await;
+    succeed(&worker, &second, "1");
+    for task in &in_time {
+        let other = take(&worker);
+        assert_eq!(other.claim.step.task(), *task);
+        succeed(&worker, &other, "1");
+        db.wait_for(*task, TaskState::Complete).await;
+    }
+    let enqueued =
+        "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'enqueued' AND attempts = 0";
+    assert_eq!(db.count(enqueued).await, 1);
+    stop(worker, vec![]).await;
+    let worker = db.worker(1).await;
+    db.wait_for(late, TaskState::Cancelled).await;
+    stop(worker, vec![]).await;
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_step_claims_none_of_a_task_whose_deadline_passed_while_it_was_waited_for() {
+    let db = Database::migrated().await;
+    let steps = json!([
+        { "name": "a", "handler_class": "A" },
+        { "name": "b", "handler_class": "B", "depends_on_step": "a" },
+    ]);
+    let pair = json!({ "name": "pair", "step_templates": steps });
+    db.template(&template(pair, 86_400.0)).await;
+    let task = db.submit("pair", 1).await[0];
+    let worker = worker_that_ends_none(&db).await;
+    let first = take(&worker);
+    let session = hold(&db, &[task]).await;
+    succeed(&worker, &first, "1");
+    db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
+    db.run(LATE).await;
+    session.rollback().await.unwrap();
+    db.wait_for_count(COMPLETE, 1).await;
+    assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps").await, 1);
+    assert_eq!(db.client.status(task).await.unwrap().attempts_total, 1);
+    stop(worker, vec![]).await;
     db.assert_sound().await;
 }
 

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
-use tasker_core::{Delivery, TaskId, TaskState, Worker};
+use tasker_core::{
+    Delivery, ErrorKind, FailureFilter, Request, Seen, Steering, TaskId, TaskState, Worker,
+};
 
-use crate::common::{Database, fan, hands, hold, session, single, stop, succeed, take};
+use crate::common::{
+    Database, fail, fan, hands, hold, request, session, single, stop, succeed, take,
+};
 
 /// Claims that have not ended in the database.
 const CLAIMED: &str = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'in_progress'";
@@ -215,4 +219,36 @@ async fn steps_behind_those_of_tasks_that_somebody_holds_are_claimed() {
     db.wait_for(tasks[0], TaskState::Complete).await;
     stop(worker, vec![]).await;
     db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_changes_while_its_task_is_waited_for_is_not_what_was_seen() {
+    let db = Arc::new(Database::migrated().await);
+    db.template(&single(&json!({ "skippable": true }))).await;
+    let task = db.submit("single", 1).await[0];
+    let worker = db.worker(1).await;
+    fail(&worker, &take(&worker), "permanent");
+    db.wait_for(task, TaskState::Error).await;
+    let filter = FailureFilter::from_json("{}").unwrap();
+    let failure = db.client.failures(&filter).await.unwrap().failures.remove(0);
+    let seen = Seen { step_id: failure.step_id, transition_id: failure.transition_id };
+    let skip = |db: &Arc<Database>| {
+        let (db, request) = (Arc::clone(db), Request { seen: Some(seen), ..request() });
+        let steering = Steering::Skip { step: "only".to_owned() };
+        tokio::spawn(async move { db.client.steer(task, &steering, &request, None).await })
+    };
+    let mut session = hold(&db, &[task]).await;
+    let skipping = skip(&db);
+    db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
+    // As if it had been tried again, and had failed for another reason.
+    let again = "INSERT INTO tasker_workflow_step_transitions (workflow_step_id, from_state, to_state, event, attempt)
+        SELECT workflow_step_id, from_state, to_state, event, attempt FROM tasker_workflow_step_transitions WHERE to_state = 'error'";
+    sqlx::query(again).execute(&mut *session).await.unwrap();
+    session.commit().await.unwrap();
+    let refused = skipping.await.unwrap().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidTransition);
+    let told = format!("the state of step \"only\" of task {task} has changed since it was seen");
+    assert!(refused.to_string().starts_with(&told), "{refused}");
+    assert_eq!(db.client.status(task).await.unwrap().state, TaskState::Error);
+    stop(worker, vec![]).await;
 }

@@ -153,10 +153,11 @@ impl Client {
         step: Option<RString>,
         actor: RString,
         reason: Option<RString>,
+        seen: Option<RString>,
     ) -> Result<String, Error> {
         guard(ruby, || {
             let step = optional_text(ruby, step)?;
-            this.steer(ruby, task, &Steering::Retry { step }, actor, reason)
+            this.steer_seen(ruby, task, &Steering::Retry { step }, (actor, reason, seen))
         })
     }
 
@@ -167,10 +168,11 @@ impl Client {
         step: RString,
         actor: RString,
         reason: Option<RString>,
+        seen: Option<RString>,
     ) -> Result<String, Error> {
         guard(ruby, || {
             let step = text(ruby, step)?;
-            this.steer(ruby, task, &Steering::Skip { step }, actor, reason)
+            this.steer_seen(ruby, task, &Steering::Skip { step }, (actor, reason, seen))
         })
     }
 
@@ -198,11 +200,13 @@ impl Client {
         take: Option<RString>,
         actor: RString,
         reason: Option<RString>,
+        seen: Option<RString>,
     ) -> Result<String, Error> {
         guard(ruby, || {
             let (step, results) = (text(ruby, step)?, text(ruby, results)?.into());
             let take = take.map(|take| this.parsed(ruby, take, names)).transpose()?;
-            this.steer(ruby, task, &Steering::Resolve { step, results, take }, actor, reason)
+            let steering = Steering::Resolve { step, results, take };
+            this.steer_seen(ruby, task, &steering, (actor, reason, seen))
         })
     }
 
@@ -276,7 +280,20 @@ impl Client {
         actor: RString,
         reason: Option<RString>,
     ) -> Result<String, Error> {
-        let request = Request { actor: text(ruby, actor)?, reason: optional_text(ruby, reason)? };
+        self.steer_seen(ruby, task, steering, (actor, reason, None))
+    }
+
+    /// Who asks, why, and what they saw.
+    fn steer_seen(
+        &self,
+        ruby: &Ruby,
+        task: i64,
+        steering: &Steering,
+        (actor, reason, seen): (RString, Option<RString>, Option<RString>),
+    ) -> Result<String, Error> {
+        let seen = seen.map(|json| self.parsed(ruby, json, tasker_core::seen)).transpose()?;
+        let (actor, reason) = (text(ruby, actor)?, optional_text(ruby, reason)?);
+        let request = Request { actor, reason, seen };
         let events = events_here();
         let steer = async |c: &tasker_core::Client| {
             c.steer(TaskId(task), steering, &request, events.as_deref()).await

@@ -99,11 +99,11 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("cancel", method!(Client::cancel, 3))?;
     client.define_method("pause", method!(Client::pause, 3))?;
     client.define_method("resume", method!(Client::resume, 3))?;
-    client.define_method("retry", method!(Client::retry, 4))?;
+    client.define_method("retry", method!(Client::retry, 5))?;
     client.define_method("compensate", method!(Client::compensate, 3))?;
-    client.define_method("skip", method!(Client::skip, 4))?;
+    client.define_method("skip", method!(Client::skip, 5))?;
     client.define_method("rerun", method!(Client::rerun, 4))?;
-    client.define_method("resolve", method!(Client::resolve, 6))?;
+    client.define_method("resolve", method!(Client::resolve, 7))?;
     client.define_method("raise_budget", method!(Client::raise_budget, 4))?;
     client.define_method("signal", method!(Client::signal, 2))?;
     client.define_method("fork", method!(Client::fork, 2))?;

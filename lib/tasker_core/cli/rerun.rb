@@ -14,6 +14,9 @@ module TaskerCore
         that run in steps below come to nothing. A task that is complete or in error goes on. A step that has not begun,
         or runs, stays as it is. Who asked for it and why is kept in the history.
 
+        Where the task fails afterwards and is undone, what attempts before the rerun did is not undone: take it back
+        first, or have the handler do so.
+
         With --all it is done with that step of all tasks of a template, ended or not, that the options describe; --step
         and --name are needed. Exit status 1 when one refused. When the command is repeated it is done again with tasks
         whose step has ended meanwhile.

@@ -31,7 +31,7 @@ module TaskerCore
       def retry_all(canary: nil, watch: 60, tolerate: 0, **options, &progress)
         trial = canary && trial_of(canary, watch, tolerate)
         with_failures("retry", options, progress) do |bulk, filter, request|
-          work = ->(target) { self.retry(target.task_id, step: target.step, **request) }
+          work = ->(target) { try_again(target.task_id, target.step, seen: target.seen, **request) }
           last = trial && !options[:dry_run] ? try_first(bulk, filter, canary, trial, &work) : nil
           bulk.run(targets_after(last, filter, bulk.batch), &work) unless bulk.stopped
         end

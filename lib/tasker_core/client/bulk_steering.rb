@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require_relative "../internal/bulk"
 require_relative "../internal/failure_filter"
 require_relative "../internal/task_filter"
@@ -8,7 +9,8 @@ module TaskerCore
   class Client
     # What operators ask of many tasks at once. Each task or step is asked by itself, in a transaction of its own: one
     # that refuses does not stop the others, and what was done stays done. What a request was done with is not meant by
-    # it again, or nothing changes for it, so that it can be repeated; {Rerun#rerun_all} does it again.
+    # it again, or nothing changes for it, so that it can be repeated; {Rerun#rerun_all} does it again. Steps are asked
+    # as they were found: one that has changed since, also if it has failed again, is left alone and counts as gone on.
     #
     # All methods take
     #
@@ -37,7 +39,9 @@ module TaskerCore
       #   client.skip_all(name: "order_fulfilment", step: "send_coupon", reason: "the campaign is over").done
       def skip_all(**options, &progress)
         with_failures("skip", options, progress) do |bulk, filter, request|
-          bulk.run(targets_after(nil, filter, bulk.batch)) { |target| skip(target.task_id, target.step, **request) }
+          bulk.run(targets_after(nil, filter, bulk.batch)) do |target|
+            leave_out(target.task_id, target.step, seen: target.seen, **request)
+          end
         end
       end
 
@@ -59,7 +63,7 @@ module TaskerCore
         given = given(results, take)
         with_failures("resolve", options, progress) do |bulk, filter, request|
           bulk.run(targets_after(nil, filter, bulk.batch)) do |target|
-            give(target.task_id, target.step, given, **request)
+            give(target.task_id, target.step, given, seen: target.seen, **request)
           end
         end
       end
@@ -176,7 +180,8 @@ module TaskerCore
 
       def targets_after(before, filter, batch)
         failures_after(before, filter, batch).lazy.map do |failure|
-          Internal::Bulk::Target.new(task_id: failure.task_id, step: failure.step, step_id: failure.step_id)
+          seen = JSON.generate(step_id: failure.step_id, transition_id: failure.transition_id)
+          Internal::Bulk::Target.new(task_id: failure.task_id, step: failure.step, step_id: failure.step_id, seen: seen)
         end
       end
 

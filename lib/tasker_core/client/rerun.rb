@@ -10,7 +10,8 @@ module TaskerCore
       # Has a step executed anew, and every step below it, as if nothing had ever become of them. What they returned is
       # kept as artifacts named `tasker.results.1` and so on; what the steps above returned stays. Attempts that run in
       # steps below come to nothing. A task that is complete or in error goes on. A step that has not begun, or runs,
-      # stays as it is with those below it, so that a second call changes nothing.
+      # stays as it is with those below it, so that a second call changes nothing. What attempts before did is not
+      # undone where the task fails afterwards and is undone: take it back first, or have the handler do so.
       #
       # @param task_id [Integer]
       # @param step [String, Symbol] its name

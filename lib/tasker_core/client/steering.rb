@@ -69,7 +69,7 @@ module TaskerCore
       #   client.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
       def retry(task_id, step: nil, actor: nil, reason: nil)
         step = Internal::Check.optional_text(step, "step")
-        steer(task_id, actor, reason) { |id, *request| native.retry(id, step, *request) }
+        try_again(task_id, step, actor: actor, reason: reason)
       end
 
       # Undoes what the complete steps of a task did that ended in error or was cancelled, as their `compensate_with`
@@ -104,8 +104,7 @@ module TaskerCore
       # @example
       #   client.skip(1, "send_coupon", actor: "support", reason: "the campaign is over")
       def skip(task_id, step, actor: nil, reason: nil)
-        step = Internal::Check.text(step, "step")
-        steer(task_id, actor, reason) { |id, *request| native.skip(id, step, *request) }
+        leave_out(task_id, Internal::Check.text(step, "step"), actor: actor, reason: reason)
       end
 
       # Gives the results of a step that has not completed: it counts as complete for the steps that depend on it. An
@@ -141,8 +140,17 @@ module TaskerCore
         TaskStatus.new(parse(yield(id, actor, reason)))
       end
 
-      def give(task_id, step, given, actor:, reason:)
-        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request) }
+      # `seen` is as what the step was seen, JSON: nothing is done if it has changed since.
+      def try_again(task_id, step, actor:, reason:, seen: nil)
+        steer(task_id, actor, reason) { |id, *request| native.retry(id, step, *request, seen) }
+      end
+
+      def leave_out(task_id, step, actor:, reason:, seen: nil)
+        steer(task_id, actor, reason) { |id, *request| native.skip(id, step, *request, seen) }
+      end
+
+      def give(task_id, step, given, actor:, reason:, seen: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
+        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request, seen) }
       end
 
       # What a step is given, as JSON.

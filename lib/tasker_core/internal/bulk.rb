@@ -9,8 +9,8 @@ module TaskerCore
     # Does something with many tasks or steps, one after the other, each in a transaction of its own; counts what became
     # of them.
     class Bulk
-      # A task, or a step of one.
-      Target = Struct.new(:task_id, :step, :step_id, keyword_init: true)
+      # A task, or a step of one and as what it was seen: JSON.
+      Target = Struct.new(:task_id, :step, :step_id, :seen, keyword_init: true)
 
       # It went on or ended meanwhile, or was pruned.
       GONE_ON = [InvalidTransition, NotFound].freeze

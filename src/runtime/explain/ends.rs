@@ -50,18 +50,21 @@ impl Facts<'_> {
 
     pub(super) fn cancelled(
         &self,
+        at: usize,
         row: &StepListRow,
         change: Option<&StepTransitionRow>,
     ) -> String {
         let (by, attempt) = (self.cancelled_by(), row.attempts);
-        let when = match change.map(|change| change.from_state) {
+        let from = change.map(|change| change.from_state);
+        let mapped = self.mapped_so_far(at).filter(|_| from == Some(StepState::Pending));
+        let when = match from {
             Some(StepState::InProgress) => {
                 format!("while attempt {attempt} ran, which was cut off")
             }
             Some(state) if attempt > 0 => {
                 format!("when it was {}, after attempt {attempt}", words(state))
             }
-            Some(_) | None => "before it began".to_owned(),
+            Some(_) | None => mapped.unwrap_or_else(|| "before it began".to_owned()),
         };
         format!("its task was cancelled by {by} {when}")
     }
@@ -108,7 +111,6 @@ pub(super) fn failure(last: Option<&AttemptRow>) -> String {
 
 fn words_of(outcome: AttemptOutcome) -> &'static str {
     match outcome {
-        AttemptOutcome::WorkerDied => "the death of its worker",
         AttemptOutcome::Interrupted => "the stop of its worker",
         AttemptOutcome::Cancelled => "the end of its task",
         AttemptOutcome::Waiting => "a wait",
@@ -116,7 +118,8 @@ fn words_of(outcome: AttemptOutcome) -> &'static str {
         | AttemptOutcome::Retryable
         | AttemptOutcome::Permanent
         | AttemptOutcome::Blocked
-        | AttemptOutcome::Timeout => "no recorded failure",
+        | AttemptOutcome::Timeout
+        | AttemptOutcome::WorkerDied => "no recorded failure",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Steps that were added while their task ran, and the items of map steps.
 
 use super::Facts;
-use super::words::{counted, parsed, words};
+use super::words::{counted, counted_if, parsed, words};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::runtime::failures::FailureFilter;
@@ -55,9 +55,7 @@ impl Facts<'_> {
         let waits = counted(waits, "has not begun", "have not begun");
         let blocked = of(StepState::Blocked);
         let again = of(StepState::WaitingForRetry);
-        let again = (again > 0)
-            .then(|| counted(again, "waits for its next attempt", "wait for their next attempts"));
-        let again = again.map(|again| format!(", {again}")).unwrap_or_default();
+        let again = counted_if(again, "waits for its next attempt", "wait for their next attempts");
         let failed = self.failed_items(at, failed + blocked);
         Some(format!("waits for its items: {counts}, {waits}{again}{failed}"))
     }
@@ -88,6 +86,13 @@ impl Facts<'_> {
         };
         let names: Vec<_> = self.turns.iter().take(MOST_TURNS).map(name).collect();
         if names.is_empty() { String::new() } else { format!("; before it: {}", names.join(", ")) }
+    }
+
+    /// How far the items of a map step were that was cancelled.
+    pub(super) fn mapped_so_far(&self, at: usize) -> Option<String> {
+        let items = self.grown.map(self.steps[at].workflow_step_id)?;
+        let (complete, all) = (counts(items)(StepState::Complete), items.parents);
+        Some(format!("while it waited for its items, of which {complete} of {all} are complete"))
     }
 
     /// How a map step completed.
@@ -138,11 +143,8 @@ pub(super) async fn failed_items(
 
 /// How many items an operator has skipped or resolved.
 fn by_hand(of: impl Fn(StepState) -> u64) -> String {
-    let some = |count, one, more| {
-        if count > 0 { format!(", {}", counted(count, one, more)) } else { String::new() }
-    };
-    some(of(StepState::ResolvedManually), "was resolved manually", "were resolved manually")
-        + &some(of(StepState::Skipped), "was skipped", "were skipped")
+    counted_if(of(StepState::ResolvedManually), "was resolved manually", "were resolved manually")
+        + &counted_if(of(StepState::Skipped), "was skipped", "were skipped")
 }
 
 /// How many items of a map step are in a state.

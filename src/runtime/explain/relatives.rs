@@ -14,9 +14,10 @@ use crate::error::Error;
 use crate::ids::TaskId;
 use crate::runtime::grown::GrownTask;
 use crate::runtime::reports::TaskStatus;
+use crate::runtime::subworkflows::RESERVED;
 use crate::runtime::templates::Templates;
 use crate::state::{StepState, TaskState};
-use crate::store::{StepListRow, Store, TaskFilter};
+use crate::store::{StepListRow, StepTransitionRow, Store, TaskFilter};
 
 /// What is told of other tasks: each as it is by itself.
 pub(super) async fn related(
@@ -57,15 +58,29 @@ pub(super) async fn related(
 }
 
 impl Facts<'_> {
-    /// The tasks that a waiting step runs which have not ended.
-    pub(super) fn runs(&self, row: &StepListRow) -> Option<String> {
+    /// The tasks that a waiting step runs, those that have not ended if there are any.
+    pub(super) fn runs(
+        &self,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> Option<String> {
         let children = self.children.get(&row.workflow_step_id)?;
-        let open = children.iter().filter(|child| !child.state.is_terminal());
-        let told = open.map(|child| {
+        let (ended, open): (Vec<_>, Vec<_>) =
+            children.iter().partition(|child| child.state.is_terminal());
+        let runs = |child: &&RelatedTask| {
             let RelatedTask { task_id, workflow, state, summary } = child;
             format!("runs task {task_id} ({workflow}), which is {state}: {summary}")
-        });
-        let told: Vec<_> = told.collect();
+        };
+        let ran = |child: &&RelatedTask| {
+            let RelatedTask { task_id, workflow, state, .. } = child;
+            format!("goes on when a worker tells it that task {task_id} ({workflow}) is {state}")
+        };
+        let detail = parsed(change.and_then(|change| change.detail.as_deref()));
+        let awaits_end = detail["signal"].as_str().is_some_and(|name| name.starts_with(RESERVED));
+        let told: Vec<_> = match &*open {
+            [] if awaits_end => ended.iter().map(ran).collect(),
+            open => open.iter().map(runs).collect(),
+        };
         let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
         (!told.is_empty()).then(|| told.join("; ") + paused)
     }

@@ -69,7 +69,9 @@ impl Facts<'_> {
             }
             StepState::InProgress => self.in_progress(row),
             StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
-            StepState::Waiting => self.runs(row).unwrap_or_else(|| self.waiting(row, change)),
+            StepState::Waiting => {
+                self.runs(row, change).unwrap_or_else(|| self.waiting(row, change))
+            }
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))
             }
@@ -79,7 +81,7 @@ impl Facts<'_> {
             }
             StepState::Error => self.error(at, row, last, change),
             StepState::Skipped => self.skipped(at, change),
-            StepState::Cancelled => self.cancelled(row, change),
+            StepState::Cancelled => self.cancelled(at, row, change),
             StepState::ResolvedManually => {
                 let by = asked_by(change.and_then(|c| c.detail.as_deref()));
                 format!("{by} gave its results{}", self.took(at, change))

@@ -3,7 +3,7 @@
 use super::Facts;
 use super::budget::used;
 use super::relatives::{Undoing, lineage};
-use super::words::{asked_by, counted, parsed};
+use super::words::{asked_by, counted, counted_if, parsed};
 use crate::runtime::reports::TaskStatus;
 use crate::state::{StepState, TaskEvent, TaskState};
 
@@ -68,9 +68,9 @@ impl Facts<'_> {
                 format!("all {total} steps are complete since {since}")
             }
             TaskState::Complete => format!(
-                "done since {since}: {done} of {total} steps are complete, {}, {}",
-                counted(count(StepState::Skipped), "was skipped", "were skipped"),
-                counted(
+                "done since {since}: {done} of {total} steps are complete{}{}",
+                counted_if(count(StepState::Skipped), "was skipped", "were skipped"),
+                counted_if(
                     count(StepState::Error),
                     "is in error and nothing needed it",
                     "are in error and nothing needed them"

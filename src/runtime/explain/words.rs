@@ -68,6 +68,11 @@ pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
+/// The same as a further part of a sentence, if there are any.
+pub(super) fn counted_if(count: u64, one: &str, more: &str) -> String {
+    if count == 0 { String::new() } else { format!(", {}", counted(count, one, more)) }
+}
+
 pub(super) fn words(state: StepState) -> String {
     state.as_str().replace('_', " ")
 }

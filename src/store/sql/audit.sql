@@ -182,6 +182,10 @@ WITH step AS (
   WHERE t.has_budget <> (b.task_id IS NOT NULL) OR b.attempts <> begun.attempts
      OR b.reserved > 0 AND NOT EXISTS (SELECT FROM step s WHERE s.task_id = t.task_id AND s.state = 'in_progress') AND t.state <> 'cancelled'
   UNION ALL
+  SELECT 'deadlines', d.task_id
+  FROM tasker_task_deadlines d JOIN tasker_tasks t USING (task_id)
+  WHERE NOT t.has_deadline
+  UNION ALL
   SELECT 'identities_without_task', i.task_id
   FROM tasker_task_identities i LEFT JOIN tasker_tasks t USING (task_id)
   WHERE t.task_id IS NULL

@@ -3,8 +3,8 @@
 WITH task AS (
   INSERT INTO tasker_tasks
     (named_task_id, total_steps, runnable_steps, initiator, source_system, reason, tags, context, parent_step_id,
-     has_budget)
-  SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, c.context::jsonb, $18::bigint, $19
+     has_budget, has_deadline)
+  SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, c.context::jsonb, $18::bigint, $19, $20
   FROM unnest($8::text[]) WITH ORDINALITY AS c (context, position)
   ORDER BY c.position
   RETURNING task_id

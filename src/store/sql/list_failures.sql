@@ -4,7 +4,8 @@
 SELECT s.workflow_step_id AS "workflow_step_id!", t.named_task_id AS "named_task_id!", t.state AS "task_state!: TaskState",
        n.name AS "namespace!", k.name AS "name!", k.version AS "version!", coalesce(a.name, d.name) AS "step!",
        a.step_index AS "prototype?", EXISTS (SELECT FROM tasker_compensations u WHERE u.original_task_id = t.task_id) AS "undone!",
-       s.state AS "state!: StepState", s.attempts AS "attempts!", c.created_at AS "failed_at!",
+       s.state AS "state!: StepState", s.attempts AS "attempts!",
+       c.workflow_step_transition_id AS "transition_id!: TransitionId", c.created_at AS "failed_at!",
        c.event AS "event!: StepEvent", (c.error - 'backtrace' - 'causes' - 'context')::text AS error
 FROM tasker_tasks t
 JOIN tasker_named_tasks k USING (named_task_id)
@@ -20,7 +21,7 @@ CROSS JOIN LATERAL (
 JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
 LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id
 CROSS JOIN LATERAL (
-  SELECT h.created_at, h.event, h.error
+  SELECT h.workflow_step_transition_id, h.created_at, h.event, h.error
   FROM tasker_workflow_step_transitions h
   WHERE h.workflow_step_id = s.workflow_step_id
   ORDER BY h.workflow_step_transition_id DESC

@@ -1,7 +1,7 @@
 -- Caller: the pruner. Index: primary keys; of identities, that of their tasks. Locks: the tasks that it deletes, unless somebody
 -- holds them. Their identities and keys go with them, so that none leads to a task that is gone, their deadlines and where they come from; their other rows
 -- follow later. Kept are tasks whose results are still asked for: by the step that runs them, while its task has not ended, and
--- by the task that undoes them.
+-- by the task that undoes them; and tasks that undo others, as long as these are there: nobody is to take those for not undone.
 -- Reads $2 tasks from $1 on: none that was requested after the youngest that may be deleted could be deleted itself.
 WITH cutoff AS (
   SELECT statement_timestamp() - make_interval(secs => $3) AS finished,
@@ -23,6 +23,9 @@ WITH cutoff AS (
     AND (t.state NOT IN ('error', 'cancelled') OR NOT EXISTS (
       SELECT FROM tasker_compensations c JOIN tasker_tasks u ON u.task_id = c.task_id
       WHERE c.original_task_id = t.task_id AND u.finished_at IS NULL))
+    AND NOT EXISTS (
+      SELECT FROM tasker_compensations c JOIN tasker_tasks o ON o.task_id = c.original_task_id
+      WHERE c.task_id = t.task_id)
   FOR UPDATE OF t SKIP LOCKED
 ), gone AS (
   DELETE FROM tasker_tasks t

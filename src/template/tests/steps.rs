@@ -1,6 +1,17 @@
 use super::*;
 
 #[test]
+fn a_step_is_not_called_like_an_item_of_a_map_step() {
+    for name in ["m[0]", "m[]", "[all]"] {
+        let message = "allowed: a name without [ and ] at its end, as items of map steps have them";
+        assert_refused(step(&json!({"name": name})), "step_templates[0].name", message);
+    }
+    for name in ["m[0", "m]", "[0] m"] {
+        assert_eq!(step(&json!({"name": name})).unwrap().steps()[0].name, name);
+    }
+}
+
+#[test]
 fn a_step_name_may_be_any_text_of_512_bytes() {
     assert_eq!(first_step(&json!({"name": " a, (b)/\n c"})).name, " a, (b)/\n c");
     assert!(step(&json!({"name": "s".repeat(512)})).is_ok());
