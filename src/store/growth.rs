@@ -79,6 +79,7 @@ pub(crate) struct MapRow {
 pub(crate) struct ItemRow {
     pub(crate) index: i32,
     pub(crate) state: StepState,
+    pub(crate) attempts: i32,
     pub(crate) item: Text,
     pub(crate) results: Option<Text>,
 }
@@ -282,6 +283,7 @@ impl Store {
             .map(|row| ItemRow {
                 index: row.item_index,
                 state: row.state,
+                attempts: row.attempts,
                 item: self.open(Content::Inputs, row.inputs),
                 results: row.results.map(|results| self.open(Content::Results, results)),
             })
