@@ -120,7 +120,11 @@ RSpec.describe "Map steps", :database do
     task_id = run("squares", context: { list: (1..4).to_a }).task_id
     failed = TaskerCore.failures(task_id: task_id, step: "square")
     expect(failed.map { |one| [one.step, one.remedies] }.sort)
-      .to eq([["square[2]", %w[retry resolve skip]], ["square[3]", %w[retry resolve skip]]])
+      .to eq(%w[square square[2] square[3]].map { |step| [step, %w[retry resolve skip]] })
+    expect(failed.last).to have_attributes(
+      step: "square", code: "MAP_ITEMS_FAILED", cause: "items_failed",
+      message: "2 of 4 items failed and none may; the first of them: square[2]"
+    )
     expect(TaskerCore.failures(task_id: task_id, step: "square[3]").map(&:step)).to eq(["square[3]"])
     expect(TaskerCore.retry(task_id, step: failed.first.step).steps_by_state).to include("enqueued" => 1)
   end
@@ -137,7 +141,7 @@ RSpec.describe "Map steps", :database do
     result = settled(task_id)
     expect([result.state, Array.new(begun.size) { begun.pop }]).to eq(["error", [1, 2]])
     expect(summary(task_id, "square"))
-      .to start_with("waits for its items: 1 of 4 items are complete, 3 failed and none may")
+      .to start_with("failed by its items: 1 of 4 items are complete, 3 failed and none may; look at square[3] (")
     expect(summary(task_id, "square[2]")).to include(
       "1 item of the map step has failed and none may: it is not executed; have it tried again (code MAP_GIVEN_UP)"
     )

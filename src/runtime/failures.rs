@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::arguments::{
     at_most, at_most_so_many, parse, refused, tags_a_task_can_have, wanted_tags,
 };
+use super::items;
 use super::remedies::{Remedy, remedies};
 use super::reports::time;
+use crate::decision::Failure;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::state::{StepEvent, StepState, TaskState};
@@ -211,8 +213,15 @@ impl Failed {
                 message: format!("the failure is {why}"),
                 ..Self::default()
             }),
-            None => Ok(Self { message: without_failure(row.event), ..Self::default() }),
+            None => Ok(match row.items {
+                Some(failed) => Self::of(items::failure(&row.step, failed)),
+                None => Self { message: without_failure(row.event), ..Self::default() },
+            }),
         }
+    }
+
+    fn of(failure: Failure) -> Self {
+        Self { class: Some(failure.class), code: failure.code, message: failure.message }
     }
 
     fn parse(json: &str) -> Self {
@@ -356,6 +365,7 @@ mod tests {
             failed_at: DateTime::UNIX_EPOCH,
             event: StepEvent::FailedPermanently,
             error,
+            items: None,
         }
     }
 

@@ -7,13 +7,36 @@ use super::arguments::refused;
 use super::reports::raw;
 use super::templates::Stored;
 use super::worker::no_such_step;
+use crate::decision::{Failure, FailureKind, Items};
 use crate::error::Error;
 use crate::ids::TaskId;
 use crate::state::StepState;
-use crate::store::{ItemRow, Store};
+use crate::store::{FailedItems, ItemRow, Store};
 
 /// Items of one part of a list at most.
 const MOST_ITEMS: u32 = 10_000;
+
+/// Code of the failure of a map step more of whose items failed than may.
+const MAP_ITEMS_FAILED: &str = "MAP_ITEMS_FAILED";
+
+/// The failure of a map step by its items.
+pub(super) fn failure(map: &str, items: FailedItems) -> Failure {
+    let FailedItems { all, failed, tolerate, first } = items;
+    let (may, first) = (how_many_may(tolerate), Items::name_of(map, first));
+    let message = format!("{failed} of {all} items failed and {may}; the first of them: {first}");
+    let code = Some(MAP_ITEMS_FAILED.to_owned());
+    let class = "TaskerCore::PermanentError";
+    Failure { code, ..Failure::new(FailureKind::Permanent, class, message) }
+}
+
+/// How many items may fail, as the end of a sentence.
+pub(super) fn how_many_may(tolerate: Option<u32>) -> String {
+    match tolerate {
+        None => "all may".to_owned(),
+        Some(0) => "none may".to_owned(),
+        Some(most) => format!("{most} may"),
+    }
+}
 
 /// An item of a map step.
 #[derive(Debug, Serialize)]
@@ -32,7 +55,7 @@ pub struct Item {
 
 impl Item {
     fn new(task: TaskId, map: &str, row: ItemRow) -> Result<Self, Error> {
-        let name = format!("{map}[{}]", row.index);
+        let name = Items::name_of(map, row.index.unsigned_abs());
         let unreadable = |source| Error::results_unreadable(task, &name, source);
         let item = row.item.map_err(unreadable)?;
         let results = row.results.transpose().map_err(unreadable)?;

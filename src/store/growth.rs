@@ -72,6 +72,8 @@ pub(crate) struct MapRow {
     pub(crate) parents: i32,
     /// A JSON object: state => items.
     pub(crate) by_state: String,
+    /// The number of the first item in error.
+    pub(crate) first_failed: Option<i32>,
 }
 
 /// An item of a map step.

@@ -44,7 +44,7 @@ pub use audit::{Audit, Check};
 pub(crate) use claims::{ListedClaim, Picked, Place};
 pub(crate) use database::{Database, Line, ResultsByStep, Transaction};
 pub(crate) use deadlines::StepTime;
-pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
+pub(crate) use failures::{FailedItems, FailureQuery, FailureRow, StepStateRow};
 pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use follow_ups::{ChildTaskRow, FollowUp, KinRow, NewChild, OriginalRow, ParentRow};
 pub(crate) use forks::{EndedStepRow, ForkSource, NewFork};
