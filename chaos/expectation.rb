@@ -101,10 +101,10 @@ module Chaos
       Growth.refused?(@record, step) || Growth.given_up?(@record, step)
     end
 
-    # With too many items in error it waits for an operator.
+    # With too many items in error it is so itself.
     def list(map, states)
       failed = states.count { |step, state| state == "error" && Growth.item?(step) }
-      map.tolerate && failed > map.tolerate ? "pending" : "complete"
+      map.tolerate && failed > map.tolerate ? "error" : "complete"
     end
   end
 end

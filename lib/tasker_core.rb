@@ -238,8 +238,26 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     # @return [TaskResult]
     # @example
     #   TaskerCore.result(1).results_of("charge_card")
-    def result(task_id)
-      client.result(task_id)
+    def result(task_id, step: nil)
+      client.result(task_id, step: step)
+    end
+
+    # A part of the items of a map step. See {Client#items}.
+    #
+    # @return [Array<Item>]
+    # @example
+    #   TaskerCore.items(1, "resize", after: 999, limit: 500)
+    def items(task_id, step, after: nil, limit: 1_000)
+      client.items(task_id, step, after: after, limit: limit)
+    end
+
+    # All items of a map step, read in parts. See {Client#each_item}.
+    #
+    # @return [Enumerator, nil]
+    # @example
+    #   TaskerCore.each_item(1, "resize").count { |item| item.state == "error" }
+    def each_item(task_id, step, batch: 1_000, &block)
+      client.each_item(task_id, step, batch: batch, &block)
     end
 
     # What handlers attached to the attempts of a task. See {Client#artifacts}.

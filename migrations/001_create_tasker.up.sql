@@ -12,7 +12,8 @@ CREATE TYPE tasker_step_event AS ENUM (
   'parents_completed', 'claimed', 'succeeded', 'retry_scheduled', 'failed_permanently',
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
-  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done', 'budget_exhausted', 'rerun', 'reset', 'copied');
+  'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done', 'items_failed', 'items_retried',
+  'budget_exhausted', 'rerun', 'reset', 'copied');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
@@ -120,7 +121,8 @@ CREATE INDEX tasker_tasks_unfinished ON tasker_tasks (task_id) WHERE finished_at
 CREATE INDEX tasker_tasks_failed ON tasker_tasks (task_id) WHERE open_failures > 0 OR blocked_steps > 0;
 
 -- A step's id holds its task's id (docs/decisions/0002-step-ids.md). Parents are counted while the step waits for
--- them: those that are not done, those in error, those that were skipped. Results are written once,
+-- them: those that are not done, those in error, those that were skipped; a map step that failed by its items keeps
+-- counting them. Results are written once,
 -- with the last update of the row. No index holds a column that ever changes: an update leaves all
 -- indexes alone as long as its page has room (docs/decisions/0008-hot-updates.md).
 CREATE TABLE tasker_workflow_steps (
@@ -141,8 +143,8 @@ CREATE TABLE tasker_workflow_steps (
   CHECK (failures + crashes <= attempts),
   CHECK ((state = 'in_progress') = (worker_id IS NOT NULL)),
   CHECK (worker_id IS NULL OR claimed_at IS NOT NULL),
-  CHECK ((open_parents + failed_parents > 0) = (state = 'pending')),
-  CHECK (skipped_parents = 0 OR state = 'pending'),
+  CHECK ((open_parents + failed_parents > 0) = (state = 'pending') OR state = 'error' AND open_parents = 0),
+  CHECK (skipped_parents = 0 OR state IN ('pending', 'error')),
   CHECK (results IS NULL OR state IN ('complete', 'resolved_manually'))
 ) WITH (fillfactor = 45, autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);

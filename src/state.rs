@@ -136,6 +136,10 @@ database_enum!(
         Mapped = "mapped",
         /// The items of a map step are done.
         ItemsDone = "items_done",
+        /// The items of a map step have ended, and more of them failed than may.
+        ItemsFailed = "items_failed",
+        /// An item of a map step that has failed by its items is tried again.
+        ItemsRetried = "items_retried",
         /// It was to be claimed, and its task's budget was used up.
         BudgetExhausted = "budget_exhausted",
         /// An operator has it executed anew.
@@ -255,6 +259,9 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Waiting, E::TimedOut, S::Error),
         (S::InProgress, E::Mapped, S::Pending),
         (S::Pending, E::ItemsDone, S::Complete),
+        (S::Pending, E::ItemsFailed, S::Error),
+        (S::Error, E::ItemsRetried, S::Pending),
+        (S::Error, E::ItemsDone, S::Complete),
         (S::Enqueued, E::BudgetExhausted, S::Error),
         (S::WaitingForRetry, E::BudgetExhausted, S::Error),
         (S::Waiting, E::BudgetExhausted, S::Error),
@@ -547,7 +554,14 @@ mod tests {
         let anew = |event: StepEvent| matches!(event, StepEvent::Rerun | StepEvent::Reset);
         let steps = STEP_TRANSITIONS.iter().filter(|row| row.0.is_terminal() && !anew(row.1));
         let steps: Vec<_> = steps.map(|row| (row.0, row.1)).collect();
-        let operators = [StepEvent::Retried, StepEvent::Skipped, StepEvent::ResolvedManually];
+        // With a map step it is its items that an operator has to do with.
+        let operators = [
+            StepEvent::ItemsRetried,
+            StepEvent::ItemsDone,
+            StepEvent::Retried,
+            StepEvent::Skipped,
+            StepEvent::ResolvedManually,
+        ];
         assert_eq!(steps, operators.map(|event| (StepState::Error, event)));
         let tasks = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal());
         let tasks: Vec<_> = tasks.map(|row| (row.0, row.1)).collect();

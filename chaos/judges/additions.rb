@@ -11,6 +11,8 @@ module Chaos
       BESIDE = %w[retried skipped resolved_manually].freeze
       # States in which an item is done.
       DONE = %w[complete error skipped resolved_manually].freeze
+      # Events by which a list ends with its items.
+      ENDS = %w[items_done items_failed].freeze
 
       private
 
@@ -23,8 +25,7 @@ module Chaos
 
       def judge_map(map, step)
         items = @steps.values_at(*Growth.items(map, record.seed)).compact
-        done = step.transitions.find { |change| change.event == "items_done" }
-        judge_done(map, step, done, items) if done
+        step.transitions.each { |change| judge_done(map, step, change, items) if ENDS.include?(change.event) }
         return if items.any? { |item| item.transitions.any? { |one| BESIDE.include?(one.event) } }
 
         judge_number(step, items)
@@ -35,9 +36,10 @@ module Chaos
           tell("its items were done before #{item.name} was", step) unless DONE.include?(item.state_before(done))
         end
         failed = Growth.failed(record, before: done)
-        return if map.tolerate.nil? || failed <= map.tolerate
+        may = map.tolerate.nil? || failed <= map.tolerate
+        return if may == (done.event == "items_done")
 
-        tell("its items were done with #{failed} in error, #{map.tolerate} may be", step)
+        tell("#{done.event} with #{failed} in error, #{map.tolerate || "all"} may be", step)
       end
 
       # Those that have begun, and keep their place until they are done.

@@ -9,6 +9,7 @@ require_relative "client/bulk_steering"
 require_relative "client/failures"
 require_relative "client/feeds"
 require_relative "client/forks"
+require_relative "client/items"
 require_relative "client/rerun"
 require_relative "client/signals"
 require_relative "client/budgets"
@@ -59,6 +60,7 @@ module TaskerCore
     include Steering
     include Budgets
     include Failures
+    include Items
     include BulkSteering
     include BulkRetry
     include Signals
@@ -156,14 +158,20 @@ module TaskerCore
     end
 
     # @param task_id [Integer]
+    # @param step [String, Symbol, nil] name of a step, also of an item of a map step (`resize[7]`): the result has that
+    #   one only. Default nil: all of them but items.
     # @return [TaskResult] steps in topological order
     # @raise [NotFound]
-    # @raise [InvalidArgument] no positive whole number
+    # @raise [InvalidArgument] no positive whole number; the task has no such step
+    # @raise [DecryptionError]
     # @example
     #   client.result(1).results_of("charge_card")
-    def result(task_id)
+    # @example of an item
+    #   client.result(1, step: "resize[7]").steps.first.attempts # => 3
+    def result(task_id, step: nil)
       id = Internal::Check.id(task_id)
-      TaskResult.new(parse(native.result(id)))
+      step = Internal::Check.optional_text(step, "step")
+      TaskResult.new(parse(native.result(id, step)))
     end
 
     # @param task_id [Integer]

@@ -3,6 +3,7 @@
 require "json"
 require_relative "errors"
 require_relative "internal/suggestion"
+require_relative "item"
 
 module TaskerCore
   # The other steps of a task, as the handler of one of them sees them. Results are read when asked for: those of
@@ -35,18 +36,6 @@ module TaskerCore
         @sequence.state_of(name)
       end
     end
-
-    # An item of a map step.
-    #
-    # @!attribute [r] index
-    #   @return [Integer] from 0
-    # @!attribute [r] state
-    #   @return [String] of the step that is executed for it
-    # @!attribute [r] item
-    #   @return [Object, nil] frozen
-    # @!attribute [r] results
-    #   @return [Object, nil] frozen; nil while the step is not complete
-    Item = Struct.new(:index, :state, :item, :results)
 
     # @api private
     # @param task_id [Integer]
@@ -82,10 +71,7 @@ module TaskerCore
     # @example
     #   sequence.items_of("resize", after: 999, limit: 500).count { |item| item.state == "complete" }
     def items_of(name, after: nil, limit: 1_000)
-      text = @native.items_of(@task_id, name.to_s, after, limit)
-      JSON.parse(text, freeze: true, max_nesting: false).map do |item|
-        Item.new(*item.values_at("index", "state", "item", "results")).freeze
-      end.freeze
+      Item.parse(@native.items_of(@task_id, name.to_s, after, limit))
     end
 
     # All items of a map step, read in parts.
@@ -98,13 +84,8 @@ module TaskerCore
     # @example
     #   sequence.each_item("resize").sum { |item| item.results["bytes"] }
     def each_item(name, batch: 1_000, &block)
-      return enum_for(:each_item, name, batch: batch) unless block
-
-      after = nil
-      until (items = items_of(name, after: after, limit: batch)).empty?
-        items.each(&block)
-        after = items.last.index
-      end
+      items = Item.in_parts { |after| items_of(name, after: after, limit: batch) }
+      block ? items.each(&block) : items
     end
 
     # The state of a step as it is now: for a step that does not wait for all its parents, or not for their success.

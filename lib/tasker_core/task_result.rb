@@ -95,8 +95,7 @@ module TaskerCore
     #   result.step("charge_card").attempts # => 3
     def step(name)
       @by_name.fetch(name.to_s) do
-        raise InvalidArgument.new("task #{task_id} has no step #{name.to_s.inspect}" \
-                                  "#{Internal::Suggestion.sentence(name, @by_name.keys)}",
+        raise InvalidArgument.new("task #{task_id} has no step #{name.to_s.inspect}#{advice(name.to_s)}",
                                   details: { "key" => "step", "value" => name.to_s })
       end
     end
@@ -119,8 +118,9 @@ module TaskerCore
     def critical_path
       finishes = {}
       steps.each do |step|
-        before = step.depends_on.max_by { |parent| finishes.fetch(parent).first }
-        finishes[step.name] = [(before ? finishes[before].first : 0.0) + (step.execution_ms || 0.0), before]
+        parents = finishes.slice(*step.depends_on)
+        before, (finish,) = parents.max_by { |_, (parent_finish, _)| parent_finish }
+        finishes[step.name] = [(finish || 0.0) + (step.execution_ms || 0.0), before]
       end
       last = finishes.keys.max_by { |name| finishes[name].first }
       { names: chain(last, finishes), seconds: (last ? finishes[last].first : 0.0) / 1000 }.freeze
@@ -139,6 +139,14 @@ module TaskerCore
     end
 
     private
+
+    # Items of map steps are not among the steps.
+    def advice(name)
+      map = name[/\A(.+)\[\d+\]\z/, 1]
+      return Internal::Suggestion.sentence(name, @by_name.keys) unless map && @by_name[map]&.items
+
+      " here, as it is an item: TaskerCore.result(#{task_id}, step: #{name.inspect}) gives it"
+    end
 
     def chain(last, finishes)
       names = []

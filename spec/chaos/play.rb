@@ -133,7 +133,7 @@ module Chaos
       return move(step, "complete", "succeeded", "succeeded") if empty
 
       move(step, "pending", "mapped")
-      move(step, "complete", "items_done") unless map.tolerate && failed_items > map.tolerate
+      move(step, *(too_many_failed? ? %w[error items_failed] : %w[complete items_done]))
     end
 
     def failed_items

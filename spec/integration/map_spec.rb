@@ -130,7 +130,11 @@ RSpec.describe "Map steps", :database do
     task_id = run("squares", context: { list: (1..4).to_a }).task_id
     failed = TaskerCore.failures(task_id: task_id, step: "square")
     expect(failed.map { |one| [one.step, one.remedies] }.sort)
-      .to eq([["square[2]", %w[retry resolve skip]], ["square[3]", %w[retry resolve skip]]])
+      .to eq(%w[square square[2] square[3]].map { |step| [step, %w[retry resolve skip]] })
+    expect(failed.last).to have_attributes(
+      step: "square", code: "MAP_ITEMS_FAILED", cause: "items_failed",
+      message: "2 of 4 items failed and none may; the first of them: square[2]"
+    )
     expect(TaskerCore.failures(task_id: task_id, step: "square[3]").map(&:step)).to eq(["square[3]"])
     expect(TaskerCore.retry(task_id, step: failed.first.step).steps_by_state).to include("enqueued" => 1)
   end
@@ -147,7 +151,7 @@ RSpec.describe "Map steps", :database do
     result = settled(task_id)
     expect([result.state, Array.new(begun.size) { begun.pop }]).to eq(["error", [1, 2]])
     expect(summary(task_id, "square"))
-      .to start_with("waits for its items: 1 of 4 items are complete, 3 failed and none may")
+      .to start_with("failed by its items: 1 of 4 items are complete, 3 failed and none may; look at square[3] (")
     expect(summary(task_id, "square[2]")).to include(
       "1 item of the map step has failed and none may: it is not executed; have it tried again (code MAP_GIVEN_UP)"
     )
@@ -201,6 +205,51 @@ RSpec.describe "Map steps", :database do
     end
     result = run("squares", context: { list: [5, 6, 7, 8] })
     expect(result.results_of("sum")).to eq([[0, "complete", 5, 25], [1, "complete", 6, 36], [3, "complete", 8, 64]])
+  end
+
+  it "gives its items, and each of them by its name, to whoever asks" do
+    define_squares { |_, _, step| step.item > 7 ? raise("too large") : step.item**2 }
+    task_id = run("squares", context: { list: [5, 6, 7, 8] }).task_id
+    attributes = [[0, "complete", 1, 5, 25], [1, "complete", 1, 6, 36],
+                  [2, "complete", 1, 7, 49], [3, "error", 3, 8, nil]]
+    expect(TaskerCore.each_item(task_id, :square, batch: 3).map(&:to_a)).to eq(attributes)
+    expect(TaskerCore.items(task_id, "square", after: 0, limit: 2).map(&:to_a)).to eq(attributes[1, 2])
+    result = TaskerCore.result(task_id, step: "square[3]")
+    expect(result.state).to eq("error")
+    expect(result.steps).to contain_exactly(
+      having_attributes(name: "square[3]", state: "error", attempts: 3, added_by: "square", depends_on: [],
+                        error: include("message" => "too large"))
+    )
+    expect(TaskerCore.result(task_id, step: "square[1]").results_of("square[1]")).to eq(36)
+    expect(TaskerCore.result(task_id, step: "sum").critical_path).to include(names: [])
+    gives = %(TaskerCore.result(#{task_id}, step: "square[1]") gives it)
+    expect { TaskerCore.result(task_id).results_of("square[1]") }.to raise_error(
+      TaskerCore::InvalidArgument, %(task #{task_id} has no step "square[1]" here, as it is an item: #{gives})
+    )
+  end
+
+  it "has its items read on the command line" do
+    define_squares
+    task_id = run("squares", context: { list: [5, 6] }).task_id.to_s
+    expect(tasker("result", task_id, "square[1]").json).to eq(36)
+    lines = tasker("result", task_id, "square", "--items", "--json").out.lines.map { |line| JSON.parse(line) }
+    expect(lines).to eq([{ "index" => 0, "state" => "complete", "attempts" => 1, "item" => 5, "results" => 25 },
+                         { "index" => 1, "state" => "complete", "attempts" => 1, "item" => 6, "results" => 36 }])
+    expect(tasker("result", task_id, "square", "--items").out).to match(/^ +1 +✓ complete +1 +6 +36$/)
+    expect(tasker("result", task_id, "--items")).to have_attributes(status: 2, err: /--items needs STEP/)
+    expect(tasker("result", task_id, "list", "--items")).to have_attributes(status: 2, err: /allowed: a step with map/)
+  end
+
+  it "refuses to give items that there cannot be" do
+    define_squares
+    task_id = run("squares", context: { list: [5] }).task_id
+    { { after: -1 } => /after is -1, allowed: a whole number from 0/, { limit: 10_001 } => /allowed: 1 to 10000/,
+      { limit: 0 } => /limit is 0/ }.each do |options, message|
+      expect { TaskerCore.items(task_id, "square", **options) }.to raise_error(TaskerCore::InvalidArgument, message)
+    end
+    expect { TaskerCore.result(task_id, step: "square[1]") }
+      .to raise_error(TaskerCore::InvalidArgument, /square\[1\]/)
+    expect { TaskerCore.items(task_id + 1, "square") }.to raise_error(TaskerCore::NotFound)
   end
 
   it "gives each item its own time for all attempts, from its turn on" do

@@ -140,7 +140,7 @@ RSpec.describe "The native extension", :database, doctor: false do
       expect(items.map { |item| JSON.parse(item[5]) }).to contain_exactly({ "a" => "é" }, {})
       expect { stressed { native.status(99) } }.to raise_error(TaskerCore::NotFound)
       expect { stressed { bridge.check_json("\xFF", "x") } }.to raise_error(TaskerCore::InvalidContext)
-      expect(JSON.parse(stressed { native.result(1) })["steps"].first["results"]).to eq("done" => "é")
+      expect(JSON.parse(stressed { native.result(1, nil) })["steps"].first["results"]).to eq("done" => "é")
     ensure
       running&.stop(0)
       native&.close

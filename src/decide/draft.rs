@@ -149,7 +149,7 @@ impl<'v> Draft<'v> {
         if !self.budgets.is_empty() {
             budget::count(self, place, event, to);
         }
-        if failed_parents > 0 {
+        if failed_parents > 0 && from == StepState::Pending {
             self.task(task).after.failures -= failed_parents;
         }
         self.turns[place.0] = self.transitions;

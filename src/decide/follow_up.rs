@@ -46,6 +46,8 @@ pub(super) fn abandoned(change: &StepChange) -> Option<StepId> {
         | StepEvent::WentWaiting
         | StepEvent::Mapped
         | StepEvent::ItemsDone
+        | StepEvent::ItemsFailed
+        | StepEvent::ItemsRetried
         | StepEvent::Signalled
         | StepEvent::Copied => false,
     };

@@ -11,9 +11,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::draft::{Draft, Place};
+use super::readiness::{self, Done};
 use crate::decision::{
     Added, AddedStep, ByStep, Claim, Growth, Items, Join, MOST_STEPS, Mapped, ParentCount,
-    Relative, ResolvedStep, Step, StepChange,
+    Relative, Request, ResolvedStep, Step, StepChange,
 };
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
@@ -192,25 +193,62 @@ pub(super) fn next_in_turn(draft: &mut Draft<'_>, map: Place, items: &Mapped) ->
     Some(place)
 }
 
-/// Completes a map step all of whose items are done, if no more failed than may. Says whether it does.
-pub(super) fn complete_map(
+/// Ends a map step all of whose items are done: in error if more failed than may. Says how it counts for its children then;
+/// `None` where it goes on as before.
+pub(super) fn end_map(
     draft: &mut Draft<'_>,
     map: Place,
     items: &Mapped,
-) -> Result<bool, InvalidTransition> {
-    let Step { open_parents, failed_parents: failed, skipped_parents: skipped, .. } =
+) -> Result<Option<Done<'static>>, InvalidTransition> {
+    let Step { id, state, open_parents, failed_parents: failed, skipped_parents: skipped, .. } =
         *draft.step(map);
-    let is_tolerated = items.tolerate.is_none_or(|most| failed <= most);
-    let waits = open_parents > 0 && !removed(Guard::ItemsAwaited);
-    if waits || !is_tolerated {
-        return Ok(false);
+    if open_parents > 0 && !removed(Guard::ItemsAwaited) {
+        return Ok(None);
     }
-    let complete = items.items.saturating_sub(open_parents + failed + skipped);
+    let all = items.items;
+    if let Some(most) = items.tolerate.filter(|most| failed > *most) {
+        if state == StepState::Error {
+            return Ok(None);
+        }
+        let change = draft.transition(map, StepEvent::ItemsFailed)?;
+        change.detail =
+            Some(json!({ "items": all, "failed": failed, "tolerate": most }).to_string());
+        // They may be tried again, skipped and resolved.
+        change.after.failed_parents = failed;
+        change.after.skipped_parents = skipped;
+        return Ok(Some(Done::Failed));
+    }
+    let complete = all.saturating_sub(open_parents + failed + skipped);
     let results =
-        json!({ "items": items.items, "complete": complete, "failed": failed, "skipped": skipped });
-    let change = draft.transition(map, StepEvent::ItemsDone)?;
-    change.results = Some(results.to_string().into());
-    Ok(true)
+        json!({ "items": all, "complete": complete, "failed": failed, "skipped": skipped });
+    draft.transition(map, StepEvent::ItemsDone)?.results = Some(results.to_string().into());
+    if state == StepState::Error {
+        readiness::reopen_parent(draft, id);
+    }
+    Ok(Some(Done::Complete))
+}
+
+/// Lets map steps go on that have failed by their items, one of which is tried again.
+pub(super) fn retry_maps(
+    draft: &mut Draft<'_>,
+    item: StepId,
+    request: &Request,
+) -> Result<(), InvalidTransition> {
+    for map in draft.children(item).unwrap_or_default() {
+        let failed = |step: &Step| step.state == StepState::Error && step.open_parents > 0;
+        let Some(place) = draft.place(*map).filter(|place| failed(draft.step(*place))) else {
+            continue;
+        };
+        let counted = *draft.step(place);
+        let change = draft.transition(place, StepEvent::ItemsRetried)?;
+        change.after.open_parents = counted.open_parents;
+        change.after.failed_parents = counted.failed_parents;
+        change.after.skipped_parents = counted.skipped_parents;
+        change.detail = Some(request.detail());
+        draft.task(map.task()).after.failures += counted.failed_parents;
+        readiness::reopen_parent(draft, *map);
+    }
+    Ok(())
 }
 
 /// Takes so many positions of a task.

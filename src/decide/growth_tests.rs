@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chrono::DateTime;
+use proptest::prelude::*;
 
 use super::*;
 use crate::decision::{
     Claim, ClaimEnd, Growth, Items, Join, Mapped, NewStep, Outcome, Relative, Request,
-    ResolvedStep, Room, Step, Task,
+    ResolvedStep, Room, Step, StepChange, Task,
 };
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -285,14 +286,19 @@ fn a_map_step_completes_with_its_last_item_and_its_children_get_ready() {
 }
 
 #[test]
-fn failures_that_are_tolerated_complete_a_map_step_and_others_hold_it_up() {
+fn failures_that_are_tolerated_complete_a_map_step_and_others_fail_it() {
     let tolerant = see(&mapped(2, 2, Some(2)), ends(&[0, 1], &failed()), 0).unwrap();
     assert_eq!(change(&tolerant, 0).after.state, StepState::Complete);
     assert_eq!(tolerant.tasks[0].after.failures, 0);
     let strict = see(&mapped(2, 2, Some(1)), ends(&[0, 1], &failed()), 0).unwrap();
-    assert_eq!(change(&strict, 0).after.state, StepState::Pending);
+    let map = change(&strict, 0);
+    assert_eq!((map.event, map.after.state), (Some(StepEvent::ItemsFailed), StepState::Error));
+    assert_eq!(map.detail.as_deref(), Some(r#"{"failed":2,"items":2,"tolerate":1}"#));
+    assert_eq!((map.after.open_parents, map.after.failed_parents), (0, 2));
+    let child = change(&strict, 1).after;
+    assert_eq!((child.open_parents, child.failed_parents), (0, 1));
     let task = strict.tasks[0].after;
-    assert_eq!((task.failures, task.state), (2, TaskState::Error));
+    assert_eq!((task.failures, task.state), (1, TaskState::Error));
 }
 
 #[test]
@@ -312,8 +318,7 @@ fn only_items_count_for_a_map_step_that_has_begun() {
 #[test]
 fn a_map_step_is_not_left_out_while_items_wait_for_their_turn() {
     let skip = |view: &View| {
-        let request = Request { actor: "mara".to_owned(), reason: None, seen: None };
-        let seen = Observation::SkipRequested { step: TASK.step(0), request };
+        let seen = Observation::SkipRequested { step: TASK.step(0), request: request() };
         decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1))
     };
     let refused = skip(&mapped(5, 2, Some(0))).unwrap_err();
@@ -351,6 +356,203 @@ fn the_last_item_completes_a_map_step_also_when_it_is_late() {
     let decisions = late(&mapped(1, 1, Some(1)), 3).unwrap();
     assert_eq!(change(&decisions, 0).event, Some(StepEvent::ItemsDone));
     let strict = late(&mapped(1, 1, Some(0)), 3).unwrap();
-    assert_eq!(change(&strict, 0).after.state, StepState::Pending);
+    assert_eq!(change(&strict, 0).after.state, StepState::Error);
     assert_eq!(strict.tasks[0].after.state, TaskState::Error);
+}
+
+fn request() -> Request {
+    Request { actor: "mara".to_owned(), reason: None, seen: None }
+}
+
+fn retry(view: &View, steps: &[u32]) -> Result<Decisions, Undecided> {
+    let steps = steps.iter().map(|step| TASK.step(*step)).collect();
+    let seen = Observation::RetryRequested { steps, request: request() };
+    decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1))
+}
+
+fn apply(view: &mut View, decisions: &Decisions) {
+    for change in &decisions.steps {
+        let StepChange { before, after, event, .. } = change;
+        assert_eq!(view.steps.insert(after.id, *after), Some(*before));
+        match event {
+            Some(event) => assert_eq!(before.state.after(*event), Ok(after.state), "{change:?}"),
+            None => assert_eq!(before.state, after.state, "{change:?}"),
+        }
+    }
+    view.tasks.extend(decisions.tasks.iter().map(|change| (TASK, change.after)));
+}
+
+#[test]
+fn a_map_step_that_has_failed_goes_on_with_an_item_that_is_tried_again() {
+    let mut view = mapped(3, 3, Some(1));
+    apply(&mut view.clone(), &see(&view, ends(&[2], &failed()), 0).unwrap());
+    let all_failed = see(&view, ends(&[0, 1, 2], &failed()), 0).unwrap();
+    apply(&mut view, &all_failed);
+    let one = retry(&view, &[4]).unwrap();
+    let map = change(&one, 0);
+    assert_eq!((map.event, map.after.state), (Some(StepEvent::ItemsRetried), StepState::Pending));
+    assert_eq!((map.after.open_parents, map.after.failed_parents), (1, 2));
+    let child = change(&one, 1).after;
+    assert_eq!((child.open_parents, child.failed_parents), (1, 0));
+    assert_eq!(one.tasks[0].after.failures, 2);
+    // By itself it does nothing: what there is to be tried again are its items.
+    assert_eq!(retry(&view, &[0]).unwrap().steps, []);
+    let all = retry(&view, &[0, 3, 4, 5]).unwrap();
+    assert_eq!(all.steps.iter().filter(|c| c.event == Some(StepEvent::Retried)).count(), 3);
+    assert_eq!(change(&all, 0).after.open_parents, 3);
+    assert_eq!((all.tasks[0].after.failures, all.tasks[0].after.runnable), (0, 3));
+}
+
+#[test]
+fn items_that_are_left_out_complete_a_map_step_that_has_failed() {
+    let mut view = mapped(3, 3, Some(0));
+    apply(&mut view.clone(), &see(&view, ends(&[2], &failed()), 0).unwrap());
+    let ended = [ends(&[0, 1], &failed()), ends(&[2], &Outcome::Succeeded("1".into()))].concat();
+    let ended = see(&view, ended, 0).unwrap();
+    apply(&mut view, &ended);
+    let skip = |view: &View, step| {
+        let seen = Observation::SkipRequested { step: TASK.step(step), request: request() };
+        decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap()
+    };
+    let first = skip(&view, 3);
+    let map = change(&first, 0);
+    assert_eq!((map.event, map.after.state), (None, StepState::Error));
+    assert_eq!((map.after.failed_parents, map.after.skipped_parents), (1, 1));
+    apply(&mut view, &first);
+    let second = skip(&view, 4);
+    let map = change(&second, 0);
+    assert_eq!((map.event, map.after.state), (Some(StepEvent::ItemsDone), StepState::Complete));
+    let results = r#"{"complete":1,"failed":0,"items":3,"skipped":2}"#;
+    assert_eq!(map.results.as_deref(), Some(results));
+    assert_eq!(change(&second, 1).after.state, StepState::Enqueued);
+    assert_eq!(second.tasks[0].after.failures, 0);
+}
+
+/// Step 1 depends on step 0, the map step with these items, and on step 2.
+fn mapped_beside(items: u32, most: u32, tolerate: Option<u32>, policy: JoinPolicy) -> View {
+    let mut view = mapped(items, most.min(items), tolerate);
+    let join = Join { policy, parents: 2 };
+    view.steps.insert(TASK.step(1), Step::new(TASK.step(1), StepState::Pending, join));
+    let beside = Step::new(TASK.step(2), StepState::InProgress, Join::default());
+    view.steps.insert(TASK.step(2), Step { attempts: 1, worker: Some(WORKER), ..beside });
+    view.children.insert(TASK.step(2), vec![TASK.step(1)]);
+    view.tasks.get_mut(&TASK).unwrap().runnable += 1;
+    view
+}
+
+/// One of the things that may become of a step; nothing where it is not allowed.
+fn happen(view: &View, what: u8, pick: usize) -> Option<Decisions> {
+    let pick_of = |states: &[StepState]| {
+        let steps = view.steps.values().filter(|step| states.contains(&step.state));
+        let steps: Vec<_> = steps.copied().collect();
+        (!steps.is_empty()).then(|| steps[pick % steps.len()])
+    };
+    let ended = |outcome| {
+        let claim = pick_of(&[StepState::InProgress])?.claim().unwrap();
+        see(view, vec![ClaimEnd { claim, outcome, execution: None }], pick % 3).ok()
+    };
+    let enqueued = view.steps.values().filter(|step| step.state == StepState::Enqueued);
+    let steer = |seen| decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).ok();
+    match what {
+        0 => {
+            let steps = enqueued.map(|step| step.id).collect();
+            let seen = Observation::StepsClaimed { worker: WORKER, steps };
+            Some(decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap())
+        }
+        1 => ended(Outcome::Succeeded("1".into())),
+        2 | 3 => ended(failed()),
+        4 => {
+            let kind = crate::decision::FailureKind::Blocked;
+            ended(Outcome::Failed(crate::decision::Failure::new(kind, "A", "b")))
+        }
+        5 => {
+            let step = pick_of(&[StepState::Error, StepState::Blocked])?.id;
+            steer(Observation::RetryRequested { steps: vec![step], request: request() })
+        }
+        6 => {
+            let stuck = |step: &&Step| matches!(step.state, StepState::Error | StepState::Blocked);
+            let steps = view.steps.values().filter(stuck).map(|step| step.id).collect();
+            steer(Observation::RetryRequested { steps, request: request() })
+        }
+        7 => {
+            let step = pick_of(&[StepState::Error, StepState::Blocked, StepState::Pending])?.id;
+            steer(Observation::SkipRequested { step, request: request() })
+        }
+        _ => {
+            let step = pick_of(&[StepState::Error, StepState::Blocked, StepState::InProgress])?.id;
+            let (results, request) = ("1".into(), request());
+            steer(Observation::ResolveRequested { step, results, taken: None, request })
+        }
+    }
+}
+
+/// Every counter is what a recount says, and no step is held up that could go on.
+fn check_all(view: &View, mapped: Mapped) {
+    let map = view.steps[&TASK.step(0)];
+    let parents = |step: &Step| -> Vec<Step> {
+        let is_parent = |other: &&Step| view.children[&other.id].contains(&step.id);
+        view.steps.values().filter(is_parent).copied().collect()
+    };
+    let count = |parents: &[Step], of: &[StepState]| {
+        u32::try_from(parents.iter().filter(|parent| of.contains(&parent.state)).count()).unwrap()
+    };
+    let mut failures = 0;
+    for step in view.steps.values() {
+        let parents = parents(step);
+        let failed = count(&parents, &[StepState::Error]);
+        let skipped = count(&parents, &[StepState::Skipped]);
+        let complete = count(&parents, &[StepState::Complete, StepState::ResolvedManually]);
+        let open = u32::try_from(parents.len()).unwrap() - failed - skipped - complete;
+        let kept = [step.open_parents, step.failed_parents, step.skipped_parents];
+        let is_map = step.id == map.id;
+        match step.state {
+            StepState::Pending if mapped.has(step.id) => assert_eq!(kept, [1, 0, 0], "{step:?}"),
+            StepState::Pending => {
+                assert_eq!(kept, [open, failed, skipped], "{step:?}");
+                failures += failed;
+                assert!(open > 0 || !is_map, "{step:?}");
+                assert!(is_map || readiness::verdict(step) == readiness::Verdict::Wait, "{step:?}");
+            }
+            StepState::Error if is_map => {
+                assert_eq!(kept, [0, failed, skipped], "{step:?}");
+                assert_eq!(open, 0, "{step:?}");
+                assert!(mapped.tolerate.is_some_and(|most| failed > most), "{step:?}");
+            }
+            StepState::Error
+            | StepState::Enqueued
+            | StepState::InProgress
+            | StepState::WaitingForRetry
+            | StepState::Waiting
+            | StepState::Blocked
+            | StepState::Complete
+            | StepState::Skipped
+            | StepState::Cancelled
+            | StepState::ResolvedManually => assert_eq!(kept, [0; 3], "{step:?}"),
+        }
+        let ends_nothing = step.state == StepState::Error && view.children[&step.id].is_empty();
+        failures += u32::from(ends_nothing);
+    }
+    assert_eq!(view.tasks[&TASK].failures, failures);
+}
+
+proptest! {
+    #[test]
+    fn whatever_becomes_of_items_a_map_step_counts_them_and_ends_with_the_last(
+        (items, most) in (1_u32..5, 1_u32..5),
+        tolerate in prop::option::of(0_u32..3),
+        policy in prop::sample::select(vec![
+            JoinPolicy::AllComplete, JoinPolicy::AllDone, JoinPolicy::AnyComplete, JoinPolicy::NoneFailed,
+            JoinPolicy::Quorum(2),
+        ]),
+        turns in prop::collection::vec((0_u8..9, any::<usize>()), 1..40),
+    ) {
+        let mut view = mapped_beside(items, most, tolerate, policy);
+        let mapped = view.grown.maps[&TASK.step(0)];
+        check_all(&view, mapped);
+        for (what, pick) in turns {
+            let Some(decisions) = happen(&view, what, pick) else { continue };
+            apply(&mut view, &decisions);
+            check_all(&view, mapped);
+        }
+    }
 }

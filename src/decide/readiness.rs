@@ -90,9 +90,7 @@ pub(super) fn close_parents(
             count_off(draft, place, how);
             if let Some(items) = items {
                 ready.extend(growth::next_in_turn(draft, place, &items));
-                if growth::complete_map(draft, place, &items)? {
-                    done.push((*child, Done::Complete));
-                }
+                done.extend(growth::end_map(draft, place, &items)?.map(|how| (*child, how)));
                 continue;
             }
             match verdict(draft.step(place)) {
@@ -137,7 +135,7 @@ fn release(
     Ok(())
 }
 
-/// Takes back in each pending child that the parent failed.
+/// Takes back in each pending child that the parent failed; in a map step that failed by its items as well.
 pub(super) fn reopen_parent(draft: &mut Draft<'_>, parent: StepId) {
     if removed(Guard::ParentsReopen) {
         return;
@@ -147,7 +145,7 @@ pub(super) fn reopen_parent(draft: &mut Draft<'_>, parent: StepId) {
         draft.task(parent.task()).after.failures -= 1;
     }
     for child in children {
-        let failed = |step: &Step| step.state == StepState::Pending && step.failed_parents > 0;
+        let failed = |step: &Step| counts(step) && step.failed_parents > 0;
         let Some(place) = draft.place(*child).filter(|place| failed(draft.step(*place))) else {
             continue;
         };
@@ -157,14 +155,21 @@ pub(super) fn reopen_parent(draft: &mut Draft<'_>, parent: StepId) {
         let child = &mut draft.change(place).after;
         child.failed_parents -= 1;
         child.open_parents += 1;
-        draft.task(parent.task()).after.failures -= 1;
+        if child.state == StepState::Pending {
+            draft.task(parent.task()).after.failures -= 1;
+        }
     }
+}
+
+/// Whether the step counts its parents: it waits for them, or is a map step that failed by its items.
+fn counts(step: &Step) -> bool {
+    matches!(step.state, StepState::Pending | StepState::Error)
 }
 
 /// Without open parents here, one was completed before by a claim that was current, and the write of these changes
 /// fails; or the step is ready already.
 fn waits(step: &Step) -> bool {
-    step.state == StepState::Pending && step.open_parents > 0
+    counts(step) && step.open_parents > 0
 }
 
 fn count_off(draft: &mut Draft<'_>, place: Place, how: Done<'_>) {

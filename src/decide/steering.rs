@@ -20,16 +20,22 @@ pub(super) fn retry(
     may_go_on(draft, StepEvent::Retried)?;
     for step in steps {
         let Some(place) = draft.place(*step) else { continue };
+        let (state, before) = (draft.step(place).state, draft.change(place).before.state);
         let on_its_way = matches!(
-            draft.step(place).state,
+            state,
             StepState::Enqueued | StepState::InProgress | StepState::WaitingForRetry
         );
-        if !on_its_way {
+        // A map step that failed by its items goes on with these.
+        let has_items = before == StepState::Error && growth::items_of(draft, *step).is_some();
+        if !on_its_way && !has_items {
             let now = draft.now;
             let change = steer(draft, place, StepEvent::Retried, request)?;
             change.after.failures = 0;
             change.after.crashes = 0;
             change.available_at = Some(now);
+            if state == StepState::Error {
+                growth::retry_maps(draft, *step, request)?;
+            }
         }
     }
     Ok(())

@@ -18,6 +18,7 @@ use super::feed::{self, FeedBatch, FeedOpened, FeedOpening, FeedReading};
 use super::follow_ups::Doer;
 use super::fork::{self, ForkRequest};
 use super::grown::GrownTask;
+use super::items::{self, Item};
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
@@ -495,22 +496,62 @@ impl Client {
         Ok(LiveTasks::new(self.store.live_tasks(before.id).await?, broken))
     }
 
-    /// The results of a task's steps, complete or not, parents first.
+    /// The results of a task's steps, complete or not, parents first; or of one of them, which may be an item of a map step.
     ///
     /// # Errors
-    /// [`Error::UnknownTask`], [`Error::Decryption`].
-    pub async fn result(&self, task: TaskId) -> Result<TaskResult, Error> {
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that the task does not have, [`Error::Decryption`].
+    pub async fn result(&self, task: TaskId, step: Option<&str>) -> Result<TaskResult, Error> {
         let status = self.status(task).await?;
         let read = async {
             let stored = self.templates.of_task(&self.store, task).await?;
             let (store, total) = (&self.store, status.steps_made());
-            let grown = GrownTask::read(store, task, &stored, total, None).await?;
-            let steps = store.list_steps(&grown.parts(task)).await?;
+            let asked = match step {
+                Some(name) => Some(step_named(store, task, &stored, name).await?),
+                None => None,
+            };
+            let grown = GrownTask::read(store, task, &stored, total, asked).await?;
+            let parts = asked.map_or_else(|| grown.parts(task), |step| vec![(step, step)]);
+            let steps = store.list_steps(&parts).await?;
             Ok((stored, grown, steps))
         };
         let (stored, grown, steps) = self.answer(read).await?;
         let open = |results| self.store.open(Content::Results, results);
         TaskResult::new((task, status.state), &stored.template, &grown, steps, open)
+    }
+
+    /// Items of a map step, after the one of this number, at most so many: their steps' states and results.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`], [`Error::Argument`] for a step that is no map step or a limit that is not 1 to 10,000, and
+    /// [`Error::Decryption`].
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// use tasker_core::TaskId;
+    /// let mut after = None;
+    /// loop {
+    ///     let items = client.items(TaskId(7), "resize", after, 1_000).await?;
+    ///     items.iter().for_each(|item| println!("{}: {}", item.index, item.state));
+    ///     let Some(last) = items.last() else { break };
+    ///     after = Some(last.index.unsigned_abs());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn items(
+        &self,
+        task: TaskId,
+        step: &str,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<Vec<Item>, Error> {
+        items::check_limit(limit)?;
+        self.check_schema().await?;
+        let read = async {
+            let stored = self.templates.of_task(&self.store, task).await?;
+            items::read(&self.store, (task, &stored), step, after, limit).await
+        };
+        self.answer(read).await
     }
 
     /// What handlers attached to attempts of a task, or of one of its steps.

@@ -7,8 +7,10 @@ use serde_json::Value;
 use super::arguments::{
     at_most, at_most_so_many, parse, refused, tags_a_task_can_have, wanted_tags,
 };
+use super::items;
 use super::remedies::{Remedy, remedies};
 use super::reports::time;
+use crate::decision::Failure;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId, TransitionId};
 use crate::state::{StepEvent, StepState, TaskState};
@@ -211,11 +213,15 @@ impl Failed {
                 message: format!("the failure is {why}"),
                 ..Self::default()
             }),
-            None => {
-                let message = row.event.as_str().replace('_', " ");
-                Ok(Self { message, ..Self::default() })
-            }
+            None => Ok(match row.items {
+                Some(failed) => Self::of(items::failure(&row.step, failed)),
+                None => Self { message: row.event.as_str().replace('_', " "), ..Self::default() },
+            }),
         }
+    }
+
+    fn of(failure: Failure) -> Self {
+        Self { class: Some(failure.class), code: failure.code, message: failure.message }
     }
 
     fn parse(json: &str) -> Self {
@@ -355,6 +361,7 @@ mod tests {
             failed_at: DateTime::UNIX_EPOCH,
             event: StepEvent::FailedPermanently,
             error,
+            items: None,
         }
     }
 

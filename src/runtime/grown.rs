@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::client::last_step;
+use super::items;
 use super::reports::raw;
 use super::templates::Stored;
+use crate::decision::Failure;
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
-use crate::store::{AddedStepRow, MapRow, Store};
+use crate::state::StepState;
+use crate::store::{AddedStepRow, FailedItems, MapRow, Store};
+use crate::template::StepTemplate;
 
 /// Items that others depend on than their map step, of which names and states are read at most.
 const MOST_ITEMS: usize = 1_000;
@@ -108,6 +113,24 @@ impl GrownTask {
     /// How many items of a map step are in which state, a JSON object.
     pub(super) fn items(&self, step: i64) -> Option<Box<RawValue>> {
         raw(self.maps.get(&step)?.by_state.clone())
+    }
+
+    /// The failure of a map step in this state, where it failed by its items.
+    pub(super) fn failure(
+        &self,
+        step: i64,
+        state: StepState,
+        map: &StepTemplate,
+    ) -> Option<Failure> {
+        let row = self.maps.get(&step).filter(|_| state == StepState::Error)?;
+        let by_state: Value = serde_json::from_str(&row.by_state).ok()?;
+        let items = FailedItems {
+            all: row.parents.unsigned_abs(),
+            failed: u32::try_from(by_state[StepState::Error.as_str()].as_u64()?).ok()?,
+            tolerate: map.map.as_ref()?.tolerate,
+            first: row.first_failed?.unsigned_abs(),
+        };
+        Some(items::failure(&map.name, items))
     }
 
     /// The parents of a step; `None` where the template tells them.

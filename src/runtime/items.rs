@@ -1,4 +1,4 @@
-//! The items of map steps, for whoever puts their results together.
+//! The items of map steps, for whoever puts their results together or looks at them.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,13 +7,36 @@ use super::arguments::refused;
 use super::reports::raw;
 use super::templates::Stored;
 use super::worker::no_such_step;
+use crate::decision::{Failure, FailureKind, Items};
 use crate::error::Error;
 use crate::ids::TaskId;
 use crate::state::StepState;
-use crate::store::ItemRow;
+use crate::store::{FailedItems, ItemRow, Store};
 
 /// Items of one part of a list at most.
 const MOST_ITEMS: u32 = 10_000;
+
+/// Code of the failure of a map step more of whose items failed than may.
+const MAP_ITEMS_FAILED: &str = "MAP_ITEMS_FAILED";
+
+/// The failure of a map step by its items.
+pub(super) fn failure(map: &str, items: FailedItems) -> Failure {
+    let FailedItems { all, failed, tolerate, first } = items;
+    let (may, first) = (how_many_may(tolerate), Items::name_of(map, first));
+    let message = format!("{failed} of {all} items failed and {may}; the first of them: {first}");
+    let code = Some(MAP_ITEMS_FAILED.to_owned());
+    let class = "TaskerCore::PermanentError";
+    Failure { code, ..Failure::new(FailureKind::Permanent, class, message) }
+}
+
+/// How many items may fail, as the end of a sentence.
+pub(super) fn how_many_may(tolerate: Option<u32>) -> String {
+    match tolerate {
+        None => "all may".to_owned(),
+        Some(0) => "none may".to_owned(),
+        Some(most) => format!("{most} may"),
+    }
+}
 
 /// An item of a map step.
 #[derive(Debug, Serialize)]
@@ -22,6 +45,8 @@ pub struct Item {
     pub index: i32,
     /// The state of its step.
     pub state: StepState,
+    /// Attempts begun.
+    pub attempts: i32,
     /// The item.
     pub item: Option<Box<RawValue>>,
     /// What its handler returned.
@@ -29,14 +54,31 @@ pub struct Item {
 }
 
 impl Item {
-    pub(super) fn new(task: TaskId, map: &str, row: ItemRow) -> Result<Self, Error> {
-        let name = format!("{map}[{}]", row.index);
+    fn new(task: TaskId, map: &str, row: ItemRow) -> Result<Self, Error> {
+        let name = Items::name_of(map, row.index.unsigned_abs());
         let unreadable = |source| Error::results_unreadable(task, &name, source);
         let item = row.item.map_err(unreadable)?;
         let results = row.results.transpose().map_err(unreadable)?;
-        let (index, state) = (row.index, row.state);
-        Ok(Self { index, state, item: raw(item), results: results.and_then(raw) })
+        let (index, state, attempts) = (row.index, row.state, row.attempts);
+        Ok(Self { index, state, attempts, item: raw(item), results: results.and_then(raw) })
     }
+}
+
+/// The items of a map step of a task, after the one of this number, at most so many.
+///
+/// # Errors
+/// [`Error::Argument`] for a step that is no map step, [`Error::Decryption`].
+pub(super) async fn read(
+    store: &Store,
+    (task, stored): (TaskId, &Stored),
+    name: &str,
+    after: Option<u32>,
+    limit: u32,
+) -> Result<Vec<Item>, Error> {
+    let map = task.step(map_step(stored, name)?);
+    let after = after.map_or(-1, u32::cast_signed);
+    let rows = store.items(map, after, limit.into()).await?;
+    rows.into_iter().map(|row| Item::new(task, name, row)).collect()
 }
 
 pub(super) fn check_limit(limit: u32) -> Result<(), Error> {
@@ -47,7 +89,7 @@ pub(super) fn check_limit(limit: u32) -> Result<(), Error> {
 }
 
 /// The position of a map step.
-pub(super) fn map_step(stored: &Stored, name: &str) -> Result<u32, Error> {
+fn map_step(stored: &Stored, name: &str) -> Result<u32, Error> {
     let template = &stored.template;
     let index = template.step_index(name).ok_or_else(|| no_such_step(template, name))?;
     if template.steps()[index as usize].map.is_none() {

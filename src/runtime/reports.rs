@@ -326,8 +326,11 @@ impl TaskResult {
             };
             let added_by = grown.added(id).map(|added| name_of(added.added_by_step_id));
             let items = grown.items(id);
+            let failure = grown.failure(id, row.state, template);
             let step = StepResult::new(name, depends_on, results, row);
-            Some(Ok(StepResult { added_by, items, ..step }))
+            let error = failure.and_then(|failure| raw(serde_json::to_string(&failure).ok()?));
+            let error = error.or(step.error);
+            Some(Ok(StepResult { added_by, items, error, ..step }))
         };
         let steps = order.into_iter().chain(added).filter_map(step);
         let steps: Vec<_> = steps.collect::<Result<_, _>>()?;

@@ -17,7 +17,7 @@ use crate::decision::{Decisions, Observation, Request, Seen, Taken, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::json::{self, JsonLimits};
-use crate::state::StepEvent;
+use crate::state::{StepEvent, StepState};
 use crate::store::{StepRow, StoreError, TaskRow, Transaction, Tx};
 
 /// What an operator asks of a task.
@@ -225,8 +225,11 @@ pub(crate) async fn steer(
         }
         Steering::Retry { step: Some(name) } => {
             let (stored, step, _) = find(tx, templates, row, name).await?;
-            let observation = Observation::RetryRequested { steps: vec![step], request };
-            let decisions = steer_step(tx, row, stored, step, &observation).await?;
+            let seen = with_failed_items(tx, &stored, step).await?;
+            let steps = seen.iter().map(|row| row.id).collect();
+            let observation = Observation::RetryRequested { steps, request };
+            let by_task = ByTask::from([(task, stored)]);
+            let decisions = decide_and_write(tx, row, &seen, &observation, &by_task).await?;
             forget_waits(tx, &decisions).await?;
             Ok(decisions)
         }
@@ -321,6 +324,27 @@ async fn steer_step(
     let steps = tx.lock_steps(&[step]).await?;
     let by_task = ByTask::from([(row.task.id, stored)]);
     decide_and_write(tx, row, &steps, observation, &by_task).await
+}
+
+/// The step, and where it is a map step that failed by its items, those of them that failed.
+async fn with_failed_items(
+    tx: &mut impl Transaction,
+    stored: &Stored,
+    step: StepId,
+) -> Result<Vec<StepRow>, StoreError> {
+    let mut rows = tx.lock_steps(&[step]).await?;
+    let maps = stored.step(step).is_some_and(|step| step.map.is_some());
+    if !maps || !rows.iter().any(|row| row.state == StepState::Error) {
+        return Ok(rows);
+    }
+    let growth = tx.read_growth(&[step]).await?;
+    let items = growth.iter().find_map(|row| Some((row.first_item?.0, row.parents?)));
+    if let Some((first, items)) = items {
+        let failed = tx.read_failed_steps(step.task()).await?;
+        let is_item = |row: &StepRow| (first..first + i64::from(items)).contains(&row.id.0);
+        rows.extend(failed.into_iter().filter(is_item));
+    }
+    Ok(rows)
 }
 
 fn check_skippable(stored: &Stored, position: u32, name: &str) -> Result<(), Error> {

@@ -206,12 +206,10 @@ impl Worker {
     ) -> Result<Vec<Item>, Error> {
         let shared = self.shared();
         items::check_limit(limit)?;
-        let after = after.map_or(-1, u32::cast_signed);
         insist(async || {
             let stored = shared.answer(shared.templates.of_task(&shared.database, task)).await??;
-            let map = task.step(items::map_step(&stored, name)?);
-            let rows = shared.answer(shared.database.items(map, after, limit.into())).await??;
-            rows.into_iter().map(|row| Item::new(task, name, row)).collect()
+            let read = items::read(&shared.database, (task, &stored), name, after, limit);
+            shared.answer(read).await?
         })
         .await
     }

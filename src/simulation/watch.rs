@@ -610,7 +610,7 @@ impl Watch {
             self.deadline_is_kept(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
             let completes = change.event == StepEvent::ItemsDone;
-            if change.from == StepState::Pending && (starts || completes) {
+            if completes || change.from == StepState::Pending && starts {
                 self.parents_allow(after, change.step, "started");
             }
             if is_reset(Some(change.event)) {
@@ -737,6 +737,8 @@ impl Watch {
             | StepEvent::TimedOut
             | StepEvent::Mapped
             | StepEvent::ItemsDone
+            | StepEvent::ItemsFailed
+            | StepEvent::ItemsRetried
             | StepEvent::BudgetExhausted
             | StepEvent::Rerun
             | StepEvent::Reset
@@ -1008,8 +1010,12 @@ impl Watch {
             self.violated(format!("step {id} has {all} parents, and its count says else"));
         }
         let counted = [step.open_parents, step.failed_parents, step.skipped_parents];
-        let expected =
-            if step.state == StepState::Pending { [open, failed, skipped] } else { [0; 3] };
+        let has_failed_items = step.state == StepState::Error && tables.items(id).is_some();
+        let expected = if step.state == StepState::Pending || has_failed_items {
+            [open, failed, skipped]
+        } else {
+            [0; 3]
+        };
         if counted != expected {
             let state = step.state;
             self.violated(format!(
@@ -1020,6 +1026,7 @@ impl Watch {
         if step.state == StepState::Pending && (open + failed == 0 || is_ready()) {
             self.violated(format!("step {id} is pending with {counted:?} parents"));
         }
+        self.ends_with_its_items(tables, id, open, satisfied(tables, id, tally));
         self.no_signal_is_missed(tables, id);
         let in_queue = tables.ready.get(&id).is_some_and(|ready| ready.queue.is_some());
         if in_queue && task == TaskState::Paused {
@@ -1069,6 +1076,21 @@ impl Watch {
         }
         if step.crashes > RetryPolicy::DEFAULT.crash_limit {
             self.violated(format!("step {id} has taken {} workers along", step.crashes));
+        }
+    }
+
+    /// A map step is in error exactly when all its items have ended and more of them failed than may; with the last of them it
+    /// is no longer pending.
+    fn ends_with_its_items(&mut self, tables: &Tables, map: StepId, open: u32, is_well: bool) {
+        let state = tables.steps.get(&map).map(|step| step.state);
+        if tables.items(map).is_none() {
+            return;
+        }
+        if state == Some(StepState::Pending) && open == 0 {
+            self.violated(format!("step {map} is pending, and all its items have ended"));
+        }
+        if state == Some(StepState::Error) && (open > 0 || is_well) {
+            self.violated(format!("step {map} is in error, and {open} of its items are open"));
         }
     }
 

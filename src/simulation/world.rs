@@ -23,7 +23,7 @@ use crate::decision::{
     AwaitedSignal, Claim, Failure, FailureKind, Growth, NewStep, Outcome, Request, Until, Wait,
 };
 use crate::error::Error;
-use crate::ids::{TaskId, TemplateId};
+use crate::ids::{StepId, TaskId, TemplateId};
 use crate::join_policy::JoinPolicy;
 use crate::json::JsonLimits;
 use crate::process::within;
@@ -31,7 +31,7 @@ use crate::runtime::simulated::{
     Delivery, Engine, ForkRequest, Interrupt, SignalRequest, Steering, Submission, Templates,
     WorkflowCall, fork, signal, steer,
 };
-use crate::state::{FollowUpKind, TaskState};
+use crate::state::{FollowUpKind, StepState, TaskState};
 use crate::store::{Checkpoint, Database, StoreError, Transaction};
 use crate::template::TaskTemplate;
 
@@ -233,7 +233,9 @@ impl World {
             FaultKind::Suspend { task } => self.somebody_asks(client, task, Steering::Pause),
             FaultKind::Resume { task } => self.somebody_asks(client, task, Steering::Resume),
             FaultKind::Retry { task } => {
-                self.somebody_asks(client, task, Steering::Retry { step: None });
+                let steps = self.plan.templates.iter().map(Vec::len).max().unwrap_or_default();
+                let step = (0..steps).find_map(|step| self.step_to_retry(task, step));
+                self.somebody_asks(client, task, Steering::Retry { step });
             }
             FaultKind::Compensate { task } => {
                 self.somebody_asks(client, task, Steering::Compensate);
@@ -253,7 +255,8 @@ impl World {
                 self.somebody_asks(client, task, Steering::RaiseBudget(limits));
             }
             FaultKind::Skip { task, step } => {
-                self.somebody_asks(client, task, Steering::Skip { step: format!("s{step}") });
+                let step = self.step_to_end(task, step);
+                self.somebody_asks(client, task, Steering::Skip { step });
             }
             FaultKind::Rerun { task, step } => {
                 let step = self.added_name(task, step).unwrap_or_else(|| format!("s{step}"));
@@ -261,7 +264,7 @@ impl World {
             }
             FaultKind::Resolve { task, step } => {
                 let take = self.branches(task, step);
-                let (step, results) = (format!("s{step}"), "\"by hand\"".into());
+                let (step, results) = (self.step_to_end(task, step), "\"by hand\"".into());
                 self.somebody_asks(client, task, Steering::Resolve { step, results, take });
             }
             FaultKind::Hold { task, lasts } => {
@@ -315,6 +318,38 @@ impl World {
         let of_task = tables.names.iter().filter(|((of, _), _)| *of == task);
         let added: Vec<_> = of_task.filter(|(_, step)| !tables.is_item(**step)).collect();
         added.get(number / 2 % added.len().max(1)).map(|((_, name), _)| name.clone())
+    }
+
+    /// The names of the items that failed of a map step that failed by them.
+    fn failed_items(&self, task: usize, step: usize) -> Vec<String> {
+        let Some((task, index)) = self.task(task).zip(u32::try_from(step).ok()) else {
+            return Vec::new();
+        };
+        let tables = &self.server.lock().tables;
+        let failed = |step| tables.steps.get(&step).is_some_and(|it| it.state == StepState::Error);
+        let map = task.step(index);
+        let Some((first, items)) = tables.items(map).filter(|_| failed(map)) else {
+            return Vec::new();
+        };
+        let items = (0..items).filter(|n| failed(StepId(first.0 + i64::from(*n))));
+        items.map(|n| format!("s{step}[{n}]")).collect()
+    }
+
+    /// The step that an operator skips or resolves: of a map step that failed by several items one of these.
+    fn step_to_end(&self, task: usize, step: usize) -> String {
+        let failed = self.failed_items(task, step);
+        let item = failed.into_iter().nth(1);
+        item.unwrap_or_else(|| format!("s{step}"))
+    }
+
+    /// A map step that failed by its items, or one of these, to be tried again; none where all that failed is to be.
+    fn step_to_retry(&self, task: usize, step: usize) -> Option<String> {
+        let mut failed = self.failed_items(task, step);
+        match failed.len() % 3 {
+            1 => Some(format!("s{step}")),
+            2 => failed.pop(),
+            _ => None,
+        }
     }
 
     /// The names of the branches that a step of a task takes, if it decides.

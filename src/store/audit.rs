@@ -19,8 +19,12 @@ const CHECKS: &[(&str, &str)] = &[
     ("deadlines", "each task that has a deadline says so"),
     ("edges_without_steps", "each edge joins two steps of its task"),
     ("identities_without_task", "each identity leads to a task"),
+    ("map_steps", "each map step ends with its items, in error exactly if more failed than may"),
     ("missed_signals", "no step waits for a signal that was sent"),
-    ("open_parents", "each pending step counts its parents by what they did"),
+    (
+        "open_parents",
+        "each pending step counts its parents by what they did, each map step in error its items",
+    ),
     ("parent_counts", "where it is kept how many parents a step has, it has as many"),
     (
         "ready_steps",

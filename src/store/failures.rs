@@ -45,6 +45,21 @@ pub(crate) struct FailureRow {
     pub(crate) failed_at: DateTime<Utc>,
     pub(crate) event: StepEvent,
     pub(crate) error: Option<Text>,
+    /// Of a map step that failed by its items.
+    pub(crate) items: Option<FailedItems>,
+}
+
+/// The items by which a map step failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FailedItems {
+    /// How many there are.
+    pub(crate) all: u32,
+    /// How many are in error.
+    pub(crate) failed: u32,
+    /// How many may be; `None` for all.
+    pub(crate) tolerate: Option<u32>,
+    /// The number of the first one.
+    pub(crate) first: u32,
 }
 
 /// How far a step is.
@@ -94,6 +109,12 @@ impl Store {
                 failed_at: row.failed_at,
                 event: row.event,
                 error: row.error.map(|error| self.keys.open(Content::Failure, error)),
+                items: row.items.zip(row.first_failed).map(|(all, first)| FailedItems {
+                    all: count(all),
+                    failed: count(row.failed_items),
+                    tolerate: row.tolerate.map(count),
+                    first: count(first),
+                }),
             })
             .collect())
     }

@@ -72,6 +72,8 @@ pub(crate) struct MapRow {
     pub(crate) parents: i32,
     /// A JSON object: state => items.
     pub(crate) by_state: String,
+    /// The number of the first item in error.
+    pub(crate) first_failed: Option<i32>,
 }
 
 /// An item of a map step.
@@ -79,6 +81,7 @@ pub(crate) struct MapRow {
 pub(crate) struct ItemRow {
     pub(crate) index: i32,
     pub(crate) state: StepState,
+    pub(crate) attempts: i32,
     pub(crate) item: Text,
     pub(crate) results: Option<Text>,
 }
@@ -282,6 +285,7 @@ impl Store {
             .map(|row| ItemRow {
                 index: row.item_index,
                 state: row.state,
+                attempts: row.attempts,
                 item: self.open(Content::Inputs, row.inputs),
                 results: row.results.map(|results| self.open(Content::Results, results)),
             })

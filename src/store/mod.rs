@@ -47,7 +47,7 @@ pub use borrowed::{BorrowedConnection, Brought, Parameter, Refused, Statement};
 pub(crate) use claims::{ListedClaim, Picked, Place};
 pub(crate) use database::{Database, Line, ResultsByStep, TaskWriter, Transaction};
 pub(crate) use deadlines::StepTime;
-pub(crate) use failures::{FailureQuery, FailureRow, StepStateRow};
+pub(crate) use failures::{FailedItems, FailureQuery, FailureRow, StepStateRow};
 pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use follow_ups::{ChildTaskRow, FollowUp, KinRow, NewChild, OriginalRow, ParentRow};
 pub(crate) use forks::{EndedStepRow, ForkSource, NewFork};

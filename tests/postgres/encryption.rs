@@ -91,7 +91,7 @@ async fn what_is_written_with_a_key_is_read_with_it_and_by_nobody_else() {
     assert!(!raw.contains(SECRET) && !raw.contains("Declined"), "{raw}");
     assert_eq!(raw.matches("tasker_encrypted").count(), 6, "context, 4 results, failure: {raw}");
 
-    let result = client.result(task).await.unwrap();
+    let result = client.result(task, None).await.unwrap();
     assert!(
         result.steps.iter().all(|step| step.results.as_ref().unwrap().get() == secret_results())
     );
@@ -126,7 +126,7 @@ async fn keys_are_rotated_while_tasks_run() {
     };
     assert_eq!((db.count(&named("2025")).await, db.count(&named("2026")).await), (1, 3));
 
-    let error = before.result(task).await.unwrap_err();
+    let error = before.result(task, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decryption);
     let text = error.to_string();
     assert!(
@@ -134,7 +134,7 @@ async fn keys_are_rotated_while_tasks_run() {
         "{text}"
     );
     let after = client(&db, &["2026", "2025"]).await;
-    assert_eq!(after.result(task).await.unwrap().steps.len(), 4);
+    assert_eq!(after.result(task, None).await.unwrap().steps.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,7 +110,7 @@ async fn a_late_completion_after_a_rescue_changes_nothing() {
     succeed(&sleeper, &lost, r#""late""#);
     succeed(&rescuer, &again, r#""kept""#);
     db.wait_for(task, TaskState::Complete).await;
-    let result = db.client.result(task).await.unwrap();
+    let result = db.client.result(task, None).await.unwrap();
     assert_eq!(result.steps[0].results.as_ref().unwrap().get(), r#""kept""#);
     db.wait_for_count("SELECT count(*) FROM tasker_workers WHERE state = 'dead'", 1).await;
     let died = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'worker_died' AND attempt = 1";
@@ -351,7 +351,7 @@ async fn a_failure_is_recorded_even_when_not_all_of_it_can_be_stored() {
     let failure = json!({ "kind": "retryable", "class": "Odd", "message": "a\0b", "context": { "at": "\0" } });
     worker.fail(claim.step, claim.attempt, Duration::ZERO, &failure.to_string()).unwrap();
     db.wait_for(task, TaskState::Error).await;
-    let error = db.client.result(task).await.unwrap().steps.remove(0).error.unwrap();
+    let error = db.client.result(task, None).await.unwrap().steps.remove(0).error.unwrap();
     let error: serde_json::Value = serde_json::from_str(error.get()).unwrap();
     assert_eq!(error, json!({ "kind": "retryable", "class": "Odd", "message": "a␀b" }));
     stop(worker, vec![]).await;

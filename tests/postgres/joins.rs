@@ -22,7 +22,7 @@ fn template(steps: &[(&str, &[&str], serde_json::Value)]) -> serde_json::Value {
 }
 
 async fn states(db: &Database, task: TaskId) -> Vec<(String, StepState)> {
-    let result = db.client.result(task).await.unwrap();
+    let result = db.client.result(task, None).await.unwrap();
     result.steps.into_iter().map(|step| (step.name, step.state)).collect()
 }
 

@@ -140,8 +140,34 @@ impl Client {
         guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.status(TaskId(task)).await)?))
     }
 
-    pub(crate) fn result(ruby: &Ruby, this: &Self, task: i64) -> Result<String, Error> {
-        guard(ruby, || answer(ruby, &this.ask(ruby, async |c| c.result(TaskId(task)).await)?))
+    pub(crate) fn result(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: Option<RString>,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = optional_text(ruby, step)?;
+            let result =
+                async |c: &tasker_core::Client| c.result(TaskId(task), step.as_deref()).await;
+            answer(ruby, &this.ask(ruby, result)?)
+        })
+    }
+
+    pub(crate) fn items(
+        ruby: &Ruby,
+        this: &Self,
+        task: i64,
+        step: RString,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            let step = text(ruby, step)?;
+            let items =
+                async |c: &tasker_core::Client| c.items(TaskId(task), &step, after, limit).await;
+            answer(ruby, &this.ask(ruby, items)?)
+        })
     }
 
     steers_a_whole_task!(cancel: Cancel, pause: Pause, resume: Resume, compensate: Compensate);

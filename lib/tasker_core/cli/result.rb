@@ -13,13 +13,19 @@ module TaskerCore
       SUMMARY = "show what each step of a task gave"
       ARGUMENTS = %w[ID [STEP]].freeze
       DETAILS = <<~TEXT
-        With STEP it writes that step's results alone, as JSON.
+        With STEP it writes that step's results alone, as JSON; an item of a map step is named as in resize[7].
+        With --items it lists all items of the map step STEP, with --json one JSON document a line for each.
         Exit status 1 when the task ended in error, was cancelled or is blocked.
       TEXT
-      EXAMPLES = ["tasker result 42", "tasker result 42 ship_order", "tasker result 42 --json"].freeze
+      EXAMPLES = ["tasker result 42", "tasker result 42 ship_order", "tasker result 42 'resize[7]'",
+                  "tasker result 42 resize --items --json", "tasker result 42 --json"].freeze
 
       # Titles of the columns.
       HEADER = %w[STEP STATE TRIES TOOK RESULTS].freeze
+      # Titles of the columns of items.
+      ITEMS_HEADER = %w[ITEM STATE TRIES VALUE RESULTS].freeze
+      # Items that are read at a time, and stand in a table.
+      PART = 1_000
 
       # Writes the results.
       #
@@ -28,15 +34,33 @@ module TaskerCore
       # @return [Integer] exit status
       def call(id, step = nil)
         task_id = id_from(id)
-        result = connected { |client| client.result(task_id) }
-        write(result, step)
-        TaskReport.exit_status(result.state)
+        refuse("--items needs STEP, a map step") if options[:items] && !step
+        connected do |client|
+          result = client.result(task_id, step: step)
+          options[:items] ? write_items(client, task_id, step) : write(result, step)
+          TaskReport.exit_status(result.state)
+        end
       end
 
       private
 
       def define_options(parser)
+        parser.on("--items", "list the items of the map step STEP")
         json_option(parser)
+      end
+
+      def write_items(client, task_id, step)
+        items = client.each_item(task_id, step, batch: PART)
+        return items.each { |item| output.line(JSON.generate(item.to_h, max_nesting: 0)) } if json?
+
+        items.each_slice(PART) do |part|
+          output.table(ITEMS_HEADER, part.map { |item| item_row(item) }, right: [0, 2])
+        end
+      end
+
+      def item_row(item)
+        [Format.count(item.index), output.style.state(item.state), Format.count(item.attempts),
+         Format.json_line(item.item), Format.json_line(item.results)]
       end
 
       def write(result, step)
@@ -54,13 +78,13 @@ module TaskerCore
       end
 
       def outcome(step)
-        return items(step.items) if step.items && !step.complete?
+        return item_counts(step.items) if step.items && !step.complete?
         return Format.json_line(step.results) unless step.error
 
         output.style.paint(Format.clean(step.error.values_at("class", "message").compact.join(": ")), :red)
       end
 
-      def items(by_state)
+      def item_counts(by_state)
         "#{Format.count(by_state.values.sum)} items: " +
           by_state.sort.map { |state, count| "#{Format.count(count)} #{state}" }.join(", ")
       end

@@ -117,6 +117,16 @@ module TaskerCore
       end
 
       # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Integer]
+      # @raise [InvalidArgument] no whole number from 0 on
+      # @example
+      #   Check.index(0, "after") # => 0
+      def index(value, key)
+        value.is_a?(Integer) && !value.negative? ? value : refuse(key, value, "a whole number from 0")
+      end
+
+      # @param value [Object]
       # @return [Hash{String => Numeric}] what a task may use up: "attempts", "cost"
       # @raise [InvalidArgument] no Hash of one or both of these, or no numbers as they are allowed
       # @example

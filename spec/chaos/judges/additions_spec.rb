@@ -33,7 +33,7 @@ RSpec.describe Chaos::Judges::Additions do
   end
 
   it_finds("a list that was done though too many items had failed", "picked",
-           /\(pick\): its items were done with 3 in error, 1 may be/,
+           /\(pick\): items_done with 3 in error, 1 may be/,
            such: ->(record) { record.step("pick[2]") && !record.step("pick[3]") }) do |record|
     Chaos::Growth.items(Chaos::Growth.map("pick"), record.seed).each do |name|
       record.step(name).transitions.last.to = "error"
@@ -49,14 +49,14 @@ RSpec.describe Chaos::Judges::Ends do
 
   it "lets a list be given up that too many items of have failed" do
     record = Chaos::Play.of("picked", &given_up)
-    expect([record.state, record.step("pick").state]).to eq(%w[error pending])
+    expect([record.state, record.step("pick").state]).to eq(%w[error error])
     expect(SpoiledRecords.judged(described_class, record)).to eq([])
   end
 
   it "finds a list that was done though too many items had failed" do
     record = Chaos::Play.of("picked", &given_up)
     SpoiledRecords.change(record.step("pick"), "complete", "items_done")
-    expect(SpoiledRecords.judged(described_class, record)).to include(/\(pick\): it is complete, not pending/)
+    expect(SpoiledRecords.judged(described_class, record)).to include(/\(pick\): it is complete, not error/)
   end
 
   it_finds("an item that is missing", "mapped", /it has no each\[2\]/,

@@ -38,6 +38,9 @@ impl Facts<'_> {
                 out_of_budget(change, reserves, self.task)
             }
             Some(StepEvent::TimedOut) => self.timed_out(at, row, last, change),
+            Some(StepEvent::ItemsFailed) => self
+                .failed_by_items(at)
+                .unwrap_or_else(|| "failed by its items, which are retired".to_owned()),
             Some(StepEvent::NotRetryable) => {
                 format!(
                     "attempt {} ended with {failure}, and the step must not be retried",

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::runtime::failures::FailureFilter;
 use crate::runtime::grown::GrownTask;
+use crate::runtime::items::how_many_may;
 use crate::state::StepState;
 use crate::store::{FailureRow, MapRow, StepListRow, Store};
 
@@ -39,29 +40,38 @@ impl Facts<'_> {
             let most = counted(map.max_parallel?.into(), "item", "items");
             return Some(format!("waits for its turn: {most} may run at a time{}", self.turns(at)));
         }
-        let items = self.grown.map(step)?;
-        let of = counts(items);
-        let (complete, failed) = (of(StepState::Complete), of(StepState::Error));
-        let may = match map.tolerate {
-            None => "all may".to_owned(),
-            Some(0) => "none may".to_owned(),
-            Some(most) => format!("{most} may"),
-        };
-        let (all, waits) = (items.parents, of(StepState::Pending) + of(StepState::Enqueued));
-        let counts = format!(
-            "{complete} of {all} items are complete{}, {failed} failed and {may}",
-            by_hand(&of)
-        );
+        let of = counts(self.grown.map(step)?);
+        let waits = of(StepState::Pending) + of(StepState::Enqueued);
         let waits = counted(waits, "has not begun", "have not begun");
-        let blocked = of(StepState::Blocked);
         let again = of(StepState::WaitingForRetry);
         let again = counted_if(again, "waits for its next attempt", "wait for their next attempts");
-        let failed = self.failed_items(at, failed + blocked);
-        Some(format!("waits for its items: {counts}, {waits}{again}{failed}"))
+        let (ended, failed) = (self.ended_items(at)?, self.failed_items(at, &of));
+        Some(format!("waits for its items: {ended}, {waits}{again}{failed}"))
+    }
+
+    /// How the items of a map step ended by which it failed.
+    pub(super) fn failed_by_items(&self, at: usize) -> Option<String> {
+        let of = counts(self.grown.map(self.steps[at].workflow_step_id)?);
+        Some(format!(
+            "failed by its items: {}{}",
+            self.ended_items(at)?,
+            self.failed_items(at, &of)
+        ))
+    }
+
+    /// How many items of a map step have ended well and how many have not, and how many may.
+    fn ended_items(&self, at: usize) -> Option<String> {
+        let items = self.grown.map(self.steps[at].workflow_step_id)?;
+        let (of, all) = (counts(items), items.parents);
+        let (complete, failed) = (of(StepState::Complete), of(StepState::Error));
+        let may = how_many_may(self.step(at)?.map.as_ref()?.tolerate);
+        let by_hand = by_hand(&of);
+        Some(format!("{complete} of {all} items are complete{by_hand}, {failed} failed and {may}"))
     }
 
     /// The items of a map step that are in error or blocked, as the end of a sentence.
-    fn failed_items(&self, at: usize, all: u64) -> String {
+    fn failed_items(&self, at: usize, of: impl Fn(StepState) -> u64) -> String {
+        let all = of(StepState::Error) + of(StepState::Blocked);
         let of_map = format!("{}[", self.name(at));
         let items = self.failures.iter().filter(|row| row.step.starts_with(&of_map));
         let named = |row: &FailureRow| format!("{} ({})", row.step, words(row.state));

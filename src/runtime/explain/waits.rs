@@ -125,6 +125,8 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::TimedOut
         | StepEvent::Mapped
         | StepEvent::ItemsDone
+        | StepEvent::ItemsFailed
+        | StepEvent::ItemsRetried
         | StepEvent::BudgetExhausted
         | StepEvent::ConditionUnmet
         | StepEvent::Cancelled

@@ -38,7 +38,9 @@ WITH step AS (
   GROUP BY e.to_step_id
 ), map AS (
   SELECT c.workflow_step_id, c.first_item_id, c.parents AS items, c.parents - s.open_parents AS ended,
-         s.state = 'pending' AS waits, (d.step -> 'map' ->> 'max_parallel')::int AS max_parallel
+         s.state, (d.step -> 'map' ->> 'max_parallel')::int AS max_parallel,
+         CASE d.step -> 'map' ->> 'tolerate' WHEN 'all' THEN c.parents
+                                             ELSE (d.step -> 'map' ->> 'tolerate')::int END AS tolerate
   FROM tasker_parent_counts c
   JOIN step s USING (workflow_step_id)
   JOIN tasker_tasks t USING (task_id)
@@ -49,7 +51,7 @@ WITH step AS (
   SELECT a.workflow_step_id
   FROM map m
   JOIN tasker_added_steps a ON a.workflow_step_id >= m.first_item_id AND a.workflow_step_id < m.first_item_id + m.items
-  WHERE m.waits AND a.item_index >= m.max_parallel + m.ended
+  WHERE m.state = 'pending' AND a.item_index >= m.max_parallel + m.ended
 ), recount AS (
   SELECT s.task_id,
          count(*) AS total,
@@ -117,10 +119,16 @@ WITH step AS (
   END
   UNION ALL
   SELECT 'open_parents', s.workflow_step_id
-  FROM step s LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id
-  WHERE s.state = 'pending' AND NOT EXISTS (SELECT FROM turn WHERE turn.workflow_step_id = s.workflow_step_id)
+  FROM step s LEFT JOIN parents p ON p.to_step_id = s.workflow_step_id LEFT JOIN map m ON m.workflow_step_id = s.workflow_step_id
+  WHERE (s.state = 'pending' OR s.state = 'error' AND m.workflow_step_id IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM turn WHERE turn.workflow_step_id = s.workflow_step_id)
     AND (s.open_parents, s.failed_parents, s.skipped_parents)
         IS DISTINCT FROM (coalesce(p.open, 0)::int, coalesce(p.failed, 0)::int, coalesce(p.skipped, 0)::int)
+  UNION ALL
+  SELECT 'map_steps', m.workflow_step_id
+  FROM map m JOIN parents p ON p.to_step_id = m.workflow_step_id
+  WHERE m.state = 'pending' AND p.open = 0
+     OR m.state = 'error' AND (p.open > 0 OR p.failed <= m.tolerate)
   UNION ALL
   SELECT 'started_before_parents', s.workflow_step_id
   FROM step s JOIN parents p ON p.to_step_id = s.workflow_step_id

@@ -1,6 +1,6 @@
--- Caller: handlers that read the items of a map step. Indexes: primary keys. Those after the number $2, at most $3: the steps of the
+-- Caller: whoever reads the items of a map step. Indexes: primary keys. Those after the number $2, at most $3: the steps of the
 -- items have ids side by side.
-SELECT a.item_index AS "item_index!", s.state AS "state: StepState", a.inputs::text AS "inputs!", s.results::text AS results
+SELECT a.item_index AS "item_index!", s.state AS "state: StepState", s.attempts, a.inputs::text AS "inputs!", s.results::text AS results
 FROM tasker_parent_counts c
 JOIN tasker_workflow_steps s
   ON s.workflow_step_id > c.first_item_id + $2::int

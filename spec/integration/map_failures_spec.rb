@@ -1,0 +1,111 @@
+# frozen_string_literal: true
+
+RSpec.describe "Map steps more of whose items failed than may", :database do
+  include Workflows
+
+  # What each step below the map step waits for.
+  let(:joins) do
+    { "report" => "all_done", "clean" => "none_failed", "either" => "any_complete", "both" => { quorum: 2 },
+      "sum" => "all_complete" }
+  end
+
+  # Items fail that the context names, in their first attempts; the steps below have a second parent.
+  def define_joins(map: {}, joins: self.joins)
+    handler("List") { |task| task.context["list"] }
+    handler("Each") do |task, _, step|
+      raise TaskerCore::PermanentError, "no" if task.context["bad"].include?(step.item) && step.attempt == 1
+
+      step.item
+    end
+    handler("State") { |_, sequence| sequence.state_of("each") }
+    TaskerCore.define("joins") do
+      step "list", handler: "List"
+      step "beside", handler: "List"
+      step "each", handler: "Each", depends_on: "list", skippable: true, map: { over: "results.list", **map }
+      joins.each { |name, join| step name, handler: "State", depends_on: %w[each beside], join: join }
+    end
+  end
+
+  # Two workers until the task is settled.
+  def settled(task_id)
+    working { working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) } }
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+    TaskerCore.result(task_id)
+  end
+
+  def submit(list, bad, **map)
+    define_joins(map: map)
+    TaskerCore.submit("joins", context: { list: list, bad: bad })
+  end
+
+  def states(result, *names)
+    names.map { |name| result.step(name).state }
+  end
+
+  it "are in error for the steps below as any parent that failed" do
+    result = settled(submit([1, 2, 3, 4], [2, 3], tolerate: 1))
+    expect(states(result, "each", *joins.keys)).to eq(%w[error complete pending complete pending pending])
+    expect(result.results_of("report")).to eq("error")
+    expect([result.state, result.step("report").attempts]).to eq(["error", 1])
+    expect(result.step("each").error).to include("code" => "MAP_ITEMS_FAILED", "class" => "TaskerCore::PermanentError",
+                                                 "message" => /\A2 of 4 items failed and 1 may.*: each\[1\]\z/)
+  end
+
+  it "go on when what failed is tried again, and so do the steps below that still wait" do
+    task_id = submit([1, 2, 3, 4], [2, 3], tolerate: 0)
+    settled(task_id)
+    TaskerCore.retry(task_id, step: "each[1]")
+    expect(states(TaskerCore.result(task_id), "each", "report", "sum")).to eq(%w[pending complete pending])
+    expect(states(settled(task_id), "each", "sum")).to eq(%w[error pending])
+    expect(TaskerCore.retry(task_id, step: "each").steps_by_state["enqueued"]).to eq(
+      TaskerCore.each_item(task_id, "each").count { |item| item.state == "enqueued" }
+    )
+    result = settled(task_id)
+    expect(states(result, "each", *joins.keys)).to all(eq("complete"))
+    expect(result.results_of("each")).to eq("items" => 4, "complete" => 4, "failed" => 0, "skipped" => 0)
+    expect([result.results_of("report"), result.step("report").attempts, result.results_of("sum")])
+      .to eq(["error", 1, "complete"])
+  end
+
+  it "leave a task complete whose steps below all get over it" do
+    define_joins(joins: { "report" => "all_done" })
+    task_id = TaskerCore.submit("joins", context: { list: [1], bad: [1] })
+    result = settled(task_id)
+    expect([result.state, *states(result, "each", "report")]).to eq(%w[complete error complete])
+    expect(TaskerCore.explain(task_id, step: "each")["steps"].first["summary"])
+      .to eq("failed by its items: 0 of 1 items are complete, 1 failed and none may")
+  end
+
+  it "complete when so many of them are skipped or resolved that no more failed than may" do
+    task_id = submit([1, 2, 3], [1, 2, 3], tolerate: 1, max_parallel: 1)
+    settled(task_id)
+    TaskerCore.skip(task_id, "each[0]")
+    expect(states(TaskerCore.result(task_id), "each", "sum")).to eq(%w[error pending])
+    TaskerCore.resolve(task_id, "each[2]", results: 7)
+    result = settled(task_id)
+    expect(states(result, "each", "sum", "clean")).to all(eq("complete"))
+    expect(result.results_of("each")).to eq("items" => 3, "complete" => 1, "failed" => 1, "skipped" => 1)
+  end
+
+  it "are found by the doctor where they have not ended with their items, or do not count them" do
+    settled(submit([1, 2], [1, 2]))
+    broken = lambda do |change|
+      sql("UPDATE tasker_workflow_steps SET #{change} WHERE named_step_id = " \
+          "(SELECT named_step_id FROM tasker_named_steps WHERE name = 'each') AND attempts = 0")
+      TaskerCore.client.doctor["checks"].reject { |check| check["ok"] }.map { |check| check["name"] }
+    end
+    expect(broken.call("failed_parents = 1")).to eq(["open_parents"])
+    expect(broken.call("failed_parents = 2, state = 'pending'")).to include("map_steps")
+    expect(broken.call("state = 'error'")).to eq([])
+  end
+
+  it "can be skipped themselves, and executed anew" do
+    task_id = submit([1, 2], [1])
+    settled(task_id)
+    TaskerCore.rerun(task_id, "each")
+    expect(states(settled(task_id), "each", "report", "sum")).to eq(%w[error complete pending])
+    TaskerCore.skip(task_id, "each")
+    result = settled(task_id)
+    expect(states(result, "each", *joins.keys)).to eq(%w[skipped complete complete complete skipped skipped])
+  end
+end
