@@ -368,8 +368,7 @@ impl Client {
             let template = TemplateId(row.named_task_id);
             let stored = self.answer(self.templates.get(&self.store, template)).await?;
             let step = stored.template.steps().get(row.position as usize);
-            let skippable = step.is_some_and(|step| step.skippable);
-            failures.push(StepFailure::new((row, failed), skippable));
+            failures.push(StepFailure::new((row, failed), step));
         }
         Ok(FailurePage { failures, next })
     }
