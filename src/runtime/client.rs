@@ -58,6 +58,7 @@ pub struct Client {
     schema_seen: AtomicBool,
     context_limits: JsonLimits,
     patience: Patience,
+    dry_run: bool,
 }
 
 /// Which tasks to list, newest first.
@@ -137,6 +138,7 @@ impl Client {
             templates: Templates::default(),
             schema_seen: AtomicBool::new(false),
             context_limits: options.context_limits(),
+            dry_run: options.dry_run,
             patience: Patience::default(),
         })
     }
@@ -536,7 +538,7 @@ impl Client {
             let tried = self.try_to_steer(task, steering, request, events, &mut committing);
             match self.answer(tried).await {
                 Ok(left) => {
-                    if left {
+                    if left && !self.dry_run {
                         self.follow_up(events).await;
                     }
                     return self.status(task).await;
@@ -577,8 +579,22 @@ impl Client {
         let decided = steer(&mut tx, &self.templates, task, steering, request).await;
         let decisions = decided.map_err(|error| error.about(steering.step()))?;
         *committing = true;
-        commit(tx, &decisions, events).await?;
+        self.commit(tx, &decisions, events).await?;
         Ok(decisions.leaves_something())
+    }
+
+    /// Commits, and tells subscribers where there are some; in a dry run it takes all back.
+    async fn commit(
+        &self,
+        tx: Tx,
+        decisions: &Decisions,
+        events: Option<&Events>,
+    ) -> Result<(), Error> {
+        match events {
+            _ if self.dry_run => Ok(()),
+            Some(events) => Ok(events.commit(tx, decisions).await?),
+            None => Ok(tx.commit().await?),
+        }
     }
 
     /// Sends a signal to a task, and has the steps claimed whose handlers wait for it. It is kept as long as the task: a
@@ -623,7 +639,7 @@ impl Client {
     ) -> Result<SignalId, Error> {
         let mut tx = self.store.begin().await?;
         let (id, decisions) = signals::send(&mut tx, &self.templates, task, request).await?;
-        commit(tx, &decisions, events).await?;
+        self.commit(tx, &decisions, events).await?;
         Ok(id)
     }
 
@@ -674,7 +690,7 @@ impl Client {
         let limits = (self.context_limits, made);
         let (submitted, decisions) =
             fork::fork(&mut tx, &self.templates, task, request, limits).await?;
-        commit(tx, &decisions, events).await?;
+        self.commit(tx, &decisions, events).await?;
         Ok(submitted)
     }
 
@@ -825,14 +841,6 @@ pub(super) async fn step_named(
 /// The last step that a task can have.
 pub(super) fn last_step(task: TaskId) -> StepId {
     StepId(TaskId(task.0 + 1).step(0).0 - 1)
-}
-
-/// Commits, and tells subscribers where there are some.
-async fn commit(tx: Tx, decisions: &Decisions, events: Option<&Events>) -> Result<(), Error> {
-    match events {
-        Some(events) => Ok(events.commit(tx, decisions).await?),
-        None => Ok(tx.commit().await?),
-    }
 }
 
 /// The version that is asked for, or the highest one; `None` when there is none.

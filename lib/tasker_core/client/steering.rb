@@ -134,6 +134,12 @@ module TaskerCore
         give(task_id, step, given(results, take), actor: actor, reason: reason)
       end
 
+      protected
+
+      def give(task_id, step, given, actor:, reason:)
+        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request) }
+      end
+
       private
 
       # Yields the task's id, who asks, and why.
@@ -142,10 +148,6 @@ module TaskerCore
         actor = Internal::Check.optional_text(actor, "actor") || this_process
         reason = Internal::Check.optional_text(reason, "reason")
         TaskStatus.new(parse(yield(id, actor, reason)))
-      end
-
-      def give(task_id, step, given, actor:, reason:)
-        steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request) }
       end
 
       # What a step is given, as JSON.
