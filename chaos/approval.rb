@@ -10,6 +10,8 @@ module Chaos
     TEMPLATE = "approved"
     # The step that waits for the decision.
     STEP = "decision"
+    # Its handler.
+    HANDLER = "Chaos::Decided"
     # Kinds of requests that decide.
     KINDS = %i[approve reject].freeze
     # What handlers are told of a decision.

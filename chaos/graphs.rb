@@ -74,7 +74,8 @@ module Chaos
     # @api private
     def options(step)
       total = Timed::TOTALS[step]
-      { handler: HANDLER, join: Join.of(step).key, retry: total ? Timed::RETRY : RETRY, skippable: true,
+      { handler: step == Approval::STEP ? Approval::HANDLER : HANDLER, join: Join.of(step).key,
+        retry: total ? Timed::RETRY : RETRY, skippable: true,
         retry_limit: Behaviour::RETRY_LIMIT, total_timeout: total, map: Growth.map_options(step),
         decides: Branches::DECISIONS.key?(step) || nil, when: Branches::CONDITIONS[step]&.expression,
         delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step) }

@@ -98,6 +98,14 @@ module Chaos
     end
   end
 
+  # Waits for a person's decision, and is known to.
+  class Decided < TaskerCore::StepHandler::Approval
+    # @return [Hash] as {Handler#process}
+    def process(task, sequence, step)
+      Handler.new.process(task, sequence, step)
+    end
+  end
+
   # Undoes what a step did.
   class UndoHandler < Handler
     private

@@ -6,6 +6,7 @@ require_relative "background"
 require_relative "branches"
 require_relative "caller"
 require_relative "clock"
+require_relative "handler"
 require_relative "ledger"
 require_relative "requests"
 

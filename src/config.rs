@@ -72,6 +72,10 @@ pub struct ClientOptions {
     /// Keys that contexts are encrypted with, and results decrypted. Default none.
     #[serde(default)]
     pub encryption_keys: Keyring,
+    /// What operators ask of tasks is decided and written, and taken back: who asks learns whether it would be refused.
+    /// Default false.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// What a worker serves and how it keeps time.

@@ -297,7 +297,7 @@ pub struct Taken {
 
 impl Taken {
     /// As the history of the decision step names them.
-    fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.branches.values().map(String::as_str).collect()
     }
 

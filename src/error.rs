@@ -1,5 +1,6 @@
 //! What a caller of the library is told.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::encryption::Unreadable;
@@ -114,6 +115,18 @@ pub enum Error {
         /// The step that an operator named.
         step: Option<String>,
     },
+    /// A step was decided before.
+    #[error("{}", decided(*.task, .step, .by.as_deref(), *.at))]
+    Decided {
+        /// The task.
+        task: TaskId,
+        /// The step.
+        step: String,
+        /// Who decided.
+        by: Option<String>,
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// What the task did is undone by another one, or was: it cannot go on.
     #[error("task {task} is undone by task {by} and cannot go on; submit it again")]
     Undone {
@@ -204,6 +217,11 @@ impl ErrorKind {
 }
 
 impl Error {
+    /// What the state of a task, or of a step of it, does not allow.
+    pub(crate) fn transition(task: TaskId, source: InvalidTransition) -> Self {
+        Self::Transition { task, step: None, source }
+    }
+
     /// The same, of the step that an operator named.
     pub(crate) fn about(mut self, named: Option<&str>) -> Self {
         if let Self::Transition { step, .. } | Self::Changed { step, .. } = &mut self {
@@ -225,9 +243,10 @@ impl Error {
             Self::UnknownTask { .. } => ErrorKind::NotFound,
             Self::DuplicateTask { .. } => ErrorKind::DuplicateTask,
             Self::FeedTaken { .. } => ErrorKind::FeedTaken,
-            Self::Transition { .. } | Self::Changed { .. } | Self::Undone { .. } => {
-                ErrorKind::InvalidTransition
-            }
+            Self::Transition { .. }
+            | Self::Changed { .. }
+            | Self::Decided { .. }
+            | Self::Undone { .. } => ErrorKind::InvalidTransition,
             Self::SchemaMismatch { .. } => ErrorKind::SchemaMismatch,
             Self::Decryption { .. } => ErrorKind::Decryption,
             Self::Store(StoreError::Url(_)) => ErrorKind::Configuration,
@@ -257,7 +276,10 @@ impl Error {
     pub(crate) fn is_about_data(&self) -> bool {
         match self {
             Self::Store(error) => error.is_about_data(),
-            Self::Transition { .. } | Self::Changed { .. } | Self::Undone { .. } => true,
+            Self::Transition { .. }
+            | Self::Changed { .. }
+            | Self::Decided { .. }
+            | Self::Undone { .. } => true,
             Self::Configuration { .. }
             | Self::Argument { .. }
             | Self::Template(_)
@@ -309,6 +331,9 @@ impl Error {
                 json!({ "task_id": task, "state": source.from, "event": source.event })
             }
             Self::Changed { task, step } => json!({ "task_id": task, "step": step }),
+            Self::Decided { task, step, by, at } => {
+                json!({ "task_id": task, "step": step, "decided_by": by, "decided_at": at })
+            }
             Self::Undone { task, by } => json!({ "task_id": task, "undone_by": by }),
             Self::SchemaMismatch { found } => json!({ "found": found, "wanted": SCHEMA_VERSION }),
             Self::Decryption { what, source } => json!({ "value": what, "key": source.key() }),
@@ -345,6 +370,14 @@ fn schema_mismatch(found: u32) -> String {
 fn duplicate(key: Option<&str>, task: TaskId, state: TaskState) -> String {
     let what = key.map_or("this context".to_owned(), |key| format!("the idempotency key {key:?}"));
     format!("there is a task with {what} already: task {task}, which is {state}")
+}
+
+fn decided(task: TaskId, step: &str, by: Option<&str>, at: DateTime<Utc>) -> String {
+    let (by, at) = (by.unwrap_or("somebody"), at.to_rfc3339_opts(SecondsFormat::Secs, true));
+    format!(
+        "step {step:?} of task {task} was decided by {by} at {at}, and what was decided first counts; \
+         to overrule it, resolve the step"
+    )
 }
 
 /// What is refused something.

@@ -273,6 +273,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Blocked, E::Cancelled, S::Cancelled),
         (S::Error, E::Retried, S::Enqueued),
         (S::Blocked, E::Retried, S::Enqueued),
+        (S::WaitingForRetry, E::Retried, S::Enqueued),
         (S::Waiting, E::Retried, S::Enqueued),
         (S::Pending, E::Skipped, S::Skipped),
         (S::Enqueued, E::Skipped, S::Skipped),
@@ -387,6 +388,7 @@ impl InvalidTransition {
             "cancelled" | "paused" | "resumed" | "undone" => format!("it cannot be {}", self.event),
             "retried" | "skipped" | "rerun" => format!("{it} be {}", self.event),
             "resolved_manually" => format!("{it} be resolved"),
+            "budget_raised" => "its budget cannot be raised".to_owned(),
             "signalled" => "it cannot take a signal".to_owned(),
             other => format!("it cannot take the event {other}"),
         }
@@ -582,7 +584,7 @@ mod tests {
         assert_eq!(
             error.told("step \"ship\" of task 7"),
             "step \"ship\" of task 7 is pending: it cannot be retried; \
-             allowed: steps that are in error, blocked or waiting"
+             allowed: steps that are in error, blocked, waiting for retry or waiting"
         );
         let error = TaskState::Complete.after(TaskEvent::Paused).unwrap_err();
         assert_eq!(

@@ -15,14 +15,15 @@ module TaskerCore
     attr_reader :dry_run
     # @return [Integer] tasks or steps that the filter meant
     attr_reader :matched
-    # @return [Integer] of these, those with which it was done
+    # @return [Integer] of these, those with which it was done; none in a dry run
     attr_reader :done
-    # @return [Integer] of these, those that had gone on or ended meanwhile, so that there was nothing to do
+    # @return [Integer] of these, those that had gone on or ended meanwhile, or have it already: there was nothing to do
     attr_reader :gone_on
-    # @return [Array<Hash{String => Object}>] of these, those with which it could not be done: task_id, step, error
-    #   (a class), message; frozen
+    # @return [Array<Hash{String => Object}>] of these, those with which it could not be done, or could not in
+    #   a dry run: task_id, step, error (a class), message; frozen
     attr_reader :refused
-    # @return [Array<Hash{String => Object}>] the first of these: task_id, step; frozen. At most {SHOWN}
+    # @return [Array<Hash{String => Object}>] the first of those with which it was, or would be, done: task_id, step;
+    #   frozen. At most {SHOWN}
     attr_reader :examples
     # @return [Hash{String => Object}, nil] what became of the steps that were tried first: steps, complete, failed,
     #   open, failures (each as {StepFailure#to_h}); frozen. nil where none were to be
@@ -40,6 +41,13 @@ module TaskerCore
       @action, @dry_run, @matched, @done, @gone_on = attributes.values_at(:action, :dry_run, :matched, :done, :gone_on)
       @refused, @examples, @canary, @stopped = attributes.values_at(:refused, :examples, :canary, :stopped)
       freeze
+    end
+
+    # @return [Integer] of those that are meant, those with which it is done in the end: in a dry run, would be
+    # @example
+    #   TaskerCore.skip_all(dry_run: true).doable # => 12
+    def doable
+      matched - gone_on - refused.size
     end
 
     # @return [Boolean] whether nothing was refused and the canary did not stop it

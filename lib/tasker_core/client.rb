@@ -68,8 +68,9 @@ module TaskerCore
     include Forks
 
     # @param configuration [Configuration] Default: the one in force.
-    def initialize(configuration = TaskerCore.configuration)
-      @connection = Internal::Connection.new(configuration)
+    # @param connection [Internal::Connection] not for users. Default: one by the configuration.
+    def initialize(configuration = TaskerCore.configuration, connection: Internal::Connection.new(configuration))
+      @connection = connection
       @transaction_connection = configuration.transaction_connection
     end
 

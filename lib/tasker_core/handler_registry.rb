@@ -42,6 +42,13 @@ module TaskerCore
         end
       end
 
+      # @api private
+      # @param parent [Class]
+      # @return [Array<String>] its name, and those of the classes below it that are loaded
+      def kinds_of(parent)
+        [parent, *descendants(parent)].filter_map(&:name)
+      end
+
       private
 
       def class_name?(name)

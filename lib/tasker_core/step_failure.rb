@@ -18,6 +18,8 @@ module TaskerCore
     attr_reader :namespace, :name, :version
     # @return [String] name of the step
     attr_reader :step
+    # @return [String] name of the step of the template that it is, or is an item of, or was added like
+    attr_reader :template_step
     # @return [String] error or blocked
     attr_reader :state
     # @return [String] of the task
@@ -47,6 +49,7 @@ module TaskerCore
       @task_id, @step_id, @namespace, @name, @version, @step = attributes.values_at(
         "task_id", "step_id", "namespace", "name", "version", "step"
       )
+      @template_step = attributes["template_step"]
       @state, @task_state, @attempts, @transition_id, @cause = attributes.values_at(
         "state", "task_state", "attempts", "transition_id", "cause"
       )

@@ -45,13 +45,34 @@ module TaskerCore
       dsl = new(name, source: source, **options)
       run(dsl, block) if block
       TaskTemplate.new(dsl.definition, source: source)
+    rescue InvalidTemplate => e
+      raise as_written(e)
     end
 
     # @api private
     def self.run(dsl, block)
       block.arity.zero? ? dsl.instance_exec(&block) : block.call(dsl)
     end
-    private_class_method :run
+
+    # The same refusal, with the option in the place of the key that was made of it.
+    #
+    # @api private
+    def self.as_written(error)
+      key = error.details["key"].to_s
+      option = option_of(key, error.details["step"])
+      InvalidTemplate.new(error.message.sub(": #{key}", ": #{option}"), details: error.details.merge("key" => option))
+    end
+
+    # The step is named beside it.
+    #
+    # @api private
+    def self.option_of(key, step)
+      inner = step ? key.sub(/\Astep_templates\[\d+\]\./, "") : key
+      word = inner[/\A\w+/]
+      option = (step ? STEP_KEYS : TEMPLATE_KEYS).key(word)
+      option ? inner.sub(word, option.name) : inner
+    end
+    private_class_method :run, :as_written, :option_of
 
     # @return [Hash{String => Object}] the definition so far, as in a YAML file
     attr_reader :definition

@@ -60,6 +60,11 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
     TaskerCore.raise_budget(task_id, attempts: 8, actor: "ada")
     working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
     expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", attempts_total: 8)
+    expect { TaskerCore.raise_budget(task_id, attempts: 9) }.to raise_error(
+      TaskerCore::InvalidTransition, "task #{task_id} is complete: its budget cannot be raised; " \
+                                     "allowed: tasks that are in error or have not ended"
+    )
+    expect(TaskerCore.raise_budget(task_id, attempts: 8).budget).to include("max_attempts" => 8)
   end
 
   it "asks the submit before the template, each limit for itself" do

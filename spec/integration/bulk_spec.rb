@@ -243,7 +243,7 @@ RSpec.describe "Steering many tasks at once", :database do
         TaskerCore.fork_all(name: "trip", from: "pay", idempotency_key: key, context: { try: 2 }, reason: "again")
       end
       expect(fork_all.call("second")).to have_attributes(action: "fork", matched: 2, done: 2, ok?: true)
-      expect(fork_all.call("second")).to have_attributes(matched: 2, done: 2)
+      expect(fork_all.call("second")).to have_attributes(matched: 2, done: 0, gone_on: 2, ok?: true)
       forks = ids.map { |id| TaskerCore.status(id).forks }
       expect(forks.map(&:size)).to eq([1, 1])
       expect(sql("SELECT context->>'try' FROM tasker_tasks WHERE task_id = ANY ($1)",
@@ -256,6 +256,32 @@ RSpec.describe "Steering many tasks at once", :database do
         options = { name: "trip", from: "pay", idempotency_key: "k", key => value }
         expect { TaskerCore.fork_all(**options) }.to raise_error(TaskerCore::InvalidArgument, /#{key}/)
       end
+    end
+
+    it "are not meant where they are undone, and nothing goes on by it" do
+      ended("trip", 2)
+      TaskerCore.compensate(1)
+      expect(TaskerCore.retry_all(dry_run: true).matched).to eq(1)
+      expect(TaskerCore.raise_budget_all(name: "trip", attempts: 9)).to have_attributes(matched: 1, gone_on: 0)
+      expect(TaskerCore.resolve_all(name: "trip", step: "pay")).to have_attributes(matched: 1, done: 1, gone_on: 0)
+    end
+
+    it "say in a dry run what would refuse, and stay as they are" do
+      ended("research", 1)
+      TaskerCore.submit("research", budget: { attempts: 20 })
+      TaskerCore.submit("coupon")
+      changes = -> { sql("SELECT count(*) FROM tasker_task_transitions").first["count"] }
+      before = changes.call
+      dry = tasker("budget", "--all", "--name", "research", "--attempts", "9", "--dry-run")
+      expect(dry.out.lines.map(&:strip)).to match(
+        ["would raise the budget of 1 task, 1 refused:", /TASK/, /1/, /TASK +STEP +REASON/, /2 .*is 9; allowed: 20/]
+      )
+      expect([dry.status, changes.call, states([1, 2])]).to eq([1, before, %w[error pending]])
+      TaskerCore.fork(1, from: "write", idempotency_key: "k-1")
+      fork = { name: "research", from: "write", idempotency_key: "k" }
+      expect(TaskerCore.fork_all(**fork, dry_run: true))
+        .to have_attributes(matched: 2, done: 0, gone_on: 1, doable: 1, examples: [{ "task_id" => 2, "step" => nil }])
+      expect([1, 2].map { |id| TaskerCore.status(id).forks.size }).to eq([1, 0])
     end
 
     it "are meant on the command line too" do

@@ -220,14 +220,14 @@ RSpec.describe "Compensation", :database do
         end
       end
       expect(&define)
-        .to raise_error(TaskerCore::InvalidTemplate, /\[1\]\.compensate_with.*allowed: none with dynamic or map/)
+        .to raise_error(TaskerCore::InvalidTemplate, / compensate_with \(step "b"\).*allowed: none with dynamic or map/)
     end
   end
 
   it "refuses what says it twice, and names that are the engine's" do
     handler("Work") { 1 }
     expect { TaskerCore.define("x") { step "a", handler: "Work", compensate_with: "A", compensate: {} } }
-      .to raise_error(TaskerCore::InvalidTemplate, /step_templates\[0\]\.compensate_with.*one of compensate_with and/)
+      .to raise_error(TaskerCore::InvalidTemplate, / compensate_with.*one of compensate_with and/)
     TaskerCore.define("x (compensation)") { step "a", handler: "Work" }
     expect { TaskerCore.submit("x (compensation)") }
       .to raise_error(TaskerCore::InvalidTemplate, /does not end with " \(compensation\)"/)

@@ -63,6 +63,10 @@ RSpec.describe "Steps that handlers add", :database do
       s.add("two", like: "part", depends_on: "one")
     }, "wait for each other in a circle"],
     "before a step that runs" => [->(s) { s.add("one", like: "part", before: "plan") }, "and that is in_progress"],
+    "before one that it adds as well" => [lambda { |s|
+      s.add("one", like: "part", before: "two")
+      s.add("two", like: "part")
+    }, 'adds "one" before "two", which it adds as well; allowed: steps that are pending, and depends_on: "one" '],
     "a name that there is" => [->(s) { s.add("last", like: "part") },
                                'adds "last", a name that another step of the task has; allowed: '],
     "more than one attempt may" => [->(s) { 200_001.times { |n| s.add("one #{n}", like: "part") } },

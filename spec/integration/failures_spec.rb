@@ -92,6 +92,16 @@ RSpec.describe "What failed", :database do
     expect(groups.first["last_at"]).to be > groups.first["first_at"]
   end
 
+  it "is counted once for all items of a map step, by the name of that" do
+    handler("Fails") { raise TaskerCore::PermanentError, "no" }
+    TaskerCore.define("items") { step "each", handler: "Fails", map: { over: "[1, 2, 3]" } }
+    TaskerCore.submit("items")
+    working { TaskerCore.wait(1, timeout: 30) }
+    expect(TaskerCore.failures.map { |failure| [failure.step, failure.template_step] }.uniq)
+      .to eq([%w[each[2] each], %w[each[1] each], %w[each[0] each]])
+    expect(TaskerCore.failure_groups.map { |group| group.values_at("step", "count") }).to eq([["each", 3]])
+  end
+
   it "is refused where a filter can mean nothing" do
     expect { TaskerCore.failures(state: "complete") }.to raise_error(TaskerCore::InvalidArgument, /error or blocked/)
     expect { TaskerCore.failures(limit: 1_001) }.to raise_error(TaskerCore::InvalidArgument, /limit/)

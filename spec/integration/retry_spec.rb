@@ -39,11 +39,66 @@ RSpec.describe "Trying again what failed", :database do
     expect { TaskerCore.retry(task_id, step: "receipt") }
       .to raise_error(TaskerCore::InvalidTransition,
                       "step \"receipt\" of task #{task_id} is pending: it cannot be retried; " \
-                      "allowed: steps that are in error, blocked or waiting")
+                      "allowed: steps that are in error, blocked, waiting for retry or waiting")
     expect { TaskerCore.retry(task_id, step: "charg") }
       .to raise_error(TaskerCore::InvalidArgument, /did you mean "charge"/)
     expect(TaskerCore.retry(task_id, step: "charge").state).to eq("in_progress")
     expect(TaskerCore.retry(task_id, step: "charge").steps_by_state).to eq("enqueued" => 1, "pending" => 1)
+  end
+
+  describe "while the next attempt is due later" do
+    before do
+      state = bank
+      handler("Lends") { state[:open] ? "lent" : raise("the bank is closed") }
+      TaskerCore.define("loan") { step "lend", handler: "Lends", retry_limit: 2, retry: { base_seconds: 300 } }
+    end
+
+    # A task whose step has failed as often as it may but once.
+    def waiting_task
+      TaskerCore.submit("loan").tap do |task_id|
+        Waiting.wait_until("it waits", within: 30) { TaskerCore.status(task_id).state == "waiting" }
+      end
+    end
+
+    [nil, "lend"].each do |step|
+      it "tries #{step ? "the step" : "all that failed"} at once, and keeps who asked for it" do
+        working do
+          task_id = waiting_task
+          bank[:open] = true
+          TaskerCore.retry(task_id, step: step, actor: "ada", reason: "the bank is back")
+          TaskerCore.wait(task_id, timeout: 30)
+          expect(TaskerCore.result(task_id).step("lend")).to have_attributes(state: "complete", attempts: 2)
+          history = TaskerCore.explain(task_id, step: "lend")["steps"].first["history"]
+          expect(history.find { |change| change["cause"] == "retried" })
+            .to include("from" => "waiting_for_retry", "detail" => { "actor" => "ada", "reason" => "the bank is back" })
+        end
+      end
+    end
+
+    it "counts the failures anew, as it does for a step in error" do
+      working do
+        task_id = waiting_task
+        TaskerCore.retry(task_id)
+        failed = -> { TaskerCore.explain(task_id, step: "lend")["steps"].first["attempts"].to_a.size == 2 }
+        Waiting.wait_until("it has failed again", within: 30, &failed)
+        expect(waiting_state(task_id)).to eq("waiting")
+      end
+    end
+
+    def waiting_state(task_id)
+      Waiting.wait_until("it rests", within: 30) { TaskerCore.status(task_id).state != "in_progress" }
+      TaskerCore.status(task_id).state
+    end
+  end
+
+  it "is refused of a step that is delayed, and says when that begins" do
+    TaskerCore.define("later") { step "only", handler: "Any", delay: 300 }
+    task_id = TaskerCore.submit("later")
+    expect { TaskerCore.retry(task_id, step: "only") }.to raise_error(
+      TaskerCore::InvalidTransition,
+      /\Astep "only" of task #{task_id} is enqueued: it cannot be retried; .* is delayed, and begins at \d{4}-[^ ]*Z\z/
+    )
+    expect(TaskerCore.retry(task_id).steps_by_state).to eq("enqueued" => 1)
   end
 
   it "is refused where nothing failed" do

@@ -35,8 +35,15 @@ RSpec.describe "Skipping and resolving steps", :database do
 
   it "is done once, however often it is asked for" do
     task_id = TaskerCore.submit("payment")
-    2.times { |number| TaskerCore.resolve(task_id, "charge", results: number) }
-    expect(TaskerCore.result(task_id).results_of("charge")).to eq(0)
+    [{ a: 1, "b" => 2 }, { "b" => 2, "a" => 1 }].each { |same| TaskerCore.resolve(task_id, "charge", results: same) }
+    expect { TaskerCore.resolve(task_id, "charge", results: 7) }.to raise_error(
+      TaskerCore::InvalidTransition,
+      "step \"charge\" of task #{task_id} is resolved manually: it cannot be resolved; " \
+      "allowed: the results that it has, {\"a\":1,\"b\":2}"
+    )
+    expect(TaskerCore.result(task_id).results_of("charge")).to eq("a" => 1, "b" => 2)
+    changes = TaskerCore.explain(task_id, step: "charge")["steps"].first["history"]
+    expect(changes.map { |change| change["cause"] }).to eq(["resolved_manually"])
   end
 
   it "is refused, and changes nothing, where the state or the template does not allow it" do

@@ -268,6 +268,63 @@ RSpec.describe "A step that waits", :database do
       expect(count("tasker_signals")).to eq(0)
     end
 
+    it "is refused of a step that waits for none, and says what that is" do
+      define_one { |_, _, step| step.wait_for("papers") }
+      task_id = TaskerCore.submit("one")
+      expected = [TaskerCore::InvalidArgument,
+                  /\Astep is "only", whose handler is OnlyHandler; allowed: .* is TaskerCore::StepHandler::Approval /]
+      expect { TaskerCore.approve(task_id, "only", by: "mara") }.to raise_error(*expected)
+      working do
+        wait_for_state(task_id, "waiting")
+        expect { TaskerCore.reject(task_id, "only", by: "mara") }.to raise_error(*expected)
+      end
+      expect(count("tasker_signals")).to eq(0)
+    end
+
+    it "is for kinds of approvals too, and for handlers that wait for the signal of their step's name" do
+      stub_const("ManagerApproval", Class.new(TaskerCore::StepHandler::Approval))
+      TaskerCore.define("managed") { step "sign", handler: "ManagerApproval" }
+      define_one { |_, _, step| step.wait_for(step.name)["by"] }
+      managed, one = %w[managed one].map { |name| TaskerCore.submit(name) }
+      TaskerCore.approve(managed, "sign", by: "mara")
+      working do
+        wait_for_state(one, "waiting")
+        TaskerCore.approve(one, "only", by: "ada")
+        expect(finish(one).results_of("only")).to eq("ada")
+        expect(finish(managed).results_of("sign")).to include("by" => "mara")
+      end
+    end
+
+    it "is refused of a step that was decided before, and says by whom and when" do
+      task_id = TaskerCore.submit("purchase")
+      TaskerCore.approve(task_id, "approval", by: "mara")
+      refusal = /\Astep "approval" of task #{task_id} was decided by mara at \d{4}-[^ ]+Z, and what was decided first/
+      again = lambda do
+        expect { TaskerCore.reject(task_id, "approval", by: "ada") }
+          .to raise_error(TaskerCore::InvalidTransition, refusal) { |error|
+            expect(error.details).to include("step" => "approval", "decided_by" => "mara")
+          }
+      end
+      again.call
+      working { finish(task_id) }
+      again.call
+      expect(count("tasker_signals")).to eq(1)
+    end
+
+    it "is refused of a step that has ended without one" do
+      TaskerCore.define("optional") do
+        step "approval", handler: TaskerCore::StepHandler::Approval, skippable: true
+        step "other", handler: TaskerCore::StepHandler::Approval
+      end
+      task_id = TaskerCore.submit("optional")
+      TaskerCore.skip(task_id, "approval")
+      expect { TaskerCore.approve(task_id, "approval", by: "mara") }.to raise_error(
+        TaskerCore::InvalidTransition,
+        "step \"approval\" of task #{task_id} is skipped: it cannot take a signal; " \
+        "allowed: steps that are in error or have not ended"
+      )
+    end
+
     it "ends in error when it is rejected" do
       task_id = TaskerCore.submit("purchase")
       TaskerCore.reject(task_id, "approval", by: "mara", comment: "too expensive")

@@ -51,7 +51,7 @@ RSpec.describe TaskerCore::TemplateDSL do
   [Class.new(IOError), "TaskerCore::PermanentError", "net/http"].each do |name|
     it "refuses #{name.inspect[0, 10]} in a table of exception classes" do
       expect { definition { step "a", handler: DslHandler, error_classes: { name => "blocked" } } }
-        .to raise_error(TaskerCore::InvalidTemplate, /app\.rb:1: step_templates\[0\]\.error_classes/)
+        .to raise_error(TaskerCore::InvalidTemplate, /app\.rb:1: error_classes/)
     end
   end
 
@@ -76,7 +76,7 @@ RSpec.describe TaskerCore::TemplateDSL do
   describe "TaskerCore.define" do
     it "names the file and the line of the call" do
       expect { TaskerCore.define("x") { step "a", handler: DslHandler, retry_limit: -1 } }
-        .to raise_error(TaskerCore::InvalidTemplate, /\A#{__FILE__}:#{__LINE__ - 1}: step_templates\[0\]/)
+        .to raise_error(TaskerCore::InvalidTemplate, /\A#{__FILE__}:#{__LINE__ - 1}: retry_limit \(step "a"\) is -1; /)
     end
 
     it "refuses a handler class that does not exist, and keeps nothing" do

@@ -191,6 +191,19 @@ impl<'v> Draft<'v> {
         })
     }
 
+    /// Refuses what is asked of a task of the view that is in such a state.
+    pub(super) fn refuse_where(
+        &self,
+        is_refused: impl Fn(TaskState) -> bool,
+        event: &'static str,
+        allowed: &str,
+    ) -> Result<(), InvalidTransition> {
+        match self.view.tasks.values().find(|task| is_refused(task.state)) {
+            Some(task) => Err(task.state.refuses(event, allowed)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn refuse(&mut self, claim: Claim) {
         self.stale.push(claim);
     }

@@ -17,16 +17,13 @@ pub(super) fn pause(draft: &mut Draft<'_>, request: &Request) {
 
 /// The task's state follows from its counters again. A task that is not paused, and has not ended, stays as it is.
 pub(super) fn resume(draft: &mut Draft<'_>, request: &Request) -> Result<(), InvalidTransition> {
+    let event = TaskEvent::Resumed.as_str();
+    draft.refuse_where(TaskState::is_terminal, event, "tasks that have not ended")?;
     let view = draft.view;
-    for task in view.tasks.values() {
-        if task.state == TaskState::Paused {
-            let change = draft.task(task.id);
-            change.event = Some(task::what_counters_say(&change.after).1);
-            change.detail = Some(request.detail());
-        } else if task.state.is_terminal() {
-            let event = TaskEvent::Resumed.as_str();
-            return Err(task.state.refuses(event, "tasks that have not ended"));
-        }
+    for task in view.tasks.values().filter(|task| task.state == TaskState::Paused) {
+        let change = draft.task(task.id);
+        change.event = Some(task::what_counters_say(&change.after).1);
+        change.detail = Some(request.detail());
     }
     Ok(())
 }

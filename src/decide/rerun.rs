@@ -77,13 +77,8 @@ fn retire(
 fn may_run_again(draft: &Draft<'_>) -> Result<(), InvalidTransition> {
     let over =
         |state: TaskState| matches!(state, TaskState::Cancelled | TaskState::ResolvedManually);
-    match draft.view.tasks.values().find(|task| over(task.state)) {
-        Some(task) => {
-            let allowed = "tasks that are neither cancelled nor resolved manually";
-            Err(task.state.refuses(StepEvent::Rerun.as_str(), allowed))
-        }
-        None => Ok(()),
-    }
+    let allowed = "tasks that are neither cancelled nor resolved manually";
+    draft.refuse_where(over, StepEvent::Rerun.as_str(), allowed)
 }
 
 /// Without this nothing would ever become of the step.

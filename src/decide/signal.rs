@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use crate::decision::Signal;
 use crate::ids::StepId;
-use crate::state::{InvalidTransition, StepEvent, StepState};
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
 /// Every one of the steps that still waits can be claimed at once.
 pub(super) fn send(
@@ -12,10 +12,8 @@ pub(super) fn send(
     signal: &Signal,
 ) -> Result<(), InvalidTransition> {
     let now = draft.now;
-    if let Some(task) = draft.view.tasks.values().find(|task| task.state.is_terminal()) {
-        let event = StepEvent::Signalled.as_str();
-        return Err(task.state.refuses(event, "tasks that have not ended"));
-    }
+    let event = StepEvent::Signalled.as_str();
+    draft.refuse_where(TaskState::is_terminal, event, "tasks that have not ended")?;
     for step in steps {
         let place = draft.place(*step);
         let waiting = |place: &_| draft.step(*place).state == StepState::Waiting;

@@ -10,8 +10,8 @@ use crate::decision::{Request, Step, StepChange, Taken};
 use crate::ids::StepId;
 use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
 
-/// Every one of the steps is enqueued again, with all its attempts before it; one that is on its way already stays
-/// as it is.
+/// Every one of the steps is enqueued again, to be tried at once, with all its attempts before it; one that is enqueued
+/// or runs already stays as it is.
 pub(super) fn retry(
     draft: &mut Draft<'_>,
     steps: &[StepId],
@@ -21,13 +21,9 @@ pub(super) fn retry(
     for step in steps {
         let Some(place) = draft.place(*step) else { continue };
         let (state, before) = (draft.step(place).state, draft.change(place).before.state);
-        let on_its_way = matches!(
-            state,
-            StepState::Enqueued | StepState::InProgress | StepState::WaitingForRetry
-        );
         // A map step that failed by its items goes on with these.
         let has_items = before == StepState::Error && growth::items_of(draft, *step).is_some();
-        if !on_its_way && !has_items {
+        if !state.is_runnable() && !has_items {
             let now = draft.now;
             let change = steer(draft, place, StepEvent::Retried, request)?;
             change.after.failures = 0;
@@ -105,12 +101,7 @@ fn leave_nothing_behind(
 /// A task that has ended goes on where it ended in error.
 fn may_go_on(draft: &Draft<'_>, event: StepEvent) -> Result<(), InvalidTransition> {
     let over = |state: TaskState| state.is_terminal() && state != TaskState::Error;
-    match draft.view.tasks.values().find(|task| over(task.state)) {
-        Some(task) => {
-            Err(task.state.refuses(event.as_str(), "tasks that are in error or have not ended"))
-        }
-        None => Ok(()),
-    }
+    draft.refuse_where(over, event.as_str(), "tasks that are in error or have not ended")
 }
 
 fn steer<'d>(

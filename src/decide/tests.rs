@@ -149,7 +149,9 @@ impl World {
 
     /// A request to try all again that failed.
     fn retry(&mut self) -> Result<Decisions, InvalidTransition> {
-        let failed = |step: &&Step| matches!(step.state, StepState::Error | StepState::Blocked);
+        let failed = |step: &&Step| {
+            matches!(step.state, StepState::Error | StepState::Blocked | StepState::WaitingForRetry)
+        };
         let steps = self.view.steps.values().filter(failed).map(|step| step.id).collect();
         self.try_to_see(&Observation::RetryRequested { steps, request: request() })
     }
@@ -1067,12 +1069,26 @@ fn what_is_on_its_way_is_not_tried_again_and_what_is_over_is_refused() {
     assert!(unchanged(again(&mut world).unwrap()));
     let claim = world.claim(0);
     assert!(unchanged(again(&mut world).unwrap()));
-    world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
-    assert!(unchanged(again(&mut world).unwrap()));
-    let claim = world.claim(0);
     world.end(claim, ok());
     let refused = again(&mut world).unwrap_err();
     assert_eq!((refused.machine, refused.from), ("task", "complete"));
+}
+
+#[test]
+fn a_step_whose_next_attempt_is_due_later_is_tried_at_once_with_all_its_attempts_before_it() {
+    let policy = RetryPolicy { limit: 2, ..RetryPolicy::default() };
+    let mut world = World::new(&[vec![]], &policy);
+    for attempt in 1..=3 {
+        let claim = world.claim(0);
+        world.end(claim, Outcome::Failed(failure(FailureKind::Retryable)));
+        assert_eq!(world.task().state, TaskState::Waiting);
+        world.retry().unwrap();
+        let step = world.step(0);
+        assert_eq!((step.state, step.attempts), (StepState::Enqueued, attempt));
+        assert_eq!((step.failures, world.task().state), (0, TaskState::InProgress));
+        assert_eq!(world.available[&TASK.step(0)], world.now);
+        world.check();
+    }
 }
 
 #[test]

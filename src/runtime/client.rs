@@ -59,6 +59,7 @@ pub struct Client {
     schema_seen: AtomicBool,
     context_limits: JsonLimits,
     patience: Patience,
+    dry_run: bool,
 }
 
 /// Which tasks to list, newest first.
@@ -138,6 +139,7 @@ impl Client {
             templates: Templates::default(),
             schema_seen: AtomicBool::new(false),
             context_limits: options.context_limits(),
+            dry_run: options.dry_run,
             patience: Patience::default(),
         })
     }
@@ -415,8 +417,7 @@ impl Client {
             let template = TemplateId(row.named_task_id);
             let stored = self.answer(self.templates.get(&self.store, template)).await?;
             let step = stored.template.steps().get(row.position as usize);
-            let skippable = step.is_some_and(|step| step.skippable);
-            failures.push(StepFailure::new((row, failed), skippable));
+            failures.push(StepFailure::new((row, failed), step));
         }
         Ok(FailurePage { failures, next })
     }
@@ -625,7 +626,7 @@ impl Client {
             let tried = self.try_to_steer(task, steering, request, events, &mut committing);
             match self.answer(tried).await {
                 Ok(left) => {
-                    if left {
+                    if left && !self.dry_run {
                         self.follow_up(events).await;
                     }
                     return self.status(task).await;
@@ -671,8 +672,22 @@ impl Client {
         };
         let decisions = decided.await.map_err(|error| error.about(steering.step()))?;
         *committing = true;
-        commit(tx, &decisions, events).await?;
+        self.commit(tx, &decisions, events).await?;
         Ok(decisions.leaves_something())
+    }
+
+    /// Commits, and tells subscribers where there are some; in a dry run it takes all back.
+    async fn commit(
+        &self,
+        tx: Tx,
+        decisions: &Decisions,
+        events: Option<&Events>,
+    ) -> Result<(), Error> {
+        match events {
+            _ if self.dry_run => Ok(()),
+            Some(events) => Ok(events.commit(tx, decisions).await?),
+            None => Ok(tx.commit().await?),
+        }
     }
 
     /// Sends a signal to a task, and has the steps claimed whose handlers wait for it. It is kept as long as the task: a
@@ -717,7 +732,7 @@ impl Client {
     ) -> Result<SignalId, Error> {
         let mut tx = self.store.begin().await?;
         let (id, decisions) = signals::send(&mut tx, &self.templates, task, request).await?;
-        commit(tx, &decisions, events).await?;
+        self.commit(tx, &decisions, events).await?;
         Ok(id)
     }
 
@@ -768,7 +783,7 @@ impl Client {
         let limits = (self.context_limits, made);
         let (submitted, decisions) =
             fork::fork(&mut tx, &self.templates, task, request, limits).await?;
-        commit(tx, &decisions, events).await?;
+        self.commit(tx, &decisions, events).await?;
         Ok(submitted)
     }
 
@@ -929,14 +944,6 @@ pub(super) async fn step_named(
 /// The last step that a task can have.
 pub(super) fn last_step(task: TaskId) -> StepId {
     StepId(TaskId(task.0 + 1).step(0).0 - 1)
-}
-
-/// Commits, and tells subscribers where there are some.
-async fn commit(tx: Tx, decisions: &Decisions, events: Option<&Events>) -> Result<(), Error> {
-    match events {
-        Some(events) => Ok(events.commit(tx, decisions).await?),
-        None => Ok(tx.commit().await?),
-    }
 }
 
 /// A connection of the application's leads to another database.

@@ -131,7 +131,7 @@ pub(super) fn check_undoable(stored: &Stored, row: TaskRow) -> Result<(), Error>
         return Ok(());
     }
     let source = row.task.state.refuses("undone", "tasks that ended in error or were cancelled");
-    Err(Error::Transition { task, step: None, source })
+    Err(Error::transition(task, source))
 }
 
 /// Tells handlers that undo which task's step that is. Takes out the claims of steps that have nothing to undo, with their ends.

@@ -96,7 +96,7 @@ pub(super) async fn decide_seeing(
             Ok(decisions) => return Ok(decisions),
             Err(Undecided::Transition(source)) => {
                 let task = view.tasks.keys().next().copied().unwrap_or(TaskId(0));
-                return Err(Error::Transition { task, step: None, source });
+                return Err(Error::transition(task, source));
             }
             Err(Undecided::UnseenSteps(steps)) => growth::see(tx, view, &steps, sight).await?,
             Err(Undecided::UnseenChildren(parents)) => {

@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::ids::{StepId, TaskId, TransitionId};
 use crate::state::{StepEvent, StepState, TaskState};
 use crate::store::{FailureQuery, FailureRow, StepStateRow};
-use crate::template::{LONGEST_NAMESPACE, LONGEST_STEP_NAME, LONGEST_TASK_NAME, LONGEST_VERSION};
+use crate::template::{
+    LONGEST_NAMESPACE, LONGEST_STEP_NAME, LONGEST_TASK_NAME, LONGEST_VERSION, StepTemplate,
+};
 
 /// Failures in an answer at most.
 const LONGEST_PAGE: i64 = 1_000;
@@ -40,51 +42,54 @@ const MOST_STEPS: usize = 1_000;
 /// assert!(FailureFilter::from_json(r#"{"state": "complete"}"#).is_err());
 /// ```
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct FailureFilter {
     /// Of this task only.
-    #[serde(default)]
     pub task_id: Option<TaskId>,
     /// Of templates of this namespace only.
-    #[serde(default)]
     pub namespace: Option<String>,
     /// Of templates with this name only.
-    #[serde(default)]
     pub name: Option<String>,
     /// Of templates of this version only.
-    #[serde(default)]
     pub version: Option<String>,
     /// Of steps with this name only.
-    #[serde(default)]
     pub step: Option<String>,
     /// Of steps in this state only: in error or blocked.
-    #[serde(default)]
     pub state: Option<StepState>,
     /// With an exception of this class only.
-    #[serde(default)]
     pub error: Option<String>,
     /// With a message that contains this text only.
-    #[serde(default)]
     pub message: Option<String>,
     /// Of steps that came into their state then, or later, only.
-    #[serde(default)]
     pub since: Option<DateTime<Utc>>,
     /// Of steps that came into their state before then only.
-    #[serde(default)]
     pub until: Option<DateTime<Utc>>,
     /// Of tasks that have all of these tags only.
-    #[serde(default)]
     pub tags: Vec<String>,
     /// What comes after this step, in the order of the list.
-    #[serde(default)]
     pub before: Option<StepId>,
     /// At most so many, 1 to 1,000. Default 20.
-    #[serde(default = "twenty")]
     pub limit: i64,
 }
 
-fn twenty() -> i64 {
-    20
+impl Default for FailureFilter {
+    fn default() -> Self {
+        Self {
+            task_id: None,
+            namespace: None,
+            name: None,
+            version: None,
+            step: None,
+            state: None,
+            error: None,
+            message: None,
+            since: None,
+            until: None,
+            tags: Vec::new(),
+            before: None,
+            limit: 20,
+        }
+    }
 }
 
 impl FailureFilter {
@@ -100,21 +105,7 @@ impl FailureFilter {
 
     /// The last failures of a task.
     pub(super) fn of_task(task: TaskId, limit: i64) -> Self {
-        Self {
-            task_id: Some(task),
-            namespace: None,
-            name: None,
-            version: None,
-            step: None,
-            state: None,
-            error: None,
-            message: None,
-            since: None,
-            until: None,
-            tags: Vec::new(),
-            before: None,
-            limit,
-        }
+        Self { task_id: Some(task), limit, ..Self::default() }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -250,6 +241,8 @@ pub struct StepFailure {
     pub version: String,
     /// Its name.
     pub step: String,
+    /// The step of the template that it is, or is an item of, or was added like.
+    pub template_step: String,
     /// Its state.
     pub state: StepState,
     /// The state of its task.
@@ -274,7 +267,9 @@ pub struct StepFailure {
 }
 
 impl StepFailure {
-    pub(super) fn new((row, failed): Chosen, skippable: bool) -> Self {
+    /// `template`: what is said of the step there.
+    pub(super) fn new((row, failed): Chosen, template: Option<&StepTemplate>) -> Self {
+        let skippable = template.is_some_and(|template| template.skippable);
         Self {
             task_id: row.step_id.task(),
             step_id: row.step_id,
@@ -282,6 +277,8 @@ impl StepFailure {
             namespace: row.namespace,
             name: row.name,
             version: row.version,
+            template_step: template
+                .map_or_else(|| row.step.clone(), |template| template.name.clone()),
             step: row.step,
             state: row.state,
             task_state: row.task_state,

@@ -150,6 +150,7 @@ async fn tell(
                 payload: payload.unwrap_or_default(),
                 actor: Some(format!("task {task}")),
                 idempotency_key: None,
+                approval_handlers: None,
             };
             let (_, decisions) = signals::send(tx, templates, row.task.id, &request).await?;
             Ok(Some(decisions))

@@ -342,6 +342,15 @@ impl<'a> Names<'a> {
 
     /// A step that is to wait for one that is added. An item begins when it is its turn.
     fn to_wait(&self, new: &NewStep, name: &str) -> Result<StepId, String> {
+        if self.added.contains_key(name) {
+            return Err(format!(
+                "adds {:?} before {:?}, which it adds as well; allowed: steps that are pending, and depends_on: {:?} for {:?}",
+                clip(&new.name),
+                clip(name),
+                clip(&new.name),
+                clip(name)
+            ));
+        }
         let prototype = self.known.get(name).map(|known| known.prototype as usize);
         let template = prototype.and_then(|prototype| self.stored.template.steps().get(prototype));
         if template.is_some_and(|template| template.map.is_some()) {

@@ -9,14 +9,15 @@ use serde_json::value::RawValue;
 use super::arguments::{at_most, not_empty, parse, refused};
 use super::ending::ByTask;
 use super::reports::{optional_time, raw, time};
-use super::steering::decide_and_write;
+use super::steering::{decide_and_write, find};
 use super::subworkflows::RESERVED;
 use super::templates::Templates;
 use crate::decision::{AwaitedSignal, Decisions, Observation, Signal, Until, Wait};
 use crate::error::Error;
 use crate::ids::{SignalId, StepId, TaskId};
 use crate::json::{self, JsonLimits};
-use crate::store::{NewSignal, Transaction, WaitRow};
+use crate::state::{StepEvent, StepState};
+use crate::store::{NewSignal, TaskRow, Transaction, WaitRow};
 
 /// Longest name of a signal, in bytes.
 const LONGEST_NAME: usize = 128;
@@ -46,6 +47,10 @@ pub struct SignalRequest {
     /// A signal that is sent again with the key, 1 to 256 bytes, is not sent twice.
     #[serde(default)]
     pub idempotency_key: Option<String>,
+    /// Of a decision about the step of the signal's name: the handler classes that wait for one, the most general one first. It is refused where
+    /// the step waits for none, and where it was decided before.
+    #[serde(default)]
+    pub approval_handlers: Option<Vec<String>>,
 }
 
 impl SignalRequest {
@@ -86,7 +91,8 @@ pub(super) fn check_name(name: &str) -> Result<(), Error> {
 /// with its key.
 ///
 /// # Errors
-/// [`Error::UnknownTask`]; [`Error::Transition`] for a task that has ended.
+/// [`Error::UnknownTask`]; [`Error::Transition`] for a task that has ended, and for a decision about a step that has;
+/// [`Error::Argument`] for one about a step that waits for none, [`Error::Decided`] for a second one.
 pub(crate) async fn send(
     tx: &mut impl Transaction,
     templates: &Templates,
@@ -95,6 +101,9 @@ pub(crate) async fn send(
 ) -> Result<(SignalId, Decisions), Error> {
     let rows = tx.lock_tasks(&[task]).await?;
     let row = *rows.first().ok_or(Error::UnknownTask { task })?;
+    if let Some(handlers) = &request.approval_handlers {
+        check_decision(tx, templates, row, &request.name, handlers).await?;
+    }
     let new = NewSignal {
         name: &request.name,
         payload: request.payload.get(),
@@ -113,6 +122,43 @@ pub(crate) async fn send(
     let stored = templates.get_within(tx, row.template).await?;
     let by_task = ByTask::from([(task, stored)]);
     Ok((id, decide_and_write(tx, row, &rows, &observation, &by_task).await?))
+}
+
+/// Refuses a decision about a step of which nothing would become. That a step waits for one is known by its handler, or
+/// when it does: an attempt of it waits for the signal of its name.
+async fn check_decision(
+    tx: &mut impl Transaction,
+    templates: &Templates,
+    row: TaskRow,
+    name: &str,
+    handlers: &[String],
+) -> Result<(), Error> {
+    let task = row.task.id;
+    let (stored, step, position) = find(tx, templates, row, name).await?;
+    if let Some((by, at)) = tx.first_signal(task, name).await? {
+        return Err(Error::Decided { task, step: name.to_owned(), by, at });
+    }
+    let handler = stored.template.steps().get(position as usize).map(|step| &*step.handler_class);
+    let handler = handler.unwrap_or_default();
+    let waits = handlers.iter().any(|known| known == handler.trim_start_matches("::"))
+        || tx.steps_that_wait(task, name).await?.contains(&step);
+    if !waits {
+        let seen = format!("{name:?}, whose handler is {handler}");
+        let known = handlers.first().map_or("", |handler| &**handler);
+        let allowed = format!(
+            "a step whose handler is {known} or a kind of it, or one that waits for the signal of its name"
+        );
+        return Err(refused("step", &seen, &allowed));
+    }
+    let rows = tx.read_ended_steps(&[step], &[]).await?;
+    match rows.first().map(|row| row.step.state) {
+        Some(state) if state.is_terminal() && state != StepState::Error => {
+            let allowed = "steps that are in error or have not ended";
+            let source = state.refuses(StepEvent::Signalled, allowed);
+            Err(Error::transition(task, source).about(Some(name)))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What a handler that waits reports.

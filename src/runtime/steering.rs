@@ -1,7 +1,10 @@
 //! What an operator asks of a task, from reading the rows to writing the decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use chrono::SecondsFormat;
+use serde_json::Value;
 
 use super::arguments::{LONGEST_VALUE, parse, refused};
 use super::branches;
@@ -17,7 +20,7 @@ use crate::decision::{Decisions, Observation, Request, Seen, Taken, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::json::{self, JsonLimits};
-use crate::state::{StepEvent, StepState};
+use crate::state::{StepEvent, StepState, TaskState};
 use crate::store::{StepRow, StoreError, TaskRow, Transaction, Tx};
 
 /// What an operator asks of a task.
@@ -29,8 +32,8 @@ pub enum Steering {
     Pause,
     /// To go on after a pause.
     Resume,
-    /// To have steps tried again that failed for good, are blocked or, when named, wait for a time or a signal, with all the attempts before them that their
-    /// policies allow. Steps that are on their way already stay as they are.
+    /// To have steps tried again at once that failed, whether another attempt is to come or not, are blocked or, when named, wait for a time or a
+    /// signal, with all the attempts before them that their policies allow. Steps that are enqueued or run already stay as they are.
     Retry {
         /// The step's name; all of them when absent.
         step: Option<String>,
@@ -50,7 +53,7 @@ pub enum Steering {
         /// The step's name.
         step: String,
     },
-    /// To count a step as complete.
+    /// To count a step as complete. One that was resolved already keeps its results; other ones are refused.
     Resolve {
         /// The step's name.
         step: String,
@@ -226,6 +229,7 @@ pub(crate) async fn steer(
         Steering::Retry { step: Some(name) } => {
             let (stored, step, _) = find(tx, templates, row, name).await?;
             let seen = with_failed_items(tx, &stored, step).await?;
+            refuse_delayed(tx, &seen).await?;
             let steps = seen.iter().map(|row| row.id).collect();
             let observation = Observation::RetryRequested { steps, request };
             let by_task = ByTask::from([(task, stored)]);
@@ -253,11 +257,54 @@ pub(crate) async fn steer(
             let (stored, step, _) = find(tx, templates, row, name).await?;
             let taken = taken(&stored, step, take.as_deref())?;
             let taken = with_conditions(tx, &stored, step, taken, results).await?.map(Arc::new);
+            let rows = tx.lock_steps(&[step]).await?;
+            if rows.iter().any(|row| row.state == StepState::ResolvedManually) {
+                let given = (&**results, taken.as_deref());
+                return keeps_results(tx, &stored, (step, name), given).await;
+            }
             let results = Arc::clone(results);
             let observation = Observation::ResolveRequested { step, results, taken, request };
-            steer_step(tx, row, stored, step, &observation).await
+            let by_task = ByTask::from([(task, stored)]);
+            decide_and_write(tx, row, &rows, &observation, &by_task).await
         }
     }
+}
+
+/// A step that has not been tried since it got ready, because it is delayed, cannot be tried again.
+async fn refuse_delayed(tx: &mut impl Transaction, rows: &[StepRow]) -> Result<(), Error> {
+    for row in rows.iter().filter(|row| row.state == StepState::Enqueued) {
+        if let Some(at) = tx.delayed_until(row.id).await? {
+            let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let allowed = format!("steps that have begun; this one is delayed, and begins at {at}");
+            let source = row.state.refuses(StepEvent::Retried, allowed);
+            return Err(Error::transition(row.id.task(), source));
+        }
+    }
+    Ok(())
+}
+
+/// A step that was resolved already can be given the same again, which changes nothing.
+async fn keeps_results(
+    tx: &mut impl Transaction,
+    stored: &Stored,
+    (step, name): (StepId, &str),
+    (results, taken): (&str, Option<&Taken>),
+) -> Result<Decisions, Error> {
+    let task = step.task();
+    let kept = tx.results_of(step).await?.transpose();
+    let kept = kept.map_err(|source| Error::results_unreadable(task, name, source))?;
+    let kept = kept.unwrap_or_else(|| "null".to_owned());
+    let took = branches::taken_before(tx, stored, &BTreeSet::from([step])).await?;
+    let took = took.get(&step);
+    let value = |text| serde_json::from_str::<Value>(text).ok();
+    if value(&kept) == value(results) && took == taken {
+        return Ok(Decisions::default());
+    }
+    let kept = json::shorten(&kept, LONGEST_VALUE);
+    let took = took.map(|took| format!(", and what it took, {:?}", took.names()));
+    let allowed = format!("the results that it has, {kept}{}", took.unwrap_or_default());
+    let source = StepState::ResolvedManually.refuses(StepEvent::ResolvedManually, allowed);
+    Err(Error::transition(task, source))
 }
 
 /// Gives a task a larger budget, unless it has that.
@@ -287,6 +334,11 @@ async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Resul
     if raised.limits == budget.limits {
         return Ok(false);
     }
+    let state = row.task.state;
+    if state.is_terminal() && state != TaskState::Error {
+        let source = state.refuses("budget_raised", "tasks that are in error or have not ended");
+        return Err(Error::transition(row.task.id, source));
+    }
     tx.write_budgets(&[(task, raised)]).await?;
     Ok(true)
 }
@@ -299,7 +351,7 @@ async fn forget_waits(tx: &mut impl Transaction, decisions: &Decisions) -> Resul
 }
 
 /// The step of that name, the template of its task, and the position there that tells about it.
-async fn find(
+pub(super) async fn find(
     tx: &mut impl Transaction,
     templates: &Templates,
     row: TaskRow,

@@ -321,7 +321,7 @@ async fn check_claim(tx: &mut impl Transaction, claim: Claim) -> Result<(), Erro
     let task = claim.step.task();
     let state = row.ok_or(Error::UnknownTask { task })?.state;
     let source = state.refuses(StepEvent::WentWaiting, "attempts that nobody else has ended");
-    Err(Error::Transition { task, step: None, source })
+    Err(Error::transition(task, source))
 }
 
 /// What is done about a task that was made for the call.

@@ -517,12 +517,43 @@ impl Transaction for SimulatedTransaction {
     }
 
     async fn read_failed_steps(&mut self, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
-        self.run(|state, _| {
+        let open = self.read_open_steps(task).await?;
+        let failed = self.run(|state, _| {
             let now = state.now();
             let steps = state.tables.steps.range(steps_of(task));
-            let failed = steps
-                .filter(|(_, step)| matches!(step.state, StepState::Error | StepState::Blocked));
-            done(failed.map(|(id, step)| step.row(*id, now)).collect())
+            let failed = steps.filter(|(_, step)| step.state == StepState::Error);
+            done(failed.map(|(id, step)| step.row(*id, now)).collect::<Vec<_>>())
+        });
+        let mut failed = failed.await?;
+        let fails = |state| matches!(state, StepState::Blocked | StepState::WaitingForRetry);
+        failed.extend(open.into_iter().filter(|row| fails(row.state)));
+        Ok(failed)
+    }
+
+    async fn results_of(&mut self, step: StepId) -> Result<Option<Text>, StoreError> {
+        self.run(|state, _| {
+            done(state.tables.steps.get(&step).and_then(|step| step.results.clone().map(Ok)))
+        })
+        .await
+    }
+
+    async fn first_signal(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> Result<Option<(Option<String>, Timestamp)>, StoreError> {
+        self.run(|state, _| {
+            let sent = state.tables.signals_of(task).any(|(_, sent)| sent.name == name);
+            done(sent.then(|| (None, state.now())))
+        })
+        .await
+    }
+
+    async fn delayed_until(&mut self, step: StepId) -> Result<Option<Timestamp>, StoreError> {
+        self.run(|state, _| {
+            let now = state.now();
+            let ready = state.tables.ready.get(&step).filter(|ready| !ready.postponed);
+            done(ready.map(|ready| ready.available_at).filter(|at| *at > now))
         })
         .await
     }

@@ -213,7 +213,7 @@ impl Watch {
         }
     }
 
-    /// A step that waits for a time, or to be tried again, goes on when that has come, not before.
+    /// A step that waits for a time, or to be tried again, goes on when that has come, not before, unless somebody asks for it.
     fn waits_last(&mut self, after: &Tables, change: &StepTransition) {
         let its = change.worker.map(|worker| (change.step, change.attempt, worker));
         // That a step waits was decided after the report; that it failed, after the begin, where the handler was too slow.

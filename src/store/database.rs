@@ -235,11 +235,31 @@ pub(crate) trait Transaction: TaskWriter + 'static {
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 
-    /// The steps of a task that failed for good or are blocked.
+    /// The steps of a task that failed, for good or not, or are blocked; none of them can be claimed before the transaction
+    /// ends.
     fn read_failed_steps(
         &mut self,
         task: TaskId,
     ) -> impl Future<Output = Result<Vec<StepRow>, StoreError>> + Send;
+
+    /// The results of a step.
+    fn results_of(
+        &mut self,
+        step: StepId,
+    ) -> impl Future<Output = Result<Option<Text>, StoreError>> + Send;
+
+    /// Who sent the first signal of a name to a task, and when.
+    fn first_signal(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<(Option<String>, Timestamp)>, StoreError>> + Send;
+
+    /// From when on an enqueued step can be claimed that is delayed.
+    fn delayed_until(
+        &mut self,
+        step: StepId,
+    ) -> impl Future<Output = Result<Option<Timestamp>, StoreError>> + Send;
 
     /// Writes a decision: each row only if it still is as it was read, all of them or none. `over` are
     /// batches of claims that have all ended. Returns the batch of the claims that the decision makes.

@@ -201,6 +201,23 @@ impl Transaction for Tx {
         steps::read_failed(self, task).await
     }
 
+    async fn results_of(&mut self, step: StepId) -> Result<Option<Text>, StoreError> {
+        let found = steps::results(&mut self.sql, &self.keys, &[step]).await?;
+        Ok(found.into_values().find_map(|(_, results)| results))
+    }
+
+    async fn first_signal(
+        &mut self,
+        task: TaskId,
+        name: &str,
+    ) -> Result<Option<(Option<String>, Timestamp)>, StoreError> {
+        waits::first_signal(self, task, name).await
+    }
+
+    async fn delayed_until(&mut self, step: StepId) -> Result<Option<Timestamp>, StoreError> {
+        steps::delayed_until(self, step).await
+    }
+
     async fn apply(
         &mut self,
         decisions: &Decisions,

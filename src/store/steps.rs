@@ -132,12 +132,24 @@ pub(super) async fn release_ready(tx: &mut Tx, task: TaskId) -> Result<Vec<Strin
     Ok(rows.into_iter().map(|row| row.queue).collect())
 }
 
-/// The steps of a task that failed for good or are blocked.
+/// The steps of a task that failed, for good or not, or are blocked; none of them can be claimed before the transaction
+/// ends.
 pub(super) async fn read_failed(tx: &mut Tx, task: TaskId) -> Result<Vec<StepRow>, StoreError> {
+    sqlx::query_file!("src/store/sql/lock_ready_of_task.sql", task.0).fetch_all(&mut **tx).await?;
     let rows = sqlx::query_file!("src/store/sql/read_failed_steps.sql", task.0)
         .fetch_all(&mut **tx)
         .await?;
     Ok(rows.into_iter().map(|row| step_row!(row)).collect())
+}
+
+/// From when on an enqueued step can be claimed that is delayed.
+pub(super) async fn delayed_until(
+    tx: &mut Tx,
+    step: StepId,
+) -> Result<Option<Timestamp>, StoreError> {
+    Ok(sqlx::query_file_scalar!("src/store/sql/delayed_until.sql", step.0)
+        .fetch_optional(&mut **tx)
+        .await?)
 }
 
 /// Keeps the results of steps that are about to lose them, as artifacts.

@@ -173,6 +173,18 @@ pub(super) async fn waiting_for(
         .await?)
 }
 
+/// Who sent the first signal of a name to a task, and when.
+pub(super) async fn first_signal(
+    tx: &mut Tx,
+    task: TaskId,
+    name: &str,
+) -> Result<Option<(Option<String>, Timestamp)>, StoreError> {
+    let row = sqlx::query_file!("src/store/sql/first_signal.sql", task.0, name)
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.map(|row| (row.actor, row.created_at)))
+}
+
 /// Writes a signal, and says whether it was sent before with its key.
 pub(super) async fn record_signal(
     tx: &mut Tx,

@@ -84,28 +84,29 @@ impl Serialize for Compensation {
     }
 }
 
+/// The key by which a step says how it is undone.
+pub(super) fn key(step: &Section) -> &'static str {
+    if step.has("compensate") { "compensate" } else { "compensate_with" }
+}
+
 /// Reads the keys of a step.
 pub(super) fn read(step: &mut Section, common: &Common) -> Result<Option<Compensation>> {
-    let short = step.take("compensate_with");
     let long = step.take("compensate");
-    let (path, value) = match (short, long) {
-        (None, None) => return Ok(None),
-        (Some(class), Some(_)) => {
+    let class = match (step.has("compensate_with"), long.is_some()) {
+        (false, false) => return Ok(None),
+        (false, true) => None,
+        (true, false) => Some(complete_class(step, "compensate_with", common)?),
+        (true, true) => {
+            let class = step.take("compensate_with").unwrap_or_default();
             let allowed = "one of compensate_with and compensate";
             return Err(TemplateError::value(step.key("compensate_with"), &class, allowed));
         }
-        (Some(class), None) => {
-            if !class.is_string() {
-                let allowed = "the name of a class";
-                return Err(TemplateError::value(step.key("compensate_with"), &class, allowed));
-            }
-            (step.key("compensate"), json!({ "handler_class": class }))
-        }
-        (None, Some(keys)) => (step.key("compensate"), keys),
     };
-    let mut section = Section::open(path, value, &KEYS)?;
+    let keys = long.unwrap_or_else(|| json!({}));
+    let mut section = Section::open(step.key("compensate"), keys, &KEYS)?;
+    let class = class.map_or_else(|| complete_class(&mut section, "handler_class", common), Ok)?;
     Ok(Some(Compensation {
-        handler_class: complete_class(&mut section, common)?,
+        handler_class: class,
         retry_policy: retry_policy(&mut section, false)?,
         timeout: section.seconds("timeout_seconds", LONGEST_SECONDS)?,
     }))

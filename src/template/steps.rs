@@ -96,8 +96,18 @@ pub(super) struct Common {
 /// The steps in their order, not yet known to form a graph.
 pub(super) struct Steps {
     steps: Vec<StepTemplate>,
-    /// For each step, whether its first parent came from `depends_on_step`.
-    has_single_parent: Vec<bool>,
+    /// How each of them is written.
+    written: Vec<Written>,
+}
+
+/// How a step is written, so that a refusal names its keys as they stand there.
+struct Written {
+    /// The first parent came from `depends_on_step`.
+    has_single_parent: bool,
+    /// By the names of parents, the paths of the keys at which the conditions on the edges stand.
+    edges: BTreeMap<String, String>,
+    /// The key that says how it is undone.
+    compensation: &'static str,
 }
 
 impl Steps {
@@ -116,8 +126,8 @@ impl Steps {
             return Err(TemplateError::value("step_templates", &none, NO_STEPS));
         }
         let count = texts.steps.len();
-        let (steps, has_single_parent) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut all = Steps { steps, has_single_parent };
+        let mut all =
+            Steps { steps: Vec::with_capacity(count), written: Vec::with_capacity(count) };
         for (index, text) in texts.steps.iter().enumerate() {
             let value: Value =
                 serde_json::from_str(text.get()).map_err(|error| texts.refusal(&error))?;
@@ -131,8 +141,9 @@ impl Steps {
     fn add(&mut self, path: String, value: Value, common: &Common) -> Result<()> {
         let mut section = Section::open(path, value, &KEYS)?;
         let name = name(&mut section, common)?;
-        let Parents { names: depends_on_steps, has_single: has_single_parent, edge_conditions } =
+        let Parents { names: depends_on_steps, has_single, edge_conditions, edge_keys } =
             parents(&mut section)?;
+        let compensation_key = compensation::key(&section);
         let workflow = workflow::read(&mut section, &depends_on_steps)?;
         let handler_class = handler_class(&mut section, common, workflow.is_some())?;
         let dynamic = section.flag("dynamic", false)?;
@@ -142,7 +153,11 @@ impl Steps {
         let queue = section.word("queue", LONGEST_QUEUE)?;
         let dependent_system = section.word("dependent_system", LONGEST_SYSTEM)?;
         section.list("custom_events")?;
-        self.has_single_parent.push(has_single_parent);
+        self.written.push(Written {
+            has_single_parent: has_single,
+            edges: edge_keys,
+            compensation: compensation_key,
+        });
         self.steps.push(StepTemplate {
             name,
             handler_class,
@@ -201,7 +216,7 @@ impl Steps {
     /// depend on it as well.
     fn check_edges(&self) -> Result<()> {
         let grows = self.steps.iter().any(|step| step.dynamic);
-        for (index, step) in self.steps.iter().enumerate() {
+        for (step, written) in self.steps.iter().zip(&self.written) {
             for (parent, condition) in &step.edge_conditions {
                 let is_map = |other: &&StepTemplate| other.name == *parent && other.map.is_some();
                 let allowed = if grows {
@@ -211,7 +226,7 @@ impl Steps {
                 } else {
                     continue;
                 };
-                let key = format!("step_templates[{index}].depends_on_when.{parent}");
+                let key = written.edges.get(parent).map_or("depends_on_steps", String::as_str);
                 let refusal = TemplateError::value(key, &Value::from(condition.text()), allowed);
                 return Err(refusal.in_step(Some(&step.name)));
             }
@@ -221,7 +236,7 @@ impl Steps {
 
     /// What is made while a task runs fits into no graph before.
     fn check_growth(&self, graph: &Graph) -> Result<()> {
-        for (index, step) in (0..).zip(&self.steps) {
+        for ((index, step), written) in (0..).zip(&self.steps).zip(&self.written) {
             let in_graph = !graph.children(index).is_empty() || !step.depends_on_steps.is_empty();
             let wrong = if step.dynamic && in_graph {
                 Some((
@@ -233,7 +248,7 @@ impl Steps {
             } else if step.dynamic && step.map.is_some() {
                 Some(("dynamic", "false with map"))
             } else if step.compensation.is_some() && (step.dynamic || step.map.is_some()) {
-                Some(("compensate_with", "none with dynamic or map"))
+                Some((written.compensation, "none with dynamic or map"))
             } else if step.workflow.is_some() && (step.dynamic || step.map.is_some()) {
                 Some(("workflow", "none with dynamic or map"))
             } else {
@@ -304,7 +319,7 @@ impl Steps {
         let parents = self.steps[index].depends_on_steps.iter().enumerate();
         let place = parents.filter(|(_, name)| *name == parent).nth(before);
         let place = place.map_or(0, |(place, _)| place);
-        let key = match (self.has_single_parent[index], place) {
+        let key = match (self.written[index].has_single_parent, place) {
             (true, 0) => "depends_on_step".to_owned(),
             (single, place) => format!("depends_on_steps[{}]", place - usize::from(single)),
         };
@@ -340,12 +355,12 @@ fn handler_class(section: &mut Section, common: &Common, runs_workflow: bool) ->
     if runs_workflow && !section.has("handler_class") {
         return Ok(workflow::HANDLER.to_owned());
     }
-    complete_class(section, common)
+    complete_class(section, "handler_class", common)
 }
 
-/// The key `handler_class`, which is needed.
-pub(super) fn complete_class(section: &mut Section, common: &Common) -> Result<String> {
-    let class = section.required_word("handler_class", LONGEST_CLASS)?;
+/// The class at this key, which is needed.
+pub(super) fn complete_class(section: &mut Section, name: &str, common: &Common) -> Result<String> {
+    let class = section.required_word(name, LONGEST_CLASS)?;
     let full = match (&common.module_namespace, class.strip_prefix("::")) {
         (_, Some(complete)) => complete.to_owned(),
         (None, None) => class,
@@ -354,7 +369,7 @@ pub(super) fn complete_class(section: &mut Section, common: &Common) -> Result<S
             if class.starts_with(&prefix) { class } else { prefix + &class }
         }
     };
-    section::text(Value::from(full), 1..=LONGEST_CLASS, || section.key("handler_class"))
+    section::text(Value::from(full), 1..=LONGEST_CLASS, || section.key(name))
 }
 
 /// The parents, and whether the first came from `depends_on_step`. Null is refused here: a step
@@ -367,7 +382,7 @@ fn parents(section: &mut Section) -> Result<Parents> {
     let has_single = !parents.is_empty();
     section
         .refuse_null("depends_on_steps", "a list of names of steps; leave the key out for none")?;
-    let mut edge_conditions = BTreeMap::new();
+    let (mut edge_conditions, mut edge_keys) = (BTreeMap::new(), BTreeMap::new());
     let list = section.list("depends_on_steps")?.unwrap_or_default();
     for (index, value) in list.into_iter().enumerate() {
         let key = format!("{}[{index}]", section.key("depends_on_steps"));
@@ -380,6 +395,7 @@ fn parents(section: &mut Section) -> Result<Parents> {
         let own = std::slice::from_ref(&parent);
         if let Some(condition) = when(&mut edge, own)? {
             edge_conditions.insert(parent.clone(), condition);
+            edge_keys.insert(parent.clone(), edge.key("when"));
         }
         parents.push(parent);
     }
@@ -394,11 +410,12 @@ fn parents(section: &mut Section) -> Result<Parents> {
         }
         let condition =
             condition(key.clone(), &value, CONDITION_ALLOWED, std::slice::from_ref(&parent))?;
-        if edge_conditions.insert(parent, condition).is_some() {
+        if edge_keys.insert(parent.clone(), key.clone()).is_some() {
             return Err(TemplateError::value(key, &value, "one condition for each edge"));
         }
+        edge_conditions.insert(parent, condition);
     }
-    Ok(Parents { names: parents, has_single, edge_conditions })
+    Ok(Parents { names: parents, has_single, edge_conditions, edge_keys })
 }
 
 /// What a step depends on.
@@ -407,6 +424,8 @@ struct Parents {
     /// The first came from `depends_on_step`.
     has_single: bool,
     edge_conditions: BTreeMap<String, Condition>,
+    /// The paths of the keys at which these stand.
+    edge_keys: BTreeMap<String, String>,
 }
 
 fn when(section: &mut Section, parents: &[String]) -> Result<Option<Condition>> {

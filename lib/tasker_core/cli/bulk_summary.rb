@@ -31,10 +31,8 @@ module TaskerCore
       # @example
       #   summary.text(report)
       def text(report)
-        gone_on = "#{Format.count(report.gone_on)} had gone on" if report.gone_on.positive?
-        refused = "#{Format.count(report.refused.size)} refused" if report.refused.any?
-        ["#{PAST.fetch(report.action)} #{Format.many(report.done, @noun)}", canary(report), gone_on,
-         refused].compact.join(", ")
+        ["#{PAST.fetch(report.action)} #{Format.many(report.done, @noun)}", canary(report),
+         *left(report)].compact.join(", ")
       end
 
       # Writes the end.
@@ -54,6 +52,14 @@ module TaskerCore
 
       private
 
+      # Those with which it is not done.
+      def left(report)
+        why = report.action == "fork" ? "had one" : "had gone on"
+        gone_on = "#{Format.count(report.gone_on)} #{why}" if report.gone_on.positive?
+        refused = "#{Format.count(report.refused.size)} refused" if report.refused.any?
+        [gone_on, refused].compact
+      end
+
       def canary(report)
         return unless report.canary
 
@@ -62,9 +68,10 @@ module TaskerCore
       end
 
       def show_dry_run(report)
-        @output.line("would #{report.action} #{Format.many(report.matched, @noun)}:")
-        @output.table(EXAMPLES, report.examples.map { |one| place(one) }, right: [0])
-        more(report.matched - report.examples.size)
+        @output.line("#{["would #{report.action} #{Format.many(report.doable, @noun)}", *left(report)].join(", ")}:")
+        @output.table(EXAMPLES, report.examples.map { |one| place(one) }, right: [0]) if report.examples.any?
+        more(report.doable - report.examples.size)
+        show_refused(report.refused) if report.refused.any?
       end
 
       def show_stop(report)

@@ -17,7 +17,8 @@ module TaskerCore
         Those of the newest tasks first. Each line says what can be done about the step: tasker retry, resolve or skip.
         Steps of tasks that have completed all the same, or were cancelled, are not listed.
 
-        With --group they are counted by template, step, state and class of the exception, the largest group first.
+        With --group they are counted by template, step, state and class of the exception, the largest group first. Items
+        of a map step, and steps that were added, count as the step of the template that executes them.
       TEXT
       EXAMPLES = ["tasker failures --since 2h --group",
                   "tasker failures --name order_fulfilment --error Net::ReadTimeout",

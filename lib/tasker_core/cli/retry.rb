@@ -5,7 +5,7 @@ require_relative "failure_options"
 
 module TaskerCore
   class CLI
-    # `tasker retry`: has steps tried again that failed for good or are blocked.
+    # `tasker retry`: has steps tried again that failed or are blocked.
     class Retry < BulkSteeringCommand
       include FailureOptions
 
@@ -13,9 +13,10 @@ module TaskerCore
       SUMMARY = "have the failed and blocked steps of a task tried again"
       ARGUMENTS = %w[ID [STEP]].freeze
       DETAILS = <<~TEXT.freeze
-        Without STEP all of the task's steps that are in error or blocked. Each has all the attempts before it that its
-        policy allows; those that it had are kept. A task that ended in error goes on. Who asked for it and why is kept
-        in the history.
+        Without STEP all of the task's steps that are in error, blocked or waiting for their next attempt. They are tried
+        at once. Each has all the attempts before it that its policy allows; those that it had are kept. A STEP that waits
+        for a time or a signal begins anew. A task that ended in error goes on. Who asked for it and why is kept in the
+        history.
 
         #{ALL}
         It describes steps in error or blocked, as tasker failures lists them.

@@ -30,7 +30,8 @@ module TaskerCore
         steer(task_id, actor, reason) { |id, *request| native.raise_budget(id, limits, *request) }
       end
 
-      # Raises the budgets of tasks that have not ended or are in error. Those that have none are refused.
+      # Raises the budgets of tasks that have not ended or are in error. Those that have none are refused; those that are
+      # undone are not meant.
       #
       # @param name [String] of the template
       # @param attempts [Integer, nil] as for {#raise_budget}. Default nil.
@@ -48,8 +49,10 @@ module TaskerCore
         state = options.delete(:state)
         filters = state ? filters_of(OPEN_TO_MORE, state) : ALL_OPEN_TO_MORE
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks("raise the budget of", options, progress, filters: filters) do |target, request|
-          raise_budget(target.task_id, **limits, **request)
+        standing = ->(status) { status.state != "error" || !undone?(status) }
+        how = { filters: filters, only: standing, rehearsed: true }
+        with_tasks("raise the budget of", options, progress, **how) do |target, request, client|
+          client.raise_budget(target.task_id, **limits, **request)
         end
       end
     end

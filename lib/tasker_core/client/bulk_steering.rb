@@ -1,9 +1,8 @@
 # frozen_string_literal: true
 
-require "json"
 require_relative "../internal/bulk"
 require_relative "../internal/failure_filter"
-require_relative "../internal/task_filter"
+require_relative "bulk_targets"
 
 module TaskerCore
   class Client
@@ -16,13 +15,14 @@ module TaskerCore
     #
     # * `actor` and `reason`, as {Steering#cancel};
     # * `rate` [Numeric, nil]: how many a second at most. Default nil: as fast as they can be;
-    # * `dry_run` [Boolean]: change nothing and count. Default false;
+    # * `dry_run` [Boolean]: change nothing and count. Where a step or a task may refuse although it is listed (skip,
+    #   resolve, rerun, fork, budget), each is asked, and what that does is taken back. Default false;
     #
     # yield the {BulkReport} so far now and then, return it at the end, and raise {InvalidArgument} before anything is
     # done, or {DatabaseUnavailable}, {SchemaMismatch} and {ConfigurationError} in between.
     module BulkSteering
-      # By what tasks are chosen, beside how old they are.
-      OF_TASKS = [*Internal::TaskFilter::TEXTS, :tags].freeze
+      include BulkTargets
+
       # Those that have not ended; all.
       UNFINISHED = [{ unfinished: true }].freeze
       ALL_TASKS = [{ unfinished: false }].freeze
@@ -38,9 +38,9 @@ module TaskerCore
       # @example
       #   client.skip_all(name: "order_fulfilment", step: "send_coupon", reason: "the campaign is over").done
       def skip_all(**options, &progress)
-        with_failures("skip", options, progress) do |bulk, filter, request|
+        with_failures("skip", options, progress, rehearsed: true) do |bulk, filter, request, client|
           bulk.run(targets_after(nil, filter, bulk.batch)) do |target|
-            leave_out(target.task_id, target.step, seen: target.seen, **request)
+            client.leave_out(target.task_id, target.step, seen: target.seen, **request)
           end
         end
       end
@@ -61,9 +61,9 @@ module TaskerCore
       def resolve_all(name:, step:, results: nil, take: nil, **options, &progress)
         options = options.merge(name: Internal::Check.text(name, "name"), step: Internal::Check.text(step, "step"))
         given = given(results, take)
-        with_failures("resolve", options, progress) do |bulk, filter, request|
+        with_failures("resolve", options, progress, rehearsed: true) do |bulk, filter, request, client|
           bulk.run(targets_after(nil, filter, bulk.batch)) do |target|
-            give(target.task_id, target.step, given, seen: target.seen, **request)
+            client.give(target.task_id, target.step, given, seen: target.seen, **request)
           end
         end
       end
@@ -141,67 +141,44 @@ module TaskerCore
 
       private
 
-      def with_failures(action, options, progress)
-        bulk, request, rest = bulk_of(action, options, progress)
-        yield bulk, Internal::FailureFilter.new(**rest), request
+      def with_failures(action, options, progress, rehearsed: false)
+        bulk, request, rest = bulk_of(action, options, progress, rehearsed)
+        filter = Internal::FailureFilter.new(**rest)
+        asking(rehearsed && options[:dry_run]) { |client| yield bulk, filter, request, client }
         bulk.report
       end
 
       # Tasks that one filter after another means, each once.
-      def with_tasks(action, options, progress, filters: UNFINISHED, only: nil)
-        bulk, request, rest = bulk_of(action, options, progress)
+      def with_tasks(action, options, progress, filters: UNFINISHED, only: nil, rehearsed: false) # rubocop:disable Metrics/ParameterLists -- what, with which, and how
+        bulk, request, rest = bulk_of(action, options, progress, rehearsed)
         meant = filters.map { |filter| tasks(bulk.batch, only, filter, **rest) }.lazy.flat_map(&:lazy)
-        bulk.run(meant.uniq(&:task_id)) { |target| yield target, request }
+        asking(rehearsed && options[:dry_run]) do |client|
+          bulk.run(meant.uniq(&:task_id)) { |target| yield target, request, client }
+        end
         bulk.report
       end
 
-      def undone?(status)
-        !self.status(status.task_id).compensated_by.nil?
-      rescue NotFound
-        true
-      end
+      # Yields the client that is asked: in a rehearsal one that takes back whatever it does.
+      def asking(rehearsal)
+        return yield self unless rehearsal
 
-      # Filters for tasks in these states, or in that of them which is asked for.
-      def filters_of(states, state)
-        state = Internal::Check.optional_text(state, "state")
-        Internal::Check.refuse("state", state, states.join(", ")) unless state.nil? || states.include?(state)
-        (state ? [state] : states).map { |one| { state: one, unfinished: false } }
+        client = Client.new(connection: @connection.for_dry_runs)
+        begin
+          yield client
+        ensure
+          client.close
+        end
       end
 
       # The rest is what is meant.
-      def bulk_of(action, options, progress)
+      def bulk_of(action, options, progress, rehearsed)
         options = options.dup
         rate, dry_run, actor, reason = %i[rate dry_run actor reason].map { |key| options.delete(key) }
         rate &&= Internal::Check.rate(rate, "rate")
         request = { actor: Internal::Check.optional_text(actor, "actor"),
                     reason: Internal::Check.optional_text(reason, "reason") }
-        [Internal::Bulk.new(action, rate: rate, dry_run: dry_run ? true : false, &progress), request, options]
-      end
-
-      def targets_after(before, filter, batch)
-        failures_after(before, filter, batch).lazy.map do |failure|
-          seen = JSON.generate(step_id: failure.step_id, transition_id: failure.transition_id)
-          Internal::Bulk::Target.new(task_id: failure.task_id, step: failure.step, step_id: failure.step_id, seen: seen)
-        end
-      end
-
-      # Those that a filter means and options choose, a page at a time.
-      def tasks(batch, only, filter, older_than: nil, **chosen)
-        Internal::Check.keywords(chosen, OF_TASKS)
-        before_time = older_than && (Time.now - Internal::Check.age(older_than, "older_than"))
-        filter = { **chosen, **filter, requested_before: before_time, limit: batch }
-        Enumerator.new do |targets|
-          before = nil
-          loop do
-            page = list(**filter, before: before)
-            page.each do |status|
-              targets << Internal::Bulk::Target.new(task_id: status.task_id) if only.nil? || only.call(status)
-            end
-            break if page.size < batch
-
-            before = page.last.task_id
-          end
-        end
+        how = { rate: rate, dry_run: dry_run ? true : false, rehearsed: rehearsed }
+        [Internal::Bulk.new(action, **how, &progress), request, options]
       end
     end
   end

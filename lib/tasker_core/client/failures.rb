@@ -37,7 +37,8 @@ module TaskerCore
         failures_after(before, Internal::FailureFilter.new(**filter), limit).first(limit)
       end
 
-      # All failures that {#failures} would list, counted by what they have in common.
+      # All failures that {#failures} would list, counted by what they have in common. Items of a map step, and steps
+      # that were added, count as the step of the template that executes them.
       #
       # @param filter [Hash{Symbol => Object}] as for {#failures}
       # @return [Array<Hash{String => Object}>] the largest group first: namespace, name, version, step, state, error,

@@ -29,15 +29,8 @@ module TaskerCore
       # @example
       #   client.fork(1, from: "price", context: { rate: 7 }, reason: "what if the rate were 7?") # => 42
       def fork(task_id, from:, context: {}, actor: nil, reason: nil, idempotency_key: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
-        id = Internal::Check.id(task_id)
-        check_context(context)
-        fork = { "from" => [*from].map { |step| Internal::Check.text(step, "from") },
-                 "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
-                 "reason" => Internal::Check.optional_text(reason, "reason"),
-                 "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
-        json = Internal::JsonText.new.generate(context, what: "context")
-        request = "#{JSON.generate(fork).delete_suffix("}")},\"context\":#{json}}"
-        parse(native.fork(id, request)).fetch("task_ids").first
+        request = { actor: actor, reason: reason, idempotency_key: idempotency_key }
+        forked(task_id, from: from, context: context, **request).fetch("task_ids").first
       end
 
       # Forks tasks, those that have ended among them. Tasks that are forks themselves are not meant.
@@ -49,7 +42,7 @@ module TaskerCore
       # @param context [Hash] as for {#fork}. Default {}.
       # @param options [Hash{Symbol => Object}] as for {BulkSteering#cancel_all}
       # @yieldparam so_far [BulkReport]
-      # @return [BulkReport]
+      # @return [BulkReport] tasks that have such a fork already count as gone on
       # @raise [InvalidArgument]
       # @example
       #   client.fork_all(name: "quote", from: "price", context: { rate: 7 }, idempotency_key: "rate-7").done
@@ -61,10 +54,25 @@ module TaskerCore
         [*from].each { |one| Internal::Check.text(one, "from") }
         check_context(context)
         options = options.merge(name: Internal::Check.text(name, "name"))
-        no_fork = ->(status) { status.forked_from.nil? }
-        with_tasks("fork", options, progress, filters: BulkSteering::ALL_TASKS, only: no_fork) do |target, request|
-          fork(target.task_id, from: from, context: context, idempotency_key: "#{key}-#{target.task_id}", **request)
+        meant = { filters: BulkSteering::ALL_TASKS, only: ->(status) { status.forked_from.nil? } }
+        with_tasks("fork", options, progress, rehearsed: true, **meant) do |target, request, client|
+          own = { from: from, context: context, idempotency_key: "#{key}-#{target.task_id}" }
+          !client.forked(target.task_id, **own, **request).fetch("existing")
         end
+      end
+
+      protected
+
+      # Its id in a list, and whether it was there.
+      def forked(task_id, from:, context:, actor:, reason:, idempotency_key:) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
+        id = Internal::Check.id(task_id)
+        check_context(context)
+        fork = { "from" => [*from].map { |step| Internal::Check.text(step, "from") },
+                 "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
+                 "reason" => Internal::Check.optional_text(reason, "reason"),
+                 "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
+        json = Internal::JsonText.new.generate(context, what: "context")
+        parse(native.fork(id, "#{JSON.generate(fork).delete_suffix("}")},\"context\":#{json}}"))
       end
 
       private

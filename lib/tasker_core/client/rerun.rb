@@ -44,8 +44,9 @@ module TaskerCore
       def rerun_all(step, name:, **options, &progress)
         step = Internal::Check.text(step, "step")
         options = options.merge(name: Internal::Check.text(name, "name"))
-        with_tasks("rerun", options, progress, filters: BulkSteering::ALL_TASKS) do |target, request|
-          rerun(target.task_id, step, **request)
+        how = { filters: BulkSteering::ALL_TASKS, rehearsed: true }
+        with_tasks("rerun", options, progress, **how) do |target, request, client|
+          client.rerun(target.task_id, step, **request)
         end
       end
     end

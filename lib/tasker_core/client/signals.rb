@@ -1,6 +1,9 @@
 # frozen_string_literal: true
 
+require "json"
+require_relative "../handler_registry"
 require_relative "../internal/json_text"
+require_relative "../step_handler/approval"
 
 module TaskerCore
   class Client
@@ -23,12 +26,10 @@ module TaskerCore
       # @example
       #   client.signal(1, "approved", { by: "mara" }, idempotency_key: "mail-4711") # => 12
       def signal(task_id, name, payload = nil, actor: nil, idempotency_key: nil)
-        id = Internal::Check.id(task_id)
-        signal = { "name" => Internal::Check.text(name, "name"),
-                   "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
-                   "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
-        json = Internal::JsonText.new(symbols: true).generate(payload, what: "payload")
-        native.signal(id, "#{JSON.generate(signal).delete_suffix("}")},\"payload\":#{json}}")
+        send_signal(task_id, payload, "name" => Internal::Check.text(name, "name"),
+                                      "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
+                                      "idempotency_key" => Internal::Check.optional_text(idempotency_key,
+                                                                                         "idempotency_key"))
       end
 
       # Sends a signal to every task that was submitted with a correlation key and has not ended, each in a transaction
@@ -55,7 +56,8 @@ module TaskerCore
         end
       end
 
-      # Approves what a step with {StepHandler::Approval} waits for. What was decided first counts.
+      # Approves what a step with {StepHandler::Approval} waits for, or one that waits for the signal of its name. What
+      # was decided first counts.
       #
       # @param task_id [Integer]
       # @param step [String, Symbol] its name
@@ -63,16 +65,16 @@ module TaskerCore
       # @param comment [String, nil] Default nil.
       # @return [Integer] id of the signal
       # @raise [NotFound]
-      # @raise [InvalidTransition] the task is over
-      # @raise [InvalidArgument] the task has no such step
+      # @raise [InvalidTransition] the task or the step is over, or was decided before; says by whom and when
+      # @raise [InvalidArgument] the task has no such step, or the step waits for no decision
       # @example
       #   client.approve(1, "manager_approval", by: "mara", comment: "within budget")
       def approve(task_id, step, by:, comment: nil)
         decide(task_id, step, true, by, comment)
       end
 
-      # Rejects what a step with {StepHandler::Approval} waits for: the step ends in error. What was decided first
-      # counts.
+      # Rejects what a step with {StepHandler::Approval} waits for, or one that waits for the signal of its name: the
+      # step ends in error. What was decided first counts.
       #
       # @param task_id [Integer]
       # @param step [String, Symbol] its name
@@ -80,8 +82,8 @@ module TaskerCore
       # @param comment [String, nil] Default nil.
       # @return [Integer] id of the signal
       # @raise [NotFound]
-      # @raise [InvalidTransition] the task is over
-      # @raise [InvalidArgument] the task has no such step
+      # @raise [InvalidTransition] the task or the step is over, or was decided before; says by whom and when
+      # @raise [InvalidArgument] the task has no such step, or the step waits for no decision
       # @example
       #   client.reject(1, "manager_approval", by: "mara", comment: "too expensive")
       def reject(task_id, step, by:, comment: nil)
@@ -104,9 +106,16 @@ module TaskerCore
       def decide(task_id, step, approved, by, comment)
         by = Internal::Check.text(by, "by")
         comment = Internal::Check.optional_text(comment, "comment")
-        # A signal is kept whatever its name is: that of no step would decide nothing.
-        explain(task_id, step: step)
-        signal(task_id, step, { "approved" => approved, "by" => by, "comment" => comment }, actor: by)
+        send_signal(task_id, { "approved" => approved, "by" => by, "comment" => comment },
+                    "name" => Internal::Check.text(step, "step"), "actor" => by,
+                    "approval_handlers" => HandlerRegistry.kinds_of(StepHandler::Approval))
+      end
+
+      # Passes on what carries a payload.
+      def send_signal(task_id, payload, signal)
+        id = Internal::Check.id(task_id)
+        json = Internal::JsonText.new(symbols: true).generate(payload, what: "payload")
+        native.signal(id, "#{JSON.generate(signal).delete_suffix("}")},\"payload\":#{json}}")
       end
     end
   end

@@ -52,10 +52,11 @@ module TaskerCore
         steer(task_id, actor, reason) { |id, *request| native.resume(id, *request) }
       end
 
-      # Has the steps of a task tried again that are in error or blocked, each with all the attempts before it that its
-      # policy allows; those that it had are kept. A task that ended in error goes on. Steps that are on their way
-      # already stay as they are, so that a second call changes nothing until they have failed again.
-      # {DatabaseUnavailable} says that a call whose answer was lost may have taken place.
+      # Has the steps of a task tried again at once that failed, also those whose next attempt is due later, or are
+      # blocked, each with all the attempts before it that its policy allows; those that it had are kept. One that waits
+      # for a time or a signal is when it is named. A task that ended in error goes on. Steps that are enqueued or run
+      # stay as they are, so that a second call changes nothing until they have failed again. {DatabaseUnavailable} says
+      # that a call whose answer was lost may have taken place.
       #
       # @param task_id [Integer]
       # @param step [String, Symbol, nil] name of the one to try again. Default nil: all of them.
@@ -63,7 +64,8 @@ module TaskerCore
       # @param reason [String, nil] why, for the record
       # @return [TaskStatus]
       # @raise [NotFound]
-      # @raise [InvalidTransition] the task is complete or cancelled, or the step is neither in error nor blocked
+      # @raise [InvalidTransition] the task is complete or cancelled, or the step is pending, delayed (says until when)
+      #   or has ended otherwise than in error
       # @raise [InvalidArgument] the task has no such step
       # @example
       #   client.retry(1, step: "charge_card", actor: "support", reason: "the bank is back")
@@ -109,7 +111,7 @@ module TaskerCore
 
       # Gives the results of a step that has not completed: it counts as complete for the steps that depend on it. An
       # attempt that is running comes to nothing. A task that ended in error goes on. A step that was resolved already
-      # keeps its results.
+      # keeps its results: the same ones again change nothing, others are refused.
       #
       # @param task_id [Integer]
       # @param step [String, Symbol] its name
@@ -120,7 +122,8 @@ module TaskerCore
       # @param reason [String, nil] why, for the record
       # @return [TaskStatus]
       # @raise [NotFound]
-      # @raise [InvalidTransition] the step is complete, or the task is complete or cancelled
+      # @raise [InvalidTransition] the step is complete, or was resolved with other results, or the task is complete or
+      #   cancelled
       # @raise [InvalidArgument] the task has no such step, the results are not JSON or too large, or `take` is missing
       #   for a step that decides, given for another one, or names no branch of it
       # @example
@@ -130,15 +133,7 @@ module TaskerCore
         give(task_id, step, given(results, take), actor: actor, reason: reason)
       end
 
-      private
-
-      # Yields the task's id, who asks, and why.
-      def steer(task_id, actor, reason)
-        id = Internal::Check.id(task_id)
-        actor = Internal::Check.optional_text(actor, "actor") || this_process
-        reason = Internal::Check.optional_text(reason, "reason")
-        TaskStatus.new(parse(yield(id, actor, reason)))
-      end
+      protected
 
       # `seen` is as what the step was seen, JSON: nothing is done if it has changed since.
       def try_again(task_id, step, actor:, reason:, seen: nil)
@@ -151,6 +146,16 @@ module TaskerCore
 
       def give(task_id, step, given, actor:, reason:, seen: nil) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         steer(task_id, actor, reason) { |id, *request| native.resolve(id, step, *given, *request, seen) }
+      end
+
+      private
+
+      # Yields the task's id, who asks, and why.
+      def steer(task_id, actor, reason)
+        id = Internal::Check.id(task_id)
+        actor = Internal::Check.optional_text(actor, "actor") || this_process
+        reason = Internal::Check.optional_text(reason, "reason")
+        TaskStatus.new(parse(yield(id, actor, reason)))
       end
 
       # What a step is given, as JSON.

@@ -24,14 +24,16 @@ module TaskerCore
       # @param action [String] what is done, for the report
       # @param rate [Numeric, nil] how many a second at most; nil: as fast as they can be. Default nil.
       # @param dry_run [Boolean] count only. Default false.
+      # @param rehearsed [Boolean] a dry run asks too, of what takes back whatever is done. Default false.
       # @param clock [#call] seconds on a clock that never goes back
       # @param pause [#call] waits for a number of seconds
       # @yieldparam so_far [BulkReport] now and then
-      def initialize(action, rate: nil, dry_run: false, clock: Clock.method(:seconds), pause: Kernel.method(:sleep),
-                     &progress)
+      def initialize(action, rate: nil, dry_run: false, rehearsed: false, clock: Clock.method(:seconds), # rubocop:disable Metrics/ParameterLists -- what, how, and the time
+                     pause: Kernel.method(:sleep), &progress)
         @action = action
         @rate = rate
         @dry_run = dry_run
+        @rehearsed = rehearsed
         @clock = clock
         @pause = pause
         @progress = progress
@@ -56,6 +58,7 @@ module TaskerCore
       # @param targets [Enumerable<Target>]
       # @param most [Integer, nil] stop after it was done with so many. Default nil: never.
       # @yieldparam target [Target]
+      # @yieldreturn [Object] false: there was nothing to do
       # @return [Array<Target>] those with which it was done, where `most` is given
       # @raise [Error] one of {FATAL}; what was done before stays done
       # @example
@@ -95,13 +98,13 @@ module TaskerCore
 
       private
 
-      def one(target)
+      def one(target, &ask)
         @matched += 1
+        return count_gone_on if asks? && !asked(&ask)
+
         @examples << { "task_id" => target.task_id, "step" => target.step }.freeze if @examples.size < BulkReport::SHOWN
         return false if @dry_run
 
-        keep_pace
-        yield
         @done += 1
       rescue *FATAL
         raise
@@ -109,6 +112,16 @@ module TaskerCore
         count_gone_on
       rescue Error => e
         refuse(target, e)
+      end
+
+      def asks?
+        !@dry_run || @rehearsed
+      end
+
+      # Whether there was something to do.
+      def asked
+        keep_pace
+        yield != false
       end
 
       def count_gone_on

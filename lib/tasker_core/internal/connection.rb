@@ -12,11 +12,20 @@ module TaskerCore
     # sockets and threads are not the child's), shared by threads.
     class Connection
       # @param configuration [Configuration]
-      def initialize(configuration)
+      # @param dry_run [Boolean] what operators ask of tasks is decided, and taken back. Default false.
+      def initialize(configuration, dry_run: false)
         @configuration = configuration
+        @dry_run = dry_run
         @lock = Mutex.new
         @url = nil
         forget
+      end
+
+      # @return [Connection] another one to the same database, for dry runs
+      # @example
+      #   connection.for_dry_runs
+      def for_dry_runs
+        Connection.new(@configuration, dry_run: true)
       end
 
       # @return [String]
@@ -87,7 +96,8 @@ module TaskerCore
         JSON.generate({ "url" => resolved_url, "pool_size" => @configuration.pool_size,
                         "connect_timeout_ms" => (@configuration.connect_timeout * 1000).ceil,
                         "max_context_bytes" => @configuration.max_context_bytes,
-                        "encryption_keys" => EncryptionKeys.list(@configuration.encryption_keys) })
+                        "encryption_keys" => EncryptionKeys.list(@configuration.encryption_keys),
+                        "dry_run" => @dry_run })
       end
 
       def resolved_url

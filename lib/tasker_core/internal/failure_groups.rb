@@ -4,8 +4,9 @@ module TaskerCore
   module Internal
     # Counts failures by what they have in common. Pure.
     module FailureGroups
-      # What the failures of a group have in common.
-      COMMON = %i[namespace name version step state error].freeze
+      # What the failures of a group have in common, and what it is called there: the items of a map step are one step.
+      COMMON = { "namespace" => :namespace, "name" => :name, "version" => :version, "step" => :template_step,
+                 "state" => :state, "error" => :error }.freeze
 
       module_function
 
@@ -16,10 +17,10 @@ module TaskerCore
       #   FailureGroups.of(failures).first["count"] # => 1204
       def of(failures)
         groups = failures.each_with_object({}) do |failure, found|
-          key = COMMON.map { |name| failure.public_send(name) }
+          key = COMMON.each_value.map { |name| failure.public_send(name) }
           found[key] = merge(found[key], failure)
         end
-        sorted(groups).map { |key, group| COMMON.map(&:name).zip(key).to_h.merge(group).freeze }.freeze
+        sorted(groups).map { |key, group| COMMON.keys.zip(key).to_h.merge(group).freeze }.freeze
       end
 
       # @api private

@@ -64,4 +64,17 @@ RSpec.describe TaskerCore::Internal::Bulk do
     expect(all.report).to have_attributes(matched: 30, done: 0, dry_run: true)
     expect(all.report.examples.map { |one| one["task_id"] }).to eq((1..20).to_a)
   end
+
+  it "asks in a dry run that is rehearsed, and says what would be done" do
+    errors = { 1 => TaskerCore::InvalidTransition.new("over"), 2 => TaskerCore::InvalidArgument.new("no such step") }
+    all = bulk(dry_run: true, rehearsed: true)
+    all.run(targets + [described_class::Target.new(task_id: 4)]) do |target|
+      raise errors[target.task_id] if errors.key?(target.task_id)
+
+      target.task_id != 4
+    end
+    expect(all.report).to have_attributes(matched: 4, done: 0, gone_on: 2, doable: 1, ok?: false)
+    expect(all.report.refused.map { |one| one["task_id"] }).to eq([2])
+    expect(all.report.examples.map { |one| one["task_id"] }).to eq([3])
+  end
 end

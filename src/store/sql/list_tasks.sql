@@ -32,16 +32,14 @@ CROSS JOIN LATERAL (
   FROM (
     SELECT p.state, sum(p.steps)::bigint AS steps, sum(p.retired)::bigint AS retired, sum(p.attempts) AS attempts
     FROM (
-      SELECT w.state, count(*) AS steps, 0 AS retired, sum(w.attempts) AS attempts
+      SELECT w.state, 1 AS steps, 0 AS retired, w.attempts
       FROM tasker_workflow_steps w
       WHERE w.workflow_step_id >= (t.task_id << 20) AND w.workflow_step_id < ((t.task_id + 1) << 20)
-      GROUP BY w.state
       UNION ALL
-      SELECT w.state, 0, count(*), 0
+      SELECT w.state, 0, 1, 0
       FROM tasker_added_steps a
       JOIN tasker_workflow_steps w USING (workflow_step_id)
       WHERE a.retired AND a.workflow_step_id >= (t.task_id << 20) AND a.workflow_step_id < ((t.task_id + 1) << 20)
-      GROUP BY w.state
     ) AS p
     GROUP BY p.state
   ) AS c

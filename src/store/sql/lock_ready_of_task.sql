@@ -1,4 +1,4 @@
--- Caller: cancel, under the lock of the task: keeps its claimable steps from being claimed. Index:
+-- Caller: cancel, pause, retry, under the lock of the task: keeps its claimable steps from being claimed. Index:
 -- primary key. Locks: the task's rows of the hot table; whoever holds one does not wait for the task.
 SELECT workflow_step_id
 FROM tasker_ready_steps

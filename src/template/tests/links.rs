@@ -107,8 +107,19 @@ fn what_undoes_a_step_has_its_own_policy() {
     assert_refused(
         step(&json!({"compensate_with": 5})),
         &format!("{key}_with"),
-        "the name of a class",
+        "is 5; allowed: text of 1 to 255 bytes",
     );
+    assert_refused(step(&json!({"compensate_with": ""})), &format!("{key}_with"), "text of 1 to");
+    for (written, undone) in
+        [("compensate", json!({"handler_class": "U"})), ("compensate_with", json!("U"))]
+    {
+        let refused = step(&json!({"map": {"over": "[1]"}, written: undone}));
+        assert_refused(
+            refused,
+            &format!("step_templates[0].{written}"),
+            "none with dynamic or map",
+        );
+    }
 }
 
 #[test]

@@ -100,7 +100,10 @@ fn conditions_on_edges_are_read_in_two_forms_and_written_in_one() {
         {"name": "b", "handler_class": "A", "depends_on_steps": [{"step": "a", "when": "true"}]},
     ]});
     let refusal = read(&map).unwrap_err().to_string();
-    assert!(refusal.contains("step_templates[1].depends_on_when.a"), "{refusal}");
+    assert!(
+        refusal.contains("step_templates[1].depends_on_steps[0].when (step \"b\")"),
+        "{refusal}"
+    );
     let path = |key: &str| format!("step_templates[2].{key}");
     for (last, key, said) in [
         (
