@@ -51,6 +51,6 @@ RSpec.describe "Deadlines", :database do
 
   it "are checked when a template is loaded" do
     expect { TaskerCore.define("never", deadline: 0) { step "only", handler: "Any" } }
-      .to raise_error(TaskerCore::InvalidTemplate, /deadline_seconds is 0; allowed: .*at most 31622400/)
+      .to raise_error(TaskerCore::InvalidTemplate, /deadline is 0; allowed: .*at most 31622400/)
   end
 end

@@ -98,8 +98,9 @@ RSpec.describe "What failed", :database do
     TaskerCore.submit("items")
     working { TaskerCore.wait(1, timeout: 30) }
     expect(TaskerCore.failures.map { |failure| [failure.step, failure.template_step] }.uniq)
-      .to eq([%w[each[2] each], %w[each[1] each], %w[each[0] each]])
-    expect(TaskerCore.failure_groups.map { |group| group.values_at("step", "count") }).to eq([["each", 3]])
+      .to eq([%w[each[2] each], %w[each[1] each], %w[each[0] each], %w[each each]])
+    expect(TaskerCore.failure_groups.map { |group| group.values_at("step", "error", "count") })
+      .to eq([["each", "TaskerCore::PermanentError", 4]])
   end
 
   it "is refused where a filter can mean nothing" do

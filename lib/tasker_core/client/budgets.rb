@@ -30,8 +30,8 @@ module TaskerCore
         steer(task_id, actor, reason) { |id, *request| native.raise_budget(id, limits, *request) }
       end
 
-      # Raises the budgets of tasks that have not ended or are in error. Those that have none are refused; those that are
-      # undone are not meant.
+      # Raises the budgets of tasks that have not ended or are in error. Those that have none are refused; what is
+      # undone is not meant.
       #
       # @param name [String] of the template
       # @param attempts [Integer, nil] as for {#raise_budget}. Default nil.
