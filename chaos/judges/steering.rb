@@ -70,7 +70,15 @@ module Chaos
         return kind == :retry if request.kind == :raise
         return kind == :cancel if request.kind == :expire
 
-        request.kind == kind && (step.nil? || WIDE.include?(kind) || [nil, step.name].include?(request.step))
+        request.kind == kind && (step.nil? || WIDE.include?(kind) || concerned(request).include?(step))
+      end
+
+      # The steps that a request means: all where it names none; with a list that is tried again its items are.
+      def concerned(request)
+        return @steps.values unless request.step
+
+        items = request.kind == :retry ? "#{request.step}[" : nil
+        @steps.values.select { |step| step.name == request.step || (items && step.name.start_with?(items)) }
       end
 
       def judge_twice(step)
@@ -130,7 +138,7 @@ module Chaos
         return unless request.seen == state
 
         actors = [request, *unsure(request.kind), *unsure(:raise), *unsure(:rerun)].map(&:actor)
-        changes = step.transitions.select { |change| [event, "rerun"].include?(change.event) }
+        changes = concerned(request).flat_map(&:transitions).select { |change| [event, "rerun"].include?(change.event) }
         return if changes.any? { |change| actors.include?(change.actor) }
 
         tell("its #{request.kind} by #{request.actor} was acknowledged, and did not take place", step)

@@ -640,6 +640,8 @@ impl Client {
                         lost = Some(error);
                     }
                 }
+                // It went on, perhaps by what took place then.
+                Err(error @ Error::Changed { .. }) => return Err(error),
                 // What is refused now may have taken place then.
                 Err(error) => return Err(lost.unwrap_or(error)),
             }

@@ -40,6 +40,10 @@ const ROUNDS: usize = 3;
 /// to land, so that batches are large.
 const WORTHWHILE: usize = 150;
 
+/// How long a round is alone where all steps that can be claimed are of one task that it may hold. One that lasts longer
+/// waits for somebody else, and nobody waits for it.
+const ALONE: Duration = Duration::from_millis(50);
+
 /// How long ends wait for others while every thread has its next step at hand: steps that get ready by them
 /// would wait behind those. A transaction for each end would cost ten times as much.
 const LINGER: Duration = Duration::from_millis(5);
@@ -83,9 +87,11 @@ pub(super) struct Orchestrator<D> {
     hungry: bool,
     /// The last claim found as many steps as it looked for.
     plenty: bool,
-    /// The last claim found steps of one task only, which claims and ends must hold: while one does, others would find
-    /// all steps of it held, and look for them in vain.
+    /// The last claim found steps of one task only, which has a budget: while a claim or an end holds it, other claims would
+    /// find all of its steps held, and look for them in vain.
     of_one_task: bool,
+    /// When a round was started last.
+    started_at: Instant,
     /// A commit failed, and perhaps took place: which claims are ours must be read.
     unsure: bool,
     /// Others have taken this worker's claims.
@@ -156,6 +162,7 @@ impl<D: Database> Orchestrator<D> {
             hungry: true,
             plenty: false,
             of_one_task: false,
+            started_at: Instant::now(),
             unsure: false,
             buried: false,
             registered: true,
@@ -239,6 +246,7 @@ impl<D: Database> Orchestrator<D> {
         while self.rounds.len() < most
             && let Some(turn) = self.turns.next(&self.due_rounds(most))
         {
+            self.started_at = self.looked_at;
             match turn {
                 Turn::Delivery => self.start_delivery(),
                 Turn::Claim => self.start_claim(),
@@ -249,7 +257,7 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn most_rounds(&self) -> usize {
-        if self.of_one_task {
+        if self.of_one_task && self.started_at + ALONE > self.looked_at {
             return 1;
         }
         (ROUNDS / (1 + self.shared.busy_others())).max(1)
@@ -337,6 +345,7 @@ impl<D: Database> Orchestrator<D> {
             self.parked.due_at(),
             self.undelivered.due_at(self.looked_at),
             self.shared.inbox.unattended().map(|since| since + COMES_WITHIN),
+            self.of_one_task.then(|| self.started_at + ALONE),
         ];
         let until = deadlines.into_iter().flatten().filter(|at| *at > self.looked_at).min();
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
@@ -361,7 +370,7 @@ impl<D: Database> Orchestrator<D> {
             Round::Claim { search } => {
                 self.claiming -= 1;
                 self.plenty = landed.hungry;
-                self.of_one_task = landed.of_one_task.unwrap_or(self.of_one_task);
+                self.of_one_task = landed.of_one_task;
                 self.search = search;
             }
             Round::Deliver { group, answers } => {

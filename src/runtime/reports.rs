@@ -126,7 +126,6 @@ impl TaskStatus {
         self.steps_total + self.steps_retired
     }
 
-    /// Adds what it has to do with other tasks.
     /// Whether nothing has begun or ended in it, or in the tasks that its steps run, since.
     pub(super) fn is_as(&self, before: &Self) -> bool {
         let progress = |status: &Self| (status.state, status.attempts_total);
@@ -139,6 +138,7 @@ impl TaskStatus {
             && children(self) == children(before)
     }
 
+    /// Adds what it has to do with other tasks.
     pub(super) fn with_kin(mut self, rows: &[KinRow]) -> Self {
         for row in rows.iter().filter(|row| row.of == self.task_id) {
             let (task_id, state) = (row.task, row.state);

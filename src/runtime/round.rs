@@ -43,8 +43,8 @@ pub(super) struct Landed {
     pub(super) refused: Vec<(Claim, Outcome)>,
     /// There may be more steps to claim.
     pub(super) hungry: bool,
-    /// All steps that a claim found are of one task that it must hold; `None` when it found none.
-    pub(super) of_one_task: Option<bool>,
+    /// A claim found several steps, all of one task with a budget, which it must hold.
+    pub(super) of_one_task: bool,
     /// Steps that got ready by the ends.
     pub(super) successors: usize,
     /// Tasks that somebody else holds and that were passed: their ends are not written.
@@ -192,7 +192,7 @@ pub(super) async fn claim<D: Database>(
     };
     match written {
         Ok(Some(Claimed { written, picked, hungry })) => {
-            let of_one_task = Some(are_of_one_task(&picked));
+            let of_one_task = are_of_one_task(&picked);
             let landed = hand_over(shared, &written, Some(grant), &picked).await;
             Landed { hungry, of_one_task, ..landed }
         }
@@ -226,10 +226,11 @@ async fn pick<D: Database>(
     Ok(picked)
 }
 
-/// Whether claims of these steps hold one task, all of them.
+/// Whether these are several steps, and claims of all of them hold the one task whose budget they change.
 fn are_of_one_task(picked: &[Picked]) -> bool {
     let task = |one: &Picked| one.step.id.task();
-    picked.iter().all(Picked::changes_task)
+    picked.len() > 1
+        && picked.iter().all(|one| one.has_budget)
         && picked.windows(2).all(|two| task(&two[0]) == task(&two[1]))
 }
 

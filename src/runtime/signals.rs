@@ -135,18 +135,20 @@ async fn check_decision(
 ) -> Result<(), Error> {
     let task = row.task.id;
     let (stored, step, position) = find(tx, templates, row, name).await?;
+    if tx.steps_that_wait(task, name).await?.contains(&step) {
+        return Ok(());
+    }
     if let Some((by, at)) = tx.first_signal(task, name).await? {
         return Err(Error::Decided { task, step: name.to_owned(), by, at });
     }
     let handler = stored.template.steps().get(position as usize).map(|step| &*step.handler_class);
     let handler = handler.unwrap_or_default();
-    let waits = handlers.iter().any(|known| known == handler.trim_start_matches("::"))
-        || tx.steps_that_wait(task, name).await?.contains(&step);
-    if !waits {
+    if !handlers.iter().any(|known| known == handler.trim_start_matches("::")) {
         let seen = format!("{name:?}, whose handler is {handler}");
         let known = handlers.first().map_or("", |handler| &**handler);
         let allowed = format!(
-            "a step whose handler is {known} or a kind of it, or one that waits for the signal of its name"
+            "a step whose handler is {known} or a class below it that this process has loaded, or one that waits for the \
+             signal of its name"
         );
         return Err(refused("step", &seen, &allowed));
     }

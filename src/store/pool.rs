@@ -70,13 +70,15 @@ impl Pool {
     }
 
     async fn lend(&self) -> Result<Lent, sqlx::Error> {
-        Ok(Lent(self.connections.acquire().await?))
+        Ok(Lent { connection: self.connections.acquire().await?, beginning: false })
     }
 
     pub(super) async fn begin(&self) -> Result<Session, sqlx::Error> {
         let mut session =
             Session { connection: self.lend().await?, shared: self.preparation.is_some() };
+        session.connection.beginning = true;
         PgTransactionManager::begin(&mut session.connection, None).await?;
+        session.connection.beginning = false;
         // Not together with BEGIN: sqlx rolls back what it has seen to begin.
         if let Some(preparation) = &self.preparation {
             let asked = sqlx::raw_sql(preparation);
@@ -142,26 +144,33 @@ impl<'p> Executor<'p> for &'p Pool {
 /// A connection of a pool. It goes back when it is dropped, within [`COMES_BACK`], or is closed: the pool would wait for ever
 /// for one that has fallen silent, and count it among those that it has.
 #[derive(Debug)]
-struct Lent(PoolConnection<Postgres>);
+struct Lent {
+    connection: PoolConnection<Postgres>,
+    /// It has been asked to begin a transaction, and has not answered.
+    beginning: bool,
+}
 
 impl Deref for Lent {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.0
+        &self.connection
     }
 }
 
 impl DerefMut for Lent {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.0
+        &mut self.connection
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(timeout(COMES_BACK, self.0.return_to_pool()));
+        // It would go back in a transaction of which nobody knows.
+        if self.beginning {
+            self.connection.close_on_drop();
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(COMES_BACK, self.connection.return_to_pool()));
         }
     }
 }

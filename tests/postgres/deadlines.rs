@@ -52,18 +52,26 @@ async fn a_task_is_ended_by_its_deadline_whatever_its_steps_do() {
     db.assert_sound().await;
 }
 
-/// A worker that looks so seldom for deadlines that it ends no task.
+/// A worker that ends no task that is late: it looks for them with its heartbeats, which come seldom once it has executed
+/// something and rests no more.
 async fn worker_that_ends_none(db: &Database) -> Arc<Worker> {
-    db.worker_with(json!({ "concurrency": 1, "heartbeat_interval_ms": 20_000 })).await
+    db.template(&single(&json!({}))).await;
+    let first = db.submit("single", 1).await[0];
+    let worker = db.worker_with(json!({ "concurrency": 1, "heartbeat_interval_ms": 20_000 })).await;
+    succeed(&worker, &take(&worker), "1");
+    db.wait_for(first, TaskState::Complete).await;
+    let beat = "SELECT count(*) FROM tasker_workers WHERE resting_ms = 0 \
+                AND heartbeat_at > (SELECT max(claimed_at) FROM tasker_workflow_steps)";
+    db.wait_for_count(beat, 1).await;
+    worker
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_attempt_begins_once_the_deadline_of_its_task_has_passed() {
     let db = Database::migrated().await;
     db.template(&template(diamond(), 86_400.0)).await;
-    db.template(&single(&json!({}))).await;
-    let late = db.submit("diamond", 1).await[0];
     let worker = worker_that_ends_none(&db).await;
+    let late = db.submit("diamond", 1).await[0];
     succeed(&worker, &take(&worker), "1");
     // The worker has claimed b with the end of a; c waits in the queue.
     let second = take(&worker);
@@ -95,15 +103,15 @@ async fn the_end_of_a_step_claims_none_of_a_task_whose_deadline_passed_while_it_
     ]);
     let pair = json!({ "name": "pair", "step_templates": steps });
     db.template(&template(pair, 86_400.0)).await;
-    let task = db.submit("pair", 1).await[0];
     let worker = worker_that_ends_none(&db).await;
+    let task = db.submit("pair", 1).await[0];
     let first = take(&worker);
     let session = hold(&db, &[task]).await;
     succeed(&worker, &first, "1");
     db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
     db.run(LATE).await;
     session.rollback().await.unwrap();
-    db.wait_for_count(COMPLETE, 1).await;
+    db.wait_for_count(COMPLETE, 2).await;
     assert_eq!(db.count("SELECT count(*) FROM tasker_ready_steps").await, 1);
     assert_eq!(db.client.status(task).await.unwrap().attempts_total, 1);
     stop(worker, vec![]).await;

@@ -1,7 +1,6 @@
 //! `TaskerCore::Internal::Bridge::Client`.
 
 use std::mem::ManuallyDrop;
-use std::pin::pin;
 use std::time::Duration;
 
 use magnus::block::Proc;
@@ -14,7 +13,7 @@ use tasker_core::{
 
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
-use crate::runtime::{block_on, generation, handle, same_process};
+use crate::runtime::{DroppedWithin, block_on, generation, handle, same_process};
 use crate::worker::events_here;
 
 /// A client of one process. Never dropped in another one, where its connections' tasks do not exist.
@@ -114,11 +113,9 @@ impl Client {
         guard(ruby, || {
             let submission = this.parsed(ruby, json, Submission::from_json)?;
             let connection = ruby.block_proc()?;
-            // Entered until the future is dropped, as in `block_on`.
-            let handle = handle(ruby)?;
-            let _entered = handle.enter();
             let (borrowed, mut statements) = BorrowedConnection::new();
-            let mut submitted = pin!(this.client.submit_within(borrowed, &submission));
+            let submitted = this.client.submit_within(borrowed, &submission);
+            let mut submitted = DroppedWithin::new(handle(ruby)?, submitted);
             let submitted = loop {
                 let next = async {
                     tokio::select! {

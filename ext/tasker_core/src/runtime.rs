@@ -2,7 +2,7 @@
 //! exist in the parent only.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -77,6 +77,36 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+/// A future that is dropped within the runtime: a connection that it holds goes back to its pool there.
+pub(crate) struct DroppedWithin<F> {
+    runtime: Handle,
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F> DroppedWithin<F> {
+    pub(crate) fn new(runtime: Handle, future: F) -> Self {
+        Self { runtime, future: Some(Box::pin(future)) }
+    }
+}
+
+impl<F: Future> Future for DroppedWithin<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        match &mut self.future {
+            Some(future) => future.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for DroppedWithin<F> {
+    fn drop(&mut self) {
+        let _entered = self.runtime.enter();
+        self.future = None;
     }
 }
 

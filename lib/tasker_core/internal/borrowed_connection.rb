@@ -49,6 +49,8 @@ module TaskerCore
       # Undone unless the block brings something.
       def transaction
         words = words_for(@connection.transaction_status)
+        # A BEGIN that is interrupted may have begun; to roll back to a savepoint that is not there would fail.
+        begun = words.equal?(OWN)
         @connection.exec(words[:begin])
         begun = true
         result = yield

@@ -21,6 +21,18 @@ RSpec.describe Chaos::Judges::Steering do
     change.call(record.step("s0"), "skipped", "skipped", actor: "mara")
   end
 
+  has_items = ->(record) { record.step("pick[0]") }
+
+  it_finds("a retry of a list that did not take place", "picked", /\(pick\): its retry by mara was acknowledged/,
+           such: has_items) do |record|
+    ask.call(record, :retry, step: "pick", seen: "error")
+  end
+
+  it_lets("a retry of a list take place in its items", "picked", such: has_items) do |record|
+    ask.call(record, :retry, step: "pick", seen: "error")
+    change.call(record.step("pick[0]"), "complete", "retried", actor: "mara")
+  end
+
   it_finds("another step than was asked for", "chain", /\(s1\): nobody asked for skipped by "mara"/) do |record|
     ask.call(record, :skip, step: "s0")
     change.call(record.step("s0"), "skipped", "skipped", actor: "mara")

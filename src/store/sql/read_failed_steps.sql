@@ -1,4 +1,5 @@
--- Caller: retry, under the lock of the task, after those that are claimable were kept from being claimed. Index: primary key (a task's steps lie side by side).
+-- Caller: retry, under the lock of the task, after those that are claimable were kept from being claimed; a step whose workflow
+-- failed. Index: primary key (a task's steps lie side by side).
 SELECT workflow_step_id, state AS "state: StepState", open_parents, failed_parents, skipped_parents, attempts, failures, crashes,
        worker_id, statement_timestamp() AS "now!"
 FROM tasker_workflow_steps
