@@ -265,6 +265,13 @@ RSpec.describe "Submitting a task in a transaction of the application's", :datab
     other&.close
   end
 
+  it "leaves no transaction open where it is interrupted as it begins one" do
+    connection.define_singleton_method(:exec) { |sql| super(sql).tap { raise IOError, "enough" if sql == "BEGIN" } }
+
+    expect { submit }.to raise_error(IOError, "enough")
+    expect(connection.transaction_status).to eq(PG::PQTRANS_IDLE)
+  end
+
   it "leaves nothing half of what a killed process did, wherever it is killed" do
     ended = %i[before_both between after_both after_commit].map do |place|
       pid = fork { place_and_submit_until(place) }

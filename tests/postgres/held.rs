@@ -83,6 +83,25 @@ async fn a_held_task_keeps_no_other_from_a_worker_with_one_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_claims_while_one_of_its_ends_waits_for_a_held_task() {
+    let db = Database::migrated().await;
+    db.template(&pair()).await;
+    db.template(&single(&json!({}))).await;
+    let held = db.submit("pair", 1).await[0];
+    let worker = db.worker(4).await;
+    let first = take(&worker);
+    let session = hold(&db, &[held]).await;
+    succeed(&worker, &first, "1");
+    db.wait_for_count("SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
+    let began = Instant::now();
+    db.submit("single", 1).await;
+    succeed(&worker, &take(&worker), "1");
+    assert!(began.elapsed() < LOCK_TIMEOUT / 2, "{:?}", began.elapsed());
+    session.rollback().await.unwrap();
+    finish_pair(&db, worker, held).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_holds_several_tasks_delays_the_others_once() {
     let db = Database::migrated().await;
     db.template(&pair()).await;
