@@ -332,7 +332,7 @@ RSpec.describe "A handler in the middle of an attempt", :database do
 
     it "is refused what is no time" do
       expect { define_one(total_timeout: 0) { nil } }
-        .to raise_error(TaskerCore::InvalidTemplate, /total_timeout_seconds .*is 0; allowed: .*at most 31622400/)
+        .to raise_error(TaskerCore::InvalidTemplate, /total_timeout .*is 0; allowed: .*at most 31622400/)
     end
   end
 end
