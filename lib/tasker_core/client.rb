@@ -90,10 +90,10 @@ module TaskerCore
     # With `idempotency_key` or `unique` there is one task however often it is submitted, and by how many processes: see
     # docs/idempotency.md.
     #
-    # @param name [String] of the template
     # With `connection` the task is written in the transaction of that connection, so that both are committed or neither
     # is: see docs/transactions.md.
     #
+    # @param name [String] of the template
     # @param context [Hash] what the handlers read as `task.context`; text or symbol keys. Default {}.
     # @param connection [PG::Connection, Object, false, nil] or an Active Record connection, to the database that this
     #   client uses. Default nil: what {Configuration#transaction_connection} brings; false: none, so that the task is
