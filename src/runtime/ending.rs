@@ -100,7 +100,10 @@ pub(super) async fn end_claims(
     view.progressed = progressed(tx, &ends).await?;
     view.compensated = compensated(&by_task);
     view.spent = spent_by(&ends, &spent);
-    view.late = late(tx, &rows, room).await?;
+    if room.is_some() {
+        let limited: Vec<_> = rows.iter().filter(|r| r.has_deadline).map(|r| r.task.id).collect();
+        view.late = late(tx, &limited).await?;
+    }
     let limited: Vec<_> = rows.iter().filter(|row| row.has_budget).copied().collect();
     see_budgets(tx, &mut view, &limited, sight).await?;
     let observation = Observation::ClaimsEnded { ends, room };
@@ -130,18 +133,16 @@ async fn one_each(
     Ok((kept, others.into_iter().map(|end| end.claim).collect()))
 }
 
-/// The tasks of which nothing may be claimed any more, asked when they are locked: that may have taken long.
-async fn late(
+/// Those of these tasks, which have a deadline, of which nothing may be claimed any more. Asked when they are locked: that may
+/// have taken long.
+pub(super) async fn late(
     tx: &mut impl Transaction,
-    rows: &[TaskRow],
-    room: Option<Room>,
+    limited: &[TaskId],
 ) -> Result<BTreeSet<TaskId>, StoreError> {
-    let limited = rows.iter().filter(|row| row.has_deadline).map(|row| row.task.id);
-    let limited: Vec<_> = limited.collect();
-    if room.is_none() || limited.is_empty() || removed(Guard::LateNotClaimed) {
+    if limited.is_empty() || removed(Guard::LateNotClaimed) {
         return Ok(BTreeSet::new());
     }
-    Ok(tx.late_tasks(&limited).await?.into_iter().collect())
+    Ok(tx.late_tasks(limited).await?.into_iter().collect())
 }
 
 /// What these attempts have spent, by step.

@@ -25,7 +25,7 @@ use crate::decision::{
 };
 use crate::error::Error;
 use crate::guard::{Guard, removed};
-use crate::ids::TaskId;
+use crate::ids::{StepId, TaskId};
 use crate::store::{Database, NewArtifact, Picked, Place, StoreError, Transaction};
 
 /// What a round came to.
@@ -307,8 +307,10 @@ async fn lock_changed_tasks<D: Database>(
     let grown = growth::grown(&limited, &by_task);
     let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
     let ending = shared.ledger.ending(picked.iter().map(|one| one.step.id));
-    let is_late = |one: &Picked| one.is_late && !removed(Guard::LateNotClaimed);
-    for one in picked.iter().filter(|one| !ending.contains(&one.step.id) && !is_late(one)) {
+    let limited_in_time = picked.iter().filter(|p| p.has_deadline).map(|p| p.step.id);
+    let late = ending::late(tx, &ending::task_ids(limited_in_time)).await?;
+    let is_left = |id: StepId| ending.contains(&id) || late.contains(&id.task());
+    for one in picked.iter().filter(|one| !is_left(one.step.id)) {
         let id = one.step.id;
         if !one.changes_task() || view.tasks.contains_key(&id.task()) {
             let join = if one.has_budget { sight.join(id) } else { Join::default() };

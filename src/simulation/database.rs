@@ -783,8 +783,8 @@ impl Transaction for SimulatedTransaction {
                 let step = state.tables.steps.get(&place.step)?.row(place.step, now);
                 let task_state = state.tables.tasks.get(&place.step.task())?.task.state;
                 let has_budget = state.tables.budgets.contains_key(&place.step.task());
-                let is_late = state.tables.is_late(place.step.task(), now);
-                Some(Picked { step, task_state, has_budget, is_late, place })
+                let has_deadline = state.tables.deadlines.contains_key(&place.step.task());
+                Some(Picked { step, task_state, has_budget, has_deadline, place })
             });
             done(picked.collect())
         })

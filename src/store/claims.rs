@@ -16,8 +16,7 @@ pub(crate) struct Picked {
     pub(crate) step: StepRow,
     pub(crate) task_state: TaskState,
     pub(crate) has_budget: bool,
-    /// The deadline of its task has passed.
-    pub(crate) is_late: bool,
+    pub(crate) has_deadline: bool,
     pub(crate) place: Place,
 }
 
@@ -65,7 +64,7 @@ pub(super) async fn pick(
             step: step_row!(row),
             task_state: row.task_state,
             has_budget: row.has_budget,
-            is_late: row.is_late,
+            has_deadline: row.has_deadline,
             place: Place { available_at: row.available_at, step: StepId(row.workflow_step_id) },
         })
         .collect())

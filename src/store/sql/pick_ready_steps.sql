@@ -7,11 +7,8 @@ SELECT picked.workflow_step_id AS "workflow_step_id!", s.state AS "state!: StepS
        s.open_parents AS "open_parents!", s.failed_parents AS "failed_parents!",
        s.skipped_parents AS "skipped_parents!", s.attempts AS "attempts!", s.failures AS "failures!",
        s.crashes AS "crashes!", s.worker_id, statement_timestamp() AS "now!",
-       t.state AS "task_state!: TaskState", t.has_budget AS "has_budget!", picked.available_at AS "available_at!",
-       CASE WHEN t.has_deadline
-         THEN EXISTS (SELECT FROM tasker_task_deadlines d WHERE d.task_id = t.task_id AND d.deadline_at <= statement_timestamp())
-         ELSE false
-       END AS "is_late!"
+       t.state AS "task_state!: TaskState", t.has_budget AS "has_budget!", t.has_deadline AS "has_deadline!",
+       picked.available_at AS "available_at!"
 FROM unnest($1::text[]) AS served (queue)
 CROSS JOIN LATERAL (
   SELECT r.workflow_step_id, r.available_at
