@@ -80,6 +80,22 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
       .to eq("failed by its items: 0 of 1 items are complete, 1 failed and none may")
   end
 
+  it "are not executed for when they were skipped, and the task is tried again" do
+    define_joins(joins: { "report" => "all_complete" })
+    task_id = TaskerCore.submit("joins", context: { list: [1, 2], bad: [1, 2] })
+    settled(task_id)
+    handler("List") { raise TaskerCore::PermanentError, "no" }
+    TaskerCore.rerun(task_id, "beside")
+    settled(task_id)
+    TaskerCore.skip(task_id, "each")
+    handler("List") { [] }
+    TaskerCore.retry(task_id)
+    settled(task_id)
+    items = TaskerCore.each_item(task_id, "each").map { |item| [item.state, item.attempts] }
+    expect(items).to eq([["error", 1], ["error", 1]])
+    expect(TaskerCore.result(task_id).step("beside").state).to eq("complete")
+  end
+
   it "complete when so many of them are skipped or resolved that no more failed than may" do
     task_id = submit([1, 2, 3], [1, 2, 3], tolerate: 1, max_parallel: 1)
     settled(task_id)

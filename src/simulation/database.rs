@@ -527,7 +527,11 @@ impl Transaction for SimulatedTransaction {
         let mut failed = failed.await?;
         let fails = |state| matches!(state, StepState::Blocked | StepState::WaitingForRetry);
         failed.extend(open.into_iter().filter(|row| fails(row.state)));
-        Ok(failed)
+        self.run(|state, _| {
+            failed.retain(|row| !state.tables.is_item_decided(row.id));
+            done(failed)
+        })
+        .await
     }
 
     async fn results_of(&mut self, step: StepId) -> Result<Option<Text>, StoreError> {
