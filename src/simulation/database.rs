@@ -527,11 +527,13 @@ impl Transaction for SimulatedTransaction {
         let mut failed = failed.await?;
         let fails = |state| matches!(state, StepState::Blocked | StepState::WaitingForRetry);
         failed.extend(open.into_iter().filter(|row| fails(row.state)));
-        self.run(|state, _| {
-            failed.retain(|row| !state.tables.is_item_decided(row.id));
-            done(failed)
-        })
-        .await
+        let decided = self.run(|state, _| {
+            let items = failed.iter().filter(|row| state.tables.is_item_decided(row.id));
+            done(items.map(|row| row.id).collect::<BTreeSet<_>>())
+        });
+        let decided = decided.await?;
+        failed.retain(|row| !decided.contains(&row.id));
+        Ok(failed)
     }
 
     async fn results_of(&mut self, step: StepId) -> Result<Option<Text>, StoreError> {

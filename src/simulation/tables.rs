@@ -25,15 +25,6 @@ pub(super) struct TemplateRecord {
     pub(super) whens: Vec<Option<When>>,
     pub(super) queues: Vec<String>,
     pub(super) retry_limits: Vec<u32>,
-    /// Whether a step is an item of a map step that was skipped or resolved.
-    pub(super) fn is_item_decided(&self, step: StepId) -> bool {
-        let is_decided = |map: &StepRecord| {
-            matches!(map.state, StepState::Skipped | StepState::ResolvedManually)
-        };
-        let map = self.added.get(&step).filter(|added| added.item.is_some());
-        map.and_then(|added| self.steps.get(&added.by)).is_some_and(is_decided)
-    }
-
     /// Whether all attempts of a step together have a limit.
     pub(super) limited: Vec<bool>,
     /// How each map step's items run.
