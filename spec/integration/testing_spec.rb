@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+require "open3"
+require "rbconfig"
+
+# In processes of their own: the test kit changes the client of the process that loads it.
+RSpec.describe "the test kit", :database do
+  fixtures = File.expand_path("../fixtures/testing", __dir__)
+  lib = File.expand_path("../../lib", __dir__)
+
+  define_method(:ruby) do |*arguments, env: {}|
+    env = { "DATABASE_URL" => database_url, "TASKER_ENV" => "test", **env }
+    Dir.mktmpdir do |folder|
+      output, status = Open3.capture2e(env, RbConfig.ruby, "-I", lib, *arguments, chdir: folder)
+      return [output, status.success?]
+    end
+  end
+
+  define_method(:suite) { |env: {}| ruby("-S", "rspec", "--no-color", "#{fixtures}/orders_suite.rb", env: env) }
+
+  it "has matchers that hold" do
+    output, success = suite
+    expect(output).to include("4 examples, 0 failures")
+    expect(success).to be(true)
+  end
+
+  it "says what is wrong, and shows the graph" do
+    output, = suite(env: { "WITH_FAILURES" => "1" })
+    expect(output).to include("14 examples, 10 failures")
+    expect(output.lines.map(&:strip).join("\n")).to include(
+      "expected the task to be complete, it is blocked\n", "charge (1 attempt)\n",
+      "ship (1 attempt) TaskerCore::BlockedError: no address",
+      %(expected ship to have returned {:payment=>"p-8"}, it returned {"payment"=>"p-7"}),
+      "expected the order ship, charge; they began as charge, ship",
+      "expected no steps to have run but ship; also ran: charge", "expected ship to have run",
+      "expected charge to have been tried again 3 times, it was 1 times",
+      "expected the task to be waiting for the signal paid; it waits for signal packed",
+      "expected order to be submitted with {:a=>1}; submitted were:\norder {}", 'has no step "shp"',
+      "expected it not to complete"
+    )
+  end
+
+  it "has assertions for Minitest" do
+    output, success = ruby("#{fixtures}/orders_test.rb")
+    expect(output).to include("2 runs, ", " 0 failures, 0 errors")
+    expect(success).to be(true)
+  end
+end
