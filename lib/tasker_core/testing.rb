@@ -2,6 +2,7 @@
 
 require_relative "../tasker_core"
 require_relative "testing/attempt"
+require_relative "testing/clock"
 require_relative "testing/fleet"
 require_relative "testing/submissions"
 require_relative "testing/matchers" if defined?(RSpec::Core)
@@ -39,15 +40,16 @@ module TaskerCore
       #
       # @param name [String] of the template
       # @param timeout [Numeric] seconds. Default 30.
+      # @param skip_time [Boolean] nothing waits for a time: the engine's clock is put ahead instead, as by {advance}
       # @param worker [Hash{Symbol => Object}] options of {Worker}. Default {}.
       # @param submission [Hash{Symbol => Object}] as {TaskerCore.submit} takes it
       # @return [TaskResult]
       # @raise [TimeoutError] it can go on after `timeout`
       # @example
       #   TaskerCore::Testing.run("order_fulfilment", context: { order_id: 7 }).results_of("ship")
-      def run(name, timeout: Fleet::PATIENCE, worker: {}, **submission)
+      def run(name, timeout: Fleet::PATIENCE, skip_time: false, worker: {}, **submission)
         task_id = TaskerCore.submit(name, **submission)
-        drain(task_id, timeout: timeout, worker: worker)
+        drain(task_id, timeout: timeout, skip_time: skip_time, worker: worker)
         TaskerCore.result(task_id)
       end
 
@@ -56,14 +58,42 @@ module TaskerCore
       #
       # @param task_ids [Array<Integer>]
       # @param timeout [Numeric] seconds. Default 30.
+      # @param skip_time [Boolean] nothing waits for a time: the engine's clock is put ahead instead, as by {advance}
       # @param worker [Hash{Symbol => Object}] options of {Worker}. Default {}.
       # @return [Array<TaskStatus>]
       # @raise [TimeoutError] one can go on after `timeout`
       # @example
       #   TaskerCore.signal(task_id, "approved")
       #   TaskerCore::Testing.drain(task_id)
-      def drain(*task_ids, timeout: Fleet::PATIENCE, worker: {})
-        Fleet.working(**worker) { task_ids.flatten.map { |task_id| Fleet.rest(task_id, timeout) } }
+      def drain(*task_ids, timeout: Fleet::PATIENCE, skip_time: false, worker: {})
+        clock.install if skip_time
+        Fleet.working(**worker) do
+          task_ids.flatten.map { |task_id| Fleet.rest(task_id, timeout, clock, skip_time: skip_time) }
+        end
+      end
+
+      # Puts the engine's clock ahead, on the database of the configuration: what waits for a time, a retry or a delay
+      # goes on as much sooner, and deadlines pass. The first call changes the database (a schema `tasker_clock`, the
+      # defaults of columns) and the configuration's `database_url`: for databases of tests.
+      #
+      # @param seconds [Numeric] from 0
+      # @return [void]
+      # @raise [InvalidArgument]
+      # @raise [ConfigurationError] without the gem pg
+      # @example
+      #   TaskerCore::Testing.advance(30 * 86_400)
+      #   TaskerCore::Testing.drain(task_id)
+      def advance(seconds)
+        clock.advance(seconds)
+      end
+
+      # The engine's clock shows the time again as it is.
+      #
+      # @return [void]
+      # @example
+      #   RSpec.configure { |c| c.after { TaskerCore::Testing.reset_clock } }
+      def reset_clock
+        @clock&.reset
       end
 
       # What was submitted since the last {clear} in this process, whether or not the transaction around it was
@@ -83,6 +113,12 @@ module TaskerCore
       #   RSpec.configure { |c| c.before { TaskerCore::Testing.clear } }
       def clear
         Submissions.clear
+      end
+
+      private
+
+      def clock
+        @clock ||= Clock.new(TaskerCore.client.url)
       end
     end
   end

@@ -20,13 +20,13 @@ RSpec.describe "the test kit", :database do
 
   it "has matchers that hold" do
     output, success = suite
-    expect(output).to include("4 examples, 0 failures")
+    expect(output).to include("5 examples, 0 failures")
     expect(success).to be(true)
   end
 
   it "says what is wrong, and shows the graph" do
     output, = suite(env: { "WITH_FAILURES" => "1" })
-    expect(output).to include("14 examples, 10 failures")
+    expect(output).to include("15 examples, 10 failures")
     expect(output.lines.map(&:strip).join("\n")).to include(
       "expected the task to be complete, it is blocked\n", "charge (1 attempt)\n",
       "ship (1 attempt) TaskerCore::BlockedError: no address",

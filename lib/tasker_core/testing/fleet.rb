@@ -15,8 +15,8 @@ module TaskerCore
       LOOK = 0.01
       # A worker that is quick to find work and to end.
       QUICK = { concurrency: 2, heartbeat_interval: 0.1 }.freeze
-      # States of steps that go on by themselves.
-      GOING_ON = %w[enqueued in_progress waiting_for_retry].freeze
+      # States of steps that are being executed, or for which a time soon comes.
+      MOVING = %w[in_progress waiting_for_retry].freeze
 
       module_function
 
@@ -33,13 +33,16 @@ module TaskerCore
 
       # @param task_id [Integer]
       # @param timeout [Numeric] seconds
+      # @param clock [Clock] the engine's
+      # @param skip_time [Boolean] the clock is put ahead where the task waits for a time
       # @return [TaskStatus] once nothing of the task goes on by itself
       # @raise [TimeoutError]
-      def rest(task_id, timeout)
+      def rest(task_id, timeout, clock, skip_time:)
         by = Internal::Clock.seconds + timeout
         loop do
           status = TaskerCore.status(task_id)
-          return status if rests?(status)
+          return status if status.settled?
+          return status unless going_on?(status) || goes_on?(task_id, clock, skip_time) || begun_since?(status)
           raise late(status, timeout) if Internal::Clock.seconds > by
 
           sleep(LOOK)
@@ -47,9 +50,24 @@ module TaskerCore
       end
 
       # @api private
-      def rests?(status)
-        status.settled? || (status.state == "waiting" && (status.steps_by_state.keys & GOING_ON).empty? &&
-          status.children.all? { |child| rests?(TaskerCore.status(child.fetch("task_id"))) })
+      def going_on?(status)
+        status.state != "waiting" || (status.steps_by_state.keys & MOVING).any?
+      end
+
+      # Whether a step was claimed between two looks.
+      #
+      # @api private
+      def begun_since?(status)
+        TaskerCore.status(status.task_id).attempts_total > status.attempts_total
+      end
+
+      # Whether a step can be claimed, or will be at a time that is skipped.
+      #
+      # @api private
+      def goes_on?(task_id, clock, skip_time)
+        seconds = clock.next_due_in(task_id)
+        clock.advance(seconds) if skip_time && seconds&.positive?
+        skip_time ? !seconds.nil? : seconds&.zero?
       end
 
       # @api private
