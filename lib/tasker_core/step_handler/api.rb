@@ -31,10 +31,10 @@ module TaskerCore
         def process(task, sequence, step)
           @step = step
           output = super
-          failure = answer_of(output)&.failure
+          failure = failure_of(answer_of(output))
           failure ? raise(failure) : output
         rescue StandardError => e
-          raise Internal::Http::Answer.of_error(e)&.failure || e
+          raise failure_of(Internal::Http::Answer.of_error(e)) || e
         end
       end
 
@@ -72,7 +72,7 @@ module TaskerCore
       # @example
       #   sequence.results_of("fetch_rates") # => { "status" => 200, "body" => { "EUR" => 1.1 } }
       def process_results(step, output, initial)
-        super(step, answer_of(output)&.results || output, initial)
+        super(step, results_of(output), initial)
       end
 
       private
@@ -82,10 +82,19 @@ module TaskerCore
         Internal::Http::Settings.new(config)
       end
 
-      # @param output [Object]
-      # @return [Internal::Http::Answer, nil]
+      # What an output says of a request, or nil.
       def answer_of(output)
         Internal::Http::Answer.of(output)
+      end
+
+      # What the step fails with, or nil.
+      def failure_of(answer)
+        answer&.failure
+      end
+
+      # What is kept of an output.
+      def results_of(output)
+        answer_of(output)&.results || output
       end
     end
   end
