@@ -43,7 +43,7 @@ module TaskerCore
           @config = (config || {}).transform_keys(&:to_s)
           @url = optional("url", String, nil)
           @params = optional("params", Hash, {})
-          @headers = HEADERS.merge(optional("headers", Hash, {}))
+          @headers = HEADERS.merge(optional("headers", Hash, {}).transform_values(&:to_s))
           @ssl = optional("ssl", Hash, {}).transform_keys(&:to_sym)
           @timeouts = { timeout: seconds("timeout_seconds", 30), open_timeout: seconds("open_timeout_seconds", 5) }
           @idempotency_header = switched("idempotency_header", String, "Idempotency-Key")

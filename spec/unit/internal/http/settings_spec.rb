@@ -13,12 +13,12 @@ RSpec.describe TaskerCore::Internal::Http::Settings do
   it "takes what the config says, and leaves what is the handler's own" do
     settings = described_class.new("url" => "https://bank.example", "type" => "api", "merchant" => 7,
                                    ssl: { "verify" => false },
-                                   "headers" => { "Accept" => "text/csv" }, "timeout_seconds" => 1.5,
+                                   "headers" => { "Accept" => "text/csv", "X-Shop" => 7 }, "timeout_seconds" => 1.5,
                                    "circuit_breaker" => { "open_seconds" => 2 })
 
     expect(settings).to have_attributes(
       url: "https://bank.example", ssl: { verify: false }, timeouts: { timeout: 1.5, open_timeout: 5 },
-      headers: { "Content-Type" => "application/json", "Accept" => "text/csv" },
+      headers: { "Content-Type" => "application/json", "Accept" => "text/csv", "X-Shop" => "7" },
       circuit_breaker: have_attributes(failures: 5, open_seconds: 2)
     )
   end
