@@ -20,7 +20,7 @@ namespace :lint do
   end
 
   # Libraries of Ruby itself whose types the signatures name.
-  libraries = %w[digest json logger monitor optparse pathname time]
+  libraries = %w[digest json logger monitor optparse pathname singleton time]
 
   desc "Fail unless every file of the library has a valid signature in sig"
   task :signatures do

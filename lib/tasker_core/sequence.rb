@@ -113,6 +113,13 @@ module TaskerCore
     end
     alias find_step_by_name find
 
+    # @return [Array<Entry>] the steps of {#names}; nothing is read before it is asked for
+    # @example
+    #   sequence.steps.map(&:name) # => ["validate_order", "charge_card"]
+    def steps
+      names.map { |name| Entry.new(name, self) }
+    end
+
     # @return [Array<String>] names of the template's steps, in its order: prototypes among them, which no task has, and
     #   none of those that were added
     def names

@@ -71,5 +71,6 @@ RSpec.describe TaskerCore::Sequence do
 
   it "knows the names of all steps, in order" do
     expect(sequence.names).to eq(%w[load check save])
+    expect(sequence.steps.map(&:name)).to eq(%w[load check save])
   end
 end

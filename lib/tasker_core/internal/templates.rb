@@ -9,6 +9,18 @@ module TaskerCore
       def initialize
         @lock = Mutex.new
         @by_key = {}.freeze
+        @later = [].freeze
+      end
+
+      # Has a template brought when the next one is asked for, and not before: what it is made of need not be complete
+      # yet. One that is refused is brought again with the next question.
+      #
+      # @yieldreturn [TaskTemplate, nil] nil: it is not there yet
+      # @return [void]
+      # @example
+      #   templates.later { TaskTemplate.load_file(path) if File.exist?(path) }
+      def later(&bring)
+        @lock.synchronize { @later = [*@later, bring].freeze }
       end
 
       # Adds all of them or none. The same definition again replaces the earlier object.
@@ -34,14 +46,16 @@ module TaskerCore
       # @example
       #   templates.find("order_fulfilment", namespace: "default", version: nil)
       def find(name, namespace:, version:)
+        bring_later_ones
         return @by_key[[namespace, name, version]] if version
 
-        all.select { |template| template.name == name && template.namespace == namespace }
-           .max_by { |template| Gem::Version.new(template.version[/\A[^+]*/]) }
+        @by_key.values.select { |template| template.name == name && template.namespace == namespace }
+               .max_by { |template| Gem::Version.new(template.version[/\A[^+]*/]) }
       end
 
       # @return [Array<TaskTemplate>] in the order in which they were loaded
       def all
+        bring_later_ones
         @by_key.values
       end
 
@@ -49,10 +63,21 @@ module TaskerCore
       #
       # @return [void]
       def clear
-        @lock.synchronize { @by_key = {}.freeze }
+        @lock.synchronize do
+          @by_key = {}.freeze
+          @later = [].freeze
+        end
       end
 
       private
+
+      def bring_later_ones
+        @later.each do |bring|
+          template = bring.call or next
+          add([template])
+          @lock.synchronize { @later = (@later - [bring]).freeze }
+        end
+      end
 
       def check(known, template)
         return if known.nil? || known == template

@@ -50,4 +50,20 @@ RSpec.describe TaskerCore::Internal::Templates do
 
     expect(templates.all).to eq([])
   end
+
+  it "has a template brought when one is asked for, once it is there" do
+    brought = [nil, template("a")]
+    templates.later { brought.shift }
+
+    expect([find("a"), find("a"), templates.all, brought]).to eq([nil, template("a"), [template("a")], []])
+  end
+
+  it "asks again for one that was refused" do
+    templates.add([template("a", handler: "B")])
+    templates.later { template("a") }
+
+    2.times { expect { templates.all }.to raise_error(TaskerCore::TemplateConflict) }
+    templates.clear
+    expect(templates.all).to eq([])
+  end
 end
