@@ -1,5 +1,7 @@
 -- Removes everything that 001_create_tasker.up.sql made, with all tasks and their history.
 
+DROP VIEW tasker_task_overview, tasker_step_overview, tasker_edge_overview, tasker_attempt_overview, tasker_transition_overview;
+
 DROP VIEW tasker_attempts, tasker_silent_workers;
 
 DROP TABLE tasker_parent_counts, tasker_added_steps,

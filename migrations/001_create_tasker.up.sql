@@ -497,3 +497,120 @@ CREATE TRIGGER tasker_delete_rows_of_task AFTER DELETE ON tasker_tasks
   EXECUTE FUNCTION tasker_delete_rows_of_task();
 
 COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1';
+
+-- What reports and other programs read (docs/reporting.md): their names and columns stay as they are. They tell of tasks that
+-- were not deleted, and ask look-ups alone for one task. What is in a subquery is not read by who does not select it.
+
+CREATE VIEW tasker_task_overview AS
+SELECT t.task_id, n.name AS namespace, k.name AS template, k.version, t.state,
+       t.total_steps - (SELECT count(*)::int FROM tasker_added_steps a
+                        WHERE a.retired AND a.workflow_step_id >= (t.task_id << 20)
+                          AND a.workflow_step_id < ((t.task_id + 1) << 20)) AS steps_total,
+       t.runnable_steps, t.waiting_steps, t.blocked_steps, t.open_failures,
+       t.requested_at, t.started_at, t.finished_at,
+       (SELECT d.deadline_at FROM tasker_task_deadlines d WHERE d.task_id = t.task_id) AS deadline_at,
+       t.initiator, t.source_system, t.reason, t.tags, c.correlation_key,
+       (SELECT jsonb_build_object('max_attempts', b.max_attempts, 'attempts', b.attempts, 'max_cost', b.max_cost / 1e6,
+                                  'spent', b.spent / 1e6, 'reserved', b.reserved / 1e6, 'exhausted', b.exhausted)
+        FROM tasker_task_budgets b WHERE b.task_id = t.task_id) AS budget,
+       p.parent_step_id, f.forked_from AS forked_from_id, o.original_task_id AS compensates_id, u.task_id AS compensated_by_id,
+       t.context, (t.context ? 'tasker_encrypted' AND t.context - 'tasker_encrypted' = '{}') AS encrypted
+FROM tasker_tasks t
+JOIN tasker_named_tasks k ON k.named_task_id = t.named_task_id
+JOIN tasker_task_namespaces n ON n.task_namespace_id = k.task_namespace_id
+LEFT JOIN tasker_task_correlations c ON c.task_id = t.task_id
+LEFT JOIN tasker_child_tasks p ON p.task_id = t.task_id
+LEFT JOIN tasker_task_forks f ON f.task_id = t.task_id
+LEFT JOIN tasker_compensations o ON o.task_id = t.task_id
+LEFT JOIN tasker_compensations u ON u.original_task_id = t.task_id;
+
+-- Steps as they are, items of map steps too; not those that are retired.
+CREATE VIEW tasker_step_overview AS
+SELECT s.workflow_step_id AS step_id, t.task_id, n.name AS namespace, k.name AS template, k.version,
+       coalesce(a.name, d.name) AS step_name, d.name AS template_step, a.item_index, d.queue, s.state,
+       t.state AS task_state, t.finished_at AS task_finished_at, s.attempts AS attempts_total,
+       (SELECT h.created_at FROM tasker_workflow_step_transitions h
+        WHERE h.workflow_step_id = s.workflow_step_id
+        ORDER BY h.workflow_step_transition_id DESC LIMIT 1) AS changed_at,
+       (SELECT h.event FROM tasker_workflow_step_transitions h
+        WHERE h.workflow_step_id = s.workflow_step_id
+        ORDER BY h.workflow_step_transition_id DESC LIMIT 1) AS event,
+       (SELECT r.available_at FROM tasker_ready_steps r WHERE r.workflow_step_id = s.workflow_step_id) AS available_at,
+       coalesce((SELECT r.postponed FROM tasker_ready_steps r WHERE r.workflow_step_id = s.workflow_step_id), false) AS postponed,
+       (SELECT w.signal FROM tasker_step_waits w
+        WHERE w.workflow_step_id = s.workflow_step_id AND s.state = 'waiting') AS signal,
+       s.worker_id, s.claimed_at AS started_at,
+       (SELECT a.finished_at FROM tasker_attempts a
+        WHERE a.workflow_step_id = s.workflow_step_id AND s.state <> 'in_progress'
+        ORDER BY a.attempt DESC LIMIT 1) AS finished_at,
+       (SELECT a.execution_us / 1000.0::float8 FROM tasker_attempts a
+        WHERE a.workflow_step_id = s.workflow_step_id ORDER BY a.attempt DESC LIMIT 1) AS execution_ms,
+       (SELECT a.error FROM tasker_attempts a
+        WHERE a.workflow_step_id = s.workflow_step_id ORDER BY a.attempt DESC LIMIT 1) AS error,
+       s.results, coalesce(s.results::text LIKE '{"tasker\_encrypted":%', false) AS encrypted
+FROM tasker_workflow_steps s
+JOIN tasker_tasks t ON t.task_id = s.task_id
+JOIN tasker_named_tasks k ON k.named_task_id = t.named_task_id
+JOIN tasker_task_namespaces n ON n.task_namespace_id = k.task_namespace_id
+JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id
+WHERE a.retired IS NOT TRUE;
+
+-- The edges between the steps of that view.
+CREATE VIEW tasker_edge_overview AS
+SELECT t.task_id, e.from_step_id, e.to_step_id,
+       (SELECT coalesce(a.name, d.name)
+        FROM tasker_workflow_steps s
+        JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+        LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id
+        WHERE s.workflow_step_id = e.from_step_id) AS from_step_name,
+       (SELECT coalesce(a.name, d.name)
+        FROM tasker_workflow_steps s
+        JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+        LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id
+        WHERE s.workflow_step_id = e.to_step_id) AS to_step_name
+FROM tasker_workflow_step_edges e
+JOIN tasker_tasks t ON t.task_id = e.from_step_id >> 20
+  AND e.from_step_id >= (t.task_id << 20) AND e.from_step_id < ((t.task_id + 1) << 20)
+WHERE NOT EXISTS (SELECT FROM tasker_added_steps a WHERE a.retired AND a.workflow_step_id = e.from_step_id)
+  AND NOT EXISTS (SELECT FROM tasker_added_steps a WHERE a.retired AND a.workflow_step_id = e.to_step_id);
+
+-- The attempts that have ended, also of steps that are retired.
+CREATE VIEW tasker_attempt_overview AS
+SELECT h.workflow_step_transition_id AS transition_id, h.workflow_step_id AS step_id, t.task_id,
+       n.name AS namespace, k.name AS template, k.version, coalesce(a.name, d.name) AS step_name, d.name AS template_step,
+       d.queue, h.attempt, h.outcome, h.worker_id, h.claimed_at AS started_at, h.created_at AS finished_at,
+       h.execution_us / 1000.0::float8 AS execution_ms,
+       h.error ->> 'class' AS error_class, h.error ->> 'code' AS error_code, h.error ->> 'message' AS error_message,
+       h.error, coalesce(h.error ? 'tasker_encrypted', false) AS encrypted
+FROM tasker_workflow_step_transitions h
+JOIN tasker_workflow_steps s ON s.workflow_step_id = h.workflow_step_id
+JOIN tasker_tasks t ON t.task_id = s.task_id
+JOIN tasker_named_tasks k ON k.named_task_id = t.named_task_id
+JOIN tasker_task_namespaces n ON n.task_namespace_id = k.task_namespace_id
+JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id
+WHERE h.outcome IS NOT NULL;
+
+-- Each change of state, of tasks and of steps, also of those that are retired.
+CREATE VIEW tasker_transition_overview AS
+SELECT x.task_transition_id AS transition_id, t.task_id, NULL::bigint AS step_id,
+       n.name AS namespace, k.name AS template, k.version, NULL::text AS step_name, NULL::text AS template_step,
+       x.from_state::text AS from_state, x.to_state::text AS to_state, x.event::text AS event,
+       NULL::int AS attempt, NULL::bigint AS worker_id, x.created_at, x.detail
+FROM tasker_task_transitions x
+JOIN tasker_tasks t ON t.task_id = x.task_id
+JOIN tasker_named_tasks k ON k.named_task_id = t.named_task_id
+JOIN tasker_task_namespaces n ON n.task_namespace_id = k.task_namespace_id
+UNION ALL
+SELECT h.workflow_step_transition_id, t.task_id, h.workflow_step_id,
+       n.name, k.name, k.version, coalesce(a.name, d.name), d.name,
+       h.from_state::text, h.to_state::text, h.event::text,
+       h.attempt, h.worker_id, h.created_at, h.detail
+FROM tasker_workflow_step_transitions h
+JOIN tasker_workflow_steps s ON s.workflow_step_id = h.workflow_step_id
+JOIN tasker_tasks t ON t.task_id = s.task_id
+JOIN tasker_named_tasks k ON k.named_task_id = t.named_task_id
+JOIN tasker_task_namespaces n ON n.task_namespace_id = k.task_namespace_id
+JOIN tasker_named_steps d ON d.named_step_id = s.named_step_id
+LEFT JOIN tasker_added_steps a ON a.workflow_step_id = s.workflow_step_id;

@@ -12,6 +12,7 @@ mod heartbeat;
 mod held;
 mod identity;
 mod joins;
+mod overviews;
 mod plans;
 mod prune;
 mod rescue;
