@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "monitor"
 require_relative "../errors"
 
 module TaskerCore
@@ -9,6 +10,30 @@ module TaskerCore
       def initialize
         @lock = Mutex.new
         @by_key = {}.freeze
+        @loading = nil
+        @load_lock = Monitor.new
+      end
+
+      # Has the block add templates before the first look at them; when it raises, before the next one.
+      #
+      # @yield [] once
+      # @return [void]
+      # @example
+      #   templates.later { TaskerCore.load_templates("config/tasker") }
+      def later(&loading)
+        @load_lock.synchronize { @loading = loading }
+      end
+
+      # Has the block of {#later} add them, where it has not yet. Other threads wait for it.
+      #
+      # @return [void]
+      def settle
+        return if @loading.nil? || @load_lock.mon_owned?
+
+        @load_lock.synchronize do
+          @loading&.call
+          @loading = nil
+        end
       end
 
       # Adds all of them or none. The same definition again replaces the earlier object.
@@ -34,6 +59,7 @@ module TaskerCore
       # @example
       #   templates.find("order_fulfilment", namespace: "default", version: nil)
       def find(name, namespace:, version:)
+        settle
         return @by_key[[namespace, name, version]] if version
 
         all.select { |template| template.name == name && template.namespace == namespace }
@@ -42,7 +68,18 @@ module TaskerCore
 
       # @return [Array<TaskTemplate>] in the order in which they were loaded
       def all
+        settle
         @by_key.values
+      end
+
+      # Forgets these templates.
+      #
+      # @param templates [Array<TaskTemplate>]
+      # @return [void]
+      # @example
+      #   templates.remove([template])
+      def remove(templates)
+        @lock.synchronize { @by_key = @by_key.reject { |_, known| templates.any? { |one| one.equal?(known) } }.freeze }
       end
 
       # Forgets all templates. The database keeps what it knows.
