@@ -44,7 +44,7 @@ RSpec.describe "bin/setup" do
 
   it "sees to what specs are skipped without where that is asked for" do
     machine(*tools - ["id"], cargo: "echo cargo 1.99.0", id: "echo 1001", apt_get: "exit 1")
-    expect(setup("--tests")[1]).to match(/the gem activerecord.*apt-get install .*ruby-activerecord /m)
+    expect(setup("--tests")[1]).to match(/the gem activerecord, the gem railties.*apt-get install .*ruby-railties /m)
     expect(setup[1]).not_to match(/activerecord/)
   end
 
