@@ -12,7 +12,7 @@ module TaskerCore
     before_action :authenticate
     rescue_from(NotFound) { |error| refuse(:not_found, error.message) }
     rescue_from(InvalidArgument) { |error| refuse(:bad_request, error.message) }
-    rescue_from(DatabaseUnavailable) { |error| refuse(:service_unavailable, error.message) }
+    rescue_from(DatabaseUnavailable, SchemaMismatch) { |error| refuse(:service_unavailable, error.message) }
 
     private
 

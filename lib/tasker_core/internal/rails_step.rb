@@ -36,11 +36,18 @@ module TaskerCore
 
       private
 
-      def tagged(task, step, &block)
+      # Not by the logger's `tagged`: one that passes on to several has each of them execute the block.
+      def tagged(task, step)
         logger = ::Rails.logger
-        return block.call unless logger.respond_to?(:tagged)
+        return yield unless logger.respond_to?(:push_tags)
 
-        logger.tagged("TaskerCore", "task #{task.task_id}", "step #{step.step_id} #{step.name}", &block)
+        begin
+          tags = ["TaskerCore", "task #{task.task_id}", "step #{step.step_id} #{step.name}"]
+          logger.push_tags(*tags)
+          yield
+        ensure
+          logger.pop_tags(tags.size)
+        end
       end
 
       def report(error, task, step)

@@ -20,9 +20,7 @@ module TaskerCore
       #
       # @return [void]
       def self.install
-        dumper = ::ActiveRecord::SchemaDumper
-        dumper.prepend(self)
-        dumper.ignore_tables |= Schema.tables
+        ::ActiveRecord::SchemaDumper.prepend(self)
       end
 
       # @param stream [IO] what the dump is written to
@@ -31,6 +29,7 @@ module TaskerCore
         version = @connection.adapter_name.match?(ADAPTERS) ? Schema.version(@connection) : 0
         return super if version.zero?
 
+        @tasker_core_tables = Schema.tables
         buffer = StringIO.new
         super(buffer)
         stream.print(SchemaDump.complete(buffer.string, version))
@@ -46,6 +45,13 @@ module TaskerCore
           Schema.types.include?(Regexp.last_match(1)) ? "" : line
         end
         types.sub(EMPTY_TYPES, "").sub(PLACE, "  TaskerCore::Schema.load(connection, version: #{version})\n\n")
+      end
+
+      private
+
+      # Not by `ignore_tables`, which dumps to db/structure.sql go by as well.
+      def ignored?(table_name)
+        super || Array(@tasker_core_tables).include?(table_name)
       end
     end
   end
