@@ -13,6 +13,12 @@ RSpec.describe "The generators", database: :empty do
     rails("generate", *words, **env)
   end
 
+  # What a generator says that ends with an error; its exit status depends on the version of Rails.
+  def said_by(*words)
+    outcome = run_in_application(RbConfig.ruby, "bin/rails", "generate", *words)
+    outcome.err + outcome.out
+  end
+
   # All files of the application but logs, with what they hold.
   def files
     paths = Dir.glob("**/*", base: folder).reject { |path| path.start_with?("log/") }
@@ -68,7 +74,7 @@ RSpec.describe "The generators", database: :empty do
   end
 
   it "write a migration to the next version from the one that there is" do
-    expect { generate("tasker_core:update") }.to raise_error(/no migration makes the tables yet.*tasker_core:install/)
+    expect(said_by("tasker_core:update")).to match(/no migration makes the tables yet.*tasker_core:install/)
     generate("tasker_core:install")
     write("config/initializers/newer.rb", "TaskerCore::Schema.define_singleton_method(:latest) { 2 }")
     generate("tasker_core:update")
@@ -109,9 +115,8 @@ RSpec.describe "The generators", database: :empty do
   }.each do |steps, message|
     it "write nothing for the steps #{steps}" do
       before = files
-      outcome = run_in_application(RbConfig.ruby, "bin/rails", "generate", "tasker_core:task_handler", "Refund", *steps)
 
-      expect(outcome.err + outcome.out).to match(message)
+      expect(said_by("tasker_core:task_handler", "Refund", *steps)).to match(message)
       expect(files).to eq(before)
     end
   end

@@ -23,6 +23,11 @@ RSpec.describe "The tables in an application's migrations", database: :empty do
     connection&.close
   end
 
+  # Without what pg_dump makes up each time.
+  def dump_as(format)
+    read(format == "ruby" ? "db/schema.rb" : "db/structure.sql").gsub(/^\\(un)?restrict .*$/, "")
+  end
+
   def version
     in_rails("TaskerCore.client.schema_version")
   end
@@ -50,9 +55,9 @@ RSpec.describe "The tables in an application's migrations", database: :empty do
     it "survive a dump of the schema as #{format}, with a foreign key to them" do
       env = { SCHEMA_FORMAT: format, DUMP_SCHEMA: "1" }
       rails("db:migrate", **env)
-      dumped = read(format == "ruby" ? "db/schema.rb" : "db/structure.sql")
+      dumped = dump_as(format)
       rails("db:schema:dump", **env)
-      expect(read(format == "ruby" ? "db/schema.rb" : "db/structure.sql")).to eq(dumped)
+      expect(dump_as(format)).to eq(dumped)
       expect(dumped).not_to match(/Could not dump/)
 
       with_database(migrated: false) do |url|
@@ -106,7 +111,11 @@ RSpec.describe "The tables in an application's migrations", database: :empty do
     rails("db:migrate")
     seen = in_rails(<<~RUBY)
       connection = ActiveRecord::Base.connection
-      tell = ->(&block) { block.call; rescue TaskerCore::Error => e; [e.code, e.message] }
+      tell = lambda do |&block|
+        block.call
+      rescue TaskerCore::Error => e
+        [e.code, e.message]
+      end
       refused = [tell.call { TaskerCore::Schema.migrate(connection, version: 7) }]
       connection.execute("COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 9'")
       refused << tell.call { TaskerCore::Schema.migrate(connection, version: 1) }
