@@ -22,9 +22,9 @@ Gem::Specification.new do |spec|
   # database is here: the queries, their cache and the setting that makes sqlx use it.
   spec.files = Dir.chdir(__dir__) do
     # The benches are there because Cargo.toml names them; nothing of them is compiled.
-    Dir["lib/**/*.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}", "src/**/*.{rs,sql}", "benches/**/*.rs",
-        "migrations/*.sql", ".sqlx/*.json", ".cargo/config.toml", "Cargo.{toml,lock}", "README.md", "CHANGELOG.md",
-        "LICENSE"]
+    Dir["lib/**/*.{rb,tt}", "app/**/*.rb", "config/routes.rb", "sig/**/*.rbs", "exe/*", "ext/**/*.{rb,rs,toml}",
+        "src/**/*.{rs,sql}", "benches/**/*.rs", "migrations/*.sql", ".sqlx/*.json", ".cargo/config.toml",
+        "Cargo.{toml,lock}", "README.md", "CHANGELOG.md", "LICENSE"]
   end
   spec.bindir = "exe"
   spec.executables = ["tasker"]

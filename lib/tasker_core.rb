@@ -27,6 +27,7 @@ require_relative "tasker_core/feed"
 require_relative "tasker_core/artifact"
 require_relative "tasker_core/client"
 require_relative "tasker_core/operations"
+require_relative "tasker_core/schema"
 require_relative "tasker_core/worker"
 require_relative "tasker_core/internal/instrumentation"
 require_relative "tasker_core/internal/subscriptions"
@@ -449,3 +450,5 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     end
   end
 end
+
+require_relative "tasker_core/engine" if defined?(Rails::Engine)

@@ -6,8 +6,9 @@ require_relative "sql_texts"
 
 # Checks that are one command each stand in bin/test; these need a few lines of Ruby.
 namespace :lint do
-  ruby_files = FileList["lib/**/*.rb", "ext/**/*.rb", "rakelib/**/*.{rb,rake}", "spec/**/*.rb", "examples/**/*.rb",
-                        "bench/**/*.rb", "chaos/**/*.rb", "*.gemspec", "Rakefile", "Gemfile"]
+  ruby_files = FileList["lib/**/*.rb", "app/**/*.rb", "config/*.rb", "ext/**/*.rb", "rakelib/**/*.{rb,rake}",
+                        "spec/**/*.rb", "examples/**/*.rb", "bench/**/*.rb", "chaos/**/*.rb",
+                        "*.gemspec", "Rakefile", "Gemfile"]
 
   desc "Fail where Ruby warns: each file on its own, and the library as it loads"
   task :warnings do

@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require_relative "errors"
-require_relative "internal/database_file"
 require_relative "internal/embedded_postgres"
 require_relative "internal/masked_url"
 
@@ -10,10 +9,11 @@ module TaskerCore
   #
   # 1. `database_url` of the configuration (on the command line `--database-url`),
   # 2. the environment variable DATABASE_URL,
-  # 3. `database_url` in the file config/tasker.yml of the current folder,
+  # 3. `database_url` in the file config/tasker.yml,
   # 4. the embedded Postgres, which is started when it does not run.
   #
-  # The file holds a URL for all environments, or one for each, or both:
+  # In a Rails application Active Record's configuration takes the place of the last one, and of DATABASE_URL, which
+  # is a part of it. The file holds a URL for all environments, or one for each, or both:
   #
   #     database_url: postgres:///shop
   #     environments:
@@ -25,38 +25,49 @@ module TaskerCore
   #   database.url    # => "postgres:///shop"
   #   database.source # => :file
   class Database
-    # The file that may name a database, from the current folder.
-    FILE = "config/tasker.yml"
-
     # How a URL begins.
     SCHEMES = %w[postgres:// postgresql://].freeze
 
     # @return [String] the URL
     attr_reader :url
-    # @return [Symbol] what named it: :configuration, :environment, :file or :embedded
+    # @return [Symbol] what named it: :configuration, :environment, :file, :application or :embedded
     attr_reader :source
     # @return [String, nil] one sentence for the user when the embedded Postgres was started just
     #   for this, else nil
     attr_reader :notice
 
     class << self
-      # @param configuration [Configuration] its `database_url` and `environment` count
+      # @param configuration [Configuration]
       # @param env [Hash{String => String}] where DATABASE_URL is taken from
-      # @param folder [String] the folder from which {FILE} is looked for
       # @param embedded [Internal::EmbeddedPostgres, nil] the server to start when nothing names a
       #   database; nil takes that of this user
       # @return [Database] frozen
       # @raise [ConfigurationError] the file is not understood, or a URL is none
       # @raise [DatabaseUnavailable] the embedded Postgres is not installed or does not start
-      def resolve(configuration, env: ENV, folder: Dir.pwd, embedded: nil)
-        file = File.expand_path(FILE, folder)
+      def resolve(configuration, env: ENV, embedded: nil)
         named(:configuration, configuration.database_url, "database_url") ||
-          named(:environment, env["DATABASE_URL"], "DATABASE_URL") ||
-          named(:file, Internal::DatabaseFile.new(file).url(configuration.environment), file) ||
-          started(embedded || Internal::EmbeddedPostgres.new)
+          (of_application(configuration) if configuration.application_database) ||
+          of_machine(configuration, env, embedded)
       end
 
       private
+
+      def of_application(configuration)
+        in_file(configuration) ||
+          named(:application, configuration.application_database.call(configuration.database), "config/database.yml")
+      end
+
+      def of_machine(configuration, env, embedded)
+        named(:environment, env["DATABASE_URL"], "DATABASE_URL") ||
+          in_file(configuration) ||
+          refuse_name(configuration.database) ||
+          started(embedded || Internal::EmbeddedPostgres.new)
+      end
+
+      def in_file(configuration)
+        file = configuration.file
+        named(:file, file.settings(configuration.environment)[:database_url], "#{file.path}: database_url")
+      end
 
       def named(source, url, where)
         return if url.nil? || url == ""
@@ -64,6 +75,14 @@ module TaskerCore
 
         raise ConfigurationError.new("#{where} must begin with #{SCHEMES.join(" or ")}, not with #{beginning(url)}",
                                      details: { "key" => where, "allowed" => SCHEMES })
+      end
+
+      def refuse_name(name)
+        return unless name
+
+        raise ConfigurationError.new("database is #{name.inspect}, and only a Rails application reads " \
+                                     "config/database.yml; run its bin/tasker, or name a database_url",
+                                     details: { "key" => "database", "value" => name })
       end
 
       # No more of it: a password may follow.

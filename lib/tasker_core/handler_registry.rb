@@ -13,7 +13,21 @@ module TaskerCore
     # Number of arguments of `process`.
     ARITY = 3
 
+    @generation = 0
+
     class << self
+      # @api private
+      # @return [Integer] changes when classes that were found before are to be found anew
+      attr_reader :generation
+
+      # Has workers find the classes of handlers anew: those that they know are not there any more.
+      #
+      # @api private
+      # @return [void]
+      def forget
+        @generation += 1
+      end
+
       # @param name [String] for instance "Payments::ChargeCard"
       # @return [Class] a subclass of {StepHandler::Base}, or any class that defines `process(task, sequence, step)`
       # @raise [HandlerNotFound] no such constant, or it is no handler; says what is near

@@ -35,7 +35,8 @@ module TaskerCore
     Summary = Struct.new(:finished, :given_back, :interrupted, :in_order, keyword_init: true)
 
     # @param configuration [Configuration] Default: the one in force.
-    # @param options [Hash{Symbol => Object}] may all be left out.
+    # @param options [Hash{Symbol => Object}] may all be left out; before the defaults come those of
+    #   {Configuration#worker}.
     #   concurrency [Integer], threads, default 5;
     #   queues [Array<String>, nil], default nil: every queue;
     #   shutdown_timeout [Numeric], seconds that running attempts get after {#stop}, and their ends to be written,
@@ -50,7 +51,7 @@ module TaskerCore
     # @raise [ConfigurationError] an unknown option or a value that is not allowed
     def initialize(configuration: TaskerCore.configuration, **options)
       @configuration = configuration
-      @options = Internal::WorkerOptions.new(**options)
+      @options = Internal::WorkerOptions.new(**configuration.worker, **options)
       @lock = Mutex.new
       @stop = @native = @wakeup = @failure = @summary = nil
     end
@@ -183,7 +184,7 @@ module TaskerCore
     end
 
     def hire
-      runner = Internal::StepRunner.new(@native, @configuration.logger, error_classes: @configuration.error_classes)
+      runner = Internal::StepRunner.new(@native, @configuration)
       Internal::Crew.new(size: @options.concurrency, inbox: Internal::Inbox.new(@native), runner: runner) do |error|
         fail_with(error) if error
         @wakeup.ring

@@ -39,14 +39,15 @@ RSpec.describe "the gem", timeout: 900 do
                              "ext/tasker_core/cargo_makefile.rb", "ext/tasker_core/Cargo.toml",
                              "ext/tasker_core/src/lib.rs", "Cargo.toml", "Cargo.lock", ".cargo/config.toml",
                              "src/lib.rs", "README.md", "CHANGELOG.md", "LICENSE", "sig/tasker_core.rbs")
-    tracked = Dir.glob("{src/**/*.{rs,sql},migrations/*.sql,.sqlx/*.json,lib/**/*.rb}", base: root)
+    tracked = Dir.glob("{src/**/*.{rs,sql},migrations/*.sql,.sqlx/*.json,lib/**/*.{rb,tt},app/**/*.rb,config/*.rb}",
+                       base: root)
     expect(tracked - files).to eq([])
     expect(files.grep(%r{\A(migrations/.*\.up\.sql|\.sqlx/query-.*\.json)\z})).not_to be_empty
   end
 
   it "holds nothing else" do
-    allowed = %w[.cargo .sqlx CHANGELOG.md Cargo.lock Cargo.toml LICENSE README.md benches exe ext lib migrations sig
-                 src]
+    allowed = %w[.cargo .sqlx CHANGELOG.md Cargo.lock Cargo.toml LICENSE README.md app benches config exe ext lib
+                 migrations sig src]
     expect(files.map { |file| file[%r{\A[^/]+}] }.uniq - allowed).to eq([])
     expect(files.grep(%r{\.(so|bundle|gem|o|log)\z|(\A|/)target/})).to eq([])
   end

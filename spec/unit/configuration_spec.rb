@@ -60,6 +60,24 @@ RSpec.describe TaskerCore::Configuration do
       .to raise_error(TaskerCore::ConfigurationError, /\Atransaction_connection is Integer, allowed is something /)
   end
 
+  it "takes the variables' word for what they name" do
+    env = { "TASKER_ENV" => "qa", "TASKER_POOL_SIZE" => "9", "TASKER_CONNECT_TIMEOUT" => "1.5",
+            "TASKER_MAX_CONTEXT_BYTES" => "2048" }
+    changed = described_class.new(env: env).with { |c| c.environment = "test" }
+    expect(changed).to have_attributes(environment: "qa", pool_size: 9, connect_timeout: 1.5, max_context_bytes: 2_048)
+  end
+
+  {
+    around_steps: [nil, 7, [7], -> {}], worker: [nil, 7, [], { concurrency: 0 }, { threads: 1 }],
+    authenticator: [7, "admin"], database: ["", 7]
+  }.each do |name, values|
+    values.each do |value|
+      it "refuses #{name} = #{value.class}" do
+        expect { with(name => value) }.to raise_error(TaskerCore::ConfigurationError, /\A#{name}\b/)
+      end
+    end
+  end
+
   describe "encryption_keys" do
     let(:key) { ["k" * 32].pack("m0") }
 

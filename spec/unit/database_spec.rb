@@ -13,11 +13,11 @@ RSpec.describe TaskerCore::Database do
   end
 
   def resolve(env: {}, url: nil, environment: "test")
-    configuration = TaskerCore::Configuration.new(env: {}).with do |c|
+    configuration = TaskerCore::Configuration.new(env: {}, folder: @folder).with do |c|
       c.database_url = url
       c.environment = environment
     end
-    described_class.resolve(configuration, env: env, folder: @folder, embedded: embedded)
+    described_class.resolve(configuration, env: env, embedded: embedded)
   end
 
   def write_file(text)
@@ -63,6 +63,13 @@ RSpec.describe TaskerCore::Database do
     let(:outcome) { :running }
 
     it("says nothing") { expect(resolve.notice).to be_nil }
+  end
+
+  it "refuses the name of a database where there is no application that has such" do
+    write_file("database: tasker")
+    expect { resolve }
+      .to raise_error(TaskerCore::ConfigurationError, /database is "tasker", and only a Rails application/)
+    expect(resolve(env: { "DATABASE_URL" => "postgres://env/db" }).source).to eq(:environment)
   end
 
   it "refuses a DATABASE_URL of another kind without showing what may be a password" do

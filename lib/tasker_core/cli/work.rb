@@ -35,8 +35,8 @@ module TaskerCore
       # @return [Integer] exit status
       def call
         check_processes
-        settings
-        Loader.load(options.fetch(:require) { refuse("missing -r FILE: it loads the handlers and templates") })
+        Internal::WorkerOptions.new(**given)
+        load_code
         use_database
         processes == 1 ? work : supervise
       end
@@ -63,12 +63,21 @@ module TaskerCore
           processes.between?(1, MAX_PROCESSES)
       end
 
-      # What the worker is made with; refuses numbers that are not allowed.
+      # In an application that has loaded its templates there may be nothing more to load.
+      def load_code
+        return Loader.load(options[:require]) if options[:require]
+
+        refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty?
+      end
+
+      # What the worker is made with: the options here, then those of the configuration.
       def settings
-        @settings ||= begin
-          given = options.transform_keys { |name| name.to_s.tr("-", "_").to_sym }
-          Internal::WorkerOptions.new(**given.slice(:concurrency, :queues, :shutdown_timeout), **ages).values
-        end
+        @settings ||= Internal::WorkerOptions.new(**TaskerCore.configuration.worker, **given).values
+      end
+
+      def given
+        given = options.transform_keys { |name| name.to_s.tr("-", "_").to_sym }
+        given.slice(:concurrency, :queues, :shutdown_timeout).merge(ages)
       end
 
       def ages

@@ -18,15 +18,15 @@ module TaskerCore
 
       module_function
 
-      # @param env [Hash{String => String}]
-      # @return [Hash{String => String}] in their order; what is no key stays to be refused
+      # @param text [String] as the variable holds it
+      # @return [Hash{String => String}] frozen, in their order; what is no key stays to be refused
       # @example
-      #   EncryptionKeys.from("TASKER_ENCRYPTION_KEYS" => "2026:#{key}") # => { "2026" => key }
-      def from(env)
-        env.fetch(VARIABLE, "").split(",", -1).to_h do |text|
-          name, key = text.strip.split(":", 2)
+      #   EncryptionKeys.parse("2026:#{key}") # => { "2026" => key }
+      def parse(text)
+        text.split(",", -1).to_h do |pair|
+          name, key = pair.strip.split(":", 2)
           [name.to_s, key]
-        end
+        end.freeze
       end
 
       # @param keys [Object] as they were given

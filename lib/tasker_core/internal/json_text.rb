@@ -140,9 +140,15 @@ module TaskerCore
 
       def fault_of_class(value)
         name = value.class.name
-        hint = HINTS.fetch(name) { value.respond_to?(:to_h) ? "call to_h on it" : "pass its parts" }
+        hint = HINTS.fetch(name) { hint_for(value) }
         fault("is of #{name ? "class #{name}" : "an anonymous class"}", value,
               "nil, true, false, numbers, text, arrays and hashes (#{hint})")
+      end
+
+      def hint_for(value)
+        return "pass its to_global_id.to_s, and GlobalID::Locator.locate it" if value.respond_to?(:to_global_id)
+
+        value.respond_to?(:to_h) ? "call to_h on it" : "pass its parts"
       end
 
       def fault(message, value, allowed)

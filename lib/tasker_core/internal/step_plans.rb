@@ -31,16 +31,16 @@ module TaskerCore
         @branches = definition.fetch("branches")
         @error_classes = definition.fetch("error_classes", {})
         @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
-        @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
-        @takes_config = takes_config?
-        @processes_results = @handler_class.public_method_defined?(:process_results)
-        freeze
+        @handler_name = definition.fetch("handler_class")
+        find_handler
       end
 
       # @return [Object] a handler for one attempt
+      # @raise [HandlerNotFound] classes were loaded anew, and it is not among them
       # @example
       #   plan.handler.process(task, sequence, step)
       def handler
+        find_handler unless @generation == HandlerRegistry.generation
         @takes_config ? @handler_class.new(config: @config) : @handler_class.new
       end
 
@@ -81,6 +81,14 @@ module TaskerCore
       end
 
       private
+
+      def find_handler
+        generation = HandlerRegistry.generation
+        @handler_class = HandlerRegistry.resolve(@handler_name)
+        @takes_config = takes_config?
+        @processes_results = @handler_class.public_method_defined?(:process_results)
+        @generation = generation
+      end
 
       def takes_config?
         @handler_class.instance_method(:initialize).parameters.any? do |kind, name|

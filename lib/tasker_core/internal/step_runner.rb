@@ -39,13 +39,13 @@ module TaskerCore
       end
 
       # @param native [Bridge::Worker] takes the reports
-      # @param logger [Logger]
-      # @param error_classes [Hash{String => String}] the configuration's table, see {ErrorClasses}. Default {}.
-      def initialize(native, logger, error_classes: {})
+      # @param configuration [Configuration] what is around each attempt, what failures mean, and the log
+      def initialize(native, configuration)
         @native = native
-        @logger = logger
+        @logger = configuration.logger
         @plans = StepPlans.new(native)
-        @error_classes = error_classes
+        @error_classes = configuration.error_classes
+        @around_steps = configuration.around_steps
         @json_text = JsonText.new(symbols: true)
       end
 
@@ -101,7 +101,23 @@ module TaskerCore
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native).added_with(added)
-        taken = handle(plan, task, sequence(task_id, plan, added ? "{}" : given), step)
+        sequence = sequence(task_id, plan, added ? "{}" : given)
+        return attempt(plan, task, sequence, step) if @around_steps.empty?
+
+        ended = nil
+        around(task, step) { ended = attempt(plan, task, sequence, step) }
+        ended || raise(ConfigurationError, "what around_steps holds did not call its block: the handler was not called")
+      end
+
+      # The first one is outermost.
+      def around(task, step, &attempt)
+        @around_steps.reverse_each.inject(attempt) do |inner, wrapper|
+          -> { wrapper.call(task, step, &inner) }
+        end.call
+      end
+
+      def attempt(plan, task, sequence, step)
+        taken = handle(plan, task, sequence, step)
         results = results_json(step.results)
         return [:grow, results, step.growth] if step.growth
 

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "monitor"
 require_relative "../errors"
 
 module TaskerCore
@@ -10,17 +11,27 @@ module TaskerCore
         @lock = Mutex.new
         @by_key = {}.freeze
         @later = [].freeze
+        @bringing = Monitor.new
       end
 
-      # Has a template brought when the next one is asked for, and not before: what it is made of need not be complete
-      # yet. One that is refused is brought again with the next question.
+      # Has the block bring templates at the next look at them, and not before: what they are made of need not be
+      # complete yet. One that raises, or brings nil, is asked again at the look after that.
       #
-      # @yieldreturn [TaskTemplate, nil] nil: it is not there yet
+      # @yieldreturn [TaskTemplate, Array<TaskTemplate>, nil] nil: not yet
       # @return [void]
       # @example
       #   templates.later { TaskTemplate.load_file(path) if File.exist?(path) }
       def later(&bring)
         @lock.synchronize { @later = [*@later, bring].freeze }
+      end
+
+      # Has the blocks of {#later} bring theirs. Other threads wait for it.
+      #
+      # @return [void]
+      def settle
+        return if @later.empty? || @bringing.mon_owned?
+
+        @bringing.synchronize { @later.each { |bring| settle_one(bring) } }
       end
 
       # Adds all of them or none. The same definition again replaces the earlier object.
@@ -46,7 +57,7 @@ module TaskerCore
       # @example
       #   templates.find("order_fulfilment", namespace: "default", version: nil)
       def find(name, namespace:, version:)
-        bring_later_ones
+        settle
         return @by_key[[namespace, name, version]] if version
 
         @by_key.values.select { |template| template.name == name && template.namespace == namespace }
@@ -55,8 +66,18 @@ module TaskerCore
 
       # @return [Array<TaskTemplate>] in the order in which they were loaded
       def all
-        bring_later_ones
+        settle
         @by_key.values
+      end
+
+      # Forgets these templates.
+      #
+      # @param templates [Array<TaskTemplate>]
+      # @return [void]
+      # @example
+      #   templates.remove([template])
+      def remove(templates)
+        @lock.synchronize { @by_key = @by_key.reject { |_, known| templates.any? { |one| one.equal?(known) } }.freeze }
       end
 
       # Forgets all templates. The database keeps what it knows.
@@ -71,12 +92,12 @@ module TaskerCore
 
       private
 
-      def bring_later_ones
-        @later.each do |bring|
-          template = bring.call or next
-          add([template])
-          @lock.synchronize { @later = (@later - [bring]).freeze }
-        end
+      def settle_one(bring)
+        brought = bring.call
+        return if brought.nil?
+
+        add([*brought])
+        @lock.synchronize { @later = (@later - [bring]).freeze }
       end
 
       def check(known, template)

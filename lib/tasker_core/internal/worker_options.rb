@@ -25,6 +25,14 @@ module TaskerCore
       # A worker counts as dead after no less than this many missed heartbeats.
       MISSED_HEARTBEATS = 2
 
+      # @param options [Object] as they were given
+      # @return [Object] with names as symbols, frozen, where that is possible
+      # @example
+      #   WorkerOptions.copy("concurrency" => 10) # => { concurrency: 10 }
+      def self.copy(options)
+        options.is_a?(Hash) ? options.transform_keys { |name| name.to_s.to_sym }.freeze : options
+      end
+
       # @return [Hash{Symbol => Object}] all options
       attr_reader :values
 

@@ -40,6 +40,7 @@ RSpec.describe TaskerCore::Internal::JsonText do
     { "a b" => :sym } => /\Acontext\["a b"\] is of class Symbol \(:sym\).*to_s/,
     { "tags" => Set[1] } => /\Acontext\.tags is of class Set .*to_a/,
     { "o" => Object.new } => /\Acontext\.o is of class Object/,
+    { "order" => Struct.new(:to_global_id).new } => /\Acontext\.order is of .*to_global_id\.to_s, .*GlobalID::Locator/,
     { "n" => Float::NAN } => /\Acontext\.n is NaN .*finite/,
     { "n" => -Float::INFINITY } => /\Acontext\.n is -Infinity/,
     { "n" => Complex(1, 1) } => /\Acontext\.n is of class Complex/,

@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+require "generators/tasker_core/schema_migration"
+
+module TaskerCore
+  module Generators
+    # `rails generate tasker_core:update`: a migration to the tables of this version of the gem, where the application
+    # has none yet.
+    class UpdateGenerator < ::Rails::Generators::Base
+      include SchemaMigration
+
+      desc "Brings the tables of tasker_core to the version that the gem works with."
+      source_root File.expand_path("templates", __dir__)
+
+      # The migration, from the newest version that the others know of.
+      def create_schema_migration
+        @before = migrated_version
+        @version = Schema.latest
+        raise Thor::Error, "no migration makes the tables yet: run rails generate tasker_core:install" if @before.zero?
+        return say_status(:exist, "a migration to version #{@version}", :blue) if @before >= @version
+
+        migration_template("migration.rb.tt", File.join(migrations_folder, "update_tasker_core_to_#{@version}.rb"))
+      end
+    end
+  end
+end

@@ -1,0 +1,60 @@
+# frozen_string_literal: true
+
+require_relative "internal/active_record_database"
+require_relative "internal/application_templates"
+require_relative "internal/rails_step"
+require_relative "internal/schema_dump"
+
+module TaskerCore
+  # What a Rails application gets by the gem (docs/rails.md): settings from its own, handlers that run as its code
+  # should, templates from config/tasker, its tables in db/schema.rb, and pages to mount.
+  #
+  # @example
+  #   # config/routes.rb
+  #   mount TaskerCore::Engine => "/tasker"
+  class Engine < ::Rails::Engine
+    isolate_namespace TaskerCore
+
+    # Environments whose pages everybody may see where there is no {Configuration#authenticator}.
+    OPEN_ENVIRONMENTS = %w[development test].freeze
+
+    class << self
+      # @api private
+      # @param app [Rails::Application]
+      # @return [Hash{Symbol => Object}] what settings are where nobody says otherwise
+      def settings(app)
+        { folder: app.root.to_s, environment: ::Rails.env.to_s, logger: ::Rails.logger, application_database: nil,
+          around_steps: [Internal::RailsStep.new(app)], **database_settings }
+      end
+
+      private
+
+      def database_settings
+        return {} unless defined?(::ActiveRecord::Railtie)
+
+        database = Internal::ActiveRecordDatabase
+        { application_database: database.method(:url),
+          transaction_connection: -> { database.in_transaction(TaskerCore.configuration.database) } }
+      end
+    end
+
+    # Before the application's initializers, which see these settings and change them.
+    initializer "tasker_core.configuration", before: :load_config_initializers do |app|
+      TaskerCore.configure { |c| c.assume(**Engine.settings(app)) }
+    end
+
+    initializer "tasker_core.schema_dump" do
+      ActiveSupport.on_load(:active_record) { Internal::SchemaDump.install }
+    end
+
+    initializer "tasker_core.templates", before: :set_clear_dependencies_hook do |app|
+      templates = Internal::ApplicationTemplates.new(app.root.join("config", "tasker"))
+      app.config.watchable_dirs[templates.folder] = Internal::ApplicationTemplates::EXTENSIONS
+      app.reloader.before_class_unload { HandlerRegistry.forget }
+      app.reloader.to_prepare { templates.expect }
+    end
+
+    # As any other code of the application: all at the start where that is asked for.
+    config.after_initialize { |app| TaskerCore.registry.settle if app.config.eager_load }
+  end
+end

@@ -1,0 +1,51 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Internal
+    # The templates of a folder of an application, in YAML and in Ruby: loaded when they are first needed, and anew when
+    # code was.
+    class ApplicationTemplates
+      # Files of the folder, at any depth. The Ruby files are loaded first.
+      PATTERNS = ["**/*.rb", "**/*.{yaml,yml}"].freeze
+      # Endings of the files.
+      EXTENSIONS = %w[rb yaml yml].freeze
+
+      # @return [String]
+      attr_reader :folder
+
+      # @param folder [String, Pathname] need not exist
+      def initialize(folder)
+        @folder = folder.to_s
+        @loaded = []
+      end
+
+      # Has them loaded with the next look at the templates, in the place of those that were loaded before.
+      #
+      # @return [void]
+      # @example
+      #   templates.expect
+      def expect
+        TaskerCore.registry.later { load.then { [] } }
+      end
+
+      private
+
+      def load
+        registry = TaskerCore.registry
+        registry.remove(@loaded)
+        others = registry.all
+        files.each { |file| load_file(file) }
+      ensure
+        @loaded = registry.all.reject { |template| others&.any? { |other| other.equal?(template) } }
+      end
+
+      def load_file(file)
+        file.end_with?(".rb") ? Kernel.load(file) : TaskerCore.load_templates(file)
+      end
+
+      def files
+        PATTERNS.flat_map { |pattern| Dir.glob(pattern, base: @folder).sort }.map { |file| File.join(@folder, file) }
+      end
+    end
+  end
+end

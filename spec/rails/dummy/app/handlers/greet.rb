@@ -1,0 +1,8 @@
+# frozen_string_literal: true
+
+# Greets.
+class Greet < TaskerCore::StepHandler::Base
+  def process(*)
+    "hello"
+  end
+end

@@ -1,0 +1,5 @@
+# frozen_string_literal: true
+
+# What a customer buys.
+class Order < ActiveRecord::Base
+end

@@ -1,0 +1,202 @@
+# frozen_string_literal: true
+
+RSpec.describe "The engine in a Rails application", database: :empty do
+  include RailsApplication
+
+  # Code that works until a task has ended; its value is the task's result.
+  def work
+    <<~RUBY
+      def work_until(task_id)
+        worker = TaskerCore::Worker.new(heartbeat_interval: 0.1).start
+        TaskerCore.wait(task_id, timeout: 30)
+        TaskerCore.result(task_id)
+      ensure
+        worker.stop!
+        worker.wait
+      end
+    RUBY
+  end
+
+  def migrate
+    rails("db:migrate")
+  end
+
+  it "is not loaded where there is no Rails, and is where there is one" do
+    files = "%r{tasker_core/(engine|internal/(rails|active_record))}"
+    loaded = "TaskerCore.const_defined?(:Engine, false) || $LOADED_FEATURES.any?(#{files})"
+    outcome = run_program(RbConfig.ruby, "-w", "-Ilib", "-rtasker_core", "-e", "p(#{loaded})")
+
+    expect([outcome.out, outcome.err]).to eq(["false\n", ""])
+    expect(in_rails(loaded)).to be(true)
+  end
+
+  describe "settings" do
+    let(:url) { "TaskerCore.client.url" }
+
+    it "are those of the application" do
+      seen = in_rails(<<~RUBY)
+        c = TaskerCore.configuration
+        [c.environment, c.logger.equal?(Rails.logger), TaskerCore.client.url, c.pool_size, c.worker]
+      RUBY
+      expect(seen).to eq(["test", true, database_url, 3, { "concurrency" => 2 }])
+    end
+
+    it "are changed by the initializer, and that by variables" do
+      write("config/initializers/tasker_core.rb",
+            "TaskerCore.configure { |c| c.pool_size += 2; c.connect_timeout = 7 }")
+      code = "TaskerCore.configuration.then { |c| [c.pool_size, c.connect_timeout] }"
+
+      expect(in_rails(code)).to eq([5, 7])
+      expect(in_rails(code, TASKER_POOL_SIZE: "9", TASKER_ENV: "production")).to eq([9, 7])
+      expect(in_rails(code, RAILS_ENV: "production")).to eq([10, 7])
+    end
+
+    it "that are unknown stop the boot with file and key" do
+      write("config/tasker.yml", "worker: { concurency: 4 }")
+      outcome = rails_process("1")
+
+      expect(outcome.status).to eq(1)
+      expect(outcome.err).to match(%r{config/tasker\.yml: unknown key worker\.concurency, .*did you mean "concurrency"})
+    end
+
+    it "name the database in the file or the block before Active Record's" do
+      write("config/tasker.yml", "database_url: postgres://file/db")
+      expect(in_rails(url)).to eq("postgres://file/db")
+      write("config/initializers/tasker_core.rb", "TaskerCore.configure { |c| c.database_url = 'postgres://block/db' }")
+      expect(in_rails(url)).to eq("postgres://block/db")
+    end
+
+    it "take all that config/database.yml says of a database" do
+      write("config/database.yml", <<~YAML)
+        test:
+          primary: { adapter: postgresql, database: shop }
+          other:
+            adapter: postgresql
+            database: a b
+            username: "u:1"
+            password: "p@/ %"
+            host: /var/run/pg
+            port: 7777
+            sslmode: prefer
+            schema_search_path: tasker, public
+      YAML
+      expect(in_rails(url, DATABASE_URL: nil)).to eq("postgres:///shop")
+      write("config/tasker.yml", "database: other")
+      expect(in_rails(url, DATABASE_URL: nil))
+        .to eq("postgres://u%3A1:p%40%2F%20%25@%2Fvar%2Frun%2Fpg:7777/a%20b?sslmode=prefer&" \
+               "options=-c%20search_path%3Dtasker%2C%5C%20public")
+    end
+
+    it "that name no Postgres are refused when a database is needed, and not before" do
+      write("config/database.yml",
+            "test: { primary: { adapter: postgresql }, other: { adapter: sqlite3, database: x } }")
+      code = "begin TaskerCore.client.url; rescue TaskerCore::ConfigurationError => e; e.message; end"
+
+      write("config/tasker.yml", "database: other")
+      expect(in_rails(code, DATABASE_URL: nil))
+        .to match(/database other of .* is no Postgres \(its adapter is sqlite3\)/)
+      write("config/tasker.yml", "database: othr")
+      expect(in_rails(code, DATABASE_URL: nil)).to match(/"othr", which config.* does not have .*it has primary, other/)
+    end
+  end
+
+  it "reads config/tasker when a template is needed first, or at the start where all code is loaded" do
+    names = "TaskerCore.templates.map(&:name).sort"
+    expect(in_rails("[$LOADED_FEATURES.grep(/greet/).size, #{names}]")).to eq([0, %w[greeting order_fulfilment]])
+
+    write("config/tasker/broken.yaml", "name: broken\nstep_templates: [{name: a, handler_class: Nowhere}]")
+    expect(in_rails("1")).to eq(1)
+    expect(rails_process(names).err).to match(/broken\.yaml: step "a": handler class Nowhere cannot be found/)
+    expect(rails_process("1", RAILS_ENV: "production").err).to match(/broken\.yaml: step "a"/)
+  end
+
+  it "submits in the transaction in which Active Record is" do
+    migrate
+    tasks = in_rails(<<~RUBY)
+      submit = ->(**options) { TaskerCore.submit("greeting", **options) }
+      Order.transaction { Order.create!; submit.call; raise ActiveRecord::Rollback }
+      Order.transaction { Order.create!; submit.call }
+      Order.transaction { submit.call(connection: false); raise ActiveRecord::Rollback }
+      submit.call
+      [Order.count, TaskerCore.list.size]
+    RUBY
+
+    expect(tasks).to eq([1, 3])
+  end
+
+  it "executes handlers as Rails executes code: connections are given back, and the log says for what" do
+    migrate
+    left, results = in_rails(<<~RUBY)
+      #{work}
+      result = work_until(TaskerCore.submit("order_fulfilment", context: { order_id: Order.create!.id }))
+      pool = ActiveRecord::Base.connection_pool
+      [pool.connections.count { |c| c.in_use? && c.owner != Thread.current }, result.to_h]
+    RUBY
+
+    task_id = results["task_id"]
+    step_id = results["task_id"] << 20
+    expect([left, results["state"]]).to eq([0, "complete"])
+    expect(read("log/test.log"))
+      .to match(/\[TaskerCore\] \[task #{task_id}\] \[step #{step_id} charge_card\] charging order /)
+  end
+
+  it "reports what handlers raise where Rails is told of errors" do
+    migrate
+    reported, state = in_rails(<<~RUBY)
+      #{work}
+      # As Rails 7.1 has it.
+      reporter = Object.new
+      def reporter.report(error, handled: true, severity: :warning, context: {}, source: nil)
+        (@reports ||= []) << [error.message, handled, severity, context.merge(task_id: nil, step_id: nil), source]
+      end
+      Rails.define_singleton_method(:error) { reporter }
+      order = Order.create!
+      result = work_until(TaskerCore.submit("order_fulfilment", context: { order_id: order.id, lost: true }))
+      [reporter.instance_variable_get(:@reports), result.state]
+    RUBY
+
+    context = { "task_id" => nil, "template" => "order_fulfilment", "step_id" => nil, "step" => "ship", "attempt" => 1 }
+    expect(reported).to eq([["the parcel is lost", false, "error", context, "tasker_core"]])
+    expect(state).to eq("error")
+  end
+
+  it "executes the code that is there: handlers and templates are loaded anew when they have changed" do
+    migrate
+    greetings = in_rails(<<~RUBY, RAILS_ENV: "development")
+      worker = TaskerCore::Worker.new(heartbeat_interval: 0.1).start
+      greet = lambda do
+        id = TaskerCore.submit("greeting")
+        TaskerCore.wait(id, timeout: 30)
+        TaskerCore.result(id).steps.map { |step| [step.name, step.results] }
+      end
+      change = lambda do |path, from, to|
+        File.write(path, File.read(path).sub(from, to))
+      end
+      seen = [greet.call]
+      change.call("app/handlers/greet.rb", "hello", "good morning")
+      seen << greet.call
+      change.call("config/tasker/greeting.rb", '"greeting")', '"greeting", version: "2.0.0")')
+      change.call("config/tasker/greeting.rb", 'step "greet"', 'step "greet_again"')
+      Rails.application.reloader.wrap { nil }
+      seen << greet.call
+      worker.stop!
+      worker.wait
+      seen
+    RUBY
+
+    expect(greetings).to eq([[%w[greet hello]], [["greet", "good morning"]], [["greet_again", "good morning"]]])
+  end
+
+  it "blocks the step whose handler is missing, and executes the others" do
+    migrate
+    task_id = in_rails('TaskerCore.submit("order_fulfilment", context: { order_id: 7 })')
+    FileUtils.rm_r(File.join(folder, "app/handlers/order_fulfilment"))
+    FileUtils.rm(File.join(folder, "config/tasker/order_fulfilment.yaml"))
+    seen = in_rails(<<~RUBY)
+      #{work}
+      [work_until(#{task_id}).state, work_until(TaskerCore.submit("greeting")).state, TaskerCore.explain(#{task_id}).to_s]
+    RUBY
+
+    expect(seen).to match(["blocked", "complete", /OrderFulfilment::ChargeCard cannot be found/])
+  end
+end

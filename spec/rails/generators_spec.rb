@@ -1,0 +1,123 @@
+# frozen_string_literal: true
+
+RSpec.describe "The generators", database: :empty do
+  include RailsApplication
+
+  before do
+    %w[config/tasker.yml config/tasker db/migrate/20260101000001_create_tasker_core.rb
+       db/migrate/20260101000002_create_orders.rb app/handlers].each { |path| FileUtils.rm_r(File.join(folder, path)) }
+    write("config/routes.rb", "Rails.application.routes.draw do\nend\n")
+  end
+
+  def generate(*words, **env)
+    rails("generate", *words, **env)
+  end
+
+  # What a generator says that ends with an error; its exit status depends on the version of Rails.
+  def said_by(*words)
+    outcome = run_in_application(RbConfig.ruby, "bin/rails", "generate", *words)
+    outcome.err + outcome.out
+  end
+
+  # All files of the application but logs, with what they hold.
+  def files
+    paths = Dir.glob("**/*", base: folder).reject { |path| path.start_with?("log/") }
+    paths.select { |path| File.file?(File.join(folder, path)) }.to_h { |path| [path, read(path)] }
+  end
+
+  def migrations
+    Dir.children(File.join(folder, "db/migrate")).map { |file| file.sub(/\A\d+_/, "") }
+  end
+
+  it "make an application ready for a workflow that is generated, too, and run" do
+    generate("tasker_core:install")
+    generate("tasker_core:task_handler", "OrderFulfilment", "validate", "charge_card:validate",
+             "ship:validate,charge_card")
+    rails("db:migrate")
+    task_id = in_rails('TaskerCore.submit("order_fulfilment", context: { order_id: 7 })')
+    worker = CommandLine::Running.new([RbConfig.ruby, "bin/tasker", "work", "-p", "2"], env: environment, chdir: folder)
+    state = in_rails("TaskerCore.wait(#{task_id}, timeout: 30).state")
+    worker.signal("TERM")
+    wait_until("the worker ends") { worker.status }
+
+    expect([state, worker.status]).to eq(["complete", 0])
+    expect(worker.text.scan(/is ready: 1 thread, queues: all/).size).to eq(2)
+    expect(in_rails("TaskerCore.result(#{task_id}).steps.map { |s| [s.name, s.depends_on] }"))
+      .to eq([["validate", []], ["charge_card", ["validate"]], ["ship", %w[validate charge_card]]])
+    expect(in_rails("Rails.application.routes.url_helpers.tasker_core_path")).to eq("/tasker")
+  ensure
+    worker&.close
+  end
+
+  it "change nothing when they run again" do
+    write("Procfile.dev", "web: bin/rails server")
+    2.times { generate("tasker_core:install") }
+    generate("tasker_core:task_handler", "OrderFulfilment", "validate")
+    once = files
+    write("config/initializers/tasker_core.rb", "# mine\n")
+    generate("tasker_core:install")
+    generate("tasker_core:task_handler", "OrderFulfilment", "validate")
+    generate("tasker_core:update")
+
+    expect(files).to eq(once.merge("config/initializers/tasker_core.rb" => "# mine\n"))
+    expect(once["Procfile.dev"]).to eq("web: bin/rails server\ntasker: bin/tasker work\n")
+    expect(once).not_to have_key("Procfile")
+    expect(once["config/routes.rb"].scan("TaskerCore::Engine").size).to eq(1)
+    expect(File.stat(File.join(folder, "bin/tasker")).mode & 0o111).to eq(0o111)
+  end
+
+  it "leave out what they are to do without" do
+    before = files
+    parts = %w[initializer config migration bin procfile route]
+    generate("tasker_core:install", *parts.map { |part| "--skip-#{part}" })
+    expect(files).to eq(before)
+  end
+
+  it "write a migration to the next version from the one that there is" do
+    expect(said_by("tasker_core:update")).to match(/no migration makes the tables yet.*tasker_core:install/)
+    generate("tasker_core:install")
+    write("config/initializers/newer.rb", "TaskerCore::Schema.define_singleton_method(:latest) { 2 }")
+    generate("tasker_core:update")
+
+    expect(migrations).to contain_exactly("create_tasker_core.rb", "update_tasker_core_to_2.rb")
+    update = files.find { |path, _| path.end_with?("_to_2.rb") }.last
+    expect(update).to match(/class UpdateTaskerCoreTo2 < .*\[6\.1\]$/)
+    expect(update).to match(/def up\n.*version: 2\)\n  end\n\n  def down\n.*version: 1\)/)
+  end
+
+  it "write the template in Ruby, in a namespace and for a module" do
+    generate("tasker_core:task_handler", "Shop::Refund", "check", "pay:check", "--dsl", "--namespace", "shop",
+             "--skip-specs")
+    seen = in_rails("TaskerCore.templates.map { |t| [t.to_s, t.steps.map { |s| s['handler_class'] }] }")
+
+    expect(seen).to eq([["shop/refund 1.0.0", %w[Shop::Refund::Check Shop::Refund::Pay]]])
+    expect(files.keys).to include("config/tasker/shop/refund.rb", "app/handlers/shop/refund/pay.rb")
+    expect(files.keys.grep(/spec|test/)).to eq([])
+  end
+
+  it "write specs that pass" do
+    write("spec/rails_helper.rb", "ENV['RAILS_ENV'] = 'test'\nrequire_relative '../config/environment'\n")
+    generate("tasker_core:task_handler", "OrderFulfilment", "validate", "charge:validate")
+    outcome = run_in_application("rspec", "-I", "spec")
+    expect(outcome.out).to include("2 examples, 0 failures")
+
+    FileUtils.rm_r(File.join(folder, "spec"))
+    generate("tasker_core:task_handler", "OrderFulfilment", "validate", "charge:validate", "--force")
+    write("test/test_helper.rb", "require_relative '../config/environment'\nrequire 'rails/test_help'\n")
+    rails("db:migrate")
+    tests = run_in_application(RbConfig.ruby, "-Itest", "test/handlers/order_fulfilment/charge_test.rb")
+    expect(tests.out).to include("1 runs, 1 assertions, 0 failures, 0 errors")
+  end
+
+  {
+    [] => /name at least one step/, %w[Charge] => /the step "Charge" is not allowed/,
+    %w[a b:c] => /the workflow: .*"c"/, %w[a:b b:a] => /the workflow: .*in a circle/, %w[a a] => /the workflow: .*"a"/
+  }.each do |steps, message|
+    it "write nothing for the steps #{steps}" do
+      before = files
+
+      expect(said_by("tasker_core:task_handler", "Refund", *steps)).to match(message)
+      expect(files).to eq(before)
+    end
+  end
+end
