@@ -95,8 +95,8 @@ module TaskerCore
         @step = step
         given = [Surroundings::ID, Surroundings::ID, Internal::Check.count(attempt, "attempt"), Surroundings::ID, index,
                  text(context, "context"), around.parents, added_by(inputs, item, item_index)]
-        error_classes = TaskerCore.configuration.error_classes
-        Internal::StepRunner.new(around, Logger.new(nil), error_classes: error_classes).run(given)
+        quiet = TaskerCore.configuration.with { |c| c.logger = Logger.new(nil) }
+        Internal::StepRunner.new(around, quiet).run(given)
         @artifacts = around.artifacts.freeze
         @checkpoints = around.checkpoints.freeze
         @spent = around.spent
