@@ -156,12 +156,20 @@ module Chaos
       end
     end
 
-    # What was added before the step was executed anew is gone, until it has added it again.
+    # What was added before the step, or one above it, was executed anew is gone, until it has added it again. A map
+    # step that waits for its items tells nothing of that: it was pending, and is.
     #
     # @api private
     def grew?(record)
       step = record.step(MAPS[record.template]&.step || ADDS)
-      !step.nil? && step.since_retry.any? { |change| %w[succeeded mapped].include?(change.event) }
+      grown = step && step.since_retry.select { |change| %w[succeeded mapped].include?(change.event) }.last
+      !grown.nil? && !anew_above?(record, step, grown)
+    end
+
+    # @api private
+    def anew_above?(record, step, grown)
+      above = GRAPHS.fetch(record.template).fetch(step.name)
+      above.any? { |name| record.step(name).redone.any? { |change| change.id > grown.id } }
     end
 
     # @api private

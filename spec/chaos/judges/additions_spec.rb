@@ -64,6 +64,16 @@ RSpec.describe Chaos::Judges::Ends do
     record.steps.reject! { |step| step.name == "each[2]" }
   end
 
+  it "misses no items of a list that is to be made anew" do
+    record = Chaos::Play.of("mapped") { |one| one.step("each[2]") }
+    again = record.step("listed").transitions.last.dup
+    again.event = "rerun"
+    again.id = record.steps.flat_map(&:transitions).map(&:id).max + 1
+    record.step("listed").transitions << again
+    record.steps.reject! { |step| Chaos::Growth.item?(step.name) }
+    expect(SpoiledRecords.judged(Chaos::Judges::Ends, record)).not_to include(/it has no/)
+  end
+
   it_finds("a step that was not added", "grown", /it has no part_0/,
            such: ->(record) { record.step("part_0") }) do |record|
     record.steps.reject! { |step| step.name == "part_0" }
