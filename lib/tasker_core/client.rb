@@ -250,6 +250,20 @@ module TaskerCore
       parse(native.list(json)).map { |status| TaskStatus.new(status) }
     end
 
+    # @api private
+    # @param value [Object] what stands in a row that was read otherwise
+    # @param kind [String] context, results or failure
+    # @param what [String] its name, for messages
+    # @return [Object] the same, decrypted where it is encrypted; frozen then
+    # @raise [DecryptionError]
+    # @example
+    #   client.opened(row["context"], kind: "context", what: "the context of task 1")
+    def opened(value, kind:, what:)
+      return value unless value.is_a?(Hash) && value.keys == ["tasker_encrypted"]
+
+      parse(native.opened(kind, what, JSON.generate(value)))
+    end
+
     # Ends the connection. A later call connects again.
     #
     # @return [void]

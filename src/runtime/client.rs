@@ -555,6 +555,30 @@ impl Client {
         self.answer(read).await
     }
 
+    /// What stands in a row that somebody else read: a context, results or a failure as JSON, decrypted where it is
+    /// encrypted. `what` names it in the error.
+    ///
+    /// # Errors
+    /// [`Error::Decryption`], [`Error::Argument`] for another kind than `context`, `results` and `failure`.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(client: tasker_core::Client) -> Result<(), tasker_core::Error> {
+    /// let context = client.opened("context", "the context of task 7", r#"{"order": 7}"#.to_owned())?;
+    /// assert_eq!(context, r#"{"order": 7}"#);
+    /// # Ok(()) }
+    /// ```
+    pub fn opened(&self, kind: &str, what: &str, json: String) -> Result<String, Error> {
+        let content = match kind {
+            "context" => Content::Context,
+            "results" => Content::Results,
+            "failure" => Content::Failure,
+            _ => return Err(refused("kind", kind, "context, results, failure")),
+        };
+        let unreadable = |source| Error::Decryption { what: what.to_owned(), source };
+        self.store.open(content, json).map_err(unreadable)
+    }
+
     /// What handlers attached to attempts of a task, or of one of its steps.
     ///
     /// # Errors

@@ -167,6 +167,21 @@ impl Client {
         })
     }
 
+    pub(crate) fn opened(
+        ruby: &Ruby,
+        this: &Self,
+        kind: RString,
+        what: RString,
+        json: RString,
+    ) -> Result<String, Error> {
+        guard(ruby, || {
+            same_process(ruby, this.made_in, "client")?;
+            let (kind, what) = (text(ruby, kind)?, text(ruby, what)?);
+            let json = text(ruby, json)?;
+            this.client.opened(&kind, &what, json).map_err(|e| raise(ruby, &e))
+        })
+    }
+
     steers_a_whole_task!(cancel: Cancel, pause: Pause, resume: Resume, compensate: Compensate);
 
     pub(crate) fn retry(

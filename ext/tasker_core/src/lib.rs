@@ -97,6 +97,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("status", method!(Client::status, 1))?;
     client.define_method("result", method!(Client::result, 2))?;
     client.define_method("items", method!(Client::items, 4))?;
+    client.define_method("opened", method!(Client::opened, 3))?;
     client.define_method("cancel", method!(Client::cancel, 3))?;
     client.define_method("pause", method!(Client::pause, 3))?;
     client.define_method("resume", method!(Client::resume, 3))?;

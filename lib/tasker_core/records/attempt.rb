@@ -10,12 +10,16 @@ module TaskerCore
     class Attempt < Base
       extend TemplateScopes
       extend StepScopes
+      extend EndScopes
+      extend Sealed
 
       # Outcomes that are failures.
       FAILURES = %w[retryable permanent blocked timeout worker_died].freeze
 
       self.table_name = "tasker_attempt_overview"
       self.primary_key = "transition_id"
+
+      opens error: "failure"
 
       belongs_to :task, class_name: "TaskerCore::Records::Task", inverse_of: :attempts
       belongs_to :step, class_name: "TaskerCore::Records::Step", optional: true, inverse_of: :attempts
@@ -36,24 +40,31 @@ module TaskerCore
         def with_error(error)
           where(error_class: Internal::Check.text(error.is_a?(Class) ? error.name : error, "error"))
         end
+      end
 
-        # @param time [Time]
-        # @return [ActiveRecord::Relation] attempts that ended then or later
-        # @raise [InvalidArgument] no Time
-        # @example
-        #   Attempt.finished_after(1.hour.ago).average(:execution_ms)
-        def finished_after(time)
-          from_time(:finished_at, time)
-        end
+      # @return [String, nil] class of the exception
+      # @raise [DecryptionError]
+      def error_class
+        super || decrypted("class")
+      end
 
-        # @param time [Time]
-        # @return [ActiveRecord::Relation] attempts that ended before
-        # @raise [InvalidArgument] no Time
-        # @example
-        #   Attempt.finished_before(1.week.ago).count
-        def finished_before(time)
-          before_time(:finished_at, time)
-        end
+      # @return [String, nil] the handler's own code for the failure
+      # @raise [DecryptionError]
+      def error_code
+        super || decrypted("code")
+      end
+
+      # @return [String, nil]
+      # @raise [DecryptionError]
+      def error_message
+        super || decrypted("message")
+      end
+
+      private
+
+      # The view has no words of an error that is encrypted.
+      def decrypted(key)
+        error[key] if has_attribute?(:encrypted) && encrypted?
       end
     end
   end

@@ -39,6 +39,7 @@ module TaskerCore
 
         # Those that were asked for, each of which there is.
         def checked_states(states)
+          states = states.flatten
           Internal::Check.refuse("states", states, "one or more of #{self::STATES.join(", ")}") if states.empty?
           states.map do |state|
             allowed = self::STATES.find { |known| known == state.to_s }

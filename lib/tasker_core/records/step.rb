@@ -10,6 +10,7 @@ module TaskerCore
     class Step < Base
       extend TemplateScopes
       extend StepScopes
+      extend Sealed
 
       # Every state, as in docs/state_machines.md.
       STATES = %w[pending enqueued in_progress waiting_for_retry waiting blocked
@@ -20,6 +21,8 @@ module TaskerCore
 
       self.table_name = "tasker_step_overview"
       self.primary_key = "step_id"
+
+      opens results: "results", error: "failure"
 
       belongs_to :task, class_name: "TaskerCore::Records::Task", inverse_of: :steps
       has_many :attempts, -> { order(:transition_id) },
@@ -38,7 +41,7 @@ module TaskerCore
       class << self
         # Of steps that move or wait, an index tells which tasks they can be of.
         #
-        # @param states [Array<String, Symbol>] one or more of {STATES}
+        # @param states [Array<String, Symbol, Array>] one or more of {STATES}
         # @return [ActiveRecord::Relation]
         # @raise [InvalidArgument] no such state
         # @example

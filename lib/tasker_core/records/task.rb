@@ -11,12 +11,16 @@ module TaskerCore
     #   Task.in_state("error", "blocked").with_failed_step("charge_card").map { |task| task.context["order_id"] }
     class Task < Base
       extend TemplateScopes
+      extend EndScopes
+      extend Sealed
 
       # Every state, as in docs/state_machines.md.
       STATES = %w[pending in_progress waiting blocked paused complete error cancelled resolved_manually].freeze
 
       self.table_name = "tasker_task_overview"
       self.primary_key = "task_id"
+
+      opens context: "context"
 
       belongs_to :forked_from, class_name: "TaskerCore::Records::Task", optional: true, inverse_of: :forks
       has_many :forks, -> { order(:task_id) },
@@ -34,7 +38,7 @@ module TaskerCore
       class << self
         # Of those that have not ended, or are in error alone, an index tells which they are.
         #
-        # @param states [Array<String, Symbol>] one or more of {STATES}
+        # @param states [Array<String, Symbol, Array>] one or more of {STATES}
         # @return [ActiveRecord::Relation]
         # @raise [InvalidArgument] no such state
         # @example
@@ -125,24 +129,6 @@ module TaskerCore
         #   Task.unfinished.submitted_before(1.day.ago)
         def submitted_before(time)
           before_time(:requested_at, time)
-        end
-
-        # @param time [Time]
-        # @return [ActiveRecord::Relation] tasks that ended then or later
-        # @raise [InvalidArgument] no Time
-        # @example
-        #   Task.finished_after(1.hour.ago).group(:state).count
-        def finished_after(time)
-          from_time(:finished_at, time)
-        end
-
-        # @param time [Time]
-        # @return [ActiveRecord::Relation] tasks that ended before
-        # @raise [InvalidArgument] no Time
-        # @example
-        #   Task.finished_before(1.week.ago)
-        def finished_before(time)
-          before_time(:finished_at, time)
         end
 
         private
