@@ -44,8 +44,8 @@ RSpec.describe "bin/setup" do
 
   it "sees to what specs are skipped without where that is asked for" do
     machine(*tools - ["id"], cargo: "echo cargo 1.99.0", id: "echo 1001", apt_get: "exit 1")
-    expect(setup("--tests")[1]).to match(/the gem activerecord.*apt-get install .*ruby-activerecord /m)
-    expect(setup[1]).not_to match(/activerecord/)
+    expect(setup("--tests")[1]).to match(/the gem activerecord, the gem activejob.*apt-get install .* ruby-activejob /m)
+    expect(setup[1]).not_to match(/activerecord|activejob/)
   end
 
   it "tells what is missing where there is no apt" do
