@@ -33,6 +33,7 @@ require_relative "tasker_core/internal/instrumentation"
 require_relative "tasker_core/internal/subscriptions"
 require_relative "tasker_core/internal/template_loader"
 require_relative "tasker_core/internal/templates"
+require_relative "tasker_core/jobs"
 
 # Durable workflows, directed acyclic graphs of steps, on the Postgres that an application already has.
 #

@@ -29,7 +29,8 @@ module TaskerCore
       end
 
       # @param name [String] for instance "Payments::ChargeCard"
-      # @return [Class] a subclass of {StepHandler::Base}, or any class that defines `process(task, sequence, step)`
+      # @return [Class] a subclass of {StepHandler::Base}, any class that defines `process(task, sequence, step)`, or
+      #   one of Active Job
       # @raise [HandlerNotFound] no such constant, or it is no handler; says what is near
       # @example
       #   TaskerCore::HandlerRegistry.resolve("Payments::ChargeCard")
@@ -88,6 +89,7 @@ module TaskerCore
 
       def problem_of(handler)
         return "is no class, it is #{handler.inspect[0, 60]}" unless handler.is_a?(Class)
+        return if Jobs.job?(handler)
         return "has no public method process(task, sequence, step)" unless defines_process?(handler)
 
         arity = handler.instance_method(:process).arity

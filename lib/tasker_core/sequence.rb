@@ -38,6 +38,10 @@ module TaskerCore
     end
 
     # @api private
+    # @return [String] a JSON object: name of parent => results
+    attr_reader :parents_json
+
+    # @api private
     # @param task_id [Integer]
     # @param plan [Internal::StepPlan] the step that asks
     # @param parents_json [String] a JSON object: name of parent => results

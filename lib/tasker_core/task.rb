@@ -12,6 +12,9 @@ module TaskerCore
   class Task
     # @return [Integer]
     attr_reader :task_id
+    # @api private
+    # @return [String] a JSON object
+    attr_reader :context_json
 
     # @api private
     # @param task_id [Integer]

@@ -3,6 +3,7 @@
 require "json"
 require_relative "../errors"
 require_relative "../handler_registry"
+require_relative "../jobs"
 
 module TaskerCore
   module Internal
@@ -31,7 +32,7 @@ module TaskerCore
         @branches = definition.fetch("branches")
         @error_classes = definition.fetch("error_classes", {})
         @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
-        @handler_name = definition.fetch("handler_class")
+        @definition = definition
         find_handler
       end
 
@@ -41,6 +42,8 @@ module TaskerCore
       #   plan.handler.process(task, sequence, step)
       def handler
         find_handler unless @generation == HandlerRegistry.generation
+        return @in_place if @in_place
+
         @takes_config ? @handler_class.new(config: @config) : @handler_class.new
       end
 
@@ -84,9 +87,10 @@ module TaskerCore
 
       def find_handler
         generation = HandlerRegistry.generation
-        @handler_class = HandlerRegistry.resolve(@handler_name)
+        @handler_class = HandlerRegistry.resolve(@definition.fetch("handler_class"))
+        @in_place = template.in_place_of(@handler_class, @definition)
         @takes_config = takes_config?
-        @processes_results = @handler_class.public_method_defined?(:process_results)
+        @processes_results = @in_place.nil? && @handler_class.public_method_defined?(:process_results)
         @generation = generation
       end
 
@@ -131,9 +135,9 @@ module TaskerCore
       def initialize(native, template_id)
         @native = native
         @template_id = template_id
-        head = parse(native.template(template_id))
-        @namespace, @name, @version, @grows = head.values_at("namespace_name", "name", "version", "grows")
-        @error_classes = head.fetch("error_classes", {})
+        said = parse(head)
+        @namespace, @name, @version, @grows = said.values_at("namespace_name", "name", "version", "grows")
+        @error_classes = said.fetch("error_classes", {})
         @plans = []
       end
 
@@ -163,6 +167,18 @@ module TaskerCore
       def error_classes(index)
         own = @plans[index]&.error_classes || definition(index).fetch("error_classes", {})
         { "step" => own, "template" => @error_classes }
+      end
+
+      # @return [String] JSON, what the template says of all its steps
+      def head
+        @native.template(@template_id)
+      end
+
+      # @param handler_class [Class]
+      # @param definition [Hash{String => Object}] of the step
+      # @return [#process, nil] what executes the step in every attempt, where that is not a handler of its class
+      def in_place_of(handler_class, definition)
+        Jobs.in_place_of(handler_class, definition, self)
       end
 
       # @return [Boolean] whether its steps undo those of another template

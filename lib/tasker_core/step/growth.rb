@@ -51,6 +51,10 @@ module TaskerCore
       end
 
       # @api private
+      # @return [Array, nil] name, inputs as JSON and number of the item of a step that was added
+      attr_reader :added
+
+      # @api private
       # @return [String, nil] what is added, a JSON array; nil where nothing is
       def growth
         @growing && "[#{@growing.values.join(",")}]"

@@ -110,6 +110,14 @@ module TaskerCore
                            sent_at: Time.iso8601(sent["sent_at"])).freeze
       end
 
+      # @api private
+      # @param name [String] of a signal
+      # @return [Boolean] whether the step waited for it last, and it did not come in time
+      def waited_in_vain?(name)
+        look = look_at_wait(name, nil)
+        look["timed_out"] && look["signal"].nil?
+      end
+
       # Returns what the block returns as soon as that is neither nil nor false. Until then the attempt ends, and begins
       # anew after a while. Counts in {#data}, under "poll".
       #

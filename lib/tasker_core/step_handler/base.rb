@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "errors"
+require_relative "executor"
 
 module TaskerCore
   # Classes from which handlers descend.
@@ -22,6 +23,8 @@ module TaskerCore
     #     end
     #   end
     class Base
+      extend Executor
+
       # @return [Hash{String => Object}, nil] the step's `handler_config`, frozen; nil where a subclass's own
       #   initialize does not pass it on (`step.config` has it all the same)
       attr_reader :config

@@ -1,0 +1,59 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Jobs
+    # A job that is being performed by a worker. What it asks of the adapter for itself, which is what `retry_on` does,
+    # becomes of its task when the attempt ends.
+    class Execution
+      # Where the one of this thread is.
+      KEY = :tasker_core_job_execution
+      private_constant :KEY
+
+      class << self
+        # @return [Execution, nil]
+        def current
+          Thread.current[KEY]
+        end
+
+        # Makes it the current one during the block.
+        #
+        # @param execution [Execution]
+        # @return [Execution]
+        def during(execution)
+          before = current
+          Thread.current[KEY] = execution
+          yield
+          execution
+        ensure
+          Thread.current[KEY] = before
+        end
+      end
+
+      # @return [Hash{String => Object}, nil] the job as it is to be performed again; nil where it is not
+      attr_reader :job_data
+      # @return [Time, nil] when; nil: as soon as possible
+      attr_reader :at
+
+      # @param job_data [Hash{String => Object}] the job as it is performed
+      def initialize(job_data)
+        @job_id, @queue = job_data.values_at("job_id", "queue_name")
+        @job_data = @at = nil
+      end
+
+      # Takes a job over that is to be performed again, once. Not with another queue, nor where that is part of a
+      # transaction of the application's.
+      #
+      # @param job [ActiveJob::Base]
+      # @param at [Time, nil]
+      # @return [Boolean] false: a task is to be made of it
+      def again(job, at)
+        return false unless @job_data.nil? && job.job_id == @job_id && job.queue_name.to_s == @queue
+        return false if TaskerCore.configuration.transaction_connection&.call
+
+        @at = at
+        @job_data = job.serialize
+        true
+      end
+    end
+  end
+end
