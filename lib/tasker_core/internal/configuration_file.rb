@@ -48,6 +48,11 @@ module TaskerCore
         end
       end
 
+      # @return [String] without what the file holds: passwords and keys may be in it
+      def inspect
+        "#<#{self.class} #{path}>"
+      end
+
       private
 
       def document

@@ -39,13 +39,15 @@ module TaskerCore
       end
 
       # @param native [Bridge::Worker] takes the reports
-      # @param configuration [Configuration] what is around each attempt, what failures mean, and the log
-      def initialize(native, configuration)
+      # @param logger [Logger]
+      # @param error_classes [Hash{String => String}] the configuration's table, see {ErrorClasses}. Default {}.
+      # @param around_steps [Array<#call>] see {Configuration#around_steps}. Default [].
+      def initialize(native, logger, error_classes: {}, around_steps: [])
         @native = native
-        @logger = configuration.logger
+        @logger = logger
         @plans = StepPlans.new(native)
-        @error_classes = configuration.error_classes
-        @around_steps = configuration.around_steps
+        @error_classes = error_classes
+        @around_steps = around_steps
         @json_text = JsonText.new(symbols: true)
       end
 

@@ -51,6 +51,11 @@ RSpec.describe TaskerCore::Internal::ConfigurationFile do
     expect(configuration("pool_size: 7", env: { "TASKER_POOL_SIZE" => "" }).pool_size).to eq(7)
   end
 
+  it "does not show what it holds" do
+    seen = configuration("database_url: postgres://ada:s3cret@db/shop")
+    expect([seen.inspect, seen.file.inspect].join).to include(path).and(satisfy { |text| !text.include?("s3cret") })
+  end
+
   it "holds Ruby" do
     expect(configuration("pool_size: <%= 4 + 4 %>").pool_size).to eq(8)
   end
