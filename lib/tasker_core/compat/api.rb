@@ -111,7 +111,7 @@ module Tasker
       def retry_delay
         return unless config.enable_exponential_backoff && config.retry_delay
 
-        [config.retry_delay * (2**@step.attempts), MAX_DELAY].min
+        [Float(config.retry_delay) * (2**@step.attempts), MAX_DELAY].min
       end
 
       # As the ancestor kept a response: the body as it came.
