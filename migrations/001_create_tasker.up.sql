@@ -17,7 +17,7 @@ CREATE TYPE tasker_step_event AS ENUM (
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',
-  'deadline_passed', 'budget_exhausted');
+  'deadline_passed', 'budget_exhausted', 'budget_raised', 'compensation_requested');
 
 CREATE TYPE tasker_attempt_outcome AS ENUM (
   'succeeded', 'retryable', 'permanent', 'blocked', 'timeout', 'interrupted', 'worker_died', 'cancelled',
@@ -263,7 +263,7 @@ CREATE TABLE tasker_artifacts (
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
--- Append-only: each change of a task's state with the decision behind it.
+-- Append-only: each change of a task's state with the decision behind it, and what an operator did that changes none.
 CREATE TABLE tasker_task_transitions (
   task_id            bigint NOT NULL,
   task_transition_id bigint NOT NULL DEFAULT nextval('tasker_transition_ids'),
@@ -273,7 +273,7 @@ CREATE TABLE tasker_task_transitions (
   detail             jsonb,
   created_at         timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (task_id, task_transition_id),
-  CHECK (from_state <> to_state)
+  CHECK ((from_state = to_state) = (event IN ('budget_raised', 'compensation_requested')))
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 

@@ -16,10 +16,14 @@ impl Cost {
     /// The largest cost: a thousand millions.
     pub const MOST: Self = Self(1_000_000_000_000_000);
 
-    /// A number of at least 0 and at most [`Cost::MOST`], rounded to millionths.
+    /// What [`Cost::from_number`] takes, in words.
+    pub(crate) const ALLOWED: &'static str = "0, or a number from 0.000001 to 1000000000";
+
+    /// A number of at least a millionth and at most [`Cost::MOST`], rounded to millionths; or 0.
     #[must_use]
     pub fn from_number(number: f64) -> Option<Self> {
-        let allowed = number >= 0.0 && number <= Self::MOST.number();
+        let is_kept = number == 0.0 || number >= Self(1).number();
+        let allowed = is_kept && number <= Self::MOST.number();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -79,6 +83,12 @@ impl Limits {
     #[must_use]
     pub fn or(self, others: Self) -> Self {
         Self { attempts: self.attempts.or(others.attempts), cost: self.cost.or(others.cost) }
+    }
+
+    /// As history keeps it.
+    #[must_use]
+    pub fn detail(self) -> serde_json::Value {
+        serde_json::json!({ "attempts": self.attempts, "cost": self.cost.map(Cost::number) })
     }
 }
 
@@ -176,7 +186,8 @@ mod tests {
         let tenths = (0..3).fold(Cost::default(), |sum, _| sum.plus(cost(0.1)));
         assert_eq!((tenths, tenths.number()), (cost(0.3), 0.3));
         assert_eq!(cost(1e9), Cost::MOST);
-        for wrong in [-0.1, f64::NAN, f64::INFINITY, 1e9 + 1.0, 1e12] {
+        assert_eq!((cost(0.000_001), cost(0.0)), (Cost(1), Cost(0)));
+        for wrong in [-0.1, f64::NAN, f64::INFINITY, 1e9 + 1.0, 1e12, 9e-7, 1e-9] {
             assert_eq!(Cost::from_number(wrong), None, "{wrong}");
         }
     }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Budget, Cost};
+use crate::budget::{Budget, Cost, Limits};
 use crate::ids::{SignalId, StepId, TaskId, TransitionId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::retry_policy::RetryPolicy;
@@ -411,6 +411,13 @@ pub enum Observation {
         /// From where, who asks and why, as history keeps it: JSON text.
         detail: String,
     },
+    /// An operator did something with the task of the view that changes no state.
+    Noted {
+        /// What.
+        event: TaskEvent,
+        /// Who, why, and what was done, as history keeps it: JSON text.
+        detail: String,
+    },
     /// An operator gives the results of a step.
     ResolveRequested {
         /// A step of the view.
@@ -532,6 +539,20 @@ impl Request {
         serde_json::json!({ "actor": actor, "reason": reason, "rerun_from": step }).to_string()
     }
 
+    /// The same of a budget that is raised.
+    #[must_use]
+    pub fn detail_of_raise(&self, from: Limits, to: Limits) -> String {
+        let (actor, reason) = (&self.actor, &self.reason);
+        serde_json::json!({ "actor": actor, "reason": reason, "from": from.detail(), "to": to.detail() }).to_string()
+    }
+
+    /// The same of a task that is undone by another one.
+    #[must_use]
+    pub fn detail_of_compensation(&self, by: TaskId) -> String {
+        let (actor, reason) = (&self.actor, &self.reason);
+        serde_json::json!({ "actor": actor, "reason": reason, "compensated_by": by }).to_string()
+    }
+
     /// The same of a decision that is made by hand.
     #[must_use]
     pub fn detail_with(&self, taken: &Taken) -> String {
@@ -561,7 +582,8 @@ pub struct StepChange {
     pub wait: Option<Arc<Wait>>,
 }
 
-/// A task's row before and after; `event` is `None` when only counters change.
+/// A task's row before and after; `event` is `None` when only counters change. The row stays where an operator did something
+/// that changes no state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskChange {
     /// The row as read.
@@ -572,6 +594,13 @@ pub struct TaskChange {
     pub event: Option<TaskEvent>,
     /// Why, as JSON text.
     pub detail: Option<String>,
+}
+
+impl TaskChange {
+    /// The row changes, or history keeps what an operator did that changes none.
+    pub(crate) fn says_something(&self) -> bool {
+        self.before != self.after || self.event.is_some()
+    }
 }
 
 /// An attempt that ended, for the record.
@@ -590,7 +619,7 @@ pub struct EndedAttempt {
 pub struct Decisions {
     /// Steps, at most one change each, in the order of their transitions: each follows from those before it.
     pub steps: Vec<StepChange>,
-    /// Tasks, at most one change each.
+    /// Tasks, at most one change of the state each.
     pub tasks: Vec<TaskChange>,
     /// Ends that came from a claim which is not current; they change nothing.
     pub stale: Vec<Claim>,

@@ -174,6 +174,10 @@ database_enum!(
         DeadlinePassed = "deadline_passed",
         /// It has failed, and its budget kept steps from being started.
         BudgetExhausted = "budget_exhausted",
+        /// An operator raised its budget; its state stays.
+        BudgetRaised = "budget_raised",
+        /// An operator has it undone; its state stays.
+        CompensationRequested = "compensation_requested",
     }
 );
 
@@ -358,6 +362,14 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::Waiting, E::BudgetExhausted, S::Error),
         (S::Blocked, E::BudgetExhausted, S::Error),
         (S::Paused, E::BudgetExhausted, S::Error),
+        (S::Pending, E::BudgetRaised, S::Pending),
+        (S::InProgress, E::BudgetRaised, S::InProgress),
+        (S::Waiting, E::BudgetRaised, S::Waiting),
+        (S::Blocked, E::BudgetRaised, S::Blocked),
+        (S::Paused, E::BudgetRaised, S::Paused),
+        (S::Error, E::BudgetRaised, S::Error),
+        (S::Error, E::CompensationRequested, S::Error),
+        (S::Cancelled, E::CompensationRequested, S::Cancelled),
     ]
 };
 
@@ -565,7 +577,7 @@ mod tests {
             StepEvent::ResolvedManually,
         ];
         assert_eq!(steps, operators.map(|event| (StepState::Error, event)));
-        let tasks = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal());
+        let tasks = TASK_TRANSITIONS.iter().filter(|row| row.0.is_terminal() && row.0 != row.2);
         let tasks: Vec<_> = tasks.map(|row| (row.0, row.1)).collect();
         let follows = [TaskEvent::Resumed, TaskEvent::Completed];
         let after_error = follows.map(|event| (TaskState::Error, event));

@@ -15,7 +15,7 @@
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
 //! | `deadline_seconds` | none | more than 0, at most 31622400 (366 days): by when after its submit a task has to have ended |
 //! | `compensation` | `automatic` | `automatic`, `manual`: when the steps of a task that failed or was cancelled are undone (`docs/compensation.md`) |
-//! | `budget` | `{}`: none | what a task may use up: `attempts` of all its steps, 1 to 2147483647, and `cost`, 0 to 1000000000 (`docs/budgets.md`) |
+//! | `budget` | `{}`: none | what a task may use up: `attempts` of all its steps, 1 to 2147483647, and `cost`, 0, or 0.000001 to 1000000000 (`docs/budgets.md`) |
 //! | `error_classes` | `{}` | what failures by exceptions of certain classes mean: at most 1000 names of classes or modules, none of `TaskerCore`'s own, each with `retryable`, `permanent` or `blocked` |
 //! | `step_templates` | needed | at least one step, in any order; at most 2^20 |
 //! | `module_namespace` | none | Ruby module put before each `handler_class` |
@@ -43,7 +43,7 @@
 //! | `delay_seconds` | none | how long it waits after it got ready: more than 0, at most 2592000 (30 days) |
 //! | `timeout_seconds` | none | more than 0, at most 2592000 (30 days) |
 //! | `total_timeout_seconds` | none | how long all attempts together may take: more than 0, at most 31622400 (366 days) |
-//! | `reserve_cost` | none | what an attempt reserves of its task's budget before it starts: 0 to 1000000000 |
+//! | `reserve_cost` | none | what an attempt reserves of its task's budget before it starts: 0, or 0.000001 to 1000000000 |
 //! | `retry.backoff` | `exponential` | `exponential`, `linear`, `fixed`, `fibonacci`, `list` |
 //! | `retry.base_seconds` | 1.0 | more than 0, at most 2592000; not with `list` |
 //! | `retry.max_seconds` | 300.0, or the base or longest delay if larger | at least these, at most 2592000 |
@@ -80,6 +80,7 @@ pub use diff::{KeyChange, RenamedStep, StepChange, StepSummary, TemplateDiff};
 pub use error::TemplateError;
 pub(crate) use parse::{
     LONGEST_DEADLINE, LONGEST_NAMESPACE, LONGEST_QUEUE, LONGEST_TASK_NAME, LONGEST_VERSION,
+    is_version,
 };
 use schema::Schema;
 pub use schema::{ContextError, Violation};

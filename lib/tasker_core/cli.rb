@@ -23,6 +23,8 @@ require_relative "cli/fork"
 require_relative "cli/resolve"
 require_relative "cli/budget"
 require_relative "cli/send_signal"
+require_relative "cli/approve"
+require_relative "cli/reject"
 require_relative "cli/explain"
 require_relative "cli/failures"
 require_relative "cli/expire"
@@ -45,9 +47,9 @@ module TaskerCore
   class CLI
     # name => class, in the order of the help.
     COMMANDS = [Migrate, Work, Submit, Status, Result, Artifacts, Cancel, Pause, Resume, Retry, Compensate, Skip,
-                Resolve, Rerun, Fork, Budget, SendSignal, Explain, Failures, List, Events, Workers, TemplatesList,
-                TemplatesValidate,
-                TemplatesDiff, Doctor, Expire, Prune, Db].to_h { |command| [command::NAME, command] }.freeze
+                Resolve, Rerun, Fork, Budget, SendSignal, Approve, Reject, Explain, Failures, List, Events, Workers,
+                TemplatesList, TemplatesValidate, TemplatesDiff, Doctor, Expire, Prune,
+                Db].to_h { |command| [command::NAME, command] }.freeze
 
     # exit status => what it says.
     EXIT_STATUSES = {

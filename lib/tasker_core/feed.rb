@@ -80,8 +80,8 @@ module TaskerCore
       raise InvalidArgument, "a feed needs a block that takes the events" unless block
 
       @size = Internal::Check.count(size, "size")
-      @follow = follow
-      @waiting = waiting
+      @follow = Internal::Check.flag(follow, "follow")
+      @waiting = called(waiting)
       @wakeup = Internal::Wakeup.new
       open unless @place
       go_on(&block)
@@ -113,6 +113,12 @@ module TaskerCore
       return from if from.is_a?(Integer) && from.between?(0, Internal::Check::MAX_ID)
 
       Internal::Check.refuse("from", from, ":now, :beginning or the number of an event")
+    end
+
+    def called(waiting)
+      return waiting if waiting.nil? || waiting.respond_to?(:call)
+
+      Internal::Check.refuse("waiting", waiting, "nil or what can be called, such as a lambda")
     end
 
     def names_of(patterns)

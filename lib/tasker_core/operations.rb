@@ -118,7 +118,7 @@ module TaskerCore
     # @return [BulkReport]
     # @example
     #   TaskerCore.expire(older_than: 7 * 86_400).done # => 12
-    def expire(older_than:, **options, &progress)
+    def expire(older_than: nil, **options, &progress)
       client.expire(older_than: older_than, **options, &progress)
     end
   end

@@ -85,7 +85,7 @@ module TaskerCore
     # whether that succeeds or fails; not where others end it, or where the worker dies. Without a budget it counts
     # nowhere.
     #
-    # @param cost [Numeric] from 0, in whatever unit the budget has; kept to millionths
+    # @param cost [Numeric] 0, or from 0.000001, in whatever unit the budget has; kept to millionths
     # @return [Float] what this attempt has spent so far
     # @raise [InvalidArgument]
     # @example

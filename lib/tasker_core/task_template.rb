@@ -22,7 +22,8 @@ module TaskerCore
     # @return [String] the normalised definition as JSON
     attr_reader :json
 
-    # Reads a YAML file. Handler classes are not looked for.
+    # Reads a YAML file. Handler classes are not looked for. What each of its `environments:` makes of the template is
+    # checked, whichever is asked for.
     #
     # @param path [String]
     # @param environment [String, nil] which of the file's `environments:` is merged in; nil: none
@@ -32,21 +33,7 @@ module TaskerCore
     #   TaskerCore::TaskTemplate.load_file("config/tasker/order_fulfilment.yaml", environment: "production")
     def self.load_file(path, environment: TaskerCore.configuration.environment)
       overrides = overrides_of(path)
-      from_environment(overrides, path, environment)
-    end
-
-    # Checks a YAML file without looking for its handler classes: the template itself, and as each of its
-    # `environments:` changes it.
-    #
-    # @param path [String]
-    # @param environment [String, nil] the one that is returned; nil: none
-    # @return [TaskTemplate]
-    # @raise [InvalidTemplate] the message begins with the path
-    # @example
-    #   TaskerCore::TaskTemplate.validate_file("config/tasker/order_fulfilment.yaml").step_names
-    def self.validate_file(path, environment: TaskerCore.configuration.environment)
-      overrides = overrides_of(path)
-      overrides.names.each { |name| from_environment(overrides, path, name) }
+      (overrides.names - [environment]).each { |name| from_environment(overrides, path, name) }
       from_environment(overrides, path, environment)
     end
 

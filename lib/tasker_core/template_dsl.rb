@@ -117,8 +117,9 @@ module TaskerCore
     def step(name, **options)
       path = "step #{name.to_s.inspect}"
       keys = translate(options, STEP_KEYS, path)
-      %w[handler_class compensate_with].each { |key| keys[key] = handler_name(keys[key], path) if keys.key?(key) }
+      name_classes(keys, path)
       keys["depends_on_steps"] = parents(keys["depends_on_steps"]) if keys.key?("depends_on_steps")
+      [keys["when"], *conditions(keys["depends_on_steps"])].each { |condition| check_condition(condition, path) }
       definition["step_templates"] << { "name" => name, **keys }
       nil
     end
@@ -128,6 +129,30 @@ module TaskerCore
     # Names of steps, or hashes of step and when.
     def parents(given)
       given.is_a?(Hash) ? [given] : [*given]
+    end
+
+    # The `when` of edges.
+    def conditions(parents)
+      [*parents].grep(Hash).map { |edge| edge[:when] || edge["when"] }
+    end
+
+    # What Ruby computes cannot be kept with the template; whatever else is wrong is said when it is read.
+    def check_condition(condition, path)
+      return unless condition.respond_to?(:call)
+
+      refuse("#{path}: when is a #{condition.class}; allowed: an expression in CEL as text, such as " \
+             "\"context.total > 100\"; what Ruby has to compute is for a step above, whose results it can read",
+             "key" => "when", "value" => condition.class.name, "allowed" => "an expression in CEL as text")
+    end
+
+    # Puts names in the place of classes.
+    def name_classes(keys, path)
+      %w[handler_class compensate_with].each { |key| keys[key] = handler_name(keys[key], path) if keys.key?(key) }
+      undoing = keys["compensate"]
+      return unless undoing.is_a?(Hash)
+
+      keys["compensate"] =
+        undoing.to_h { |key, value| [key, key.to_s == "handler_class" ? handler_name(value, path) : value] }
     end
 
     def translate(options, keys, path)

@@ -103,11 +103,67 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
     expect { define_row(budget: { attemps: 1 }) }.to raise_error(TaskerCore::InvalidTemplate, /attemps/)
     expect { define_one(reserve_cost: -1) { nil } }.to raise_error(TaskerCore::InvalidTemplate, /reserve_cost .*is -1/)
     define_one(retry_limit: 1) { |_, _, step| step.spend("much") }
-    expect(run("one").step("only").error["message"]).to start_with('cost is "much", allowed: a number from 0')
+    expect(run("one").step("only").error["message"]).to start_with('cost is "much", allowed: 0, or a number')
     define_one(retry_limit: 1) { |_, _, step| step.spend(Float::NAN) }
-    expect(run("one").step("only").error["message"]).to start_with("cost is NaN, allowed: a number from 0")
+    expect(run("one").step("only").error["message"]).to start_with("cost is NaN, allowed: 0, or a number from 0.000001")
     expect { TaskerCore.raise_budget(TaskerCore.submit("one"), cost: 3) }
       .to raise_error(TaskerCore::InvalidArgument, /the task has no budget/)
+  end
+
+  it "refuses costs so small that they would be kept as 0, and keeps those that are 0" do
+    allowed = "allowed: 0, or a number from 0.000001 to 1000000000"
+    expect { define_one(reserve_cost: 4e-7) { nil } }
+      .to raise_error(TaskerCore::InvalidTemplate, /reserve_cost .*is 4e-7; #{allowed}/)
+    expect { define_row(budget: { cost: 1e-9 }) }
+      .to raise_error(TaskerCore::InvalidTemplate, /budget.cost is 1e-9; #{allowed}/)
+    define_row(budget: { cost: 1 })
+    task_id = TaskerCore.submit("row", budget: { cost: 0 })
+    expect(TaskerCore.status(task_id).budget).to include("max_cost" => 0.0)
+    expect { TaskerCore.submit("row", budget: { cost: 1e-9 }) }
+      .to raise_error(TaskerCore::InvalidArgument, "budget.cost is 1.0e-09, #{allowed}")
+    expect { TaskerCore.raise_budget(task_id, cost: 9e-7) }
+      .to raise_error(TaskerCore::InvalidArgument, "budget.cost is 9.0e-07, #{allowed}")
+    define_one(retry_limit: 1) { |_, _, step| step.spend(4e-7) }
+    expect(run("one").step("only").error["message"]).to eq("cost is 4.0e-07, #{allowed}")
+    define_one("least", reserve_cost: 1e-6) { |_, _, step| [step.spend(0), step.spend(Rational(1, 1_000_000))] }
+    expect(run("least").results_of("only")).to eq([0.0, 0.000_001])
+  end
+
+  it "has in its history who raised it, from what to what, and why" do
+    define_row(budget: { attempts: 4, cost: 1 })
+    task_id = TaskerCore.submit("row")
+    TaskerCore.raise_budget(task_id, attempts: 6, cost: 2.5, actor: "ada", reason: "more to do")
+    TaskerCore.raise_budget(task_id, attempts: 6, actor: "eve", reason: "nothing changes")
+    raised = { "from" => "pending", "to" => "pending", "cause" => "budget_raised" }
+    expect(TaskerCore.explain(task_id)).to include(
+      "history" => [include(**raised, "detail" => {
+                              "actor" => "ada", "reason" => "more to do",
+                              "from" => { "attempts" => 4, "cost" => 1.0 }, "to" => { "attempts" => 6, "cost" => 2.5 }
+                            })],
+      "summary" => match(/; raised from 4 attempts and a cost of 1 by ada \(more to do\), \S+ \(.* ago\)\z/)
+    )
+    expect(tasker("events").out)
+      .to match(/task\.budget_raised +task #{task_id} +pending > pending .* actor=ada reason=more to do$/)
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.status(task_id).state).to eq("error")
+    seen = Queue.new
+    subscription = TaskerCore.subscribe("task.*") { |event| seen << [event.name, event.from, event.to] }
+    working do
+      TaskerCore.raise_budget(task_id, attempts: 7, actor: "ada")
+      told = Array.new(2) { seen.pop }
+      expect(told).to eq([%w[task.budget_raised error error], %w[task.resumed error in_progress]])
+      TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS)
+    end
+    history = TaskerCore.explain(task_id)["history"].map { |change| change.values_at("from", "cause", "to") }
+    expect(history.each_cons(2)).to include([%w[error budget_raised error], %w[error resumed in_progress]])
+    TaskerCore.raise_budget(task_id, attempts: 8)
+    TaskerCore.pause(task_id, actor: "mo", reason: "lunch")
+    TaskerCore.raise_budget(task_id, cost: 3)
+    expect(TaskerCore.explain(task_id)["summary"])
+      .to match(/\Apaused by mo \(lunch\), .*; raised from a cost of 2.5 by process/)
+    expect(tasker("doctor").status).to eq(0)
+  ensure
+    TaskerCore.unsubscribe(subscription) if subscription
   end
 
   it "offers what ends of attempts make free to more and more steps that waited for it" do

@@ -321,10 +321,32 @@ RSpec.describe "Steering many tasks at once", :database do
     expect(TaskerCore.retry_all(canary: 1_000, dry_run: true).matched).to eq(1)
     expect { TaskerCore.retry_all(canary: 1, tolerate: -1) }.to raise_error(TaskerCore::InvalidArgument, /tolerate/)
     expect { TaskerCore.retry_all(rate: 0) }.to raise_error(TaskerCore::InvalidArgument, /rate/)
-    expect { TaskerCore.retry_all(stat: "error") }.to raise_error(ArgumentError, /stat/)
+    { { stat: "error" } => 'unknown option stat; did you mean "state"?',
+      { canry: 1 } => 'unknown option canry; did you mean "canary"?',
+      { state: "eror" } => 'state is "eror", allowed: error, blocked; did you mean "error"?',
+      { dry_run: "x" } => 'dry_run is "x", allowed: true or false' }.each do |options, message|
+      expect { TaskerCore.retry_all(**options) }.to raise_error(TaskerCore::InvalidArgument, message)
+    end
+    { { actr: "ada" } => 'unknown option actr; did you mean "actor"?',
+      { state: "pausd" } => /\Astate is "pausd", allowed: pending, .*, resolved_manually; did you mean "paused"\?\z/ }
+      .each do |options, message|
+        expect { TaskerCore.cancel_all(**options) }.to raise_error(TaskerCore::InvalidArgument, message)
+        expect { TaskerCore.raise_budget_all(name: "order", attempts: 3, **options) }
+          .to raise_error(TaskerCore::InvalidArgument)
+      end
+    expect { TaskerCore.compensate_all(name: "order", state: "eror") }
+      .to raise_error(TaskerCore::InvalidArgument, 'state is "eror", allowed: error, cancelled; did you mean "error"?')
+    expect { TaskerCore.expire }
+      .to raise_error(TaskerCore::InvalidArgument, /\Aolder_than is nil, allowed: a number of seconds from 0/)
+    expect { TaskerCore.list(state: "doen") }
+      .to raise_error(TaskerCore::InvalidArgument, /\Astate is "doen", allowed: p/)
+    expect { TaskerCore.list(nme: "order") }
+      .to raise_error(TaskerCore::InvalidArgument, 'unknown option nme; did you mean "name"?')
+    expect { TaskerCore.raise_budget(1, atempts: 3) }
+      .to raise_error(TaskerCore::InvalidArgument, 'unknown option atempts; did you mean "attempts"?')
     expect { TaskerCore.cancel_all(older_than: -1) }.to raise_error(TaskerCore::InvalidArgument, /older_than/)
     %i[limit unfinished requested_before before].each do |key|
-      expect { TaskerCore.cancel_all(key => 1) }.to raise_error(ArgumentError, /unknown keyword: :#{key}/)
+      expect { TaskerCore.cancel_all(key => 1) }.to raise_error(TaskerCore::InvalidArgument, /\Aunknown option #{key}/)
     end
     expect(TaskerCore.status(1).attempts_total).to eq(1)
   end

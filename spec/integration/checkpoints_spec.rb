@@ -83,6 +83,13 @@ RSpec.describe "A handler in the middle of an attempt", :database do
       expect(run("large").step("only").error["message"]).to match(/data of a checkpoint .*1048576/)
       define_one("batch", retry_limit: 1) { |_, _, step| step.each_batch([1], of: 0) { nil } }
       expect(run("batch").step("only").error["message"]).to include("of is 0, allowed: a whole number above 0")
+      { nil => /\Aelements is nil, allowed: an Enumerable/, 1.0..2.0 => /\Aelements is 1.0..2.0, allowed/,
+        5 => /\Aelements is 5/ }.each do |elements, message|
+        define_one("wrong", retry_limit: 1) { |_, _, step| step.each_batch(elements) { nil } }
+        expect(run("wrong").step("only").error["message"]).to match(message)
+      end
+      define_one("blockless", retry_limit: 1) { |_, _, step| step.each_batch([1]) }
+      expect(run("blockless").step("only").error["message"]).to eq("each_batch needs a block that takes a batch")
     end
 
     it "which explain tells, until the step is complete" do

@@ -171,7 +171,21 @@ RSpec.describe "Compensation", :database do
       out = tasker("compensate", "1", "--reason", "the customer agreed").out
       TaskerCore.wait(undoing(1), timeout: 30)
       expect(out).to include("undone by")
+      expect(TaskerCore.compensate(1, actor: "eve").compensated_by).to eq(undoing(1))
     end
+    by = TaskerCore.status(undoing(1))
+    expect(by.reason).to eq("the customer agreed")
+    who = sql("SELECT initiator FROM tasker_tasks WHERE task_id = #{by.task_id}").first.fetch("initiator")
+    explained = TaskerCore.explain(1)
+    expect(explained["history"].last).to include(
+      "from" => "error", "to" => "error", "cause" => "compensation_requested",
+      "detail" => { "actor" => who, "reason" => "the customer agreed", "compensated_by" => by.task_id }
+    )
+    expect(explained["summary"]).to match(
+      /complete: 3 of 3 steps, asked for by #{who} \(the customer agreed\), \S+ \([^)]* ago\)\z/
+    )
+    expect(tasker("events").out).to match(/task\.compensation_requested +task 1 .* reason=the customer agreed/)
+    expect(tasker("doctor").status).to eq(0)
     expect(@undone.map(&:first)).to eq(%w[charge reserve])
   end
 

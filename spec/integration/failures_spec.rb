@@ -104,10 +104,14 @@ RSpec.describe "What failed", :database do
   end
 
   it "is refused where a filter can mean nothing" do
-    expect { TaskerCore.failures(state: "complete") }.to raise_error(TaskerCore::InvalidArgument, /error or blocked/)
+    expect { TaskerCore.failures(state: "complete") }.to raise_error(TaskerCore::InvalidArgument, /error, blocked/)
     expect { TaskerCore.failures(limit: 1_001) }.to raise_error(TaskerCore::InvalidArgument, /limit/)
     expect { TaskerCore.failures(since: 5) }.to raise_error(TaskerCore::InvalidArgument, /since.*Time/)
-    expect { TaskerCore.failures(stat: "error") }.to raise_error(ArgumentError, /stat/)
+    expect { TaskerCore.failures(stat: "error") }
+      .to raise_error(TaskerCore::InvalidArgument, 'unknown option stat; did you mean "state"?')
+    expect { TaskerCore.failures(tag: "x") }.to raise_error(TaskerCore::InvalidArgument, /did you mean "tags"/)
+    expect { TaskerCore.failures(state: "eror") }
+      .to raise_error(TaskerCore::InvalidArgument, 'state is "eror", allowed: error, blocked; did you mean "error"?')
     expect { TaskerCore.failures(name: "\0") }.to raise_error(TaskerCore::InvalidArgument, /name/)
   end
 

@@ -137,6 +137,10 @@ RSpec.describe TaskerCore::Feed, :database do
     feed = described_class.new(from: 1)
     expect { feed.each_batch { nil } }.to raise_error(TaskerCore::InvalidArgument, /from is 1; allowed: 0 to 0/)
     expect { feed.each_batch }.to raise_error(TaskerCore::InvalidArgument, /block/)
+    { { waiting: 5 } => "waiting is 5, allowed: nil or what can be called, such as a lambda",
+      { follow: "x" } => 'follow is "x", allowed: true or false' }.each do |options, message|
+      expect { described_class.new.each_batch(**options) { nil } }.to raise_error(TaskerCore::InvalidArgument, message)
+    end
   end
 
   describe "with two worker processes and a consumer that is killed again and again", timeout: 180 do

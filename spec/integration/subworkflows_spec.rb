@@ -277,6 +277,20 @@ RSpec.describe "Sub-workflows", :database do
       define_one { |_, _, step| step.run_workflow }
       expect(failure(run("one"), "only")).to include("kind" => "permanent", "message" => /workflow is nil; allowed/)
     end
+
+    it "refuses arguments that are none, whatever becomes of the workflow" do
+      define_child { nil }
+      { { on_failure: "x" } => 'on_failure is "x", allowed: fail, block',
+        { on_failure: "blok" } => 'on_failure is "blok", allowed: fail, block; did you mean "block"?',
+        { on_cancel: "x" } => 'on_cancel is "x", allowed: cancel, leave',
+        { version: "x" } => /\Aversion is "x"; allowed: a semantic version, such as 1.2.0/,
+        { context: 5 } => "context is 5, allowed: nil or a Hash" }.each do |options, message|
+        define_one { |_, _, step| step.run_workflow("child", **options) }
+        expect(failure(run("one"), "only"))
+          .to include("kind" => "permanent", "code" => "WORKFLOW_REFUSED", "message" => match(message))
+      end
+      expect(TaskerCore.list(name: "child")).to eq([])
+    end
   end
 
   describe "with two worker processes" do

@@ -245,6 +245,18 @@ RSpec.describe "A step that waits", :database do
     end
   end
 
+  it "refuses what is no signal's id, whatever was sent" do
+    define_one(retry_limit: 1) do |_, _, step|
+      [-> { step.signal("go", after: "x") }, -> { step.wait_for("go", after: 0) }].map do |call|
+        call.call
+      rescue TaskerCore::InvalidArgument => e
+        e.message
+      end
+    end
+    expect(run("one").results_of("only"))
+      .to match([/\Aafter is "x", allowed: a whole number from 1/, /\Aafter is 0, allowed: a whole number from 1/])
+  end
+
   describe "for a decision" do
     before do
       TaskerCore.define("purchase") { step "approval", handler: TaskerCore::StepHandler::Approval }
@@ -347,10 +359,26 @@ RSpec.describe "A step that waits", :database do
     it "is refused with intervals that are none, before the first look" do
       problems = { { every: 0 } => /\Aevery is 0, allowed: a number from 0.001 to/, { every: nil } => /\Aevery/,
                    { backoff: "x" } => /\Abackoff is "x", allowed: a number from 1/, { max: -3 } => /\Amax is -3/,
+                   { every: 5, max: 1 } => /\Amax is 1, allowed: a number from 5 to/,
                    { backoff: 0.5 } => /\Abackoff is 0.5/, { timeout: "x" } => /\Atimeout is "x"/ }
       problems.each do |options, problem|
         define_one(retryable: false) { |_, _, step| step.poll(**options) { raise "not to be looked at" } }
         expect(run("one").step("only").error["message"]).to match(problem)
+      end
+    end
+
+    it "needs a block" do
+      define_one(retryable: false) { |_, _, step| step.poll }
+      expect(run("one").step("only").error)
+        .to include("class" => "TaskerCore::InvalidArgument", "message" => /\Apoll needs a block/)
+    end
+
+    it "waits as long as it is told between two looks, also where that is long" do
+      define_one { |_, _, step| step.poll(every: 3_600) { false } }
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_for_state(task_id, "waiting")
+        expect(summary(task_id)).to match(/\Awaits until \S+ \(in 60 min\)\z/)
       end
     end
 

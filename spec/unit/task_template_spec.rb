@@ -69,28 +69,30 @@ RSpec.describe TaskerCore::TaskTemplate do
     end
 
     it "is what the environment makes of it" do
-      expect([load_file(content, environment: "test"), load_file(content)].map(&:description)).to eq(["for tests", nil])
-      expect(load_file(content, environment: "test").source).to eq("#{path} (environment test)")
+      valid = content.sub("x.y", "2.0.0")
+
+      expect([load_file(valid, environment: "test"), load_file(valid)].map(&:description)).to eq(["for tests", nil])
+      expect(load_file(valid, environment: "test").source).to eq("#{path} (environment test)")
     end
 
     it "takes the environment of the configuration unless told otherwise" do
-      File.write(path, content.sub("test:", "#{TaskerCore.configuration.environment}:"))
+      File.write(path, content.sub("test:", "#{TaskerCore.configuration.environment}:").sub("x.y", "2.0.0"))
 
       expect(described_class.load_file(path).description).to eq("for tests")
     end
 
-    it "names the environment that makes it wrong" do
-      expect { load_file(content, environment: "broken") }
-        .to raise_error(TaskerCore::InvalidTemplate, /\A#{Regexp.escape(path)} \(environment broken\): version/)
+    it "names the environment that makes it wrong, whichever is asked for" do
+      [nil, "test", "broken"].each do |environment|
+        expect { load_file(content, environment: environment) }
+          .to raise_error(TaskerCore::InvalidTemplate, /\A#{Regexp.escape(path)} \(environment broken\): version/)
+      end
     end
 
-    it "is checked for every environment by validate_file" do
-      File.write(path, content)
+    it "refuses a condition of another environment that cannot be read" do
+      overridden = "#{valid}environments:\n  production:\n    step_templates:\n      - {name: load, when: '1 +'}\n"
 
-      expect { described_class.validate_file(path, environment: "test") }
-        .to raise_error(TaskerCore::InvalidTemplate, /environment broken/)
-      File.write(path, content.sub("x.y", "2.0.0"))
-      expect(described_class.validate_file(path, environment: "test").description).to eq("for tests")
+      expect { load_file(overridden, environment: "test") }
+        .to raise_error(TaskerCore::InvalidTemplate, /\(environment production\): step_templates\[0\].when/)
     end
   end
 end

@@ -63,6 +63,28 @@ RSpec.describe TaskerCore::TemplateDSL do
       .to raise_error(TaskerCore::InvalidTemplate, /template: unknown option verson; did you mean "version"\?/)
   end
 
+  it "refuses conditions that Ruby would have to compute, and says what is allowed" do
+    expected = /\Aapp.rb:1: step "b": when is a Proc; allowed: an expression in CEL as text, such as "context/
+    expect { definition { step "b", handler: DslHandler, when: ->(context) { context } } }
+      .to raise_error(TaskerCore::InvalidTemplate, expected)
+    expect do
+      definition do
+        step "a", handler: DslHandler
+        step "b", handler: DslHandler, depends_on: { step: "a", when: proc { true } }
+      end
+    end.to raise_error(TaskerCore::InvalidTemplate, expected)
+  end
+
+  it "takes classes of handlers in the place of their names" do
+    steps = definition do
+      step "a", handler: DslHandler, compensate: { handler_class: DslHandler, timeout_seconds: 5 }
+    end["step_templates"]
+
+    expect(steps.first["compensate"]).to include("handler_class" => "DslHandler", "timeout_seconds" => 5.0)
+    expect { definition { step "a", handler: DslHandler, compensate: { "handler_class" => Class.new } } }
+      .to raise_error(TaskerCore::InvalidTemplate, /step "a": the handler is a class without a name/)
+  end
+
   it "refuses a class without a name" do
     expect { definition { step "a", handler: Class.new } }
       .to raise_error(TaskerCore::InvalidTemplate, /step "a": the handler is a class without a name/)

@@ -236,7 +236,7 @@ impl<'v> Draft<'v> {
             abandoned: self.steps.iter().filter_map(follow_up::abandoned).collect(),
             added,
             steps: self.steps,
-            tasks: self.tasks.into_values().filter(|c| c.before != c.after).collect(),
+            tasks: self.tasks.into_values().filter(TaskChange::says_something).collect(),
             stale: self.stale,
             now: self.now,
             budgets: budget::changed(self.view, self.budgets),

@@ -11,7 +11,8 @@ pub(super) fn after(
     view: &View,
 ) -> impl Iterator<Item = (TaskId, FollowUpKind)> + use<> {
     let task = change.after.id;
-    let ended = change.event.is_some() && change.after.state.is_terminal();
+    let changes = change.before.state != change.after.state;
+    let ended = changes && change.after.state.is_terminal();
     let failed = matches!(change.after.state, TaskState::Error | TaskState::Cancelled);
     let told = ended && change.after.is_child && !removed(Guard::ParentsAreTold);
     let undone = ended && failed && view.compensated.contains(&task);

@@ -101,6 +101,7 @@ pub fn decide(
         Observation::RerunRequested { steps, retired, childless, name, request } => {
             rerun::rerun(&mut draft, (steps, retired, childless), name, request)?;
         }
+        Observation::Noted { event, detail } => steering::note(&mut draft, *event, detail),
         Observation::StepsCopied { copies, detail } => fork::copy(&mut draft, copies, detail)?,
         Observation::ResolveRequested { step, results, taken, request } => {
             steering::resolve(&mut draft, *step, (results, taken.as_deref()), request)?;

@@ -8,7 +8,7 @@ use super::growth;
 use super::readiness::{self, Done};
 use crate::decision::{Request, Step, StepChange, Taken};
 use crate::ids::StepId;
-use crate::state::{InvalidTransition, StepEvent, StepState, TaskState};
+use crate::state::{InvalidTransition, StepEvent, StepState, TaskEvent, TaskState};
 
 /// Every one of the steps is enqueued again, to be tried at once, with all its attempts before it; one that is enqueued
 /// or runs already stays as it is.
@@ -35,6 +35,16 @@ pub(super) fn retry(
         }
     }
     Ok(())
+}
+
+/// What an operator did stands in the history of the task, whose state stays.
+pub(super) fn note(draft: &mut Draft<'_>, event: TaskEvent, detail: &str) {
+    let view = draft.view;
+    for task in view.tasks.keys() {
+        let change = draft.task(*task);
+        change.event = Some(event);
+        change.detail = Some(detail.to_owned());
+    }
 }
 
 /// The step counts as done for its children, without results. One that was skipped stays so.

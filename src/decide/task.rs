@@ -108,6 +108,8 @@ fn detail(event: TaskEvent, task: &Task) -> Option<String> {
         | TaskEvent::Cancelled
         | TaskEvent::Paused
         | TaskEvent::BudgetExhausted
+        | TaskEvent::BudgetRaised
+        | TaskEvent::CompensationRequested
         | TaskEvent::DeadlinePassed => None,
     }
     .map(|value| value.to_string())

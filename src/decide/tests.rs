@@ -378,7 +378,8 @@ impl World {
 
 /// What the change of a task leaves to be done that a step of another one runs, and that is undone when it fails.
 fn follow_ups(change: Option<&TaskChange>) -> Vec<(TaskId, FollowUpKind)> {
-    let state = change.filter(|change| change.event.is_some()).map(|change| change.after.state);
+    let changes = |change: &&TaskChange| change.before.state != change.after.state;
+    let state = change.filter(changes).map(|change| change.after.state);
     match state {
         Some(TaskState::Complete) => vec![(TASK, FollowUpKind::TellParent)],
         Some(TaskState::Error | TaskState::Cancelled) => {
@@ -987,6 +988,19 @@ fn cancelling_ends_what_has_not_ended_and_takes_the_claims() {
     assert_eq!(world.step(0).state, StepState::Complete);
     assert!((1..4).all(|i| world.step(i).state == StepState::Cancelled));
     assert_eq!(world.end(b, ok()).stale, vec![b]);
+}
+
+#[test]
+fn what_changes_no_state_is_in_history_and_leaves_nothing_to_be_done() {
+    let mut world = diamond();
+    world.see(&Observation::CancelRequested(request()));
+    let detail = request().detail_of_compensation(TaskId(9));
+    let event = TaskEvent::CompensationRequested;
+    let decisions = world.see(&Observation::Noted { event, detail: detail.clone() });
+    let [change] = &*decisions.tasks else { panic!("{decisions:?}") };
+    assert_eq!((change.before, change.event), (change.after, Some(event)));
+    assert_eq!(change.detail, Some(detail));
+    assert!(decisions.steps.is_empty() && decisions.follow_ups.is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::follow_ups::{Locked, lock};
 use super::orchestrator::blocked;
 use super::submission::Submission;
 use super::templates::{Stored, Templates};
-use crate::decision::{Claim, Decisions, Outcome};
+use crate::decision::{Claim, Decisions, Outcome, Request};
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
@@ -26,7 +26,7 @@ pub(super) async fn follow_up(
     match lock(tx, task, waits).await? {
         Locked::Held => return Ok(None),
         Locked::Row(row) if has_failed(row.task.state) => {
-            undo(tx, templates, row).await?;
+            undo(tx, templates, row, None).await?;
         }
         Locked::Row(_) | Locked::Gone => {}
     }
@@ -43,16 +43,18 @@ fn was_done(state: StepState, was_tried: bool) -> bool {
     state == StepState::Complete && was_tried || state == StepState::ResolvedManually
 }
 
-/// Makes the task that undoes one which this transaction holds, once, and returns it; none where there is nothing to undo.
+/// Makes the task that undoes one which this transaction holds, once, and returns it; none where there is one already, or nothing
+/// to undo. It says who asked for it, and why, where somebody did.
 pub(super) async fn undo(
     tx: &mut impl Transaction,
     templates: &Templates,
     row: TaskRow,
+    asked: Option<&Request>,
 ) -> Result<Option<TaskId>, Error> {
     let task = row.task.id;
     let known = tx.compensation_of(task).await?;
     if known.is_some() && !removed(Guard::UndoneOnce) {
-        return Ok(known);
+        return Ok(None);
     }
     let stored = templates.get_within(tx, row.template).await?;
     let steps = (0..).zip(stored.template.steps());
@@ -74,8 +76,10 @@ pub(super) async fn undo(
     let submission = Submission::internal(
         &undoing,
         &context,
-        format!("task {task}"),
-        format!("undoes task {task}, which is {}", row.task.state),
+        asked.map_or_else(|| format!("task {task}"), |asked| asked.actor.clone()),
+        asked
+            .and_then(|asked| asked.reason.clone())
+            .unwrap_or_else(|| format!("undoes task {task}, which is {}", row.task.state)),
         None,
     )?;
     let made = submission.create(tx, &undoing).await?;

@@ -144,11 +144,13 @@ impl Event {
     }
 }
 
-/// The events of a decision. A task that begins to run does so before its steps; what else becomes of it
-/// follows from them.
+/// The events of a decision, in the order of its transitions: a task that begins to run does so before its steps, and what
+/// changes no state of it is written first; what else becomes of it follows from them.
 fn events_of(decisions: &Decisions) -> impl Iterator<Item = Event> {
     let now = decisions.now;
-    let begins = |change: &&TaskChange| change.after.state == TaskState::InProgress;
+    let begins = |change: &&TaskChange| {
+        change.after.state == TaskState::InProgress || change.before.state == change.after.state
+    };
     let tasks = decisions.tasks.iter();
     let (begun, others) = (tasks.clone().filter(begins), tasks.filter(move |c| !begins(c)));
     let steps = decisions.steps.iter().filter_map(move |change| Event::of_step(change, now));

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::state::{StepState, TaskState};
 
-/// What has a step that is in error or blocked go on.
+/// What has a step go on that needs a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remedy {
@@ -14,6 +14,10 @@ pub enum Remedy {
     Resolve,
     /// It is left out.
     Skip,
+    /// A person approves what it waits for.
+    Approve,
+    /// A person rejects it.
+    Reject,
 }
 
 /// What can be done about a step in this state of a task in that one; nothing where the task is undone.

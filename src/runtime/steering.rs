@@ -20,7 +20,7 @@ use crate::decision::{Decisions, Observation, Request, Seen, Taken, View};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::json::{self, JsonLimits};
-use crate::state::{StepEvent, StepState, TaskState};
+use crate::state::{StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{StepRow, StoreError, TaskRow, Transaction, Tx};
 
 /// What an operator asks of a task.
@@ -202,9 +202,11 @@ pub(crate) async fn steer(
             Ok(decisions)
         }
         Steering::RaiseBudget(limits) => {
-            if !raise(tx, row, *limits).await? {
+            let Some(before) = raise(tx, row, *limits).await? else {
                 return Ok(Decisions::default());
-            }
+            };
+            let detail = request.detail_of_raise(before, limits.or(before));
+            let noted = note(tx, row, TaskEvent::BudgetRaised, detail).await?;
             let stored = templates.get_within(tx, row.template).await?;
             let queues = tx
                 .resume_postponed_steps(&BTreeMap::from([(task, i32::MAX.unsigned_abs())]))
@@ -214,7 +216,9 @@ pub(crate) async fn steer(
             let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
             let observation = Observation::RetryRequested { steps, request };
             let by_task = ByTask::from([(task, stored)]);
-            decide_and_write(tx, row, &rows, &observation, &by_task).await
+            let mut decisions = decide_and_write(tx, row, &rows, &observation, &by_task).await?;
+            decisions.tasks.splice(0..0, noted.tasks);
+            Ok(decisions)
         }
         Steering::Retry { step: None } => {
             let failed = tx.read_failed_steps(task).await?;
@@ -246,8 +250,11 @@ pub(crate) async fn steer(
         Steering::Compensate => {
             let stored = templates.get_within(tx, row.template).await?;
             compensation::check_undoable(&stored, row)?;
-            compensation::undo(tx, templates, row).await?;
-            Ok(Decisions::default())
+            let Some(by) = compensation::undo(tx, templates, row, Some(&request)).await? else {
+                return Ok(Decisions::default());
+            };
+            let detail = request.detail_of_compensation(by);
+            note(tx, row, TaskEvent::CompensationRequested, detail).await
         }
         Steering::Rerun { step: name } => {
             let (stored, step, _) = find(tx, templates, row, name).await?;
@@ -307,8 +314,22 @@ async fn keeps_results(
     Err(Error::transition(task, source))
 }
 
-/// Gives a task a larger budget, unless it has that.
-async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Result<bool, Error> {
+/// Has history keep what changes no state; the caller commits.
+async fn note(
+    tx: &mut impl Transaction,
+    row: TaskRow,
+    event: TaskEvent,
+    detail: String,
+) -> Result<Decisions, Error> {
+    decide_and_write(tx, row, &[], &Observation::Noted { event, detail }, &ByTask::new()).await
+}
+
+/// Gives a task a larger budget, unless it has that. Returns the limits of before.
+async fn raise(
+    tx: &mut impl Transaction,
+    row: TaskRow,
+    limits: Limits,
+) -> Result<Option<Limits>, Error> {
     let budgets = tx.read_budgets(&[row.task.id]).await?;
     let Some((task, budget)) = budgets.into_iter().next() else {
         let allowed = "none: the task has no budget";
@@ -332,7 +353,7 @@ async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Resul
     }
     let raised = Budget { limits: limits.or(budget.limits), exhausted: None, ..budget };
     if raised.limits == budget.limits {
-        return Ok(false);
+        return Ok(None);
     }
     let state = row.task.state;
     if state.is_terminal() && state != TaskState::Error {
@@ -340,7 +361,7 @@ async fn raise(tx: &mut impl Transaction, row: TaskRow, limits: Limits) -> Resul
         return Err(Error::transition(row.task.id, source));
     }
     tx.write_budgets(&[(task, raised)]).await?;
-    Ok(true)
+    Ok(Some(budget.limits))
 }
 
 /// A step that is tried again waits anew for what it waited for.

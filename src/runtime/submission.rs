@@ -135,7 +135,7 @@ pub struct BudgetRequest {
     /// Attempts of all steps of the task, at least 1.
     #[serde(default)]
     pub attempts: Option<u32>,
-    /// What its attempts spend together, 0 to 1,000,000,000.
+    /// What its attempts spend together: 0, or 0.000001 to 1,000,000,000.
     #[serde(default)]
     pub cost: Option<f64>,
 }
@@ -159,9 +159,8 @@ impl BudgetRequest {
             Some(_) | None => Err(refused("budget.attempts", &most.to_string(), "1 to 2147483647")),
         });
         let cost = self.cost.map(|most| {
-            let allowed = format!("0 to {}", Cost::MOST.number());
             Cost::from_number(most)
-                .ok_or_else(|| refused("budget.cost", &most.to_string(), &allowed))
+                .ok_or_else(|| refused("budget.cost", &most.to_string(), Cost::ALLOWED))
         });
         Ok(Limits { attempts: attempts.transpose()?, cost: cost.transpose()? })
     }

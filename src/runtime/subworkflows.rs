@@ -23,6 +23,7 @@ use crate::state::{StepEvent, StepState, TaskState};
 use crate::store::{ChildTaskRow, Database, NewChild, ResultsByStep, Transaction};
 use crate::template::{
     LONGEST_NAMESPACE, LONGEST_TASK_NAME, LONGEST_VERSION, OnCancel, OnFailure, Workflow,
+    is_version,
 };
 
 /// How many tasks may lie above one that a step makes.
@@ -92,6 +93,12 @@ impl WorkflowCall {
                 return Err(refused(argument, "\"\"", &format!("1 to {most} bytes")));
             }
             at_most(argument, text.as_deref(), most)?;
+        }
+        if let Some(version) = &call.version
+            && !is_version(version)
+        {
+            let allowed = "a semantic version, such as 1.2.0; leave it out for the highest one";
+            return Err(refused("version", &format!("{version:?}"), allowed));
         }
         Ok(call)
     }

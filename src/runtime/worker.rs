@@ -285,9 +285,8 @@ impl Worker {
     /// # Errors
     /// [`Error::Argument`] for what is no cost.
     pub fn spend(&self, step: StepId, attempt: u32, cost: f64) -> Result<f64, Error> {
-        let allowed = format!("0 to {}", Cost::MOST.number());
-        let cost =
-            Cost::from_number(cost).ok_or_else(|| refused("cost", &cost.to_string(), &allowed))?;
+        let cost = Cost::from_number(cost)
+            .ok_or_else(|| refused("cost", &cost.to_string(), Cost::ALLOWED))?;
         Ok(self.engine.spend(step, attempt, cost).number())
     }
 

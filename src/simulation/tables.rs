@@ -649,7 +649,7 @@ impl Tables {
                 self.retried.insert(change.step, self.transitions);
             }
         }
-        for change in &written.task_transitions {
+        for change in written.task_transitions.iter().filter(|change| change.from != change.to) {
             self.transitions += 1;
             self.changed.insert(change.task, self.transitions);
         }

@@ -600,7 +600,8 @@ impl Watch {
         let completed =
             written.task_transitions.iter().filter(|change| change.to == TaskState::Complete);
         self.completed.extend(completed.map(|change| change.task));
-        let ended = written.task_transitions.iter().filter(|change| change.to.is_terminal());
+        let changes = written.task_transitions.iter().filter(|change| change.from != change.to);
+        let ended = changes.filter(|change| change.to.is_terminal());
         self.ended_at.extend(ended.map(|change| (change.task, Instant::now())));
         self.added_have_time(after, written);
         self.fork_takes_over(after, written);

@@ -67,7 +67,7 @@ pub(crate) use steps::{ChildRow, StepListRow, StepRow};
 pub(crate) use tasks::TaskContextRow;
 pub(crate) use tasks::{NewTasks, TaskFilter, TaskListRow, TaskRow};
 pub(crate) use templates::{LiveTasksRow, LoadedTemplate, StepToRunRow, TemplateListRow};
-pub(crate) use waits::{Checkpoint, NewSignal, NewWait, StepProgressRow, WaitRow};
+pub(crate) use waits::{Checkpoint, NewSignal, NewWait, SentSignalRow, StepProgressRow, WaitRow};
 pub(crate) use warnings::OLD_TRANSACTION;
 pub use warnings::Warning;
 pub(crate) use workers::{Beat, NewWorker, Pulse};

@@ -31,6 +31,14 @@ pub(crate) struct Checkpoint<'a> {
     pub(crate) number: u32,
 }
 
+/// A signal that was sent.
+#[derive(Debug)]
+pub(crate) struct SentSignalRow {
+    pub(crate) name: String,
+    pub(crate) actor: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
 /// A signal that is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewSignal<'a> {
@@ -216,6 +224,17 @@ pub(crate) struct StepProgressRow {
 }
 
 impl Store {
+    /// The signals of a task for which no step has waited, but for those whose names begin so; the last of each name.
+    pub(crate) async fn unawaited_signals(
+        &self,
+        task: TaskId,
+        but: &str,
+    ) -> Result<Vec<SentSignalRow>, StoreError> {
+        Ok(sqlx::query_file_as!(SentSignalRow, "src/store/sql/unawaited_signals.sql", task.0, but)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
     /// How far these steps got, those of which something is known.
     pub(crate) async fn progress(
         &self,

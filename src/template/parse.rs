@@ -180,13 +180,18 @@ impl std::io::Write for Size {
     }
 }
 
+/// Whether it is a semantic version.
+pub(crate) fn is_version(text: &str) -> bool {
+    semver::Version::parse(text).is_ok()
+}
+
 fn version(section: &mut Section) -> Result<String> {
     let Some(version) = section.take("version") else {
         return Ok("0.1.0".to_owned());
     };
     version
         .as_str()
-        .filter(|text| text.len() <= LONGEST_VERSION && semver::Version::parse(text).is_ok())
+        .filter(|text| text.len() <= LONGEST_VERSION && is_version(text))
         .map(str::to_owned)
         .ok_or_else(|| TemplateError::value("version", &version, VERSION_ALLOWED))
 }

@@ -197,10 +197,7 @@ impl Section {
     pub(super) fn cost(&mut self, name: &str) -> Result<Option<Cost>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let cost = value.as_f64().and_then(Cost::from_number);
-        cost.map(Some).ok_or_else(|| {
-            let allowed = format!("a number from 0 to {}", Cost::MOST.number());
-            TemplateError::value(self.key(name), &value, allowed)
-        })
+        cost.map(Some).ok_or_else(|| TemplateError::value(self.key(name), &value, Cost::ALLOWED))
     }
 
     pub(super) fn object(&mut self, name: &str) -> Result<Map<String, Value>> {

@@ -129,7 +129,7 @@ pub(super) fn read(step: &mut Section, parents: &[String]) -> Result<Option<Work
 
 fn version(section: &mut Section) -> Result<Option<String>> {
     let Some(version) = section.text("version", 1..=LONGEST_VERSION)? else { return Ok(None) };
-    if semver::Version::parse(&version).is_ok() {
+    if super::parse::is_version(&version) {
         return Ok(Some(version));
     }
     let allowed = "a semantic version, such as \"1.2.0\"; leave it out for the highest one";

@@ -66,11 +66,16 @@ module TaskerCore
       def line(event)
         [event.number.to_s.rjust(8), Format.moment(event.at, exact: true), event.name.ljust(25),
          "task #{event.task_id}", Format.clean(event.step_name.to_s), "#{event.from} > #{event.to}",
-         attempt(event), failure(event)].reject { |part| part.to_s.empty? }.join("  ")
+         attempt(event), request(event), failure(event)].reject { |part| part.to_s.empty? }.join("  ")
       end
 
       def attempt(event)
         "attempt #{event.attempt}" if event.step? && event.attempt.positive?
+      end
+
+      # What an operator did that changes no state.
+      def request(event)
+        Format.facts(event.detail) if event.from == event.to
       end
 
       def failure(event)

@@ -58,7 +58,7 @@ module TaskerCore
       def with_file(path, first, second)
         refuse("unexpected argument #{second.inspect} beside a file") if second
         refuse("--namespace does not go with a file, which says it") if options[:namespace]
-        template = TaskTemplate.validate_file(path)
+        template = TaskTemplate.load_file(path)
         connected { |client| client.compare_templates(template: template, from: first) }
       end
 

@@ -33,7 +33,7 @@ module TaskerCore
       end
 
       def report_on(file)
-        template = TaskTemplate.validate_file(file)
+        template = TaskTemplate.load_file(file)
         { "file" => file, "ok" => true, "namespace" => template.namespace, "name" => template.name,
           "version" => template.version, "steps" => template.steps.size }
       rescue Error => e

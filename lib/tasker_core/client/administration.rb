@@ -69,7 +69,7 @@ module TaskerCore
         pruning = { older_than_s: older_than && Internal::Check.age(older_than, "older_than"),
                     errors_older_than_s: errors_older_than &&
                                          Internal::Check.age(errors_older_than, "errors_older_than"),
-                    dry_run: dry_run ? true : false }
+                    dry_run: Internal::Check.flag(dry_run, "dry_run") }
         total = { "tasks" => 0, "steps" => 0, "rows" => 0, "workers" => 0, "dry_run" => pruning[:dry_run] }
         loop do
           some = parse(native.prune(JSON.generate(pruning)))

@@ -16,16 +16,18 @@ module TaskerCore
       #
       # @param task_id [Integer]
       # @param attempts [Integer, nil] of all steps together, no fewer than before. Default nil: as before.
-      # @param cost [Numeric, nil] no less than before. Default nil: as before.
+      # @param cost [Numeric, nil] no less than before: 0, or from 0.000001. Default nil: as before.
       # @param actor [String, nil] who, for the record. Default nil: this process, by its id and host.
       # @param reason [String, nil] why, for the record
+      # @param unknown [Hash{Symbol => Object}] none
       # @return [TaskStatus]
       # @raise [NotFound]
       # @raise [InvalidTransition] the task is complete or cancelled
       # @raise [InvalidArgument] neither `attempts` nor `cost`, fewer or less than before, or the task has no budget
       # @example
       #   client.raise_budget(1, attempts: 400, actor: "support", reason: "the bank was down")
-      def raise_budget(task_id, attempts: nil, cost: nil, actor: nil, reason: nil)
+      def raise_budget(task_id, attempts: nil, cost: nil, actor: nil, reason: nil, **unknown) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
+        Internal::Check.keywords(unknown, [], %i[attempts cost actor reason])
         limits = JSON.generate(Internal::Check.budget({ attempts: attempts, cost: cost }.compact))
         steer(task_id, actor, reason) { |id, *request| native.raise_budget(id, limits, *request) }
       end

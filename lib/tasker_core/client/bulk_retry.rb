@@ -30,7 +30,7 @@ module TaskerCore
       #   client.retry_all(error: "Net::ReadTimeout", reason: "the bank is back", canary: 5, rate: 20).ok?
       def retry_all(canary: nil, watch: 60, tolerate: 0, **options, &progress)
         trial = canary && trial_of(canary, watch, tolerate)
-        with_failures("retry", options, progress) do |bulk, filter, request|
+        with_failures("retry", options, progress, others: %i[canary watch tolerate]) do |bulk, filter, request|
           work = ->(target) { try_again(target.task_id, target.step, seen: target.seen, **request) }
           last = trial && !options[:dry_run] ? try_first(bulk, filter, canary, trial, &work) : nil
           bulk.run(targets_after(last, filter, bulk.batch), &work) unless bulk.stopped

@@ -126,13 +126,13 @@ module TaskerCore
 
       # Cancels tasks that have not ended and were requested long ago. Their history says that they expired.
       #
-      # @param older_than [Numeric] seconds since they were requested
+      # @param older_than [Numeric] seconds since they were requested; needed
       # @param options [Hash{Symbol => Object}] as for {#cancel_all}
       # @yieldparam so_far [BulkReport]
       # @return [BulkReport]
       # @example
       #   client.expire(older_than: 7 * 86_400, name: "order_fulfilment").done
-      def expire(older_than:, **options, &progress)
+      def expire(older_than: nil, **options, &progress)
         seconds = Internal::Check.age(older_than, "older_than")
         reason = "expired: requested more than #{seconds} s before"
         reason = "#{reason}: #{options[:reason]}" if options[:reason]
@@ -141,8 +141,10 @@ module TaskerCore
 
       private
 
-      def with_failures(action, options, progress, rehearsed: false)
+      # `others`: what the method takes besides.
+      def with_failures(action, options, progress, rehearsed: false, others: [])
         bulk, request, rest = bulk_of(action, options, progress, rehearsed)
+        Internal::Check.keywords(rest, Internal::FailureFilter::KEYS, OF_REQUESTS + others)
         filter = Internal::FailureFilter.new(**rest)
         asking(rehearsed && options[:dry_run]) { |client| yield bulk, filter, request, client }
         bulk.report
@@ -173,11 +175,11 @@ module TaskerCore
       # The rest is what is meant.
       def bulk_of(action, options, progress, rehearsed)
         options = options.dup
-        rate, dry_run, actor, reason = %i[rate dry_run actor reason].map { |key| options.delete(key) }
+        rate, dry_run, actor, reason = OF_REQUESTS.map { |key| options.delete(key) }
         rate &&= Internal::Check.rate(rate, "rate")
         request = { actor: Internal::Check.optional_text(actor, "actor"),
                     reason: Internal::Check.optional_text(reason, "reason") }
-        how = { rate: rate, dry_run: dry_run ? true : false, rehearsed: rehearsed }
+        how = { rate: rate, dry_run: Internal::Check.flag(dry_run, "dry_run"), rehearsed: rehearsed }
         [Internal::Bulk.new(action, **how, &progress), request, options]
       end
     end

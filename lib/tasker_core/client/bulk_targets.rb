@@ -10,7 +10,9 @@ module TaskerCore
     # Which steps and tasks a bulk request means.
     module BulkTargets
       # By what tasks are chosen, beside how old they are.
-      OF_TASKS = [*Internal::TaskFilter::TEXTS, :tags].freeze
+      OF_TASKS = Internal::TaskFilter::KEYS
+      # What every bulk request takes.
+      OF_REQUESTS = %i[rate dry_run actor reason].freeze
 
       private
 
@@ -22,8 +24,7 @@ module TaskerCore
 
       # Filters for tasks in these states, or in that of them which is asked for.
       def filters_of(states, state)
-        state = Internal::Check.optional_text(state, "state")
-        Internal::Check.refuse("state", state, states.join(", ")) unless state.nil? || states.include?(state)
+        state = Internal::Check.choice(state, "state", states)
         (state ? [state] : states).map { |one| { state: one, unfinished: false } }
       end
 
@@ -37,7 +38,7 @@ module TaskerCore
 
       # Those that a filter means and options choose, a page at a time.
       def tasks(batch, only, filter, older_than: nil, **chosen)
-        Internal::Check.keywords(chosen, OF_TASKS)
+        Internal::Check.keywords(chosen, OF_TASKS, [:older_than, *OF_REQUESTS])
         before_time = older_than && (Time.now - Internal::Check.age(older_than, "older_than"))
         filter = { **chosen, **filter, requested_before: before_time, limit: batch }
         Enumerator.new do |targets|

@@ -17,6 +17,10 @@ module TaskerCore
       MAX_ATTEMPTS = (2**31) - 1
       # The largest cost.
       MAX_COST = 1_000_000_000
+      # The smallest one that is not 0.
+      MIN_COST = 0.000_001
+      # What a cost may be, in words.
+      COSTS = "0, or a number from #{format("%.6f", MIN_COST)} to #{MAX_COST}".freeze
 
       module_function
 
@@ -132,7 +136,7 @@ module TaskerCore
       # @example
       #   Check.budget({ attempts: 200 }) # => {"attempts" => 200}
       def budget(value)
-        allowed = "{ attempts: a whole number above 0, cost: a number from 0 }, or one of these"
+        allowed = "{ attempts: a whole number above 0, cost: #{COSTS} }, or one of these"
         refuse("budget", value, allowed) unless value.is_a?(Hash) && value.any?
         value.to_h do |key, most|
           refuse("budget", value, allowed) unless %w[attempts cost].include?(key.to_s)
@@ -143,11 +147,14 @@ module TaskerCore
       # @param value [Object]
       # @param key [String] name of the argument
       # @return [Float]
-      # @raise [InvalidArgument] negative, above {MAX_COST} or no number
+      # @raise [InvalidArgument] negative, so small that it would be kept as 0, above {MAX_COST} or no number
       # @example
       #   Check.cost(2, "cost") # => 2.0
       def cost(value, key)
-        within(value, key, 0..MAX_COST).to_f
+        number = value.to_f if value.is_a?(Numeric) && value.real?
+        return number if number&.zero? || (MIN_COST..MAX_COST).cover?(number)
+
+        refuse(key, value, COSTS)
       end
 
       # @param value [Object]
@@ -163,20 +170,18 @@ module TaskerCore
         refuse(key, value, "a number from #{range.begin} to #{range.end}")
       end
 
-      # As Ruby does for keywords that a method names.
-      #
       # @param given [Hash{Symbol => Object}]
       # @param known [Array<Symbol>]
+      # @param others [Array<Symbol>] that the method takes besides, and that are not among those given
       # @return [void]
-      # @raise [ArgumentError] one is not known
+      # @raise [InvalidArgument] one is not known
       # @example
-      #   Check.keywords({ nme: "order" }, %i[name]) # raises: unknown keyword: :nme; did you mean "name"?
-      def keywords(given, known)
-        unknown = given.keys - known
-        return if unknown.empty?
-
-        key = unknown.first
-        raise ArgumentError, "unknown keyword: #{key.inspect}#{Suggestion.sentence(key.to_s, known.map(&:name))}"
+      #   Check.keywords({ nme: "order" }, %i[name]) # raises: unknown option nme; did you mean "name"?
+      def keywords(given, known, others = [])
+        unknown = given.keys.find { |key| !known.include?(key) } or return
+        known = (known + others).map(&:name)
+        raise InvalidArgument.new("unknown option #{unknown}#{Suggestion.sentence(unknown, known)}",
+                                  details: { "key" => unknown.to_s, "allowed" => known.join(", ") })
       end
 
       # @param value [Object] nil passes
@@ -189,7 +194,18 @@ module TaskerCore
       def choice(value, key, allowed)
         return if value.nil?
 
-        allowed.find { |word| word == value.to_s } || refuse(key, value, "nil, #{allowed.join(", ")}")
+        allowed.find { |word| word == value.to_s } ||
+          refuse(key, value, allowed.join(", "), Suggestion.sentence(value, allowed))
+      end
+
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @return [Boolean]
+      # @raise [InvalidArgument] neither true nor false nor nil
+      # @example
+      #   Check.flag(true, "dry_run") # => true
+      def flag(value, key)
+        [true, false, nil].include?(value) ? value == true : refuse(key, value, "true or false")
       end
 
       # @param value [Object] nil passes
@@ -232,12 +248,13 @@ module TaskerCore
       # @param key [String]
       # @param value [Object]
       # @param allowed [String]
+      # @param suggestion [String] the end of the message. Default: none.
       # @raise [InvalidArgument] always
       # @example
       #   Check.refuse("limit", 0, "a whole number above 0")
-      def refuse(key, value, allowed)
+      def refuse(key, value, allowed, suggestion = "")
         shown = value.inspect.scrub[0, 60]
-        raise InvalidArgument.new("#{key} is #{shown}, allowed: #{allowed}",
+        raise InvalidArgument.new("#{key} is #{shown}, allowed: #{allowed}#{suggestion}",
                                   details: { "key" => key, "value" => shown, "allowed" => allowed })
       end
     end

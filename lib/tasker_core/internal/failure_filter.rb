@@ -8,16 +8,22 @@ module TaskerCore
     # Which failures are meant, as the native library reads it.
     class FailureFilter
       # Texts that a failure can be looked for by.
-      TEXTS = %i[namespace name version step state error message].freeze
+      TEXTS = %i[namespace name version step error message].freeze
+      # All that it can be looked for by.
+      KEYS = [*TEXTS, :state, :tags, :task_id, :since, :until].freeze
+      # States of steps that failed.
+      STATES = %w[error blocked].freeze
 
       # @param tags [Array<String>] that the task has all of. Default: none.
       # @param task_id [Integer, nil]
       # @param since [Time, nil] of the failure
+      # @param state [String, Symbol, nil] of the step: one of {STATES}
       # @param options [Hash{Symbol => Object}] {TEXTS}, of which `error` may be a class, and until [Time]
       # @raise [InvalidArgument]
-      def initialize(tags: [], task_id: nil, since: nil, **options)
-        Check.keywords(options, TEXTS + [:until])
-        @filter = texts(options).merge(tags: Check.texts(tags, "tags"), task_id: task_id && Check.id(task_id),
+      def initialize(tags: [], task_id: nil, since: nil, state: nil, **options)
+        Check.keywords(options, TEXTS + [:until], KEYS)
+        @filter = texts(options).merge(state: Check.choice(state, "state", STATES), tags: Check.texts(tags, "tags"),
+                                       task_id: task_id && Check.id(task_id),
                                        since: Check.optional_time(since, "since"),
                                        until: Check.optional_time(options[:until], "until")).freeze
         freeze

@@ -53,11 +53,14 @@ module TaskerCore
       # @param of [Integer] elements of a batch, the last one may have fewer. Default 1,000.
       # @yieldparam batch [Array] of a range of whole numbers: a range
       # @return [void]
-      # @raise [InvalidArgument]
+      # @raise [InvalidArgument] also without a block, and for what has no elements one after the other
       # @example
       #   step.each_batch(order_ids, of: 100) { |ids| Orders.export(ids) }
-      def each_batch(elements, of: 1_000)
+      def each_batch(elements, of: 1_000, &block)
         of = Internal::Check.count(of, "of")
+        check_elements(elements)
+        raise InvalidArgument, "each_batch needs a block that takes a batch" unless block
+
         done = cursor || 0
         slices(elements, of, done) do |batch|
           yield batch
@@ -108,6 +111,13 @@ module TaskerCore
 
         last = elements.max || (elements.begin - 1)
         (elements.begin + done).step(last, size) { |first| block.call(first..[first + size - 1, last].min) }
+      end
+
+      def check_elements(elements)
+        steps = elements.is_a?(Range) ? elements.begin.respond_to?(:succ) : elements.is_a?(Enumerable)
+        return if steps
+
+        Internal::Check.refuse("elements", elements, "an Enumerable whose elements can be counted, such as 1..10")
       end
 
       def whole_numbers?(elements)

@@ -38,6 +38,8 @@ module TaskerCore
       LONGEST = 365 * 86_400
       # Seconds between two looks of {#poll}.
       INTERVALS = (0.001..LONGEST)
+      # The longest time between two looks that nobody has set, in seconds.
+      LONG_INTERVAL = 300
       # Key of {#data} under which {#poll} counts.
       POLL = "poll"
       # The times that the database can tell, in microseconds since 1970.
@@ -88,6 +90,7 @@ module TaskerCore
       def wait_for(name, timeout: nil, after: nil, data: nil)
         name = Internal::Check.text(name, "name")
         timeout = Internal::Check.seconds(timeout, "timeout")
+        after &&= Internal::Check.id(after, "after")
         look = look_at_wait(name, after)
         return look["signal"]["payload"] if look["signal"]
 
@@ -101,11 +104,12 @@ module TaskerCore
       # @param name [String, Symbol]
       # @param after [Integer, nil] id of a signal: only later ones count. Default nil: all.
       # @return [Signal, nil] frozen
+      # @raise [InvalidArgument]
       # @example
       #   step.signal("cancel_order")&.actor # => "mara"
       def signal(name, after: nil)
         name = Internal::Check.text(name, "name")
-        sent = look_at_wait(name, after)["signal"]
+        sent = look_at_wait(name, after && Internal::Check.id(after, "after"))["signal"]
         sent && Signal.new(id: sent["id"], name: name, payload: sent["payload"], actor: sent["actor"],
                            sent_at: Time.iso8601(sent["sent_at"])).freeze
       end
@@ -123,16 +127,17 @@ module TaskerCore
       #
       # @param every [Numeric] seconds until the second look, above 0. Default 5.
       # @param backoff [Numeric] how much longer each further interval is, from 1 to 100. Default 1.
-      # @param max [Numeric] longest interval, in seconds, above 0. Default 300.
+      # @param max [Numeric, nil] longest interval, in seconds, no less than `every`. Default nil: 300, or `every` where
+      #   that is more.
       # @param timeout [Numeric, nil] seconds from the first look to the last. Default nil: for ever.
       # @yieldreturn [Object]
       # @return [Object] what the block returned
       # @raise [PollTimeout] nothing in time
-      # @raise [InvalidArgument]
+      # @raise [InvalidArgument] also without a block
       # @example
       #   report = step.poll(every: 5, backoff: 2, timeout: 3_600) { Reports.find(id)&.url }
-      def poll(every: 5, backoff: 1, max: 300, timeout: nil)
-        check_poll(every, backoff, max, timeout)
+      def poll(every: 5, backoff: 1, max: nil, timeout: nil, &look)
+        check_poll(every, backoff, max, timeout, look)
         found = yield
         return found if found
 
@@ -141,7 +146,8 @@ module TaskerCore
         raise PollTimeout.new("nothing in #{timeout} s", error_code: "POLL_TIMEOUT") if left && !left.positive?
 
         state = { POLL => { "number" => @polls, "times" => times + 1, "since" => since } }
-        sleep_for([every * (backoff.to_f**times), max, left].compact.min,
+        longest = max || [LONG_INTERVAL, every].max
+        sleep_for([every * (backoff.to_f**times), longest, left].compact.min,
                   data: data.is_a?(Hash) ? { **data, **state } : state)
       end
 
@@ -179,9 +185,11 @@ module TaskerCore
       end
 
       # Before the first look: what is wrong is known however that turns out.
-      def check_poll(every, backoff, max, timeout)
+      def check_poll(every, backoff, max, timeout, look)
+        raise InvalidArgument, "poll needs a block that returns what is waited for" unless look
+
         Internal::Check.within(every, "every", INTERVALS)
-        Internal::Check.within(max, "max", INTERVALS)
+        Internal::Check.within(max, "max", every..LONGEST) unless max.nil?
         Internal::Check.within(backoff, "backoff", 1..100)
         Internal::Check.seconds(timeout, "timeout")
       end

@@ -34,33 +34,44 @@ module TaskerCore
       # @return [Hash{String => Object}] the results of the steps that no other depends on, by name; frozen
       # @raise [WorkflowFailed] the task ended in error or was cancelled
       # @raise [BlockedError] the same with `on_failure: :block`; or there is no such template
-      # @raise [PermanentError] the template refuses the context; workflows run one another more than 16 deep
+      # @raise [PermanentError] an argument is not allowed, the template refuses the context; workflows run one another
+      #   more than 16 deep
       # @example
       #   bill = step.run_workflow("billing", context: { order_id: task.context["order_id"] })
       #   bill.fetch("send_invoice")["number"]
       def run_workflow(workflow = nil, context: nil, namespace: nil, version: nil, name: nil, # rubocop:disable Metrics/ParameterLists -- which workflow, and how
                        on_failure: nil, on_cancel: nil)
-        run = run_of({ workflow: workflow&.to_s, namespace: namespace, version: version, name: name&.to_s,
-                       on_cancel: Internal::Check.choice(on_cancel, "on_cancel", %w[cancel leave]) }, context)
+        call = { workflow: workflow&.to_s, namespace: namespace, version: version, name: name&.to_s }
+        on_failure = checked { Internal::Check.choice(on_failure, "on_failure", %w[fail block]) }
+        run = run_of({ **call, on_cancel: on_cancel }, context)
         wait(nil, **run["wait"].transform_keys(&:to_sym)) if run["wait"]
         return run["results"] if run["results"]
 
-        raise failure_of(run, Internal::Check.choice(on_failure, "on_failure", %w[fail block]) || run["on_failure"])
+        raise failure_of(run, on_failure || run["on_failure"])
       end
 
       private
 
       def run_of(call, context)
-        json = JSON.generate(call.compact)
-        json = with_context(json, context) unless context.nil?
-        JSON.parse(@native.run_workflow(step_id, attempt, json), freeze: true, max_nesting: false)
+        checked do
+          on_cancel = Internal::Check.choice(call[:on_cancel], "on_cancel", %w[cancel leave])
+          json = JSON.generate({ **call, on_cancel: on_cancel }.compact)
+          json = with_context(json, context) unless context.nil?
+          JSON.parse(@native.run_workflow(step_id, attempt, json), freeze: true, max_nesting: false)
+        end
       rescue UnknownTemplate => e
         raise BlockedError.new("#{e.message}; register it, then have the step tried again", error_code: UNKNOWN)
+      end
+
+      # What is refused now will be in every attempt.
+      def checked
+        yield
       rescue InvalidContext, InvalidArgument => e
         raise PermanentError.new(e.message, error_code: REFUSED)
       end
 
       def with_context(json, context)
+        Internal::Check.refuse("context", context, "nil or a Hash") unless context.is_a?(Hash)
         text = Internal::JsonText.new(symbols: true).generate(context, what: "context")
         comma = json == "{}" ? "" : ","
         "#{json.delete_suffix("}")}#{comma}\"context\":#{text}}"

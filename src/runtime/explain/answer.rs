@@ -10,7 +10,8 @@ use crate::runtime::remedies::Remedy;
 use crate::runtime::reports::{ParentStep, milliseconds, optional_time, raw, time};
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
 use crate::store::{
-    ArtifactSizeRow, AttemptRow, StepProgressRow, StepTransitionRow, TaskTransitionRow,
+    ArtifactSizeRow, AttemptRow, SentSignalRow, StepProgressRow, StepTransitionRow,
+    TaskTransitionRow,
 };
 
 /// Why a task is where it is.
@@ -28,12 +29,32 @@ pub struct Explanation {
     pub steps: Vec<StepExplanation>,
     /// How many others have not completed.
     pub more_steps: usize,
+    /// Signals that were sent to it and for which no step has waited, the last of each name; none where it has ended.
+    pub signals: Vec<SentSignal>,
     /// The step that runs it.
     pub parent: Option<ParentStep>,
     /// The task that it undoes.
     pub compensates: Option<TaskId>,
     /// The task that undoes it.
     pub compensated_by: Option<TaskId>,
+}
+
+/// A signal that was sent to a task.
+#[derive(Debug, Serialize)]
+pub struct SentSignal {
+    /// Its name.
+    pub name: String,
+    /// Who sent it.
+    pub actor: Option<String>,
+    /// When.
+    #[serde(serialize_with = "time")]
+    pub sent_at: DateTime<Utc>,
+}
+
+impl From<&SentSignalRow> for SentSignal {
+    fn from(row: &SentSignalRow) -> Self {
+        Self { name: row.name.clone(), actor: row.actor.clone(), sent_at: row.created_at }
+    }
 }
 
 /// Why a step is where it is.

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::Facts;
-use super::words::parsed;
+use super::words::{asked_by, parsed};
 use crate::budget::Cost;
 use crate::ids::TaskId;
 use crate::runtime::reports::TaskStatus;
-use crate::state::StepState;
+use crate::state::{StepState, TaskEvent};
 use crate::store::{StepListRow, StepTransitionRow};
 
 /// Steps that are named at most that hold a part of a budget.
@@ -52,6 +52,22 @@ pub(super) fn of(status: &TaskStatus) -> Option<Value> {
 }
 
 impl Facts<'_> {
+    /// Who raised the task's budget last, from what, and when, as the end of a sentence.
+    pub(super) fn raised(&self) -> String {
+        let Some(raise) = self.last_noted(TaskEvent::BudgetRaised) else { return String::new() };
+        let detail = parsed(raise.detail.as_deref());
+        let (from, to) = (&detail["from"], &detail["to"]);
+        let attempts = from["attempts"].as_u64().map(|most| format!("{most} attempts"));
+        let cost = from["cost"].as_f64().map(|most| format!("a cost of {most}"));
+        let raised = [("attempts", attempts), ("cost", cost)].into_iter();
+        let raised = raised.filter(|(limit, _)| from[*limit] != to[*limit]);
+        let none = |limit| format!("no limit of {limit}");
+        let raised: Vec<_> =
+            raised.map(|(limit, was)| was.unwrap_or_else(|| none(limit))).collect();
+        let by = asked_by(raise.detail.as_deref());
+        format!("; raised from {} by {by}, {}", raised.join(" and "), self.ago(raise.created_at))
+    }
+
     /// What a ready step waits for whose task's budget others have reserved.
     pub(super) fn held_by_budget(&self, at: usize, row: &StepListRow) -> Option<String> {
         let budget = self.budget.as_ref()?;

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 pub use answer::{
-    Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, StepExplanation,
+    Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, SentSignal,
+    StepExplanation,
 };
 use growth::{failed_items, in_turn};
 use parents::decisions_above;
@@ -27,13 +28,14 @@ use relatives::{Undoing, related};
 use super::client::step_named;
 use super::grown::GrownTask;
 use super::reports::TaskStatus;
+use super::subworkflows::RESERVED;
 use super::templates::{Stored, Templates};
 use crate::error::Error;
 use crate::ids::{StepId, TaskId};
 use crate::state::StepState;
 use crate::store::{
-    ArtifactSizeRow, AttemptRow, FailureRow, StepListRow, StepProgressRow, StepTransitionRow,
-    Store, TaskTransitionRow, WorkerRow,
+    ArtifactSizeRow, AttemptRow, FailureRow, SentSignalRow, StepListRow, StepProgressRow,
+    StepTransitionRow, Store, TaskTransitionRow, WorkerRow,
 };
 use crate::template::{StepTemplate, TaskTemplate};
 
@@ -86,6 +88,11 @@ pub(super) async fn explain(
         Some(by) => Undoing::read(store, by).await?,
         None => None,
     };
+    let signals = if status.state.is_terminal() {
+        Vec::new()
+    } else {
+        store.unawaited_signals(task, RESERVED).await?
+    };
     let turns = match asked {
         Some(step) if chosen.iter().any(|at| steps[*at].state == StepState::Pending) => {
             in_turn(store, &grown, step).await?
@@ -97,6 +104,7 @@ pub(super) async fn explain(
         turns,
         failures,
         children,
+        signals,
         undoing,
         grown,
         budget: budget::of(status),
@@ -114,6 +122,7 @@ pub(super) async fn explain(
         task_id: task,
         state: status.state,
         summary: facts.task_summary(status),
+        signals: facts.signals.iter().map(SentSignal::from).collect(),
         steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),
         more_steps,
         history: facts.task_history.into_iter().map(Change::from).collect(),
@@ -176,6 +185,8 @@ struct Facts<'a> {
     failures: Vec<FailureRow>,
     /// The tasks that steps run, by step: the last one of each call.
     children: HashMap<i64, Vec<RelatedTask>>,
+    /// Signals that were sent to the task and for which no step has waited; none of a task that has ended.
+    signals: Vec<SentSignalRow>,
     /// The task that undoes this one.
     undoing: Option<Undoing>,
     /// What the task may use up, and has.

@@ -46,6 +46,7 @@ pub(super) async fn related(
             turns: Vec::new(),
             task: *task,
             children: HashMap::new(),
+            signals: Vec::new(),
             undoing: None,
             budget: budget::of(&status),
             now: Utc::now(),

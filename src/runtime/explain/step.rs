@@ -5,7 +5,7 @@ use super::answer::{Attachment, Attempt, Change, StepExplanation};
 use super::ends::{completed, copied, failure};
 use super::words::{asked_by, shown};
 use crate::json;
-use crate::runtime::remedies::remedies;
+use crate::runtime::remedies::{Remedy, remedies};
 use crate::state::{StepState, TaskState};
 use crate::store::{ArtifactSizeRow, AttemptRow, StepProgressRow, StepTransitionRow};
 
@@ -28,7 +28,11 @@ impl Facts<'_> {
                 + &self.added_by(at),
             checkpoint: progress.and_then(StepProgressRow::checkpoint),
             deadline_at: progress.and_then(|progress| progress.deadline_at),
-            remedies: remedies(task, row.state, skippable, self.undoing.is_some()),
+            remedies: if self.is_for_decision(at, history.last()) {
+                vec![Remedy::Approve, Remedy::Reject]
+            } else {
+                remedies(task, row.state, skippable, self.undoing.is_some())
+            },
             artifacts: artifacts.iter().map(Attachment::from).collect(),
             attempts: attempts.iter().map(Attempt::from).collect(),
             history: history.iter().map(Change::from).collect(),
@@ -67,10 +71,10 @@ impl Facts<'_> {
                 let later = self.delayed(at, row, change).or_else(|| self.held_by_budget(at, row));
                 later.unwrap_or_else(|| self.enqueued(row, change))
             }
-            StepState::InProgress => self.in_progress(row),
+            StepState::InProgress => self.in_progress(at, row),
             StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
             StepState::Waiting => {
-                self.runs(row, change).unwrap_or_else(|| self.waiting(row, change))
+                self.runs(row, change).unwrap_or_else(|| self.waiting(at, row, change))
             }
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))

@@ -2,10 +2,11 @@
 
 use super::Facts;
 use super::budget::used;
-use super::relatives::{Undoing, lineage};
-use super::words::{asked_by, counted, counted_if, parsed};
+use super::relatives::lineage;
+use super::words::{asked_by, counted, counted_if, parsed, shown};
 use crate::runtime::reports::TaskStatus;
 use crate::state::{StepState, TaskEvent, TaskState};
+use crate::store::{SentSignalRow, TaskTransitionRow};
 
 impl Facts<'_> {
     pub(super) fn task_summary(&self, status: &TaskStatus) -> String {
@@ -16,10 +17,13 @@ impl Facts<'_> {
         if let Some(original) = status.compensates {
             summary += &format!("; it undoes task {original}");
         }
-        summary += &self.undoing.as_ref().map(Undoing::words).unwrap_or_default();
-        if let Some(budget) = &self.budget {
-            summary += &format!("; {}", used(budget));
+        if let Some(undoing) = &self.undoing {
+            summary += &(undoing.words() + &self.undone_for());
         }
+        if let Some(budget) = &self.budget {
+            summary += &format!("; {}{}", used(budget), self.raised());
+        }
+        summary += &self.unawaited();
         match status.deadline_at.filter(|_| !status.state.is_terminal()) {
             Some(deadline) => format!("{summary}; it is cancelled {}", self.ahead(deadline)),
             None => summary,
@@ -31,8 +35,7 @@ impl Facts<'_> {
         let by_state = parsed(Some(status.steps_by_state.get()));
         let count = |state: StepState| by_state[state.as_str()].as_u64().unwrap_or(0);
         let done = count(StepState::Complete) + count(StepState::ResolvedManually);
-        let since =
-            self.task_history.last().map_or(status.requested_at, |change| change.created_at);
+        let since = self.last_change().map_or(status.requested_at, |change| change.created_at);
         let since = self.ago(since);
         match status.state {
             TaskState::Pending => {
@@ -113,7 +116,7 @@ impl Facts<'_> {
     }
 
     fn ended_with(&self, event: TaskEvent) -> bool {
-        self.task_history.last().is_some_and(|change| change.event == event)
+        self.last_change().is_some_and(|change| change.event == event)
     }
 
     /// Who, or what, cancelled the task, and why.
@@ -126,7 +129,40 @@ impl Facts<'_> {
 
     /// Who asked for the last change of the task, and why.
     fn asked_last(&self) -> String {
-        asked_by(self.task_history.last().and_then(|change| change.detail.as_deref()))
+        asked_by(self.last_change().and_then(|change| change.detail.as_deref()))
+    }
+
+    /// The last change of the task's state.
+    fn last_change(&self) -> Option<&TaskTransitionRow> {
+        self.task_history.iter().rfind(|change| change.from_state != change.to_state)
+    }
+
+    /// The signals that were sent to the task and for which no step has waited, as the end of a sentence.
+    fn unawaited(&self) -> String {
+        let one = |sent: &SentSignalRow| {
+            let by = sent.actor.as_deref().unwrap_or("somebody");
+            format!("{:?} (sent by {by}, {})", sent.name, self.ago(sent.created_at))
+        };
+        let sent: Vec<_> = self.signals.iter().map(one).collect();
+        match &*sent {
+            [] => String::new(),
+            [sent] => format!("; no step has waited for the signal {sent}"),
+            sent => format!("; no step has waited for the signals {}", shown(sent)),
+        }
+    }
+
+    /// The last time that an operator did this.
+    pub(super) fn last_noted(&self, event: TaskEvent) -> Option<&TaskTransitionRow> {
+        self.task_history.iter().rfind(|change| change.event == event)
+    }
+
+    /// Who had the task undone, as the end of a sentence; nothing where it was by itself.
+    fn undone_for(&self) -> String {
+        let asked = self.last_noted(TaskEvent::CompensationRequested);
+        asked.map_or_else(String::new, |change| {
+            let (by, when) = (asked_by(change.detail.as_deref()), self.ago(change.created_at));
+            format!(", asked for by {by}, {when}")
+        })
     }
 }
 

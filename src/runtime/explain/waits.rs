@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::Facts;
 use super::ends::failure;
-use super::words::parsed;
+use super::words::{clock, human, parsed};
 use crate::decision::NEVER;
-use crate::state::StepEvent;
+use crate::state::{StepEvent, StepState, WorkerState};
 use crate::store::{AttemptRow, StepListRow, StepTransitionRow, WorkerRow};
 
 impl Facts<'_> {
@@ -17,16 +17,27 @@ impl Facts<'_> {
         let since = change.map_or(row.available_at, |change| Some(change.created_at));
         let since = since.map(|at| format!(" since {}", self.ago(at))).unwrap_or_default();
         let why = change.map(|change| came_back(change.event)).unwrap_or_default();
-        let serving =
-            self.workers.iter().filter(|worker| !worker.silent && serves(worker, queue)).count();
-        let who = match serving {
+        format!("ready{since}{why}; {}", self.who_serves(queue))
+    }
+
+    /// How many workers claim from a queue, and whether they have a thread to spare.
+    fn who_serves(&self, queue: &str) -> String {
+        let serving = self.workers.iter().filter(|worker| !worker.silent && serves(worker, queue));
+        let serving: Vec<_> = serving.collect();
+        let threads: i64 = serving.iter().map(|worker| i64::from(worker.concurrency)).sum();
+        let are_busy = serving.iter().all(|worker| worker.claims >= i64::from(worker.concurrency));
+        let busy = match (are_busy, threads) {
+            (false, _) => String::new(),
+            (true, 1) => ", and its thread is busy".to_owned(),
+            (true, n) => format!(", and all {n} threads are busy"),
+        };
+        match serving.len() {
             0 => {
                 format!("no live worker serves the queue {queue:?}; start one: tasker work -r FILE")
             }
-            1 => format!("1 live worker serves the queue {queue:?}"),
-            n => format!("{n} live workers serve the queue {queue:?}"),
-        };
-        format!("ready{since}{why}; {who}")
+            1 => format!("1 live worker serves the queue {queue:?}{busy}"),
+            n => format!("{n} live workers serve the queue {queue:?}{busy}"),
+        }
     }
 
     /// What a step waits for that is ready and must not start yet.
@@ -47,7 +58,12 @@ impl Facts<'_> {
         row.available_at.filter(|at| *at > self.now && row.queue.is_some())
     }
 
-    pub(super) fn waiting(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
+    pub(super) fn waiting(
+        &self,
+        at: usize,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> String {
         let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
         let detail = parsed(change.and_then(|change| change.detail.as_deref()));
         let until = row.available_at.filter(|at| *at < NEVER);
@@ -61,7 +77,17 @@ impl Facts<'_> {
         let since = change.map(|change| format!(", since {}", self.ago(change.created_at)));
         let latest = until.map(|at| format!(", at the latest until {}", self.when(at)));
         let (since, latest) = (since.unwrap_or_default(), latest.unwrap_or_default());
+        if self.is_for_decision(at, change) {
+            return format!("waits for approval{since}{latest}{paused}");
+        }
         format!("waits for the signal {signal:?}{since}{latest}{paused}")
+    }
+
+    /// Whether a step waits for a decision of a person: the signal of its own name.
+    pub(super) fn is_for_decision(&self, at: usize, change: Option<&StepTransitionRow>) -> bool {
+        let change = change.filter(|change| change.to_state == StepState::Waiting);
+        let detail = parsed(change.and_then(|change| change.detail.as_deref()));
+        detail["signal"].as_str().is_some_and(|signal| signal == self.name(at))
     }
 
     pub(super) fn waiting_for_retry(
@@ -72,14 +98,32 @@ impl Facts<'_> {
     ) -> String {
         let limit = self.limit(at);
         let next = row.available_at.map(|at| self.ahead(at)).unwrap_or_default();
+        let next = match row.queue {
+            Some(_) => format!("the next may start {next}"),
+            None => format!("the next is due {next}, and its task is paused"),
+        };
         let failures = row.failures;
         format!(
-            "{failures} of {limit} attempts failed, the last one with {}; the next may start {next}",
+            "{failures} of {limit} attempts failed, the last one with {}; {next}",
             failure(last)
         )
     }
 
-    pub(super) fn in_progress(&self, row: &StepListRow) -> String {
+    /// By when the attempt of a step is ended that runs, as the end of a sentence.
+    fn ended_by(&self, at: usize, row: &StepListRow) -> Option<String> {
+        let limit = self.step(at)?.timeout?;
+        let ends = row.claimed_at? + limit;
+        let left = (ends - self.now).as_seconds_f64();
+        let left = if left > 0.0 {
+            format!("in {}", human(left))
+        } else {
+            format!("{} ago", human(-left))
+        };
+        let (limit, ends) = (human(limit.as_secs_f64()), clock(ends));
+        Some(format!("; it is ended {limit} after its handler began: at {ends} ({left}) or later"))
+    }
+
+    pub(super) fn in_progress(&self, at: usize, row: &StepListRow) -> String {
         let since = row.claimed_at.map(|at| self.ago(at)).unwrap_or_default();
         let attempt = row.attempts;
         let worker = self.workers.iter().find(|worker| Some(worker.worker_id) == row.worker_id);
@@ -90,14 +134,19 @@ impl Facts<'_> {
                 who(worker),
                 self.ago(worker.heartbeat_at)
             ),
-            Some(worker) => format!("attempt {attempt} runs on {} since {since}", who(worker)),
+            Some(worker) => {
+                let ended_by = self.ended_by(at, row).unwrap_or_default();
+                format!("attempt {attempt} runs on {} since {since}{ended_by}", who(worker))
+            }
             None => format!("attempt {attempt} runs since {since}"),
         }
     }
 }
 
+/// Whether a worker claims from a queue: one that drains claims nothing more.
 fn serves(worker: &WorkerRow, queue: &str) -> bool {
-    worker.queues.as_ref().is_none_or(|queues| queues.iter().any(|known| known == queue))
+    worker.state == WorkerState::Running
+        && worker.queues.as_ref().is_none_or(|queues| queues.iter().any(|known| known == queue))
 }
 
 fn who(worker: &WorkerRow) -> String {

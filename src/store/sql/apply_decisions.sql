@@ -72,7 +72,7 @@ WITH changed_step AS (
       open_failures = c.failures,
       started_at = CASE WHEN c.to_state NOT IN ('pending', 'paused', 'cancelled') THEN coalesce(t.started_at, statement_timestamp()) ELSE t.started_at END,
       finished_at = CASE WHEN c.event IN ('completed', 'failed', 'cancelled', 'deadline_passed', 'budget_exhausted') THEN statement_timestamp()
-                         WHEN c.event IS NULL THEN t.finished_at END
+                         WHEN c.event IS NULL OR c.to_state = c.from_state THEN t.finished_at END
   FROM unnest(
     $20::bigint[], $21::tasker_task_state[], $22::tasker_task_state[],
     $23::int[], $24::int[], $25::int[], $26::int[], $27::tasker_task_event[], $28::text[]

@@ -59,11 +59,15 @@ fn a_budget_is_a_number_of_attempts_and_a_cost_or_one_of_them() {
         let budget = top(&json!({"budget": {"attempts": value}}));
         assert_refused(budget, "budget.attempts", attempts);
     }
-    for value in [json!(-1), json!(1_000_000_001), json!("3")] {
+    for value in [json!(-1), json!(1_000_000_001), json!("3"), json!(4e-7)] {
         let budget = top(&json!({"budget": {"cost": value}}));
-        assert_refused(budget, "budget.cost", "a number from 0 to 1000000000");
+        assert_refused(budget, "budget.cost", "0, or a number from 0.000001 to 1000000000");
         let step = step(&json!({"reserve_cost": value}));
-        assert_refused(step, "step_templates[0].reserve_cost", "a number from 0 to 1000000000");
+        assert_refused(
+            step,
+            "step_templates[0].reserve_cost",
+            "0, or a number from 0.000001 to 1000000000",
+        );
     }
     let budget = |value| top(&json!({"budget": value})).expect("valid").budget();
     assert_eq!(budget(json!({"attempts": 7})).attempts.map(u32::from), Some(7));

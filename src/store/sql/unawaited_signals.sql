@@ -1,0 +1,9 @@
+-- Caller: explain. Indexes: primary key, tasker_step_waits_signal. The signals that were sent to the task and for which no step
+-- has waited, the last of each name; $2: how names begin that are the engine's own.
+SELECT DISTINCT ON (s.name) s.name, s.actor, s.created_at
+FROM tasker_signals s
+WHERE s.task_id = $1 AND NOT starts_with(s.name, $2)
+  AND NOT EXISTS (
+    SELECT FROM tasker_step_waits w
+    WHERE w.workflow_step_id >> 20 = $1 AND w.signal = s.name)
+ORDER BY s.name, s.signal_id DESC
