@@ -95,8 +95,9 @@ module TaskerCore
         @step = step
         given = [Surroundings::ID, Surroundings::ID, Internal::Check.count(attempt, "attempt"), Surroundings::ID, index,
                  text(context, "context"), around.parents, added_by(inputs, item, item_index)]
-        quiet = TaskerCore.configuration.with { |c| c.logger = Logger.new(nil) }
-        Internal::StepRunner.new(around, quiet).run(given)
+        settings = TaskerCore.configuration
+        Internal::StepRunner.new(around, Logger.new(nil), error_classes: settings.error_classes,
+                                                          around_steps: settings.around_steps).run(given)
         @artifacts = around.artifacts.freeze
         @checkpoints = around.checkpoints.freeze
         @spent = around.spent
