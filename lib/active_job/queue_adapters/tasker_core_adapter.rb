@@ -4,7 +4,9 @@ require "active_job"
 require "active_job/queue_adapters"
 require "tasker_core"
 
+# Rails' own.
 module ActiveJob
+  # Rails' own.
   module QueueAdapters
     # Has tasker_core perform jobs: each is a task of one step. See docs/active_job.md.
     #

@@ -4,6 +4,7 @@ require "rails/generators"
 require "rails/generators/active_record/migration"
 
 module TaskerCore
+  # What `rails generate tasker_core:...` runs.
   module Generators
     # What generators have in common that write a migration for the gem's tables.
     module SchemaMigration

@@ -15,32 +15,9 @@ module TaskerCore
       SCHEMA = "tasker_clock"
       # Farthest that it can be put ahead, in seconds: 10 years.
       FARTHEST = 10 * 366 * 86_400
-      # Makes the functions, and has the tables ask them.
-      INSTALL = <<~SQL
-        CREATE SCHEMA IF NOT EXISTS tasker_clock;
-        CREATE TABLE IF NOT EXISTS tasker_clock.ahead (by interval NOT NULL);
-        INSERT INTO tasker_clock.ahead SELECT interval '0' WHERE NOT EXISTS (SELECT FROM tasker_clock.ahead);
-        DO $install$
-        DECLARE name text; item record;
-        BEGIN
-          FOREACH name IN ARRAY '{now,statement_timestamp,transaction_timestamp,clock_timestamp}'::text[] LOOP
-            EXECUTE format('CREATE OR REPLACE FUNCTION tasker_clock.%I() RETURNS timestamptz LANGUAGE sql %s AS '
-              '$$ SELECT pg_catalog.%I() + (SELECT by FROM tasker_clock.ahead) $$', name,
-              CASE name WHEN 'clock_timestamp' THEN 'VOLATILE' ELSE 'STABLE' END, name);
-          END LOOP;
-          FOR item IN
-            SELECT c.oid::regclass AS relation, a.attname AS attribute
-            FROM pg_catalog.pg_class c
-            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-            JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-            WHERE c.relname LIKE 'tasker\\_%' AND c.relkind IN ('r', 'p')
-              AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) = 'now()'
-          LOOP
-            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT tasker_clock.now()', item.relation, item.attribute);
-          END LOOP;
-        END $install$;
-      SQL
-      private_constant :INSTALL
+      # Folder of the statements.
+      SQL = File.join(__dir__, "sql")
+      private_constant :SQL
 
       # @param url [String] of the database that the engine uses
       def initialize(url)
@@ -56,6 +33,7 @@ module TaskerCore
 
         url = url_with_clock
         TaskerCore.configure { |c| c.database_url = url }
+        @url = url
         @installed = true
       end
 
@@ -64,7 +42,7 @@ module TaskerCore
       def advance(seconds)
         Internal::Check.within(seconds, "seconds", 0..FARTHEST)
         install
-        execute("UPDATE tasker_clock.ahead SET by = by + interval '1 second' * #{seconds.to_f}")
+        execute("UPDATE tasker_clock.ahead SET by = by + interval '1 second' * $1", [seconds.to_f])
       end
 
       # The clock shows the time again as it is.
@@ -78,36 +56,31 @@ module TaskerCore
       # @return [Float, nil] seconds until the first step of the task, or of one that its steps run, can go on by the
       #   time alone; nil: none can
       def next_due_in(task_id)
-        seconds, = execute(<<~SQL).first
-          WITH RECURSIVE family AS (
-            SELECT #{Internal::Check.id(task_id)}::bigint AS task_id
-            UNION
-            SELECT c.task_id FROM tasker_child_tasks c JOIN family f ON c.parent_step_id >> 20 = f.task_id
-          )
-          SELECT extract(epoch FROM min(r.available_at) - #{@installed ? SCHEMA : "pg_catalog"}.statement_timestamp())
-          FROM family f
-          JOIN tasker_ready_steps r
-            ON r.workflow_step_id >= f.task_id << 20 AND r.workflow_step_id < (f.task_id + 1) << 20
-          WHERE r.queue IS NOT NULL AND r.available_at < '9999-01-01'
-        SQL
+        seconds, = execute(statement("next_due"), [Internal::Check.id(task_id)]).first
         seconds && [seconds.to_f, 0.0].max
       end
 
       private
 
+      def statement(name)
+        File.read(File.join(SQL, "#{name}.sql"))
+      end
+
       def url_with_clock
-        path = execute("#{INSTALL}SELECT pg_catalog.current_setting('search_path')").first.first
+        execute(statement("install_clock"))
+        path = execute("SELECT pg_catalog.current_setting('search_path')").first.first
         uri = URI.parse(@url)
         options = URI.encode_www_form_component("-csearch_path=#{"#{SCHEMA},pg_catalog,#{path}".delete(" ")}")
         uri.query = [uri.query, "options=#{options.gsub("+", "%20")}"].compact.join("&")
         uri.to_s
       end
 
-      def execute(sql)
+      # The install statement is several, which no parameters can go with.
+      def execute(sql, parameters = [])
         require "pg"
         connection = PG.connect(@url)
-        connection.exec("SET client_min_messages TO warning")
-        connection.exec(sql).values
+        connection.set_notice_processor { nil }
+        (parameters.empty? ? connection.exec(sql) : connection.exec_params(sql, parameters)).values
       rescue LoadError
         raise ConfigurationError, "tests with a worker need the gem pg; add it to the Gemfile"
       rescue PG::Error => e
