@@ -5,7 +5,6 @@ require_relative "../errors"
 require_relative "check"
 require_relative "identity"
 require_relative "json_text"
-require_relative "suggestion"
 
 module TaskerCore
   module Internal
@@ -31,7 +30,7 @@ module TaskerCore
       # @raise [InvalidArgument] an unknown option, or a value that is not allowed
       # @raise [InvalidContext] a context is no Hash, or holds what JSON cannot say
       def initialize(name, contexts, **options)
-        check_names(options.keys)
+        Check.keywords(options, DEFAULTS.keys)
         options = DEFAULTS.merge(options)
         @name = Check.text(name, "name")
         @namespace = Check.text(options[:namespace], "namespace")
@@ -60,14 +59,6 @@ module TaskerCore
       end
 
       private
-
-      def check_names(names)
-        unknown = names.find { |name| !DEFAULTS.key?(name) }
-        return unless unknown
-
-        raise InvalidArgument.new("unknown option #{unknown}#{Suggestion.sentence(unknown, DEFAULTS.keys)}",
-                                  details: { "key" => unknown.to_s, "allowed" => DEFAULTS.keys.join(", ") })
-      end
 
       def more(budget:, correlation_key:)
         { "budget" => budget && Check.budget(budget),
