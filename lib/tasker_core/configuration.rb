@@ -40,7 +40,8 @@ module TaskerCore
     # @return [Integer] largest context of a task, in bytes of JSON, 1 KiB to 64 MiB. Default 1 MiB.
     attr_accessor :max_context_bytes
     # @return [#call, nil] brings the connection in whose transaction a submit is written that names none, or nil where
-    #   it has one of its own (docs/transactions.md). Default nil: always one of its own.
+    #   it has one of its own; and the one in whose transaction a transactional handler is executed, or nil where
+    #   that is Active Record's (docs/transactions.md). Default nil: no other ones.
     attr_accessor :transaction_connection
     # @return [Hash{String => String}] name => key, 32 bytes in base64, for contexts, results and failures at rest: the
     #   first encrypts, all of them decrypt; nothing is encrypted where there is none. Default: TASKER_ENCRYPTION_KEYS,

@@ -34,6 +34,7 @@ module TaskerCore
         @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
         @takes_config = takes_config?
         @processes_results = @handler_class.public_method_defined?(:process_results)
+        @transactional = @handler_class.respond_to?(:transactional?) && @handler_class.transactional?
         freeze
       end
 
@@ -47,6 +48,11 @@ module TaskerCore
       # @return [Boolean] whether the handler turns its output into results itself
       def processes_results?
         @processes_results
+      end
+
+      # @return [Boolean] whether the handler is executed in a transaction of the application's
+      def transactional?
+        @transactional
       end
 
       # @return [Boolean] whether the handler says which of the steps that depend on this one are taken
