@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "zlib"
+require_relative "effects"
 require_relative "growth"
 require_relative "timed"
 
@@ -54,9 +55,17 @@ module Chaos
     def of(seed, step)
       random = Random.new(Zlib.crc32("#{seed}/#{step}"))
       kind, failures = kind(random)
-      kind = :recovers if step.match?(Behaviour::FRAIL) && random.rand(2).zero?
+      kind = suited(kind, step, random)
       failures = random.rand(2) if Timed::TOTALS.key?(step) && kind == :succeeds
       new(kind, failures, step == Timed::BUSY ? random.rand(Timed::SECONDS) : seconds(random)).freeze
+    end
+
+    # @param step [String] its name
+    # @return [Integer] how often it is tried
+    # @example
+    #   Behaviour.retry_limit("s0") # => 4
+    def retry_limit(step)
+      Effects.of?(step) ? Effects::RETRY_LIMIT : Behaviour::RETRY_LIMIT
     end
 
     private
@@ -68,6 +77,12 @@ module Chaos
       return [:exhausts, 0] if (number -= shares[:fails]) < shares[:exhausts]
 
       [:succeeds, number - shares[:exhausts] < shares[:retried] ? random.rand(1..2) : 0]
+    end
+
+    def suited(kind, step, random)
+      return :succeeds if kind == :exhausts && Effects.of?(step)
+
+      step.match?(Behaviour::FRAIL) && random.rand(2).zero? ? :recovers : kind
     end
 
     def seconds(random)

@@ -6,6 +6,7 @@ require_relative "judges/artifacts"
 require_relative "judges/budgets"
 require_relative "judges/checkpoints"
 require_relative "judges/compensation"
+require_relative "judges/effects"
 require_relative "judges/ends"
 require_relative "judges/executions"
 require_relative "judges/expiry"
@@ -26,7 +27,7 @@ module Chaos
     JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering,
               Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions,
               Judges::Timeouts, Judges::Reruns, Judges::Forks, Judges::Signals, Judges::Artifacts,
-              Judges::Expiry].freeze
+              Judges::Expiry, Judges::Effects].freeze
 
     # Those that compare steps with what had stood above them, or was asked for them: where some are retired, nobody
     # knows any more.

@@ -8,6 +8,7 @@ require_relative "batch"
 require_relative "behaviour"
 require_relative "branches"
 require_relative "budget"
+require_relative "effects"
 require_relative "growth"
 require_relative "join"
 require_relative "nested"
@@ -27,7 +28,7 @@ module Chaos
       "routed" => Branches::GRAPH, Wait::TEMPLATE => Wait::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
       "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
       Timed::TEMPLATE => Timed::GRAPH, **Anew::GRAPHS, Approval::TEMPLATE => Approval::GRAPH,
-      Stale::TEMPLATE => Stale::GRAPH,
+      Stale::TEMPLATE => Stale::GRAPH, Effects::TEMPLATE => Effects::GRAPH,
       "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
                    "tolerant" => %w[frail0 frail2] }
     }.freeze
@@ -74,11 +75,18 @@ module Chaos
     # @api private
     def options(step)
       total = Timed::TOTALS[step]
-      { handler: step == Approval::STEP ? Approval::HANDLER : HANDLER, join: Join.of(step).key,
+      { handler: handler(step), join: Join.of(step).key,
         retry: total ? Timed::RETRY : RETRY, skippable: true,
-        retry_limit: Behaviour::RETRY_LIMIT, total_timeout: total, map: Growth.map_options(step),
+        retry_limit: Behaviour.retry_limit(step), total_timeout: total, map: Growth.map_options(step),
         decides: Branches::DECISIONS.key?(step) || nil, when: Branches::CONDITIONS[step]&.expression,
         delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step) }
+    end
+
+    # @api private
+    def handler(step)
+      return Effects::HANDLER if Effects.of?(step)
+
+      step == Approval::STEP ? Approval::HANDLER : HANDLER
     end
 
     # What is registered.

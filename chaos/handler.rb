@@ -2,6 +2,7 @@
 
 require "tasker_core"
 require_relative "attachment"
+require_relative "effects"
 require_relative "graphs"
 require_relative "ledger"
 
@@ -95,6 +96,23 @@ module Chaos
       else taken && step.take(*taken)
       end
       nil
+    end
+  end
+
+  # Has an effect in the transaction that records the end of the attempt.
+  class EffectiveHandler < Handler
+    self.transactional = true
+
+    class << self
+      # @return [Effects] of this process
+      attr_accessor :effects
+    end
+
+    private
+
+    def worked(_execution, _seed, step)
+      EffectiveHandler.effects.have(step)
+      {}
     end
   end
 

@@ -83,6 +83,10 @@ module Chaos
         AND NOT starts_with(name, 'tasker.')
       ORDER BY workflow_step_id, attempt, name DESC
     SQL
+    EFFECTS = <<~SQL
+      SELECT step_id, attempt FROM chaos.effects
+      WHERE step_id >= $1::bigint << 20 AND step_id < ($2::bigint + 1) << 20 ORDER BY step_id, attempt
+    SQL
     BUDGETS = <<~SQL
       SELECT task_id, max_attempts, max_cost, attempts, spent, reserved, exhausted
       FROM tasker_task_budgets WHERE task_id BETWEEN $1 AND $2
@@ -191,9 +195,11 @@ module Chaos
       executions = grouped(EXECUTIONS, first, last, "step_id") { |row| execution(row) }
       kept = grouped(KEPT, first, last, "workflow_step_id") { |row| parsed(row["content"]) }
       attached = grouped(ATTACHED, first, last, "workflow_step_id") { |row| artifact(row) }
+      effects = grouped(EFFECTS, first, last, "step_id") { |row| row["attempt"].to_i }
       grouped(STEPS, first, last, "task_id") do |row|
         id = row["workflow_step_id"]
-        step(row, transitions[id], executions[id], kept: kept[id], artifacts: by_attempt(attached[id]))
+        step(row, transitions[id], executions[id], kept: kept[id], artifacts: by_attempt(attached[id]),
+                                                   effects: effects[id])
       end
     end
 

@@ -47,6 +47,7 @@ module Chaos
       connection.exec("CREATE DATABASE #{DATABASE} TEMPLATE template0")
       client { |client| client.migrate && Graphs::TEMPLATES.each { |template| client.register(template) } }
       Ledger.prepare(url)
+      Effects.prepare(url)
     ensure
       connection&.close
     end

@@ -20,7 +20,9 @@ module Chaos
     def initialize(order)
       @order = order
       Handler.ledger = Ledger.new(order.fetch("ledger_url"))
+      EffectiveHandler.effects = Effects.new(order.fetch("url"))
       TaskerCore.configure do |config|
+        config.transaction_connection = -> { EffectiveHandler.effects.connection }
         config.database_url = order.fetch("url")
         config.logger = Logger.new($stderr, level: Logger::INFO)
       end

@@ -343,6 +343,17 @@ CREATE TABLE tasker_step_deadlines (
 -- Serves: heartbeats, and the workers that end what is late.
 CREATE INDEX tasker_step_deadlines_due ON tasker_step_deadlines (deadline_at);
 
+-- How attempts ended whose handlers run in a transaction of the application's (docs/transactions.md). That transaction writes the row, and the one that
+-- ends the claim deletes it: nearly always there is none.
+CREATE TABLE tasker_recorded_ends (
+  workflow_step_id bigint PRIMARY KEY,
+  attempt          int NOT NULL CHECK (attempt > 0),
+  worker_id        bigint NOT NULL,
+  outcome          json NOT NULL,
+  recorded_at      timestamptz NOT NULL DEFAULT now()
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500,
+        autovacuum_vacuum_cost_delay = 0);
+
 -- What the handlers of steps wait for, or waited for last: a signal that is later than another one, a deadline; and where
 -- they had come at their last checkpoint. `data` and `cursor` are what the handler is given back. `moved_in` is the last
 -- attempt whose checkpoints got further, `checkpoint_number` grows from each to the next. Steps whose handlers never waited and made no checkpoint have no row.
@@ -480,6 +491,7 @@ BEGIN
   DELETE FROM tasker_task_deadlines WHERE task_id = OLD.task_id;
   DELETE FROM tasker_task_budgets WHERE task_id = OLD.task_id;
   DELETE FROM tasker_step_deadlines WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
+  DELETE FROM tasker_recorded_ends WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_step_waits WHERE workflow_step_id >= OLD.task_id << 20 AND workflow_step_id < (OLD.task_id + 1) << 20;
   DELETE FROM tasker_signals WHERE task_id = OLD.task_id;
   DELETE FROM tasker_child_tasks WHERE task_id = OLD.task_id;

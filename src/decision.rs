@@ -215,6 +215,9 @@ pub enum Outcome {
     Mapped(Arc<Items>),
     /// The handler failed.
     Failed(Failure),
+    /// The handler's transaction was to be committed, with the end that it records. Where it records none it was not, and the
+    /// attempt failed thus.
+    Recorded(Failure),
     /// The handler waits, and begins anew afterwards.
     Waiting(Arc<Wait>),
     /// The step's condition, which is this expression, was not met before the handler began.

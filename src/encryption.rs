@@ -76,6 +76,8 @@ pub(crate) enum Content {
     Wait,
     /// What the handler of a step is given that was added.
     Inputs,
+    /// How an attempt ended that ran in a transaction of the application's.
+    End,
 }
 
 /// JSON text from a row, where a key for it is at hand.
@@ -152,6 +154,7 @@ impl Content {
             Self::Signal => b"signal",
             Self::Wait => b"wait",
             Self::Inputs => b"inputs",
+            Self::End => b"end",
         }
     }
 }

@@ -96,12 +96,18 @@ pub enum Guard {
     KeysGoAlong,
     /// Of an end that does not count, no artifact is written.
     ArtifactsFollowEnds,
+    /// An attempt has ended as its transaction has recorded, whoever ends it.
+    RecordedEndsCount,
+    /// A transaction records the end of an attempt whose claim is current only.
+    RecordsFenced,
+    /// Who records an end holds the task until it is there.
+    RecordsHoldTasks,
 }
 
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -147,6 +153,9 @@ impl Guard {
         Self::CopiesFollow,
         Self::KeysGoAlong,
         Self::ArtifactsFollowEnds,
+        Self::RecordedEndsCount,
+        Self::RecordsFenced,
+        Self::RecordsHoldTasks,
     ];
 }
 

@@ -59,11 +59,11 @@ pub use runtime::{
     CheckpointInfo, ChildTask, Client, Comparison, Delivery, Event, EventSet, Events, Explanation,
     FailureFilter, FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace,
     FeedReading, ForkRequest, HeldBack, Interrupt, Item, ListFilter, LiveTasks, OnDuplicate,
-    ParentStep, Pruned, Pruning, RelatedTask, Remedy, SentSignal, SignalInfo, SignalRequest,
-    Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped, Submission,
-    Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare, Transition,
-    UndoneTask, Unsettled, WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats, WorkflowCall,
-    WorkflowRun, WorkflowWait, names, seen, step_ids,
+    ParentStep, Pruned, Pruning, Recording, RelatedTask, Remedy, SentSignal, SignalInfo,
+    SignalRequest, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
+    Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare,
+    Transition, UndoneTask, Unsettled, WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats,
+    WorkflowCall, WorkflowRun, WorkflowWait, names, seen, step_ids,
 };
 pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,

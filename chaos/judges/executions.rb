@@ -45,9 +45,15 @@ module Chaos
         tell("attempt #{ended.attempt} is #{ended.outcome}; by the ledger it is #{in_words(outcomes)}", step)
       end
 
+      # Whatever the handler came to: its connection may be lost before it begins, or the commit come to nothing.
+      def undone?(step, ended)
+        Chaos::Effects.of?(step.name) && ended.outcome == "retryable"
+      end
+
       # Steps that a handler adds may be refused after it has ended; items of a list that is given up are not executed,
       # nor are steps whose condition cannot be told.
       def failed_outside?(step, ended, outcomes)
+        return true if undone?(step, ended)
         return Growth.given_up?(record, step, ended) || untold?(step, ended) if outcomes.empty?
 
         outcomes.include?("succeeded") && Growth.refused?(record, step, ended)

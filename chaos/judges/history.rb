@@ -68,7 +68,7 @@ module Chaos
       def judge_failures(step)
         failed = step.since_retry.count { |change| change.outcome == "retryable" }
         given_up = step.since_retry.any? { |change| change.event == "retries_exhausted" }
-        limit = Behaviour::RETRY_LIMIT
+        limit = Behaviour.retry_limit(step.name)
         return if failed <= limit && given_up == (failed == limit)
 
         tell("#{failed} attempts failed, it was#{" not" unless given_up} given up for that", step)

@@ -3,8 +3,9 @@
 # Runs the engine under faults, and checks what it did.
 module Chaos
   # A step of it; transitions in their order. `kept`: its results each time that it was executed anew; `artifacts`: what
-  # handlers attached, by attempt and name.
+  # handlers attached, by attempt and name; `effects`: attempts that had one.
   Record::Step = Struct.new(:id, :name, :state, :attempts, :results, :transitions, :executions, :kept, :artifacts,
+                            :effects,
                             keyword_init: true) do
     # @return [Array<Record::Transition>] those that end an attempt
     def ends

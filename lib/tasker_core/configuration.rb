@@ -76,8 +76,9 @@ module TaskerCore
     setting :max_context_bytes
     # @!attribute [rw] transaction_connection
     #   @return [#call, nil] brings the connection in whose transaction a submit is written that names none, or nil
-    #     where it has one of its own (docs/transactions.md). Default: in a Rails application that of Active Record
-    #     while it is in a transaction, else nil: always one of its own.
+    #     where it has one of its own; and the one in whose transaction a transactional handler is executed, or nil
+    #     where that is Active Record's (docs/transactions.md). Default: in a Rails application that of Active Record
+    #     while it is in a transaction, else nil.
     setting :transaction_connection
     # @!attribute [rw] around_steps
     #   @return [Array<#call>] each is called with the task, the step and a block, around every attempt of a step in

@@ -174,6 +174,14 @@ module TaskerCore
              "#{@plan.branches.map(&:inspect).join(", ")}#{Internal::Suggestion.sentence(name, @plan.branches)}")
     end
 
+    # What this attempt does in its transaction may be rolled back; what others see at once is not.
+    def refuse_in_transaction(problem)
+      return unless @plan.transactional?
+
+      raise PermanentError.new("the handler of step #{name.inspect} is transactional: #{problem}",
+                               error_code: "TRANSACTIONAL")
+    end
+
     def refuse(problem)
       raise PermanentError.new("step #{name.inspect} #{problem}", error_code: "INVALID_DECISION")
     end

@@ -74,7 +74,7 @@ module Chaos
 
     def step(name, parents, index)
       step = Record::Step.new(id: (7 << 20) + index, name: name, attempts: 0, transitions: [], executions: [], kept: [],
-                              artifacts: {}, state: parents.empty? ? "enqueued" : "pending")
+                              artifacts: {}, effects: [], state: parents.empty? ? "enqueued" : "pending")
       case Join.of(name).verdict(parents.map { |parent| seen(parent, name) })
       when :skip then move(step, "skipped", "skipped")
       when :ready then start(step, parents)
@@ -167,7 +167,7 @@ module Chaos
       when "succeeded" then complete(step, execution)
       when "permanent" then move(step, "error", "failed_permanently", "permanent")
       when "retryable"
-        limit = failed == Behaviour::RETRY_LIMIT
+        limit = failed == Behaviour.retry_limit(step.name)
         move(step, *(limit ? %w[error retries_exhausted] : %w[waiting_for_retry retry_scheduled]), "retryable")
       end
     end
@@ -176,6 +176,7 @@ module Chaos
       taken = Branches.taken(@seed, step.name)
       move(step, "complete", "succeeded", "succeeded", taken && { "took" => taken })
       step.results = execution.product
+      step.effects << step.attempts if Effects.of?(step.name)
       @results[step.name] = step.results
     end
 

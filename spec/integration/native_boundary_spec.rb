@@ -88,6 +88,20 @@ RSpec.describe "The native extension", :database, doctor: false do
     native.close
   end
 
+  it "refuses what the block of a transaction's connection brings that is no answer" do
+    native = worker
+    [nil, 7, [], [[[1]], 0, nil], proc {}].each do |answer|
+      expect { native.check_connection { answer } }.to raise_error(TypeError)
+    end
+    expect { native.check_connection { raise IOError, "gone" } }.to raise_error(IOError, "gone")
+    expect { native.check_connection }.to raise_error(LocalJumpError)
+    expect { native.check_connection { [[["1 2 3"]], 1, nil] } }
+      .to raise_error(TaskerCore::InvalidArgument, /one to a database with other tables/)
+    expect(native.record_end(1, 1, 7, "{}", nil) { raise "not asked" }).to eq("lost")
+  ensure
+    native.stop(0)
+  end
+
   it "makes no objects in other ways than by its functions" do
     native = client
     [bridge::Client, bridge::Worker].each do |type|

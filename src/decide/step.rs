@@ -53,6 +53,7 @@ fn taken(outcome: &Outcome) -> Option<&Taken> {
         | Outcome::Grew(..)
         | Outcome::Mapped(_)
         | Outcome::Failed(_)
+        | Outcome::Recorded(_)
         | Outcome::ConditionUnmet(_)
         | Outcome::GivenBack(_)
         | Outcome::Interrupted
@@ -87,7 +88,7 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
             Ok(()) => return Ok(()),
             Err(problem) => refuse_growth(draft, place, &problem)?,
         },
-        Outcome::Failed(failure) => {
+        Outcome::Failed(failure) | Outcome::Recorded(failure) => {
             fail(draft, place, failure)?;
             (recorded(failure.kind), serde_json::to_string(failure).ok())
         }

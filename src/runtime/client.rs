@@ -23,7 +23,7 @@ use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::signals::{self, SignalRequest};
-use super::steering::{Steering, refuse_changed, steer};
+use super::steering::{Steered, Steering, refuse_changed, steer};
 use super::submission::{LONGEST_KEY, Submission, Submitted, wanted};
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
@@ -689,17 +689,30 @@ impl Client {
         events: Option<&Events>,
         committing: &mut bool,
     ) -> Result<bool, Error> {
-        let mut tx = self.store.begin().await?;
-        let decided = async {
-            if let Some(seen) = request.seen {
-                refuse_changed(&mut tx, seen).await?;
+        loop {
+            let mut tx = self.store.begin().await?;
+            let decided = async {
+                if let Some(seen) = request.seen {
+                    refuse_changed(&mut tx, seen).await?;
+                }
+                let steered = steer(&mut tx, &self.templates, task, steering, request).await?;
+                match steered {
+                    // Nothing of this is committed, and seen here all the same.
+                    Steered::Settled(_) if self.dry_run => {
+                        steer(&mut tx, &self.templates, task, steering, request).await
+                    }
+                    steered => Ok(steered),
+                }
+            };
+            match decided.await.map_err(|error| error.about(steering.step()))? {
+                Steered::Settled(settled) => self.commit(tx, &settled, events).await?,
+                Steered::Done(decisions) => {
+                    *committing = true;
+                    self.commit(tx, &decisions, events).await?;
+                    return Ok(decisions.leaves_something());
+                }
             }
-            steer(&mut tx, &self.templates, task, steering, request).await
-        };
-        let decisions = decided.await.map_err(|error| error.about(steering.step()))?;
-        *committing = true;
-        self.commit(tx, &decisions, events).await?;
-        Ok(decisions.leaves_something())
+        }
     }
 
     /// Commits, and tells subscribers where there are some; in a dry run it takes all back.

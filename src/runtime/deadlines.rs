@@ -5,6 +5,7 @@ use tracing::info;
 use super::ending::{ByTask, load_templates};
 use super::growth;
 use super::orchestrator::failure;
+use super::recorded;
 use super::shared::Shared;
 use super::steering::decide_and_write;
 use crate::decision::{FailureKind, Observation, Timestamp};
@@ -15,6 +16,8 @@ use crate::store::{Database, Transaction};
 /// What came of looking for a task, or a step, that is late.
 enum Late {
     Ended,
+    /// First, attempts have ended that had recorded so.
+    Settled,
     /// Somebody else holds its row.
     Held(TaskId),
     NoneLeft,
@@ -26,14 +29,14 @@ pub(super) async fn enforce<D: Database>(shared: &Shared<D>) -> Result<(), Error
     let mut held = Vec::new();
     loop {
         match shared.answer(end_one(shared, &held)).await?? {
-            Late::Ended => {}
+            Late::Ended | Late::Settled => {}
             Late::Held(task) => held.push(task),
             Late::NoneLeft => break,
         }
     }
     loop {
         match shared.answer(end_one_step(shared, &held)).await?? {
-            Late::Ended => {}
+            Late::Ended | Late::Settled => {}
             Late::Held(task) => held.push(task),
             Late::NoneLeft => return Ok(()),
         }
@@ -48,6 +51,11 @@ async fn end_one_step<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Resul
     let task = step.task();
     if tx.try_lock_tasks(&[task]).await?.is_empty() {
         return Ok(Late::Held(task));
+    }
+    if let Some(settled) = recorded::settle(&mut tx, &shared.templates, task).await? {
+        shared.events.commit(tx, &settled).await?;
+        shared.leave(&settled);
+        return Ok(Late::Settled);
     }
     end_step(shared, tx, step, deadline).await?;
     Ok(Late::Ended)
@@ -88,6 +96,11 @@ async fn end_one<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Result<Lat
     };
     if tx.try_lock_tasks(&[task]).await?.is_empty() {
         return Ok(Late::Held(task));
+    }
+    if let Some(settled) = recorded::settle(&mut tx, &shared.templates, task).await? {
+        shared.events.commit(tx, &settled).await?;
+        shared.leave(&settled);
+        return Ok(Late::Settled);
     }
     end(shared, tx, task, deadline).await?;
     Ok(Late::Ended)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::deciding::{Sight, decide_seeing};
 use super::growth::{self, template_of};
 use super::ledger::{Ledger, Tried};
+use super::recorded;
 use super::spending::Spent;
 use super::templates::{Stored, Templates};
 use crate::budget::{Cost, PUT_OFF};
@@ -59,11 +60,12 @@ pub(super) async fn end_claims(
     observed: Observed<'_>,
     over: &[ClaimBatchId],
 ) -> Result<Written, Error> {
-    let Observed { ends, known, room, queues, ledger, spent } = observed;
+    let Observed { ends, known, room, queues, ledger, mut spent } = observed;
     let rows = tx.lock_tasks(&task_ids(ends.iter().map(|end| end.claim.step))).await?;
     let Some(now) = rows.first().map(|row| row.now) else {
         return write(tx, all_stale(ends), &ByTask::new(), &ByStep::default(), over).await;
     };
+    let ends = recorded::heed(tx, ends, &mut spent).await?;
     let (ends, superseded) = one_each(tx, ends).await?;
     let by_task = load_templates(tx, templates, &rows).await?;
     let grown = growth::grown(&rows, &by_task);

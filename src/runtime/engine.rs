@@ -18,6 +18,7 @@ use super::heartbeat;
 use super::inbox::Interrupt;
 use super::ledger::{Begun, Reported};
 use super::orchestrator::Orchestrator;
+use super::recorded::{self, Recording};
 use super::shared::{Phase, Shared};
 use super::subworkflows::{self, WorkflowCall, WorkflowRun};
 use crate::budget::Cost;
@@ -26,7 +27,7 @@ use crate::decision::{Claim, ClaimEnd, Growth, Outcome};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::process::within;
-use crate::store::{Checkpoint, Database};
+use crate::store::{Checkpoint, Database, EndRecorder};
 
 /// Time beyond its limit after which a stop does not wait for the database any more.
 const LAST_RESORT: Duration = Duration::from_secs(10);
@@ -158,6 +159,31 @@ impl<D: Database> Engine<D> {
         self.report_end(step, attempt, execution, |decision| {
             branches::grown(decision.as_deref(), results, growth)
         });
+    }
+
+    /// Has a transaction of the application's record that an attempt returned results, and which branches it takes, if it said
+    /// so, right before that transaction is committed.
+    pub(crate) async fn record(
+        &self,
+        recorder: &mut impl EndRecorder,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: Arc<str>,
+        took: Option<&[String]>,
+    ) -> Result<Recording, Error> {
+        let shared = &self.shared;
+        let Some(Reported { claim, decision }) = shared.ledger.executed(step, attempt) else {
+            return Ok(Recording::Lost);
+        };
+        let outcome = branches::outcome(decision.as_deref(), step, results, took);
+        let end = ClaimEnd { claim, outcome, execution: Some(execution) };
+        let ends = std::slice::from_ref(&end);
+        let spent = shared.spending.of(ends).remove(&(step, attempt));
+        let Some(outcome) = recorded::to_json(&end, spent) else { return Ok(Recording::Refused) };
+        let artifacts = shared.attached.of(ends);
+        let recorded = recorder.record_end(claim, &outcome, &artifacts).await?;
+        Ok(if recorded { Recording::Recorded } else { Recording::Lost })
     }
 
     fn report_end(

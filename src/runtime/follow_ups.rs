@@ -12,14 +12,14 @@ use super::events::Events;
 use super::patience::Patience;
 use super::shared::Shared;
 use super::signals::{self, SignalRequest};
-use super::steering::{Steering, steer};
+use super::steering::{Steered, Steering, steer};
 use super::subworkflows::signal_name;
 use super::templates::Templates;
 use crate::decision::{Decisions, Request};
 use crate::error::Error;
 use crate::ids::{FollowUpId, TaskId};
 use crate::state::FollowUpKind;
-use crate::store::{Database, FollowUp, TaskRow, Transaction};
+use crate::store::{Database, FollowUp, StoreError, TaskRow, Transaction};
 
 /// Does what is left to be done whenever it is called for.
 pub(super) async fn follow<D: Database>(shared: Arc<Shared<D>>) {
@@ -45,7 +45,7 @@ pub(super) struct Doer<'a, D> {
 /// What came of looking for something to do.
 enum Look {
     Done(FollowUpId),
-    /// Somebody else holds the task.
+    /// Somebody else holds the task, or something had to be done first.
     Held(FollowUpId),
     NoneLeft,
 }
@@ -99,16 +99,29 @@ impl<D: Database> Doer<'_, D> {
             FollowUpKind::Compensate => {
                 compensation::follow_up(&mut tx, self.templates, next.task, waits).await?
             }
-            FollowUpKind::Cancel => cancel(&mut tx, self.templates, next.task, waits).await?,
+            FollowUpKind::Cancel => {
+                match cancel(&mut tx, self.templates, next.task, waits).await? {
+                    Some(Steered::Settled(settled)) => {
+                        self.commit(tx, &settled).await?;
+                        return Ok(Look::Held(next.id));
+                    }
+                    Some(Steered::Done(decisions)) => Some(decisions),
+                    None => None,
+                }
+            }
         };
         let Some(decisions) = done else { return Ok(Look::Held(next.id)) };
         tx.delete_follow_up(next.id).await?;
-        match self.events {
-            Some(events) => events.commit(tx, &decisions).await?,
-            None => tx.commit().await?,
-        }
+        self.commit(tx, &decisions).await?;
         info!(task_id = next.task.0, what = %next.kind, "did what the end of a task left to be done");
         Ok(Look::Done(next.id))
+    }
+
+    async fn commit(&self, tx: D::Tx, decisions: &Decisions) -> Result<(), StoreError> {
+        match self.events {
+            Some(events) => events.commit(tx, decisions).await,
+            None => tx.commit().await,
+        }
     }
 }
 
@@ -165,7 +178,7 @@ async fn cancel(
     templates: &Templates,
     task: TaskId,
     waits: bool,
-) -> Result<Option<Decisions>, Error> {
+) -> Result<Option<Steered>, Error> {
     match lock(tx, task, waits).await? {
         Locked::Held => Ok(None),
         Locked::Row(row) if !row.task.state.is_terminal() => {
@@ -174,8 +187,8 @@ async fn cancel(
                 .map_or("the engine".to_owned(), |parent| format!("task {}", parent.step.task()));
             let reason = Some("the step that runs it has ended".to_owned());
             let request = Request { actor, reason, seen: None };
-            Ok(Some(steer(tx, templates, task, &Steering::Cancel, &request).await?))
+            steer(tx, templates, task, &Steering::Cancel, &request).await.map(Some)
         }
-        Locked::Row(_) | Locked::Gone => Ok(Some(Decisions::default())),
+        Locked::Row(_) | Locked::Gone => Ok(Some(Steered::Done(Decisions::default()))),
     }
 }

@@ -153,7 +153,8 @@ impl Lane {
     }
 
     /// A batch that cannot be written is written end by end. An end that cannot be written because of what it
-    /// holds fails its step; one that cannot for another reason stays, and lets the others pass.
+    /// holds fails its step; one that cannot for another reason, or is recorded with what the attempt did, stays, and lets the
+    /// others pass.
     fn refused(&mut self, error: &Error, size: usize) {
         if error.is_retryable() {
             return;
@@ -162,7 +163,8 @@ impl Lane {
             self.singly = size;
             return;
         }
-        if !error.is_about_data() {
+        let is_recorded = |due: &Due| matches!(due.end.outcome, Outcome::Recorded(_));
+        if !error.is_about_data() || self.ends.front().is_some_and(is_recorded) {
             return self.let_others_pass();
         }
         self.refusals += 1;
@@ -296,6 +298,24 @@ mod tests {
         }
         let (taken, _) = lane.take_off(Instant::now());
         assert!(matches!(taken[0].outcome, Outcome::Failed(_)), "{:?}", taken[0]);
+    }
+
+    #[test]
+    fn an_end_that_is_recorded_does_not_fail_its_step() {
+        let constraint = String::new();
+        let refused: Error = StoreError::Constraint { code: "23514".to_owned(), constraint }.into();
+        let recorded =
+            Outcome::Recorded(failure(FailureKind::Retryable, "NotCommitted", String::new()));
+        let mut due = due(0, 1);
+        due.end.outcome = recorded.clone();
+        let mut lane = Lane::default();
+        lane.push(due, Instant::now());
+        for _ in 0..3 {
+            let (mut taken, _) = lane.take_off(Instant::now());
+            assert_eq!(taken[0].outcome, recorded);
+            let end = taken.remove(0);
+            lane.take_back(vec![Due { end, changes: 1 }], Some(&refused), Instant::now());
+        }
     }
 
     #[test]

@@ -306,6 +306,14 @@ impl Ledger {
         (!held.ended).then_some(held.claim)
     }
 
+    /// The same, and what tells which children are taken when it is complete.
+    pub(super) fn executed(&self, step: StepId, attempt: u32) -> Option<Reported> {
+        let state = self.lock();
+        let held = state.held.get(&step).filter(|held| held.claim.attempt == attempt)?;
+        let decision = held.decision.clone();
+        (!held.ended).then_some(Reported { claim: held.claim, decision })
+    }
+
     /// The claims whose handlers run, as far as is known.
     pub(super) fn running(&self) -> Vec<Claim> {
         let state = self.lock();

@@ -32,6 +32,7 @@ mod pace;
 mod parked;
 mod patience;
 mod pruner;
+mod recorded;
 mod remedies;
 mod reports;
 mod rerun;
@@ -70,6 +71,7 @@ pub use fork::ForkRequest;
 pub use inbox::{Batch, Interrupt};
 pub use items::Item;
 pub use pruner::{Pruned, Pruning};
+pub use recorded::Recording;
 pub use remedies::Remedy;
 pub use reports::{
     ChildTask, ParentStep, StepResult, TaskResult, TaskStatus, TemplateInfo, WorkerInfo,
@@ -83,11 +85,13 @@ pub use subworkflows::{WorkflowCall, WorkflowRun, WorkflowWait};
 pub(crate) mod simulated {
     pub(crate) use super::engine::Engine;
     pub(crate) use super::fork::fork;
+    pub(crate) use super::recorded::not_committed;
     pub(crate) use super::signals::send as signal;
-    pub(crate) use super::steering::steer;
+    pub(crate) use super::steering::{Steered, steer};
     pub(crate) use super::templates::Templates;
     pub(crate) use super::{
-        Delivery, ForkRequest, Interrupt, SignalRequest, Steering, Submission, WorkflowCall,
+        Delivery, ForkRequest, Interrupt, Recording, SignalRequest, Steering, Submission,
+        WorkflowCall,
     };
 }
 

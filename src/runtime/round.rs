@@ -420,6 +420,7 @@ fn strike<'a, D>(
             | Outcome::Decided(..)
             | Outcome::Grew(..)
             | Outcome::Failed(_)
+            | Outcome::Recorded(_)
             | Outcome::Waiting(_) => &counts.ended,
             Outcome::ConditionUnmet(_) | Outcome::Mapped(_) => continue,
             Outcome::GivenBack(_) => &counts.given_back,

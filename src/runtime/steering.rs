@@ -12,6 +12,7 @@ use super::compensation;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
 use super::growth;
+use super::recorded;
 use super::rerun;
 use super::templates::{Stored, Templates};
 use super::worker::no_such_step;
@@ -77,6 +78,18 @@ impl Steering {
         }
     }
 
+    /// Whether attempts that run may be ended by it.
+    fn ends_attempts(&self) -> bool {
+        match self {
+            Self::Cancel | Self::Skip { .. } | Self::Rerun { .. } | Self::Resolve { .. } => true,
+            Self::Pause
+            | Self::Resume
+            | Self::Retry { .. }
+            | Self::Compensate
+            | Self::RaiseBudget(_) => false,
+        }
+    }
+
     /// The name of the step that it is about.
     pub(super) fn step(&self) -> Option<&str> {
         match self {
@@ -126,6 +139,15 @@ impl Steering {
     }
 }
 
+/// What came of what an operator asks.
+#[derive(Debug)]
+pub(crate) enum Steered {
+    /// It is done.
+    Done(Decisions),
+    /// First, attempts have ended that had recorded so: it is to be asked again when that is committed.
+    Settled(Decisions),
+}
+
 /// Reads what somebody saw of a step, from JSON: its id, and that of the last change of its state.
 ///
 /// # Errors
@@ -166,10 +188,25 @@ pub(crate) async fn steer(
     task: TaskId,
     steering: &Steering,
     request: &Request,
-) -> Result<Decisions, Error> {
+) -> Result<Steered, Error> {
     let rows = tx.lock_tasks(&[task]).await?;
     let row = *rows.first().ok_or(Error::UnknownTask { task })?;
-    let request = request.clone();
+    if steering.ends_attempts()
+        && let Some(settled) = recorded::settle(tx, templates, task).await?
+    {
+        return Ok(Steered::Settled(settled));
+    }
+    steer_locked(tx, templates, row, steering, request.clone()).await.map(Steered::Done)
+}
+
+async fn steer_locked(
+    tx: &mut impl Transaction,
+    templates: &Templates,
+    row: TaskRow,
+    steering: &Steering,
+    request: Request,
+) -> Result<Decisions, Error> {
+    let task = row.task.id;
     if steering.has_steps_go_on() {
         let stored = templates.get_within(tx, row.template).await?;
         compensation::refuse_undone(tx, &stored, row).await?;

@@ -10,7 +10,7 @@ use super::arguments::{at_most, parse, refused};
 use super::client::choose_version;
 use super::reports::raw;
 use super::shared::Shared;
-use super::steering::{Steering, steer};
+use super::steering::{Steered, Steering, steer};
 use super::submission::{Submission, wanted};
 use super::templates::{Stored, Templates};
 use crate::decision::{Claim, Decisions, Request};
@@ -428,7 +428,9 @@ async fn retry(
 ) -> Result<Decisions, Error> {
     let reason = Some("the step that runs it was tried again".to_owned());
     let request = Request { actor: format!("task {}", step.task()), reason, seen: None };
-    steer(tx, templates, child, &Steering::Retry { step: None }, &request).await
+    match steer(tx, templates, child, &Steering::Retry { step: None }, &request).await? {
+        Steered::Done(decisions) | Steered::Settled(decisions) => Ok(decisions),
+    }
 }
 
 /// The results of the steps that no other depends on, by name.

@@ -17,6 +17,7 @@ use super::insistence::insist;
 use super::items::{self, Item};
 use super::patience::Patience;
 use super::pruner;
+use super::recorded::{self, Recording};
 use super::shared::{Counts, Shared};
 use super::signals::{CheckpointReport, WaitInfo, check_name, wait_from_json};
 use super::step_plans;
@@ -30,7 +31,9 @@ use crate::error::Error;
 use crate::ids::{SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::json;
 use crate::state::StepState;
-use crate::store::{Checkpoint, Database, Planning, SCHEMA_VERSION, Store};
+use crate::store::{
+    BorrowedConnection, Checkpoint, Database, Planning, SCHEMA_VERSION, Store, StoreError,
+};
 use crate::suggest::nearest;
 
 /// Connections of a worker, for rounds first of all, and for look-ups and rescues between them. The heart has
@@ -186,10 +189,68 @@ impl Worker {
         steps: &str,
     ) -> Result<(), Error> {
         let growth = growth::from_json(steps)?;
-        json::check(results, self.shared().options.results_limits())
-            .map_err(|source| Error::Json { what: format!("results of step {step}"), source })?;
+        self.check_results(step, results)?;
         self.engine.report_growth(step, attempt, execution, results.into(), growth);
         Ok(())
+    }
+
+    /// Has a transaction of the application's record that the attempt which was executed in it returned `results`, JSON text; `took`
+    /// as [`Worker::decide`] has it. To be called right before the transaction is committed, as it holds the row of the task until
+    /// then; after which [`Worker::end_recorded`] is to be called, whatever came of the commit.
+    ///
+    /// # Errors
+    /// As [`Worker::succeed`]; [`Error::Argument`] for a connection to another database.
+    pub async fn record_end(
+        &self,
+        connection: BorrowedConnection,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        results: &str,
+        took: Option<&[String]>,
+    ) -> Result<Recording, Error> {
+        self.check_results(step, results)?;
+        let mut tx = self.shared().database.within(connection);
+        self.engine.record(&mut tx, step, attempt, execution, results.into(), took).await
+    }
+
+    /// Reports that the transaction was to be committed in which an attempt was executed and which records how it ended. Where it
+    /// was not, the attempt failed as `failure` says, the JSON text of a [`Failure`](crate::Failure). Does not wait for the
+    /// database.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `failure` is no such text.
+    pub fn end_recorded(
+        &self,
+        step: StepId,
+        attempt: u32,
+        execution: Duration,
+        failure: Option<&str>,
+    ) -> Result<(), Error> {
+        let outcome = match failure {
+            Some(failure) => Outcome::Recorded(bounded(parse("failure", failure)?)),
+            None => recorded::not_committed(),
+        };
+        self.engine.report(step, attempt, execution, outcome);
+        Ok(())
+    }
+
+    /// Refuses a connection of the application's that does not lead to the tables that this worker has: in another database, or by
+    /// another `search_path`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub async fn check_connection(&self, connection: BorrowedConnection) -> Result<(), Error> {
+        let shared = self.shared();
+        let own = insist(async || Ok(shared.answer(shared.database.identity()).await??)).await?;
+        let why = match shared.database.within(connection).identity().await {
+            Err(StoreError::SchemaMissing { .. }) => "without tables of tasker_core",
+            Ok(theirs) if theirs == own => return Ok(()),
+            Ok(_) => "with other tables of tasker_core",
+            Err(error) => return Err(error.into()),
+        };
+        let allowed = "one to the database, and with the search_path, that the worker has";
+        Err(refused("connection", &format!("one to a database {why}"), allowed))
     }
 
     /// Items of a map step of the task, after the one of this number, at most so many: their steps' states and results.
@@ -214,6 +275,11 @@ impl Worker {
         .await
     }
 
+    fn check_results(&self, step: StepId, results: &str) -> Result<(), Error> {
+        json::check(results, self.shared().options.results_limits())
+            .map_err(|source| Error::Json { what: format!("results of step {step}"), source })
+    }
+
     fn end(
         &self,
         step: StepId,
@@ -222,8 +288,7 @@ impl Worker {
         results: &str,
         took: Option<&[String]>,
     ) -> Result<(), Error> {
-        json::check(results, self.shared().options.results_limits())
-            .map_err(|source| Error::Json { what: format!("results of step {step}"), source })?;
+        self.check_results(step, results)?;
         self.engine.report_results(step, attempt, execution, results.into(), took);
         Ok(())
     }

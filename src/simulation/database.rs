@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, ForkRecord, ReadyRecord, SignalRecord,
-    StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord, steps_of,
+    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, EndRecord, ForkRecord, ReadyRecord,
+    SignalRecord, StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord,
+    steps_of,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
@@ -19,11 +20,11 @@ use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskState, WorkerState};
 use crate::store::{
-    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, EndedStepRow,
-    FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate, NewArtifact,
-    NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked,
-    Place, Pulse, QueueOf, ResultsByStep, StepRow, StepStateRow, StepTime, StoreError,
-    TaskContextRow, TaskRow, TaskWriter, Transaction,
+    AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, Database, EndRecorder,
+    EndedStepRow, FollowUp, ForkSource, GrowthRow, Line, Link, ListedClaim, LoadedTemplate,
+    NewArtifact, NewChild, NewFork, NewSignal, NewTasks, NewWait, NewWorker, OriginalRow,
+    ParentRow, Picked, Place, Pulse, QueueOf, RecordedEnd, ResultsByStep, StepRow, StepStateRow,
+    StepTime, StoreError, TaskContextRow, TaskRow, TaskWriter, Transaction,
 };
 
 /// How long a statement waits for a row.
@@ -45,6 +46,12 @@ fn done<T>(value: T) -> Answer<T> {
 impl SimulatedDatabase {
     async fn connect(&self) -> Result<Connection, StoreError> {
         Connection::take(&self.server, &self.host).await
+    }
+
+    /// A transaction on a connection of the application's.
+    pub(super) async fn begin_apart(&self) -> Result<SimulatedTransaction, StoreError> {
+        let connection = Connection::open(&self.server, &self.host).await?;
+        Ok(SimulatedTransaction { work: Work::begin(connection.clone()), connection })
     }
 
     async fn ask<T>(
@@ -280,6 +287,52 @@ impl SimulatedTransaction {
     }
 }
 
+impl SimulatedTransaction {
+    /// What an attempt does that is executed in the transaction.
+    pub(super) async fn take_effect(&mut self, claim: Claim) -> Result<(), StoreError> {
+        self.run(|_, work| {
+            work.written.effects.insert((claim.step, claim.attempt));
+            done(())
+        })
+        .await
+    }
+}
+
+impl EndRecorder for SimulatedTransaction {
+    async fn record_end(
+        &mut self,
+        claim: Claim,
+        outcome: &str,
+        artifacts: &[NewArtifact],
+    ) -> Result<bool, StoreError> {
+        self.run(|state, work| {
+            if !removed(Guard::RecordsHoldTasks) {
+                held!(state.hold(work.id, Row::Task(claim.step.task())));
+            }
+            done(())
+        })
+        .await?;
+        let recorded = self
+            .run(|state, work| {
+                held!(state.hold(work.id, Row::Step(claim.step)));
+                let current = state.tables.steps.get(&claim.step).is_some_and(|held| {
+                    held.worker == Some(claim.worker) && held.attempts == claim.attempt
+                });
+                if !current && !removed(Guard::RecordsFenced) {
+                    return done(false);
+                }
+                let record = EndRecord { claim, outcome: outcome.to_owned() };
+                work.written.recorded_ends.insert(claim.step, Some(record));
+                done(true)
+            })
+            .await?;
+        if recorded && !artifacts.is_empty() {
+            self.record_artifacts(artifacts).await?;
+        }
+        Ok(recorded)
+    }
+}
+
 impl TaskWriter for SimulatedTransaction {
     async fn versions(
         &mut self,
@@ -441,6 +494,33 @@ impl Transaction for SimulatedTransaction {
         let state = self.connection.server.lock();
         let gone = ids.iter().copied().filter(|id| !state.tables.tasks.contains_key(id));
         Ok(rows.into_iter().map(|(row, _)| row.task.id).chain(gone).collect())
+    }
+
+    async fn take_recorded_ends(
+        &mut self,
+        claims: &[Claim],
+    ) -> Result<Vec<RecordedEnd>, StoreError> {
+        self.run(|state, work| {
+            let found = |claim: &Claim| {
+                let record = state.tables.recorded_ends.get(&claim.step)?;
+                (record.claim == *claim).then(|| record.clone())
+            };
+            let taken: Vec<_> = claims.iter().filter_map(found).collect();
+            let end = |EndRecord { claim, outcome }| {
+                work.written.recorded_ends.insert(claim.step, None);
+                RecordedEnd { claim, outcome: Ok(outcome) }
+            };
+            done(taken.into_iter().map(end).collect())
+        })
+        .await
+    }
+
+    async fn recorded_ends_of(&mut self, task: TaskId) -> Result<Vec<Claim>, StoreError> {
+        self.run(|state, _| {
+            let records = state.tables.recorded_ends.range(steps_of(task));
+            done(records.map(|(_, record)| record.claim).collect())
+        })
+        .await
     }
 
     async fn read_ended_steps(

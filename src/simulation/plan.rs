@@ -78,6 +78,9 @@ pub(super) struct StepPlan {
     pub(super) grows: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) map: Option<MapPlan>,
+    /// Its handler, and that of its items, is executed in a transaction of the application's, unless it adds steps.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) transactional: bool,
     /// The parents that do not take it by the conditions on the edges: bit n for step n.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub(super) unmet_edges: u64,
@@ -400,10 +403,13 @@ impl Plan {
         }
         let growing =
             |steps: Vec<StepPlan>| steps.into_iter().map(|s| growing(&mut rng, s)).collect();
-        let templates = templates.into_iter().map(growing).collect();
+        let mut templates: Vec<Vec<_>> = templates.into_iter().map(growing).collect();
         let mut tasks: Vec<_> = tasks;
         faults.extend(correlated(&mut rng, &mut tasks, size.lasts));
         faults.extend(forks(&mut rng, count, size));
+        for step in templates.iter_mut().flatten() {
+            step.transactional = rng.u8(..4) == 0;
+        }
         faults.sort_by_key(|fault| fault.at);
         Self { seed, templates, tasks, workers, faults, weather, lasts: size.lasts }
     }
@@ -494,6 +500,7 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].undone = false);
                 without(&|plan| plan.templates[template][step].grows = None);
                 without(&|plan| plan.templates[template][step].map = None);
+                without(&|plan| plan.templates[template][step].transactional = false);
                 without(&|plan| plan.templates[template][step].reserve = 0);
             }
         }
@@ -523,6 +530,11 @@ impl Plan {
         steps[number]
             .grows
             .filter(|_| taken(steps, number).is_none() && steps[number].runs.is_none())
+    }
+
+    /// Whether the handlers of a step are executed in transactions of the application's.
+    pub(super) fn is_transactional(&self, template: usize, number: usize) -> bool {
+        self.templates[template][number].transactional && self.grows(template, number).is_none()
     }
 
     /// Whether a template has a prototype of steps that are added.
@@ -729,6 +741,7 @@ fn template(rng: &mut Rng, most: usize) -> Vec<StepPlan> {
             undone: false,
             grows: None,
             map: None,
+            transactional: false,
             timeout: (rng.u8(..4) == 0).then(|| Duration::from_millis(rng.u64(500..2_000))),
             conduct: (0..rng.usize(1..=3)).map(|_| conduct(rng)).collect(),
         })

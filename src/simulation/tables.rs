@@ -31,6 +31,8 @@ pub(super) struct TemplateRecord {
     pub(super) maps: Vec<Option<super::plan::MapPlan>>,
     /// Which steps may add others.
     pub(super) grows: Vec<bool>,
+    /// Which steps are executed in transactions of the application's.
+    pub(super) transactional: Vec<bool>,
     /// What each step reserves of a budget.
     pub(super) reserves: Vec<Cost>,
     /// Which steps run a task of another template.
@@ -190,6 +192,13 @@ pub(super) struct SignalRecord {
     pub(super) key: Option<String>,
 }
 
+/// The end of an attempt as its transaction recorded it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EndRecord {
+    pub(super) claim: Claim,
+    pub(super) outcome: String,
+}
+
 /// The parents of a step: how many there are, and what they have done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -215,6 +224,9 @@ pub(super) struct Tables {
     /// The last event of steps.
     pub(super) last_events: BTreeMap<StepId, StepEvent>,
     pub(super) waits: BTreeMap<StepId, WaitRecord>,
+    pub(super) recorded_ends: BTreeMap<StepId, EndRecord>,
+    /// What attempts have done in transactions of the application's.
+    pub(super) effects: BTreeSet<(StepId, u32)>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) children: BTreeMap<TaskId, ChildRecord>,
     /// The task that undoes another one, by that one.
@@ -247,6 +259,8 @@ pub(super) struct Written {
     pub(super) step_deadlines: BTreeMap<StepId, Option<Timestamp>>,
     pub(super) budgets: BTreeMap<TaskId, Budget>,
     pub(super) waits: BTreeMap<StepId, Option<WaitRecord>>,
+    pub(super) recorded_ends: BTreeMap<StepId, Option<EndRecord>>,
+    pub(super) effects: BTreeSet<(StepId, u32)>,
     pub(super) signals: BTreeMap<(TaskId, SignalId), SignalRecord>,
     pub(super) children: BTreeMap<TaskId, ChildRecord>,
     pub(super) compensations: BTreeMap<TaskId, TaskId>,
@@ -351,6 +365,13 @@ impl Tables {
         let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
         let limited = template.and_then(|template| template.limited.get(self.position(step)));
         limited == Some(&true) && (self.is_item(step) || self.map(step).is_none())
+    }
+
+    /// Whether a step is executed in a transaction of the application's; nobody executes a map step.
+    pub(super) fn is_transactional(&self, step: StepId) -> bool {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let is = template.and_then(|template| template.transactional.get(self.position(step)));
+        is == Some(&true) && (self.is_item(step) || self.map(step).is_none())
     }
 
     /// The first item of a map step that has begun, and how many there are.
@@ -666,6 +687,8 @@ impl Tables {
         self.last_events.extend(written.step_transitions.iter().map(|c| (c.step, c.event)));
         change(&mut self.step_deadlines, &written.step_deadlines);
         change(&mut self.waits, &written.waits);
+        change(&mut self.recorded_ends, &written.recorded_ends);
+        self.effects.extend(&written.effects);
     }
 }
 

@@ -286,14 +286,31 @@ impl Watch {
     fn artifacts_are_its(&mut self, before: &Tables, written: &Written) {
         let holder = |step| before.steps.get(&step).and_then(|held| held.worker);
         let ends = written.step_transitions.iter().filter(|c| c.from == StepState::InProgress);
-        let ends: BTreeSet<_> = ends.map(|end| (end.step, end.attempt, holder(end.step))).collect();
+        let ends = ends.map(|end| (end.step, end.attempt, holder(end.step)));
+        let recorded = written.recorded_ends.values().flatten().map(|record| record.claim);
+        let recorded: Vec<_> = recorded.collect();
+        let of_recorded =
+            recorded.iter().map(|claim| (claim.step, claim.attempt, Some(claim.worker)));
+        let ends: BTreeSet<_> = ends.chain(of_recorded).collect();
         if let Some((step, attempt, by)) = written.artifacts.difference(&ends).next() {
             self.violated(format!(
                 "an artifact of attempt {attempt} of step {step} on {by:?} was written without its end"
             ));
         }
+        for Claim { step, attempt, worker } in recorded {
+            let is_attached = self.attached.contains(&(step, attempt, worker));
+            if is_attached && !written.artifacts.contains(&(step, attempt, Some(worker))) {
+                self.violated(format!(
+                    "the end of attempt {attempt} of step {step} is recorded without what was attached to it"
+                ));
+            }
+        }
         for change in &written.step_transitions {
             let Some(worker) = holder(change.step) else { continue };
+            // It was written with the record.
+            if before.recorded_ends.contains_key(&change.step) {
+                continue;
+            }
             let its = (change.step, change.attempt, worker);
             let by_it = matches!(
                 change.event,
@@ -309,6 +326,33 @@ impl Watch {
                 self.violated(format!(
                     "attempt {} of step {} ended, and what was attached to it is lost",
                     change.attempt, change.step
+                ));
+            }
+        }
+    }
+
+    /// What an attempt does in a transaction happens once, while its claim is current, and is there if, and only if, it has
+    /// ended as a success.
+    fn effects_are_its(&mut self, before: &Tables, written: &Written) {
+        for (step, attempt) in &written.effects {
+            let record = written.recorded_ends.get(step).and_then(Option::as_ref);
+            let its = record.is_some_and(|record| {
+                record.claim.attempt == *attempt && is_held(before, record.claim)
+            });
+            if !its || before.effects.contains(&(*step, *attempt)) {
+                self.violated(format!(
+                    "attempt {attempt} of step {step} has an effect, and is not current, or had it before"
+                ));
+            }
+        }
+        let ends = written.step_transitions.iter().filter(|c| c.from == StepState::InProgress);
+        for StepTransition { step, attempt, event, .. } in ends {
+            let took_place = before.effects.contains(&(*step, *attempt));
+            let succeeds = *event == StepEvent::Succeeded && before.is_transactional(*step);
+            if took_place != succeeds {
+                let took = if took_place { "took place" } else { "did not take place" };
+                self.violated(format!(
+                    "attempt {attempt} of step {step} ended with {event}, and its effect {took}"
                 ));
             }
         }
@@ -582,6 +626,7 @@ impl Watch {
         self.identities_stay(before, written);
         self.checkpoint_is_its(before, written);
         self.artifacts_are_its(before, written);
+        self.effects_are_its(before, written);
         self.cuts(before, written);
         self.changes_are_told(before, written);
         self.links_are_made_once(before, written);
@@ -934,6 +979,12 @@ impl Watch {
         let Some(record) = tables.tasks.get(&id) else {
             return self.violated(format!("steps of task {id} exist without it"));
         };
+        for record in tables.recorded_ends.range(steps_of(id)).map(|(_, record)| record) {
+            if !is_held(tables, record.claim) {
+                let step = record.claim.step;
+                self.violated(format!("the end of step {step} is recorded, and its claim is over"));
+            }
+        }
         let task = record.task;
         let mut counted = [0_u32; 4];
         let (mut pending, mut in_error) = (0, 0);

@@ -28,8 +28,8 @@ use crate::join_policy::JoinPolicy;
 use crate::json::JsonLimits;
 use crate::process::within;
 use crate::runtime::simulated::{
-    Delivery, Engine, ForkRequest, Interrupt, SignalRequest, Steering, Submission, Templates,
-    WorkflowCall, fork, signal, steer,
+    Delivery, Engine, ForkRequest, Interrupt, Recording, SignalRequest, Steered, Steering,
+    Submission, Templates, WorkflowCall, fork, not_committed, signal, steer,
 };
 use crate::state::{FollowUpKind, StepState, TaskState};
 use crate::store::{Checkpoint, Database, StoreError, Transaction};
@@ -462,6 +462,10 @@ impl World {
             state.watch.recount(&tables, *task);
             state.watch.is_undone(&tables, *task);
         }
+        if let Some((step, _)) = tables.recorded_ends.first_key_value() {
+            let what = format!("the end of step {step} is recorded, and nobody has ended it");
+            state.watch.violation.get_or_insert(what);
+        }
         if let Some((step, _)) = tables.steps.iter().find(|(_, step)| step.worker.is_some()) {
             state
                 .watch
@@ -492,6 +496,7 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
             .map(|step| Cost::from_number(step.reserve.into()).unwrap_or_default())
             .collect(),
         limited: steps.iter().map(|step| step.total_timeout.is_some()).collect(),
+        transactional: (0..steps.len()).map(|step| plan.is_transactional(number, step)).collect(),
         runs: steps.iter().map(|step| step.runs.is_some()).collect(),
         name: format!("t{number}"),
         undoes: None,
@@ -506,6 +511,7 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         record.maps.push(None);
         record.grows.push(false);
         record.limited.push(plan.added_timeout(number).is_some());
+        record.transactional.push(false);
         record.runs.push(false);
     }
     record
@@ -532,6 +538,7 @@ fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
             .collect(),
         grows: vec![false; steps.len()],
         limited: vec![false; steps.len()],
+        transactional: vec![false; steps.len()],
         reserves: vec![Cost::default(); steps.len()],
         runs: vec![false; steps.len()],
         name: undoing.name().to_owned(),
@@ -612,9 +619,14 @@ async fn steer_task(client: SimulatedDatabase, task: TaskId, steering: Steering)
     let templates = Templates::default();
     let request = Request { actor: "somebody".to_owned(), reason: None, seen: None };
     let steered = async {
-        let mut tx = client.begin().await?;
-        steer(&mut tx, &templates, task, &steering, &request).await?;
-        Ok::<_, crate::Error>(tx.commit().await?)
+        loop {
+            let mut tx = client.begin().await?;
+            let steered = steer(&mut tx, &templates, task, &steering, &request).await?;
+            tx.commit().await?;
+            if let Steered::Done(_) = steered {
+                return Ok::<_, crate::Error>(());
+            }
+        }
     };
     let _ = steered.await;
 }
@@ -911,15 +923,78 @@ impl Hand {
         let success = outcome.is_success();
         self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
         let (step, attempt, execution) = (claim.step, claim.attempt, began.elapsed());
-        let growth = self.growth(delivery);
+        let (outcome, growth) = match outcome {
+            Outcome::Succeeded(results) if self.is_transactional(delivery) => {
+                (self.transact(delivery, execution, results).await, None)
+            }
+            outcome => (outcome, self.growth(delivery)),
+        };
         if let (Outcome::Succeeded(results), Some(growth)) = (&outcome, growth) {
             self.engine.report_growth(step, attempt, execution, Arc::clone(results), growth);
         } else if let Outcome::Succeeded(results) = outcome {
-            let took =
-                self.steps(delivery).and_then(|steps| branches(steps, step.index() as usize));
+            let took = self.took(delivery);
             self.engine.report_results(step, attempt, execution, results, took.as_deref());
         } else {
             self.engine.report(step, attempt, execution, outcome);
+        }
+    }
+
+    /// The names of the branches that the handler takes, if it decides.
+    fn took(&self, delivery: &Delivery) -> Option<Vec<String>> {
+        let step = delivery.claim.step.index() as usize;
+        self.steps(delivery).and_then(|steps| branches(steps, step))
+    }
+
+    fn is_transactional(&self, delivery: &Delivery) -> bool {
+        self.server.lock().tables.is_transactional(delivery.claim.step)
+    }
+
+    /// Does what the attempt does in a transaction of the application's that records its end, and says how it is to be reported.
+    /// Between any two steps of that the worker may die, or be late.
+    async fn transact(
+        &self,
+        delivery: &Delivery,
+        execution: Duration,
+        results: Arc<str>,
+    ) -> Outcome {
+        let (claim, took) = (delivery.claim, self.took(delivery));
+        let Claim { step, attempt, .. } = claim;
+        let (server, host) = (Arc::clone(&self.server), Arc::clone(&self.process.host));
+        let database = SimulatedDatabase { server, host };
+        let failure = |why| Failure::new(FailureKind::Retryable, "Simulated", why);
+        let recorded = async {
+            let mut tx = database.begin_apart().await?;
+            tx.take_effect(claim).await?;
+            self.may_die().await;
+            let recording =
+                self.engine.record(&mut tx, step, attempt, execution, results, took.as_deref());
+            let recording = recording.await?;
+            self.may_die().await;
+            Ok::<_, Error>((recording, tx))
+        };
+        let outcome = match recorded.await {
+            Ok((Recording::Recorded, tx)) => match tx.commit().await {
+                Ok(()) => not_committed(),
+                Err(error) => Outcome::Recorded(failure(error.to_string())),
+            },
+            Ok((other, _)) => Outcome::Failed(failure(other.as_str().to_owned())),
+            Err(error) => Outcome::Failed(failure(error.to_string())),
+        };
+        self.may_die().await;
+        outcome
+    }
+
+    /// Now and then the worker dies here, or its handler takes its time.
+    async fn may_die(&self) {
+        let (dies, late) = {
+            let mut state = self.server.lock();
+            let late = if state.rng.u8(..8) == 0 { state.rng.u64(0..3_000) } else { 0 };
+            (state.rng.u8(..24) == 0, late)
+        };
+        sleep(Duration::from_millis(late)).await;
+        if dies {
+            self.process.killed.notify_one();
+            std::future::pending().await
         }
     }
 

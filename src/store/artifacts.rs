@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError, Tx, int};
-use crate::encryption::Content;
+use crate::encryption::{Content, Keyring, NoRandomness};
 use crate::ids::{StepId, TaskId};
 
 /// An artifact that is to be written.
@@ -44,14 +44,18 @@ pub(crate) struct ArtifactSizeRow {
     pub(crate) uri: Option<String>,
 }
 
+/// The contents of artifacts as they are written.
+pub(super) fn sealed<'a>(
+    keys: &Keyring,
+    artifacts: &'a [NewArtifact],
+) -> Result<Vec<Option<Cow<'a, str>>>, NoRandomness> {
+    let seal = |text| keys.seal(Content::Artifact, text);
+    artifacts.iter().map(|one| one.content.as_deref().map(seal).transpose()).collect()
+}
+
 /// Writes artifacts; those that are there already stay as they are.
 pub(super) async fn record(tx: &mut Tx, artifacts: &[NewArtifact]) -> Result<(), StoreError> {
-    let contents: Vec<_> = artifacts
-        .iter()
-        .map(|one| {
-            one.content.as_deref().map(|text| tx.keys.seal(Content::Artifact, text)).transpose()
-        })
-        .collect::<Result<_, _>>()?;
+    let contents = sealed(&tx.keys, artifacts)?;
     let steps: Vec<_> = artifacts.iter().map(|one| one.step).collect();
     let attempts: Vec<_> = artifacts.iter().map(|one| int(one.attempt)).collect();
     let names: Vec<_> = artifacts.iter().map(|one| one.name.as_str()).collect();

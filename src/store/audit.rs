@@ -30,6 +30,7 @@ const CHECKS: &[(&str, &str)] = &[
         "ready_steps",
         "the claimable steps, and no others, are in the hot table, those of paused tasks in no queue",
     ),
+    ("recorded_ends", "each end that a transaction has recorded is that of a claim that is held"),
     (
         "started_before_parents",
         "no step that waits for all its parents started before they completed",

@@ -9,9 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::budgets::big;
 use super::identities;
 use super::notify::CHANNEL;
-use super::{NewTasks, StepTime, StoreError, TaskWriter, int, sqlstate, tasks};
+use super::{
+    EndRecorder, NewArtifact, NewTasks, StepTime, StoreError, TaskWriter, artifacts, int, sqlstate,
+    tasks,
+};
 use crate::budget::Limits;
-use crate::encryption::Keyring;
+use crate::decision::Claim;
+use crate::encryption::{Content, Keyring};
 use crate::identity::Identity;
 use crate::ids::{TaskId, TemplateId};
 use crate::state::TaskState;
@@ -187,7 +191,13 @@ impl From<Refused> for StoreError {
     }
 }
 
-/// What a submit writes in a transaction of the application's.
+macro_rules! sql {
+    ($file:literal) => {
+        include_str!(concat!("sql/", $file, ".sql"))
+    };
+}
+
+/// What the engine writes in a transaction of the application's.
 #[derive(Debug)]
 pub(crate) struct BorrowedTx {
     connection: BorrowedConnection,
@@ -197,6 +207,12 @@ pub(crate) struct BorrowedTx {
 impl BorrowedTx {
     pub(crate) fn new(connection: BorrowedConnection, keys: Keyring) -> Self {
         Self { connection, keys }
+    }
+
+    /// What tells its tables from those of any other database, and search_path.
+    pub(crate) async fn identity(&mut self) -> Result<String, StoreError> {
+        let brought = self.connection.run(sql!("database_identity"), Vec::new()).await?;
+        Row(brought.rows.into_iter().next().unwrap_or_default()).read(0)
     }
 }
 
@@ -224,12 +240,6 @@ impl Row {
             StoreError::Other { code: None, message, source }
         })
     }
-}
-
-macro_rules! sql {
-    ($file:literal) => {
-        include_str!(concat!("sql/", $file, ".sql"))
-    };
 }
 
 impl TaskWriter for BorrowedTx {
@@ -348,5 +358,38 @@ impl TaskWriter for BorrowedTx {
         let parameters =
             vec![Parameter::one(oid::TEXT, CHANNEL), Parameter::list(oid::TEXTS, queues)];
         self.connection.run(sql!("call_workers"), parameters).await.map(drop)
+    }
+}
+
+impl EndRecorder for BorrowedTx {
+    async fn record_end(
+        &mut self,
+        claim: Claim,
+        outcome: &str,
+        artifacts: &[NewArtifact],
+    ) -> Result<bool, StoreError> {
+        let task = vec![Parameter::list(oid::BIGINTS, [claim.step.task()])];
+        self.connection.run(sql!("lock_tasks"), task).await?;
+        let outcome = self.keys.seal(Content::End, outcome)?;
+        let parameters = vec![
+            Parameter::one(oid::BIGINT, claim.step),
+            Parameter::one(oid::INT, claim.attempt),
+            Parameter::one(oid::BIGINT, claim.worker),
+            Parameter::one(oid::TEXT, outcome),
+        ];
+        let recorded = self.connection.run(sql!("record_end"), parameters).await?.changed > 0;
+        if recorded && !artifacts.is_empty() {
+            let contents = artifacts::sealed(&self.keys, artifacts)?;
+            let parameters = vec![
+                Parameter::list(oid::BIGINTS, artifacts.iter().map(|one| one.step)),
+                Parameter::list(oid::INTS, artifacts.iter().map(|one| one.attempt)),
+                Parameter::list(oid::TEXTS, artifacts.iter().map(|one| &one.name)),
+                Parameter::list(oid::TEXTS, artifacts.iter().map(|one| &one.media_type)),
+                Parameter::maybes(oid::TEXTS, contents),
+                Parameter::maybes(oid::TEXTS, artifacts.iter().map(|one| one.uri.as_ref())),
+            ];
+            self.connection.run(sql!("record_artifacts"), parameters).await?;
+        }
+        Ok(recorded)
     }
 }

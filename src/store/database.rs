@@ -11,8 +11,8 @@ use super::templates::LoadedTemplate;
 use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
     ForkSource, GrowthRow, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal, NewTasks,
-    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow, StepStateRow,
-    StepTime, StoreError, TaskRow,
+    NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, RecordedEnd, StepRow,
+    StepStateRow, StepTime, StoreError, TaskRow,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -184,6 +184,18 @@ pub(crate) trait TaskWriter: Send {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// A transaction of the application's, in which an attempt was executed. Whoever has it commits it.
+pub(crate) trait EndRecorder: Send {
+    /// Records how an attempt ended, JSON text, with what it has attached, if its claim is current; else it says `false`. From then
+    /// on nobody ends the attempt otherwise who does not know how this transaction ended.
+    fn record_end(
+        &mut self,
+        claim: Claim,
+        outcome: &str,
+        artifacts: &[NewArtifact],
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+}
+
 /// A transaction. Without a call of [`Transaction::commit`] nothing comes of it.
 pub(crate) trait Transaction: TaskWriter + 'static {
     /// Locks the tasks, in the order in which they are given, waiting for each.
@@ -203,6 +215,18 @@ pub(crate) trait Transaction: TaskWriter + 'static {
         &mut self,
         ids: &[TaskId],
     ) -> impl Future<Output = Result<Vec<TaskId>, StoreError>> + Send;
+
+    /// How these attempts ended by what transactions of the application's recorded, where they did. It is recorded no more.
+    fn take_recorded_ends(
+        &mut self,
+        claims: &[Claim],
+    ) -> impl Future<Output = Result<Vec<RecordedEnd>, StoreError>> + Send;
+
+    /// The attempts of a task of which it is recorded how they ended.
+    fn recorded_ends_of(
+        &mut self,
+        task: TaskId,
+    ) -> impl Future<Output = Result<Vec<Claim>, StoreError>> + Send;
 
     /// Steps by their ids, and the children of ended `parents` that no template tells.
     fn read_ended_steps(

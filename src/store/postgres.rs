@@ -10,9 +10,10 @@ use super::templates::LoadedTemplate;
 use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
     ForkSource, GrowthRow, Heartline, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
-    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, StepRow,
-    StepStateRow, StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims, deadlines,
-    follow_ups, forks, growth, identities, notify, steps, tasks, templates, waits, workers,
+    NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, RecordedEnd,
+    StepRow, StepStateRow, StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims,
+    deadlines, follow_ups, forks, growth, identities, notify, recorded, steps, tasks, templates,
+    waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -171,6 +172,17 @@ impl Transaction for Tx {
 
     async fn try_lock_tasks(&mut self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
         tasks::try_lock(self, ids).await
+    }
+
+    async fn take_recorded_ends(
+        &mut self,
+        claims: &[Claim],
+    ) -> Result<Vec<RecordedEnd>, StoreError> {
+        recorded::take(self, claims).await
+    }
+
+    async fn recorded_ends_of(&mut self, task: TaskId) -> Result<Vec<Claim>, StoreError> {
+        recorded::of_task(self, task).await
     }
 
     async fn read_ended_steps(

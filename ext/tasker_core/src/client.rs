@@ -3,17 +3,17 @@
 use std::mem::ManuallyDrop;
 use std::time::Duration;
 
-use magnus::block::Proc;
 use magnus::{Error, RString, Ruby};
 use tasker_core::{
-    BorrowedConnection, Brought, BudgetRequest, ClientOptions, FailureFilter, FeedOpening,
-    FeedReading, ForkRequest, ListFilter, Pruning, Refused, Request, SignalRequest, Statement,
-    Steering, Submission, Submitted, TaskId, TemplatesToCompare, names, step_ids,
+    BudgetRequest, ClientOptions, FailureFilter, FeedOpening, FeedReading, ForkRequest, ListFilter,
+    Pruning, Request, SignalRequest, Steering, Submission, TaskId, TemplatesToCompare, names,
+    step_ids,
 };
 
+use crate::borrowed::drive;
 use crate::errors::{guard, raise};
 use crate::json::{answer, optional_text, text};
-use crate::runtime::{DroppedWithin, block_on, generation, handle, same_process};
+use crate::runtime::{block_on, generation, same_process};
 use crate::worker::events_here;
 
 /// A client of one process. Never dropped in another one, where its connections' tasks do not exist.
@@ -103,8 +103,8 @@ impl Client {
         })
     }
 
-    /// The same within a transaction of the application's. The block executes a statement on its connection; see
-    /// [`execute`] for what it is given and brings. `nil`: to be made again.
+    /// The same within a transaction of the application's. The block executes statements on its connection. `nil`:
+    /// to be made again.
     pub(crate) fn submit_within(
         ruby: &Ruby,
         this: &Self,
@@ -112,23 +112,8 @@ impl Client {
     ) -> Result<Option<String>, Error> {
         guard(ruby, || {
             let submission = this.parsed(ruby, json, Submission::from_json)?;
-            let connection = ruby.block_proc()?;
-            let (borrowed, mut statements) = BorrowedConnection::new();
-            let submitted = this.client.submit_within(borrowed, &submission);
-            let mut submitted = DroppedWithin::new(handle(ruby)?, submitted);
-            let submitted = loop {
-                let next = async {
-                    tokio::select! {
-                        biased;
-                        submitted = &mut submitted => submitted.map(Next::Done),
-                        Some(statement) = statements.recv() => Ok(Next::Execute(statement)),
-                    }
-                };
-                match block_on(ruby, next)? {
-                    Next::Done(submitted) => break submitted,
-                    Next::Execute(statement) => execute(connection, statement)?,
-                }
-            };
+            let submitted =
+                drive(ruby, |connection| this.client.submit_within(connection, &submission))?;
             submitted.map(|submitted| answer(ruby, &submitted)).transpose()
         })
     }
@@ -457,30 +442,4 @@ impl Client {
             })
         })
     }
-}
-
-/// What a submit in a transaction of the application's comes to next.
-enum Next {
-    Done(Option<Submitted>),
-    Execute(Statement),
-}
-
-/// Rows and how many were changed; or nothing, with the SQLSTATE, the words and the constraint.
-type Answered =
-    (Option<Vec<Vec<Option<String>>>>, u64, Option<(Option<String>, String, Option<String>)>);
-
-/// Has Ruby execute a statement: `call(sql, [[oid, text], ...])` brings `[rows, changed, nil]` or
-/// `[nil, 0, [sqlstate, message, constraint]]`.
-fn execute(connection: Proc, statement: Statement) -> Result<(), Error> {
-    let parameters: Vec<_> = statement
-        .parameters
-        .iter()
-        .map(|parameter| (parameter.oid, parameter.text.as_deref()))
-        .collect();
-    let (rows, changed, refused): Answered = connection.call((statement.sql, parameters))?;
-    statement.answer(match refused {
-        None => Ok(Brought { rows: rows.unwrap_or_default(), changed }),
-        Some((code, message, constraint)) => Err(Refused { code, message, constraint }),
-    });
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "the only public item is the one that magnus::init writes")]
 
+mod borrowed;
 mod client;
 mod errors;
 mod json;
@@ -140,6 +141,9 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     worker.define_method("succeed", method!(Worker::succeed, 4))?;
     worker.define_method("decide", method!(Worker::decide, 5))?;
     worker.define_method("grow", method!(Worker::grow, 5))?;
+    worker.define_method("check_connection", method!(Worker::check_connection, 0))?;
+    worker.define_method("record_end", method!(Worker::record_end, 5))?;
+    worker.define_method("end_recorded", method!(Worker::end_recorded, 4))?;
     worker.define_method("items_of", method!(Worker::items_of, 4))?;
     worker.define_method("fail", method!(Worker::fail, 4))?;
     worker.define_method("wait", method!(Worker::wait, 4))?;

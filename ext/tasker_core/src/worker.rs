@@ -11,6 +11,7 @@ use tasker_core::{
     StepId, TaskId, TemplateId, Transition, UndoneTask, WorkerOptions, WorkflowCall, names,
 };
 
+use crate::borrowed::drive;
 use crate::errors::{guard, raise, raise_kind};
 use crate::json::{answer, optional_text, text};
 use crate::nogvl::wait;
@@ -175,6 +176,57 @@ impl Worker {
             let results = unsafe { results.as_str() }.map_err(|_| not_text(ruby))?;
             this.here(ruby)?
                 .succeed(StepId(step), attempt, execution, results)
+                .map_err(|e| raise(ruby, &e))
+        })
+    }
+
+    /// Refuses a connection of the application's, on which the block executes statements, that leads to other tables.
+    pub(crate) fn check_connection(ruby: &Ruby, this: &Self) -> Result<(), Error> {
+        guard(ruby, || {
+            let worker = this.here(ruby)?;
+            drive(ruby, |connection| worker.check_connection(connection))
+        })
+    }
+
+    /// Has the application's transaction, in which the block executes statements, record the end of the attempt; returns
+    /// "recorded", "lost" or "refused". `took`: the names of the branches that are taken, a JSON array.
+    pub(crate) fn record_end(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        results: RString,
+        took: Option<RString>,
+    ) -> Result<&'static str, Error> {
+        guard(ruby, || {
+            let worker = this.here(ruby)?;
+            let execution = Duration::from_micros(execution_us);
+            let (results, took) = (text(ruby, results)?, optional_text(ruby, took)?);
+            let took = took.as_deref().map(names).transpose().map_err(|e| raise(ruby, &e))?;
+            let recorded = drive(ruby, |connection| {
+                let step = StepId(step);
+                worker.record_end(connection, step, attempt, execution, &results, took.as_deref())
+            })?;
+            Ok(recorded.as_str())
+        })
+    }
+
+    /// Reports that the application's transaction was to be committed, with the end of the attempt; `failure`: how the attempt
+    /// failed where it was not.
+    pub(crate) fn end_recorded(
+        ruby: &Ruby,
+        this: &Self,
+        step: i64,
+        attempt: u32,
+        execution_us: u64,
+        failure: Option<RString>,
+    ) -> Result<(), Error> {
+        guard(ruby, || {
+            let execution = Duration::from_micros(execution_us);
+            let failure = optional_text(ruby, failure)?;
+            this.here(ruby)?
+                .end_recorded(StepId(step), attempt, execution, failure.as_deref())
                 .map_err(|e| raise(ruby, &e))
         })
     }

@@ -3,6 +3,7 @@
 require "json"
 require_relative "../errors"
 require_relative "../handler_registry"
+require_relative "../step_handler/errors"
 require_relative "../jobs"
 
 module TaskerCore
@@ -52,6 +53,11 @@ module TaskerCore
         @processes_results
       end
 
+      # @return [Boolean] whether the handler is executed in a transaction of the application's
+      def transactional?
+        @transactional
+      end
+
       # @return [Boolean] whether the handler says which of the steps that depend on this one are taken
       def decides?
         @decides
@@ -91,7 +97,16 @@ module TaskerCore
         @in_place = template.in_place_of(@handler_class, @definition)
         @takes_config = takes_config?
         @processes_results = @in_place.nil? && @handler_class.public_method_defined?(:process_results)
+        @transactional = transactional_here?
         @generation = generation
+      end
+
+      # The transaction is one of the process that executes the handler.
+      def transactional_here?
+        transactional = @handler_class.respond_to?(:transactional?) && @handler_class.transactional?
+        return transactional unless transactional && @in_place
+
+        raise BlockedError, "#{@handler_class} is transactional, and performed by Active Job: it can be one of these"
       end
 
       def takes_config?

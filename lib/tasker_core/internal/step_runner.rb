@@ -9,6 +9,7 @@ require_relative "error_classes"
 require_relative "failure_report"
 require_relative "json_text"
 require_relative "step_plans"
+require_relative "step_transactions"
 
 module TaskerCore
   module Internal
@@ -42,10 +43,12 @@ module TaskerCore
       # @param logger [Logger]
       # @param error_classes [Hash{String => String}] the configuration's table, see {ErrorClasses}. Default {}.
       # @param around_steps [Array<#call>] see {Configuration#around_steps}. Default [].
-      def initialize(native, logger, error_classes: {}, around_steps: [])
+      # @param transaction_connection [#call, nil] see {Configuration#transaction_connection}. Default nil.
+      def initialize(native, logger, error_classes: {}, around_steps: [], transaction_connection: nil)
         @native = native
         @logger = logger
         @plans = StepPlans.new(native)
+        @transactions = StepTransactions.new(native, transaction_connection)
         @error_classes = error_classes
         @around_steps = around_steps
         @json_text = JsonText.new(symbols: true)
@@ -60,14 +63,15 @@ module TaskerCore
       def run(item)
         started = clock
         failure = ThreadEnded
+        committing = false
         begin
-          ended = Thread.handle_interrupt(INTERRUPTIBLE) { catch(Step::Waits::TAG) { execute(item) } }
+          ended = Thread.handle_interrupt(INTERRUPTIBLE) { execute(item, started) { committing = true } }
           failure = nil
         rescue Exception => e # rubocop:disable Lint/RescueException -- an exit or a signal fails the attempt, not the worker
           failure = e
         ensure
           took = clock - started
-          failure ? report_failure(item, took, failure) : report(item, took, ended)
+          tell(item, took, ended, failure, committing)
         end
         took
       end
@@ -98,16 +102,23 @@ module TaskerCore
 
       private
 
-      def execute(item)
+      def tell(item, took, ended, failure, committing)
+        return report_recorded(item, took, failure) if committing
+
+        failure ? report_failure(item, took, failure) : report(item, took, ended)
+      end
+
+      # Yields when the end is recorded in a transaction: from then on that tells how the attempt ended.
+      def execute(item, started, &committing)
         step_id, task_id, attempt, template_id, step_index, context_json, given, added = item
         plan = @plans.template(template_id).plan(step_index)
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native).added_with(added)
         sequence = sequence(task_id, plan, added ? "{}" : given)
-        return attempt(plan, task, sequence, step) if @around_steps.empty?
+        return attempt(plan, task, sequence, step, started, &committing) if @around_steps.empty?
 
         ended = nil
-        around(task, step) { ended = attempt(plan, task, sequence, step) }
+        around(task, step) { ended = attempt(plan, task, sequence, step, started, &committing) }
         ended || raise(ConfigurationError, "what around_steps holds did not call its block: the handler was not called")
       end
 
@@ -118,12 +129,36 @@ module TaskerCore
         end.call
       end
 
-      def attempt(plan, task, sequence, step)
-        taken = handle(plan, task, sequence, step)
-        results = results_json(step.results)
-        return [:grow, results, step.growth] if step.growth
+      def attempt(plan, task, sequence, step, started, &committing) # rubocop:disable Metrics/ParameterLists -- what a handler is given, and when
+        return perform(plan, task, sequence, step) unless plan.transactional?
 
-        taken ? [:decide, results, JSON.generate(taken)] : [:succeed, results]
+        @transactions.run do |borrowed|
+          record(borrowed, step, started, perform(plan, task, sequence, step), &committing)
+        end
+      end
+
+      def perform(plan, task, sequence, step)
+        catch(Step::Waits::TAG) do
+          taken = handle(plan, task, sequence, step)
+          results = results_json(step.results)
+          next [:grow, results, step.growth] if step.growth
+
+          taken ? [:decide, results, JSON.generate(taken)] : [:succeed, results]
+        end
+      end
+
+      # Only an attempt that succeeds is recorded; what else it says is reported once its transaction is rolled back.
+      def record(borrowed, step, started, ended)
+        how, results, taken = ended
+        return [false, ended] unless %i[succeed decide].include?(how)
+
+        recorded = @native.record_end(step.step_id, step.attempt, clock - started, results, taken) do |sql, parameters|
+          borrowed.execute(sql, parameters)
+        end
+        yield if recorded == "recorded"
+        [recorded == "recorded", recorded == "lost" ? [:cut_off] : ended]
+      rescue InvalidContext => e
+        raise unkept(e)
       end
 
       # The steps before this one; for one that undoes another, those of the task that it undoes. Nothing is read from
@@ -171,6 +206,13 @@ module TaskerCore
       rescue InvalidContext, InvalidArgument => e
         refused = how == :grow && e.is_a?(InvalidArgument)
         report_failure(item, execution_us, refused ? unaddable(e) : unkept(e))
+      end
+
+      # Whether the transaction was committed, the native library finds out.
+      def report_recorded(item, execution_us, error)
+        error = error.new if error.is_a?(Class)
+        @native.end_recorded(item[0], item[2], execution_us, error && FailureReport.json(error, rule(item, error)))
+        log(item, error, "commit") if error
       end
 
       def cut_off(item, execution_us)

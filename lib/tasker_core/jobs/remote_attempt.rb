@@ -29,7 +29,8 @@ module TaskerCore
         # @param attempt [RemoteAttempt]
         # @param step_name [String]
         def initialize(attempt, step_name)
-          super(attempt, TaskerCore.configuration.logger, error_classes: TaskerCore.configuration.error_classes)
+          settings = TaskerCore.configuration
+          super(attempt, settings.logger, error_classes: settings.error_classes, around_steps: settings.around_steps)
           @plans = Plans.new(Template.new(attempt, 0))
           @step_name = step_name
           @interrupt = nil

@@ -27,6 +27,7 @@ module TaskerCore
       # @example
       #   step.checkpoint(cursor: last_id, data: { "imported" => count })
       def checkpoint(cursor:, data: nil)
+        refuse_in_transaction("it makes no checkpoints, which would stay where it is rolled back")
         kept = last_wait
         json = { "cursor" => json_of(cursor, "cursor"), "data" => (json_of(data, "data") unless data.nil?) }.compact
         made = json.transform_values { |text| JSON.parse(text, freeze: true, max_nesting: false) }

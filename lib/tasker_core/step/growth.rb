@@ -32,6 +32,7 @@ module TaskerCore
       # @example
       #   step.add("notify_7", like: "notify", inputs: { user: 7 }, before: "close")
       def add(name, like:, inputs: nil, depends_on: nil, before: [])
+        refuse_in_transaction("it adds no steps; have another step add them")
         name = Internal::Check.text(name, "name")
         @growing ||= {}
         Internal::Check.refuse("name", name, "a name that was not added before") if @growing.key?(name)

@@ -25,6 +25,26 @@ module TaskerCore
     class Base
       extend Executor
 
+      class << self
+        # Whether {#process} and {#process_results} are executed in a transaction of the application's that records the
+        # end of the attempt as well: what they do in the database happens once, or the attempt did not complete. A
+        # subclass is as its superclass is. See docs/transactions.md.
+        #
+        # @return [Boolean] Default false.
+        # @example
+        #   class Transfer < TaskerCore::StepHandler::Base
+        #     self.transactional = true
+        #   end
+        attr_writer :transactional
+
+        # @return [Boolean] see {.transactional=}
+        def transactional?
+          return @transactional ? true : false if instance_variable_defined?(:@transactional)
+
+          superclass.respond_to?(:transactional?) && superclass.transactional?
+        end
+      end
+
       # @return [Hash{String => Object}, nil] the step's `handler_config`, frozen; nil where a subclass's own
       #   initialize does not pass it on (`step.config` has it all the same)
       attr_reader :config

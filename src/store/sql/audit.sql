@@ -194,6 +194,10 @@ WITH step AS (
   FROM tasker_task_deadlines d JOIN tasker_tasks t USING (task_id)
   WHERE NOT t.has_deadline
   UNION ALL
+  SELECT 'recorded_ends', r.workflow_step_id
+  FROM tasker_recorded_ends r LEFT JOIN tasker_workflow_steps s USING (workflow_step_id)
+  WHERE (s.attempts, s.worker_id) IS DISTINCT FROM (r.attempt, r.worker_id)
+  UNION ALL
   SELECT 'identities_without_task', i.task_id
   FROM tasker_task_identities i LEFT JOIN tasker_tasks t USING (task_id)
   WHERE t.task_id IS NULL
