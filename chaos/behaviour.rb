@@ -2,6 +2,7 @@
 
 require "zlib"
 require_relative "growth"
+require_relative "hung"
 require_relative "timed"
 
 # Runs the engine under faults, and checks what it did.
@@ -13,7 +14,8 @@ module Chaos
   #   Behaviour.of(7, "s3").outcome(1) # => "succeeded"
   Behaviour = Struct.new(:kind, :failures, :seconds) do
     # @param attempt [Integer]
-    # @return [String] how this attempt ends, as the history names it: "succeeded", "retryable" or "permanent"
+    # @return [String] how this attempt ends, as the history names it: "succeeded", "retryable" or "permanent". One that
+    #   is to hang counts as one that fails.
     def outcome(attempt)
       case kind
       when :succeeds then attempt > failures ? "succeeded" : "retryable"
@@ -56,7 +58,11 @@ module Chaos
       kind, failures = kind(random)
       kind = :recovers if step.match?(Behaviour::FRAIL) && random.rand(2).zero?
       failures = random.rand(2) if Timed::TOTALS.key?(step) && kind == :succeeds
-      new(kind, failures, step == Timed::BUSY ? random.rand(Timed::SECONDS) : seconds(random)).freeze
+      if [Hung::HANGS, Hung::ASKS].include?(step)
+        kind = :succeeds
+        failures = random.rand(3)
+      end
+      new(kind, failures, seconds_of(step, random)).freeze
     end
 
     private
@@ -68,6 +74,14 @@ module Chaos
       return [:exhausts, 0] if (number -= shares[:fails]) < shares[:exhausts]
 
       [:succeeds, number - shares[:exhausts] < shares[:retried] ? random.rand(1..2) : 0]
+    end
+
+    def seconds_of(step, random)
+      case step
+      when Timed::BUSY then random.rand(Timed::SECONDS)
+      when Hung::HANGS then random.rand(Behaviour::QUICK)
+      else seconds(random)
+      end
     end
 
     def seconds(random)
