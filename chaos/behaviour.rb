@@ -3,6 +3,7 @@
 require "zlib"
 require_relative "effects"
 require_relative "growth"
+require_relative "hung"
 require_relative "timed"
 
 # Runs the engine under faults, and checks what it did.
@@ -14,7 +15,8 @@ module Chaos
   #   Behaviour.of(7, "s3").outcome(1) # => "succeeded"
   Behaviour = Struct.new(:kind, :failures, :seconds) do
     # @param attempt [Integer]
-    # @return [String] how this attempt ends, as the history names it: "succeeded", "retryable" or "permanent"
+    # @return [String] how this attempt ends, as the history names it: "succeeded", "retryable" or "permanent". One that
+    #   is to hang counts as one that fails.
     def outcome(attempt)
       case kind
       when :succeeds then attempt > failures ? "succeeded" : "retryable"
@@ -57,7 +59,11 @@ module Chaos
       kind, failures = kind(random)
       kind = suited(kind, step, random)
       failures = random.rand(2) if Timed::TOTALS.key?(step) && kind == :succeeds
-      new(kind, failures, step == Timed::BUSY ? random.rand(Timed::SECONDS) : seconds(random)).freeze
+      if [Hung::HANGS, Hung::ASKS].include?(step)
+        kind = :succeeds
+        failures = random.rand(3)
+      end
+      new(kind, failures, seconds_of(step, random)).freeze
     end
 
     # @param step [String] its name
@@ -83,6 +89,14 @@ module Chaos
       return :succeeds if kind == :exhausts && Effects.of?(step)
 
       step.match?(Behaviour::FRAIL) && random.rand(2).zero? ? :recovers : kind
+    end
+
+    def seconds_of(step, random)
+      case step
+      when Timed::BUSY then random.rand(Timed::SECONDS)
+      when Hung::HANGS then random.rand(Behaviour::QUICK)
+      else seconds(random)
+      end
     end
 
     def seconds(random)

@@ -18,11 +18,16 @@ module Chaos
                                  ->(_, results) { results["merge"].fetch("attempt", 0).odd? }),
       "doubtful" => Condition.new("context.seed % 3 != 0 || context.missing", ->(seed, _) { seed % 3 != 0 || nil })
     }.each_value(&:freeze).freeze
+    # On edges, by names of parent and child.
+    EDGES = {
+      %w[plain weighed] => Condition.new("context.seed % 5 < 3", ->(seed, _) { seed % 5 < 3 })
+    }.each_value(&:freeze).freeze
     # Names of the parents by name of the step, parents first.
     GRAPH = { "route" => [], **DECISIONS.fetch("route").to_h { |name| [name, ["route"]] },
               "merge" => DECISIONS.fetch("route"), "checked" => ["merge"], "below" => ["checked"],
               "any" => %w[b0 b1 checked], "doubtful" => [], "certain" => ["doubtful"],
-              "despite" => %w[doubtful any] }.freeze
+              "despite" => %w[doubtful any], "plain" => [], "weighed" => ["plain"],
+              "merged" => %w[plain weighed] }.freeze
 
     module_function
 
@@ -46,6 +51,27 @@ module Chaos
     def met?(seed, step, results)
       condition = CONDITIONS[step]
       condition.nil? || condition.met.call(seed, results)
+    end
+
+    # @param seed [Integer] of the task
+    # @param parent [String] name of a step that is complete
+    # @param child [String] name of a step that depends on it
+    # @return [Boolean] whether it is so for the child
+    # @example
+    #   Branches.taken_by?(4, "plain", "weighed") # => false
+    def taken_by?(seed, parent, child)
+      condition = EDGES[[parent, child]]
+      condition.nil? || condition.met.call(seed, {})
+    end
+
+    # @param parents [Array<String>]
+    # @param child [String] name of the step that depends on them
+    # @return [Array<String, Hash>] the same with the conditions on the edges, as a template has them
+    def edges(parents, child)
+      parents.map do |parent|
+        condition = EDGES[[parent, child]]
+        condition ? { step: parent, when: condition.expression } : parent
+      end
     end
   end
 end

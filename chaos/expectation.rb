@@ -48,6 +48,7 @@ module Chaos
     # @return [Symbol] :complete, :skipped, :failed or :open
     def seen(parent, child, state)
       seen = SEEN.fetch(state, :open)
+      return :skipped if seen == :complete && !Branches.taken_by?(@seed, parent, child)
       return seen unless seen == :complete && Branches::DECISIONS.key?(parent)
 
       taken(parent, state).include?(child) ? :complete : :skipped

@@ -10,6 +10,7 @@ require_relative "branches"
 require_relative "budget"
 require_relative "effects"
 require_relative "growth"
+require_relative "hung"
 require_relative "join"
 require_relative "nested"
 require_relative "poll"
@@ -28,7 +29,7 @@ module Chaos
       "routed" => Branches::GRAPH, Wait::TEMPLATE => Wait::GRAPH, Nested::TEMPLATE => Nested::GRAPH,
       "batched" => Batch::GRAPH, **Budget::GRAPHS, Undo::TEMPLATE => Undo::GRAPH, **Growth::GRAPHS,
       Timed::TEMPLATE => Timed::GRAPH, **Anew::GRAPHS, Approval::TEMPLATE => Approval::GRAPH,
-      Stale::TEMPLATE => Stale::GRAPH, Effects::TEMPLATE => Effects::GRAPH,
+      Stale::TEMPLATE => Stale::GRAPH, Effects::TEMPLATE => Effects::GRAPH, Hung::TEMPLATE => Hung::GRAPH,
       "frail" => { "frail0" => [], "frail1" => ["frail0"], "frail2" => [], "mended" => %w[frail1 frail2],
                    "tolerant" => %w[frail0 frail2] }
     }.freeze
@@ -54,7 +55,9 @@ module Chaos
     # @api private
     def template(name, parents)
       TaskerCore::TemplateDSL.template(name, source: "bin/chaos", namespace: NAMESPACE, budget: budget(name)) do |dsl|
-        parents.each { |step, above| dsl.step(step, depends_on: above, **options(step), **undoing(name, step)) }
+        parents.each do |step, above|
+          dsl.step(step, depends_on: Branches.edges(above, step), **options(step), **undoing(name, step))
+        end
         dsl.step(Growth::PROTOTYPE, dynamic: true, **options(Growth::PROTOTYPE)) if name == Growth::TEMPLATE
       end
     end
@@ -79,7 +82,7 @@ module Chaos
         retry: total ? Timed::RETRY : RETRY, skippable: true,
         retry_limit: Behaviour.retry_limit(step), total_timeout: total, map: Growth.map_options(step),
         decides: Branches::DECISIONS.key?(step) || nil, when: Branches::CONDITIONS[step]&.expression,
-        delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step) }
+        delay: Wait::DELAYS[step], reserve_cost: Budget.cost(step), **Hung.options(step) }
     end
 
     # @api private

@@ -21,15 +21,19 @@ module Chaos
       behaviour = Behaviour.of(seed, name_of(step))
       execution = Handler.ledger.begin(task.task_id, step.step_id, step.attempt)
       attach(seed, step)
-      sleep(task.context.fetch("seconds", behaviour.seconds))
+      take_time(task, behaviour)
       product = { "attempt" => step.attempt, **worked(execution, seed, step) }
       use(seed, step)
-      outcome = behaviour.outcome(step.attempt)
+      outcome = ended(behaviour.outcome(step.attempt), step)
       Handler.ledger.end(execution, outcome, product)
       finish(outcome, step, Branches.taken(seed, step.name)) || product
     end
 
     private
+
+    def take_time(task, behaviour)
+      sleep(task.context.fetch("seconds", behaviour.seconds))
+    end
 
     # The name by which what it does is known.
     def name_of(step)
@@ -80,6 +84,13 @@ module Chaos
       raise
     end
 
+    # One that hangs returns in the end. Where nobody could notice in time, that counts as a success.
+    def ended(outcome, step)
+      return outcome unless outcome == "retryable" && step.name == Hung::HANGS
+
+      Hung.hang ? "late" : "succeeded"
+    end
+
     # An attempt that fails adds nothing, whatever it asked for.
     def use(seed, step)
       cost = Budget.cost(step.name)
@@ -91,11 +102,15 @@ module Chaos
 
     def finish(outcome, step, taken)
       case outcome
-      when "retryable" then raise TaskerCore::RetryableError, "attempt #{step.attempt} is to fail"
+      when "retryable" then raise TaskerCore::RetryableError.new("attempt #{step.attempt} is to fail", **delay(step))
       when "permanent" then raise TaskerCore::PermanentError, "this step is to fail"
       else taken && step.take(*taken)
       end
       nil
+    end
+
+    def delay(step)
+      step.name == Hung::ASKS ? { retry_after: Hung::RETRY_AFTER } : {}
     end
   end
 

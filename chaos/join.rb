@@ -37,7 +37,7 @@ module Chaos
   Join::ALL = { "all_done" => ALL_DONE, "tolerant" => ALL_DONE, "settled" => ALL_DONE,
                 "despite" => ALL_DONE,
                 "any_complete" => ANY_COMPLETE, "any" => ANY_COMPLETE,
-                "none_failed" => NONE_FAILED, "merge" => NONE_FAILED,
+                "none_failed" => NONE_FAILED, "merge" => NONE_FAILED, "merged" => NONE_FAILED,
                 "undo packed" => ALL_DONE, "undo paid" => ALL_DONE, Undo::ALL_UNDONE => NONE_FAILED,
                 "quorum" => Join.new(key: { quorum: 11 }, least: 11).freeze }.freeze
   # Names of the parents by name of the step, parents first.

@@ -71,6 +71,8 @@ module Chaos
     def submit(template)
       keyed = @random.rand(KEYED).zero? || LED.include?(template.name)
       many = !keyed && @random.rand(BULK).zero? ? @random.rand(2..MOST_AT_ONCE) : 1
+      # A worker all of whose threads hang ends.
+      many = 1 if template.name == Hung::TEMPLATE
       deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
       contexts = Array.new(many) { { "seed" => @random.rand(2**31), "deadline" => deadline }.compact }
       keyed ? open_key(template, contexts.first) : submit_all(template, contexts)

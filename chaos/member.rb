@@ -5,9 +5,9 @@ require "rbconfig"
 require_relative "clock"
 
 module Chaos
-  # A worker process of the {Fleet}.
+  # A process of the harness: a worker of the {Fleet}, or the {Consumer}'s.
   class Member
-    # The program.
+    # The program of workers.
     PROGRAM = File.join(__dir__, "worker.rb")
 
     # @return [Integer]
@@ -21,12 +21,13 @@ module Chaos
     # @param library [String] folder of the gem's Ruby files
     # @param log [String] path of a file
     # @param env [Hash{String => String}] environment besides this process's own
-    def initialize(order, library:, log:, env: {})
+    # @param program [String] path of what it executes. Default: {PROGRAM}.
+    def initialize(order, library:, log:, env: {}, program: PROGRAM)
       @log = log
       @report, output = IO.pipe
       input, @lifeline = IO.pipe
       @started_at = Clock.now
-      @pid = Process.spawn(env, RbConfig.ruby, "-I", library, PROGRAM, JSON.generate(order),
+      @pid = Process.spawn(env, RbConfig.ruby, "-I", library, program, JSON.generate(order),
                            in: input, out: output, err: [log, "a"], pgroup: true)
       [input, output].each(&:close)
     end

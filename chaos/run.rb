@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "consumer"
 require_relative "fleet"
 require_relative "injector"
 require_relative "load"
@@ -25,6 +26,7 @@ module Chaos
     LISTED = 20
     VERSION = "SHOW server_version"
     NUMBERS = { "executions" => "SELECT count(*) FROM chaos.ledger",
+                "events_taken" => "SELECT count(*) FROM chaos.taken",
                 "workers_buried" => "SELECT count(*) FROM tasker_workers WHERE state = 'dead'" }.freeze
     GROUPS = {
       "tasks" => "SELECT state, count(*) FROM tasker_tasks GROUP BY 1 ORDER BY 1",
@@ -80,9 +82,10 @@ module Chaos
       url = world.server.url_through(world.network.ports.last)
       @operator = Operator.new(url, world.server, seed: @settings.seed)
       @load = Load.new(url, seed: @settings.seed, rate: @settings.rate) { |receipt| @operator.add(receipt) }
-      both = [@load, @operator].each(&:start)
+      @consumer = Consumer.new(url, world.server, seed: @settings.seed)
+      all = [@load, @operator, @consumer].each(&:start)
       inject
-      both.each(&:stop)
+      all.each(&:stop)
     end
 
     def judge
@@ -90,7 +93,7 @@ module Chaos
       verdict = Verdict.new(world.server, world.fleet, asked)
       @drained = verdict.drain
       @progress.call(:phase, "checking")
-      report(verdict.violations + @operator.complaints)
+      report(verdict.violations + @operator.complaints + @consumer.violations)
     end
 
     def asked
@@ -120,7 +123,8 @@ module Chaos
 
     def recorded
       { **GROUPS.transform_values { |sql| groups(sql) }, **NUMBERS.transform_values { |sql| value(sql).to_i },
-        "late_ends_refused" => world.fleet.sums[:stale], "workers_pooled" => pooled, "drained_s" => @drained.round(1),
+        "late_ends_refused" => world.fleet.sums[:stale], "workers_pooled" => pooled,
+        "consumers_started" => @consumer.started, "drained_s" => @drained.round(1),
         "postgres" => value(VERSION) }
     end
 

@@ -2,6 +2,7 @@
 
 require "pg"
 require "tasker_core"
+require_relative "map_queries"
 require_relative "records"
 
 module Bench
@@ -35,6 +36,16 @@ module Bench
     # @return (see #after_drain)
     def after_soak(executions:, in_order:, steps:)
       executed(executions, steps, in_order) + audited
+    end
+
+    # Every item was executed, and the steps below the map steps after that, once, which have found the results of all.
+    #
+    # @param executions [Integer] handlers that the workers started
+    # @param in_order [Boolean] whether the workers could record everything. Default: true.
+    # @return (see #after_drain)
+    def after_map(executions:, in_order: true)
+      executed(executions, @settings.total_steps - @settings.tasks, in_order) + recorded(MapQueries::COMPLETE) +
+        found + audited
     end
 
     # Subscribers were told of every change of state, and once.
@@ -75,6 +86,13 @@ module Bench
       told << "handlers started #{executions} times for #{steps} steps" unless executions == steps
       told << "a worker could not record everything before it ended" unless in_order
       told
+    end
+
+    def found
+      found = connected { |connection| connection.exec(MapQueries::FOUND).column_values(0) }
+      return [] if found == [@settings.items.to_s] * @settings.tasks
+
+      ["the steps below the map steps found #{found.join(", ")} items, not #{@settings.items} each"]
     end
 
     def recorded(queries)

@@ -11,6 +11,7 @@ require_relative "drain"
 require_relative "flat"
 require_relative "idle"
 require_relative "latency"
+require_relative "map"
 require_relative "numbers"
 require_relative "options"
 require_relative "report"
@@ -47,7 +48,13 @@ module Bench
 
       "size" executes the same number of steps in tasks of each size, --steps being the largest, with one task more of each
       that is executed before and not measured. ratio compares the CPU time of a step, of the workers and of all of
-      Postgres, with that in the smallest tasks; first_s is how long the first task takes, which reads the template.
+      Postgres, with that in the smallest tasks; first_s is how long the first task takes, which reads the template. With
+      #{Size::FULL} steps or more it ends with exit status 1 where one of these is exceeded: submit_s #{Size::MOST["submit_s"]},
+      peak_rss_mb #{Size::MOST["peak_rss_mb"]}, ratio #{Size::MOST["ratio"]}.
+
+      "map" makes items of a list of numbers; --items is --steps less the map step and the one below it, which must start
+      once, after the last item, and find the results of all. items_per_s is from the first item to the last,
+      first_item_s from the claim of the map step to that of the first item.
 
       Other engines execute the same graphs after each run of ours, with as many threads and processes: --peer
       sidekiq on a Redis of its own (installed where it is missing), --peer apalis, in Rust, on the same Postgres
@@ -58,16 +65,18 @@ module Bench
                 "bin/bench --workload linear --work 500 --processes 2", "bin/bench --workload linear --subscribe",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
+                "bin/bench --workload map --items 100000 --max-parallel 50",
                 "bin/bench --workload flat --backlog 2000 --tasks 20 --seconds 2",
                 "bin/bench --workload independent,linear,diamond,fan --peer sidekiq,apalis --repeat 5"].freeze
 
     # What measures a workload.
     RUNS = { drain: Drain, latency: Latency, create: Creation, idle: Idle, soak: Soak, flat: Flat,
-             size: Size }.freeze
+             size: Size, map: Map }.freeze
     # Languages that handlers are written in.
     HANDLERS = %w[ruby rust].freeze
     # Option => default, smallest and largest number. Tasks, steps and seconds: the workload's own by default.
-    NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], payload: [0, 0, 1_000_000],
+    NUMBERS = { tasks: [nil, 1, 10_000_000], steps: [nil, 1, 1_048_576], items: [nil, 1, 1_000_000],
+                "max-parallel": [nil, 1, 1_000_000], payload: [0, 0, 1_000_000],
                 work: [0, 0, 10_000_000], concurrency: [5, 1, 1_000], processes: [1, 1, 64], repeat: [1, 1, 100],
                 seconds: [nil, 1, 86_400], backlog: [1_000_000, 1, 100_000_000] }.freeze
     # Stands for every workload that is measured in seconds.
@@ -79,6 +88,7 @@ module Bench
     #
     # @return [Integer] exit status
     def call
+      refuse("--handler rust is not for map") if handler == "rust" && workloads.any? { |one| one.measured == :map }
       measurements = workloads.map { |workload| settings(workload) }
       repeat = number(:repeat)
       build
@@ -124,7 +134,7 @@ module Bench
 
       Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
                    seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
-                   subscribe: subscribe(workload),
+                   subscribe: subscribe(workload), max_parallel: map_only(workload, :"max-parallel"),
                    work: work, **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
     end
 
@@ -142,11 +152,20 @@ module Bench
       workload.seconds && (seconds || workload.seconds)
     end
 
+    # A map step and the one below it are no items.
     def steps(workload)
-      steps = number(:steps) || workload.steps
+      items = map_only(workload, :items)
+      steps = items ? items + 2 : number(:steps) || workload.steps
       return steps if steps >= workload.least
 
       refuse("--steps is #{steps}; allowed for #{workload.name}: #{workload.least} or more")
+    end
+
+    def map_only(workload, option)
+      chosen = number(option)
+      return chosen if chosen.nil? || workload.measured == :map
+
+      refuse("--#{option} is not for #{workload.name}; allowed: map")
     end
 
     def subscribe(workload)

@@ -13,7 +13,7 @@ module Bench
         creation = connected { |client| create(client) }
         costs = execute(fleet)
         { "create_per_s" => settings.total_steps / creation,
-          "steps_per_s" => settings.total_steps / (@meter.stopped_at - first_claim),
+          "steps_per_s" => attempts / (@meter.stopped_at - first_claim),
           "total_s" => creation + @meter.seconds, **costs, **events }
       end
     end
@@ -26,14 +26,19 @@ module Bench
         peak_rss_mb = fleet.peak_rss_mb
         @summary = fleet.stop
       end
-      { "peak_rss_mb" => peak_rss_mb, **@meter.per_step(settings.total_steps, commits: commits) }
+      { "peak_rss_mb" => peak_rss_mb, **@meter.per_step(attempts, commits: commits) }
+    end
+
+    # One for each step.
+    def attempts
+      settings.total_steps
     end
 
     def work(fleet)
-      say("executing #{settings.total_steps} steps")
+      say("executing #{attempts} steps")
       @meter.measure do
         fleet.begin
-        fleet.wait_for(settings.total_steps)
+        fleet.wait_for(attempts)
       end
     end
 

@@ -9,7 +9,7 @@ module Bench
     # Digits that are kept of a measure.
     DIGITS = 4
     # Measures that say how much was done: whole numbers are enough.
-    PER_SECOND = /(\A|_)(steps|create|pruned_rows|events)_per_s\z/.freeze
+    PER_SECOND = /(\A|_)(steps|create|pruned_rows|events|items)_per_s\z/.freeze
 
     module_function
 

@@ -70,6 +70,17 @@ module Bench
       end.to_h
     end
 
+    # A map step, which waits for its items, and a step below it.
+    #
+    # @param steps [Integer] 3 or more
+    # @return (see .independent)
+    # @example
+    #   Graphs.mapped(4) # => {"s2" => [], "s3" => [], "s0" => ["s2", "s3"], "s1" => ["s0"]}
+    def mapped(steps)
+      items = Array.new(steps - 2) { |index| "s#{index + 2}" }
+      { **items.to_h { |name| [name, []] }, "s0" => items, "s1" => ["s0"] }
+    end
+
     # @api private
     def parents(first, width, random)
       above = first - 1 - random.rand(width)

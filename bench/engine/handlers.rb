@@ -68,6 +68,15 @@ module Bench
       end
     end
 
+    # Reads the results of all items of the map step above, and returns how many there are.
+    class Reducer < TaskerCore::StepHandler::Base
+      # @return [Integer]
+      def process(_task, sequence, _step)
+        Executions.add
+        sequence.each_item("each").count { |item| item.results == Handlers.results }
+      end
+    end
+
     # Notes when it starts as well.
     class Timed < Plain
       # @return [Object]

@@ -11,6 +11,8 @@ module Bench
       parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat")
       parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
       parser.on("--steps N", Integer, "steps of each task (default: see above)")
+      parser.on("--items N", Integer, "items of each task of map (default: 100000)")
+      parser.on("--max-parallel N", Integer, "items of map that may run at a time (default: all)")
       parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
       parser.on("--seconds N", Integer, "how long idle and soak last (default: 10), or the open",
                 "transaction of flat (default: 120)")

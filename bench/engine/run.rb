@@ -20,6 +20,7 @@ module Bench
       wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb queries_per_s
       engine_cpu_ms_per_s postgres_cpu_ms_per_s size_mb size_growth rss_growth recovery_s
       pruned_rows_per_s events events_per_s submit_s size_ratio
+      first_item_s items_per_s
     ].to_h { |name| [name, nil] }.freeze
 
     # What was measured, by name; what is wrong with what the run left, in words; and what was measured in each part of

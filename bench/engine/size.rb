@@ -12,6 +12,11 @@ module Bench
 
     # Steps of the tasks, beside those that are asked for.
     SIZES = [100, 1_000, 10_000].freeze
+    # Steps of a task from which on the limits hold: in small tasks the cost of a step is a matter of chance.
+    FULL = 60_000
+    # What a task of so many steps may take: seconds until it is submitted, megabytes of a worker, and the CPU time of a
+    # step compared with that in the smallest tasks: a quarter more is beyond what differs from run to run.
+    MOST = { "submit_s" => 5, "peak_rss_mb" => 300, "ratio" => 1.25 }.freeze
     # What of a size is told for the largest one.
     TOLD = %w[submit_s steps_per_s commits_per_step wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step
               peak_rss_mb].freeze
@@ -22,7 +27,7 @@ module Bench
       @sizes = []
       @problems = []
       seconds = timed { settings_of_sizes.each { |one| server.with_database { |url, name| add(one, url, name) } } }
-      Result.new(MEASURES.merge(largest, "total_s" => seconds), @problems, { "sizes" => @sizes })
+      Result.new(MEASURES.merge(largest, "total_s" => seconds), @problems + excesses, { "sizes" => @sizes })
     end
 
     private
@@ -84,6 +89,16 @@ module Bench
       cost = cpu.sum * Meter::MICRO / steps
       @smallest ||= cost
       { "cpu_us_per_step" => cost, "ratio" => cost / @smallest }
+    end
+
+    # Of any of the sizes; what the system does not say is not judged.
+    def excesses
+      return [] if settings.steps < FULL
+
+      @sizes.product(MOST.to_a).filter_map do |one, (name, most)|
+        found = one[name]
+        "#{name} is #{found} with tasks of #{one["size"]} steps; allowed: #{most}" if found && found > most
+      end
     end
 
     def largest

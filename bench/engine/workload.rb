@@ -14,7 +14,7 @@ module Bench
                         keyword_init: true) do
     # @return [String] its line in the help
     def to_s
-      format("%-12<name>s %6<tasks>d x %-5<steps>d %<summary>s", **to_h.slice(:name, :tasks, :steps, :summary))
+      format("%-12<name>s %6<tasks>d x %-6<steps>d %<summary>s", **to_h.slice(:name, :tasks, :steps, :summary))
     end
 
     # @param queue [String, nil] of its steps; nil: the default one
@@ -52,6 +52,8 @@ module Bench
       summary: "1 step, then 500, then 1" },
     { name: "layered", measured: :drain, graph: :layered, tasks: 20, steps: 1_000, least: 1,
       summary: "a random graph in layers, 1 to 3 parents a step" },
+    { name: "map", measured: :map, graph: :mapped, tasks: 1, steps: 100_002, least: 3,
+      summary: "a map step over a list, its items, and a step that reads them" },
     { name: "latency", measured: :latency, graph: :line, tasks: 200, steps: 10, least: 2,
       summary: "one line at a time on an idle engine" },
     { name: "create", measured: :create, graph: :line, tasks: 10_000, steps: 10, least: 1,

@@ -27,8 +27,14 @@ module Chaos
         by_handlers.to_h { |ended| [ended.attempt, Attachment.of(record.seed, step.name, ended.attempt)] }
       end
 
+      # One that was ended for its time has what its handler had attached by then, if its worker ended it.
+      def too_late?(step, attempt, there)
+        ended = step.ends.find { |one| one.attempt == attempt }
+        ended&.outcome == Executions::TOO_LATE && there == Attachment.of(record.seed, step.name, attempt)
+      end
+
       def judge_attempt(step, attempt, there, attached)
-        return if there == attached
+        return if there == attached || too_late?(step, attempt, there)
 
         tell("attempt #{attempt} attached #{attached.inspect}, there is #{there.inspect}", step)
       end

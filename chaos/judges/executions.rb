@@ -10,7 +10,7 @@ module Chaos
       ACCEPTED = %w[succeeded retryable permanent waiting].freeze
       # Outcomes of attempts whose handler may have ended, or begun, or not.
       CUT_OFF = %w[worker_died interrupted cancelled].freeze
-      # The same of steps whose attempts have a limit together.
+      # The same of steps whose attempts have a limit, each or together.
       TOO_LATE = "timeout"
       # How a step fails whose condition cannot be told.
       UNTOLD = "TaskerCore::ConditionError"
@@ -32,9 +32,13 @@ module Chaos
 
       def judge_end(step, ended)
         return judge_accepted(step, ended) if ACCEPTED.include?(ended.outcome)
-        return if CUT_OFF.include?(ended.outcome) || (ended.outcome == TOO_LATE && Timed::TOTALS.key?(step.name))
+        return if CUT_OFF.include?(ended.outcome) || (ended.outcome == TOO_LATE && limited?(step))
 
         tell("attempt #{ended.attempt} ended as #{ended.outcome}", step)
+      end
+
+      def limited?(step)
+        Timed::TOTALS.key?(step.name) || step.name == Hung::HANGS
       end
 
       def judge_accepted(step, ended)

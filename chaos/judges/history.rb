@@ -66,12 +66,17 @@ module Chaos
       end
 
       def judge_failures(step)
-        failed = step.since_retry.count { |change| change.outcome == "retryable" }
+        failed = step.since_retry.count { |change| failed?(change) }
         given_up = step.since_retry.any? { |change| change.event == "retries_exhausted" }
         limit = Behaviour.retry_limit(step.name)
         return if failed <= limit && given_up == (failed == limit)
 
         tell("#{failed} attempts failed, it was#{" not" unless given_up} given up for that", step)
+      end
+
+      # A step whose time for all attempts is over is not tried again anyway.
+      def failed?(change)
+        change.outcome == "retryable" || (change.outcome == "timeout" && change.event != "timed_out")
       end
     end
   end

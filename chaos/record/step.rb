@@ -58,7 +58,12 @@ module Chaos
 
     # @return [Boolean] whether it ended in error otherwise than its {Behaviour} says
     def given_up?
-      crashed? || timed_out? || rejected? || workflow_failed? || out_of_budget? || overdue?
+      crashed? || timed_out? || rejected? || workflow_failed? || out_of_budget? || overdue? || hung?
+    end
+
+    # @return [Boolean] whether its last attempt was ended for its time, and was one too many
+    def hung?
+      transitions.last&.event == "retries_exhausted" && transitions.last.outcome == "timeout"
     end
 
     # @return [Boolean] whether its attempts together took too long

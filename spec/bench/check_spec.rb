@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../../bench/engine/check"
+require_relative "../../bench/engine/map"
 require_relative "small_run"
 
 RSpec.describe Bench::Check, :database, doctor: false do
@@ -15,6 +16,35 @@ RSpec.describe Bench::Check, :database, doctor: false do
       .to eq(["handlers started 11 times for 10 steps", "a worker could not record everything before it ended"])
     sql("INSERT INTO tasker_ready_steps VALUES ($1, 'default', now())", SmallRun::LAST_STEP)
     expect(check.after_drain(executions: 10)).to match([/\Atasker doctor: ready_steps:/])
+  end
+
+  # Two tasks of three items.
+  def run_map(settings)
+    TaskerCore::Client.open(TaskerCore.configuration.with { |config| config.database_url = database_url }) do |client|
+      client.register(Bench::Map.template(settings))
+      2.times { client.submit("bench_map", context: { numbers: [1, 2, 3] }) }
+    end
+    Bench::Fleet.open(settings, database_url) do |fleet|
+      fleet.begin
+      fleet.wait_for(8)
+      fleet.stop.executions
+    end
+  end
+
+  it "finds items that were executed twice, and steps below map steps that began too early or have not found them" do
+    settings = SmallRun::SETTINGS.dup.tap { |small| small.workload = Bench::Workload.find("map") }
+    map = described_class.new(settings, database_url)
+    expect([run_map(settings), map.after_map(executions: 8)]).to eq([8, []])
+    below = SmallRun::LAST_STEP - 3
+    sql("UPDATE tasker_workflow_step_transitions SET claimed_at = claimed_at - interval '1 hour'
+         WHERE outcome IS NOT NULL AND workflow_step_id = $1", below)
+    sql("UPDATE tasker_workflow_steps SET results = '2' WHERE workflow_step_id = $1", below)
+    sql("UPDATE tasker_workflow_step_transitions SET outcome = 'retryable'
+         WHERE outcome IS NOT NULL AND workflow_step_id = $1", below + 1)
+    problems = ["handlers started 9 times for 8 steps", /one attempt.*: 1 do not, .*step #{below + 1} has retryable/,
+                /begin after all items have ended: 3 do not, for instance step #{below} began 01:00:/,
+                "the steps below the map steps found 2, 3 items, not 3 each"]
+    expect(map.after_map(executions: 9)).to match(problems)
   end
 
   it "finds events that subscribers were not told, or told twice" do

@@ -15,6 +15,7 @@ RSpec.describe "bin/bench" do
   sizes = %w[total_s peak_rss_mb size_mb]
   expected = { "latency" => ["total_s", *waits, *costs], "create" => [*speeds.drop(1), *costs],
                "idle" => ["peak_rss_mb", *rests], "soak" => ["steps_per_s", *sizes],
+               "map" => [*speeds, *costs, "first_item_s", "items_per_s"],
                "size" => ["submit_s", "size_ratio", "steps_per_s", "total_s", *costs],
                "flat" => ["recovery_s", "pruned_rows_per_s", *sizes] }
   expected.default = [*speeds, *costs]
@@ -62,6 +63,21 @@ RSpec.describe "bin/bench" do
     expect(report.fetch("sizes").map { |one| one.values_at("size", "tasks") }).to eq([[100, 3], [200, 2]])
     expect(report.values_at("consistent", "size_ratio")).to match([true, be > 0])
     expect(report.fetch("sizes").first).to include("ratio" => 1.0, "submit_s" => be > 0, "first_s" => be > 0)
+  end
+
+  it "fails where tasks of full size take more than they may" do
+    stub_const("Bench::Size::FULL", 200)
+    stub_const("Bench::Size::MOST", { "submit_s" => 0, "peak_rss_mb" => 300, "ratio" => 100 })
+    outcome = bench(*%w[--workload size --steps 200])
+    expect([outcome.status, outcome.err])
+      .to match([1, /\A(bench: inconsistent: submit_s is [\d.]+ with tasks of (100|200) steps; allowed: 0\n){2}\z/])
+  end
+
+  it "maps: every item is executed, and the step below reads all of them, once" do
+    outcome = bench(*%w[--workload map --items 30 --max-parallel 3 --tasks 2 --json])
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome).first)
+      .to include("steps" => 64, "edges" => 62, "max_parallel" => 3, "items_per_s" => be > 0, "first_item_s" => be > 0)
   end
 
   it "gives the parts of each of several runs" do
@@ -209,6 +225,10 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --subscribe --handler rust] => /--subscribe is for handlers in ruby only/,
     %w[--workload linear --work 1 --peer sidekiq] => /--work does not go with --peer/,
     %w[--workload linear --subscribe --peer sidekiq] => /--subscribe does not go with --peer/,
+    %w[--workload map,fan --items 3] => /--items is not for fan; allowed: map/,
+    %w[--workload size --max-parallel 3] => /--max-parallel is not for size; allowed: map/,
+    %w[--workload map --handler rust] => /--handler rust is not for map/,
+    %w[--workload map --items 0] => /--items is 0; allowed: 1 to 1000000/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
     %w[--workload linear --peer sidekick] => /--peer is sidekick; allowed: sidekiq, apalis$/,

@@ -7,6 +7,7 @@ RSpec.describe Bench::Graphs do
     expect(described_class.independent(2)).to eq("s0" => [], "s1" => [])
     expect(described_class.line(3)).to eq("s0" => [], "s1" => ["s0"], "s2" => ["s1"])
     expect(described_class.fan(4)).to eq("s0" => [], "s1" => ["s0"], "s2" => ["s0"], "s3" => %w[s1 s2])
+    expect(described_class.mapped(4)).to eq("s2" => [], "s3" => [], "s0" => %w[s2 s3], "s1" => ["s0"])
   end
 
   it "makes layers of one width, with two parents a step in graphs of any size" do

@@ -2,12 +2,14 @@
 
 require_relative "../../chaos/attachment"
 require_relative "../../chaos/expectation"
+require_relative "played_failures"
 require_relative "played_waits"
 
 # Runs the engine under faults, and checks what it did.
 module Chaos
   # What is known of a task that nothing befell: each step is executed in its turn, as its handler decides.
   class Play
+    include PlayedFailures
     include PlayedWaits
 
     # Nanoseconds that each execution takes, and that lie between two.
@@ -85,6 +87,8 @@ module Chaos
 
     def seen(parent, child)
       seen = Expectation::SEEN.fetch(@states.fetch(parent), :open)
+      return :skipped if seen == :complete && !Branches.taken_by?(@seed, parent, child)
+
       taken = Branches.taken(@seed, parent)
       seen == :complete && taken && !taken.include?(child) ? :skipped : seen
     end
@@ -162,13 +166,10 @@ module Chaos
       execution = claim(step)
       execution.outcome = behaviour.outcome(step.attempts)
       execution.product = { "attempt" => step.attempts }.merge(told)
-      failed = step.ends.count { |ended| ended.outcome == "retryable" } + 1
       case execution.outcome
       when "succeeded" then complete(step, execution)
       when "permanent" then move(step, "error", "failed_permanently", "permanent")
-      when "retryable"
-        limit = failed == Behaviour.retry_limit(step.name)
-        move(step, *(limit ? %w[error retries_exhausted] : %w[waiting_for_retry retry_scheduled]), "retryable")
+      when "retryable" then retry_later(step, execution)
       end
     end
 

@@ -4,6 +4,8 @@ RSpec.describe "Decisions and conditions", :database do
   include CommandLine
   include Workflows
 
+  let(:workflow) { File.join(CommandLine::ROOT, "spec/fixtures/branches_workflow.rb") }
+
   # A step "route" that decides between "air" and "road", and "join", which joins those that ran.
   def define_fork(&route)
     handler("Route", &route)
@@ -241,8 +243,24 @@ RSpec.describe "Decisions and conditions", :database do
     end
   end
 
+  it "on edges are the same whichever of two worker processes executes the parents" do
+    load workflow
+    amounts = [[9, 9], [9, 1], [1, 9], [1, 1]].cycle.first(40)
+    task_ids = in_two_processes(workflow) do
+      contexts = amounts.map { |left, right| { left: left, right: right, least: 5 } }
+      TaskerCore.submit_all("edges", contexts: contexts).each { |id| TaskerCore.wait(id, timeout: 60) }
+    end
+
+    seen = task_ids.map { |id| states(TaskerCore.result(id)).values_at("both", "either", "after") }
+    expected = amounts.map do |pair|
+      [pair.min > 5, pair.max > 5, true].map { |met| met ? "complete" : "skipped" }
+    end
+    expect(seen).to eq(expected)
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
   it "are the same whichever of two worker processes executes them" do
-    workflow = File.join(CommandLine::ROOT, "spec/fixtures/branches_workflow.rb")
     load workflow
     contexts = [[%w[air], 1], [%w[road mail], 1], [%w[road mail], 9], [%w[mail], 9], [[], 1]].cycle.first(40)
     task_ids = in_two_processes(workflow) do

@@ -275,6 +275,21 @@ RSpec.describe "Compensation", :database do
       expect([count("tasker_compensations"), count("tasker_follow_ups")]).to eq([10, 0])
     end
 
+    it "undoes a task by hand only where the template says so, and once whoever asks" do
+      in_two_processes(workflow) do
+        ids = TaskerCore.submit_all("purchase_by_hand",
+                                    contexts: Array.new(10) { |n| context.merge(ledger: "#{ledger}#{n}") })
+        ids.each { |id| TaskerCore.wait(id, timeout: 30) }
+        wait_until("what the ends left to be done is done") { count("tasker_follow_ups").zero? }
+        expect(ids.map { |id| TaskerCore.status(id).compensated_by }.uniq).to eq([nil])
+        ids.first(5).flat_map { |id| Array.new(2) { Thread.new { TaskerCore.compensate(id) } } }.each(&:join)
+        ids.first(5).each { |id| TaskerCore.wait(undoing(id), timeout: 30) }
+      end
+      ledgers = Array.new(10) { |n| "#{ledger}#{n}" }.map { |file| File.exist?(file) ? File.readlines(file) : [] }
+      expect(ledgers.map { |lines| lines.map { |line| line.split.first } }).to eq(([%w[bill check]] * 5) + ([[]] * 5))
+      expect(count("tasker_compensations")).to eq(5)
+    end
+
     it "loses nothing when the worker is killed before it has made the task that undoes" do
       task_id = TaskerCore.submit("purchase", context: context.merge(waits: true))
       holder = PG.connect(database_url)

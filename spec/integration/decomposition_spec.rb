@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "tmpdir"
+
 RSpec.describe "Steps that handlers add", :database do
   include CommandLine
   include Workflows
@@ -151,17 +153,27 @@ RSpec.describe "Steps that handlers add", :database do
     expect([count("tasker_added_steps"), count("tasker_parent_counts")]).to eq([0, 0])
   end
 
-  it "works with two worker processes" do
+  # The most items that ran at a time, by the lines that they left.
+  def most_at_a_time(file)
+    File.readlines(file, chomp: true).inject([0]) { |sums, line| sums << (sums.last + (line == "begins" ? 1 : -1)) }.max
+  end
+
+  it "works with two worker processes, which together run no more items at a time than may" do
     workflow = File.join(CommandLine::ROOT, "spec/fixtures/growing_workflow.rb")
     load workflow
+    folder = Dir.mktmpdir
+    notes = Array.new(5) { |number| File.join(folder, number.to_s) }
     task_ids = in_two_processes(workflow) do
-      ids = Array.new(5) { TaskerCore.submit("growing", context: { pages: 10, numbers: (1..20).to_a }) }
-      ids.each { |id| TaskerCore.wait(id, timeout: 60) }
+      contexts = notes.map { |file| { pages: 10, numbers: (1..20).to_a, notes: file } }
+      TaskerCore.submit_all("growing", contexts: contexts).each { |id| TaskerCore.wait(id, timeout: 60) }
     end
+    expect(notes.map { |file| most_at_a_time(file) }.max).to eq(2)
     results = task_ids.map { |id| TaskerCore.result(id).results_of("report") }
     expect(results.uniq).to eq([{ "pages" => (1_000..1_009).sum, "squares" => (1..20).sum { |n| n * n },
                                   "square" => { "items" => 20, "complete" => 20, "failed" => 0, "skipped" => 0 } }])
     expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
     expect(TaskerCore.client.doctor).to include("ok" => true)
+  ensure
+    FileUtils.remove_entry(folder) if folder
   end
 end

@@ -76,6 +76,25 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
     end
   end
 
+  it "has its attempt ended when its time is over, while the lock is kept, and its late end refused" do
+    greedy_process("GREEDY_SECONDS" => "10", "TASKER_LOG" => "warn") do |program|
+      id = TaskerCore.submit("greedy_late")
+      expect(TaskerCore.wait(id, timeout: 30).state).to eq("error")
+      freed = wait_until("the handler comes back", within: 30) { program.text[/the lock is free: (\S+)\n/, 1] }
+      after = TaskerCore.submit("greedy_plain")
+      expect(TaskerCore.wait(after, timeout: 30)).to be_complete
+
+      expect(program.text).to match(/WARN .*a handler takes too long step_id=\d+ attempt=1\n.*the lock is free/m)
+      ended = sql("SELECT outcome, extract(epoch FROM finished_at) AS at FROM tasker_attempts ORDER BY finished_at")
+      expect(ended.map { |row| row["outcome"] }).to eq(%w[timeout succeeded])
+      expect(ended.first["at"].to_f).to be < freed.to_f
+      expect(TaskerCore.result(id).step("hog")).to have_attributes(
+        state: "error", attempts: 1, results: nil, error: include("kind" => "timeout", "message" => /within 0\.5 s/)
+      )
+      stop(program)
+    end
+  end
+
   describe "for longer than others wait" do
     # Seconds that the lock is kept.
     let(:kept) { 20 }

@@ -38,6 +38,10 @@ RSpec.describe "Sub-workflows", :database do
     TaskerCore.status(task_id).children
   end
 
+  def states(task_ids)
+    task_ids.map { |id| TaskerCore.status(id).state }
+  end
+
   # What the block returns; a statement is executed after it has read the row of a task, and before its history.
   def held_between_reads(statement, *arguments, &reading)
     connection = PG.connect(database_url)
@@ -310,6 +314,31 @@ RSpec.describe "Sub-workflows", :database do
                     AND s.event = 'signalled'").map { |row| row["gap"].to_f }
         # Heartbeats are a second apart: where they did it, it would be half a second for one in two.
         expect(gaps.sort[gaps.size / 2]).to be < 0.4
+      end
+      expect(count("tasker_follow_ups")).to eq(0)
+      expect(TaskerCore.client.doctor["ok"]).to be(true)
+    end
+
+    it "does with the other task what the template says when one is cancelled or fails" do
+      context = { order_id: 7, waits: true }
+      in_two_processes(workflow) do
+        taken, left = %w[purchase purchase_left].map do |name|
+          ids = TaskerCore.submit_all(name, contexts: [context] * 5)
+          ids.to_h { |id| [id, children(id).first["task_id"]] }
+        end
+        [taken, left].flat_map(&:keys).each { |id| TaskerCore.cancel(id) }
+        left.each_value { |id| TaskerCore.signal(id, "go") }
+        expect(states(taken.values)).to eq(["cancelled"] * 5)
+        expect(left.values.map { |id| TaskerCore.wait(id, timeout: 30).state }).to eq(["complete"] * 5)
+
+        failed, held = %w[purchase purchase_held].map do |name|
+          TaskerCore.submit_all(name, contexts: [{ order_id: 7, refuses: true, ledger: File::NULL }] * 5)
+                    .each { |id| TaskerCore.wait(id, timeout: 30) }
+        end
+        expect([states(failed), states(held)]).to eq([["error"] * 5, ["blocked"] * 5])
+        held.each { |id| TaskerCore.skip(id, "bill") }
+        expect(held.map { |id| TaskerCore.wait(id, timeout: 30).steps_by_state }.uniq)
+          .to eq([{ "complete" => 1, "skipped" => 2 }])
       end
       expect(count("tasker_follow_ups")).to eq(0)
       expect(TaskerCore.client.doctor["ok"]).to be(true)

@@ -12,9 +12,9 @@ RSpec.describe "Two worker processes", :database do
   around { |example| Dir.mktmpdir { |folder| (@folder = folder) && example.run } }
   before { load workflow }
 
-  # Both processes have executed steps, and what they have written is in order.
+  # Two processes have executed steps, and what they have written is in order.
   after do
-    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to be >= 2
     expect(TaskerCore.client.doctor["ok"]).to be(true)
   end
 
@@ -106,6 +106,40 @@ RSpec.describe "Two worker processes", :database do
       expect(names).to include("task.started" => 1, "step.claimed" => 4, "step.succeeded" => 3, "task.completed" => 1)
     end
     expect(told.map(&:number)).to eq(told.map(&:number).uniq.sort)
+  end
+
+  it "are not given a step again that has killed as many of them as may die over it" do
+    poison, others = at_work do
+      tasker_running("work", "-r", workflow, "-c", "2") do
+        wait_until("all work") { TaskerCore.client.workers.size == 3 }
+        poison = TaskerCore.submit("conduct_poison", context: { only: "die", notes: path("notes") })
+        TaskerCore.wait(poison, timeout: 60)
+        [poison, settle(submit(10))]
+      end
+    end
+    expect(notes.values).to eq([1, 1])
+    expect(others.map { |id| TaskerCore.status(id).state }.uniq).to eq(["complete"])
+    expect(steps(poison)).to eq("only" => ["error", 2])
+    explained = TaskerCore.explain(poison, step: "only")["steps"].first
+    expect(explained["summary"]).to include("2 workers died while they executed it; it is not tried again")
+    expect(explained["attempts"].map { |attempt| attempt["outcome"] }).to eq(%w[worker_died worker_died])
+  end
+
+  it "see tasks expire that are too old, whatever these do" do
+    at_work do
+      old = [{ first: "endless", notes: path("notes") }, { first: "wait" }].flat_map { |context| submit(3, **context) }
+      wait_until("all are at it") { old.all? { |id| steps(id)["first"].last.positive? } }
+      wait_until("some run and some wait") { notes["began"] == 3 && count("tasker_step_waits") == 3 }
+      sql("UPDATE tasker_tasks SET requested_at = requested_at - interval '1 hour'")
+      fresh = submit(3, first: "wait")
+      report = TaskerCore.expire(older_than: 1_800, name: "conduct")
+      expect(report).to have_attributes(done: 6, refused: [])
+      wait_until("those that ran are cut off") { notes["ended"] == 3 }
+      fresh.each { |id| TaskerCore.signal(id, "go") }
+      expect([old, settle(fresh)].map { |ids| ids.map { |id| TaskerCore.status(id).state }.uniq })
+        .to eq([["cancelled"], ["complete"]])
+      expect(old.map { |id| TaskerCore.explain(id)["summary"] }).to all(include("expired"))
+    end
   end
 
   # What the feed tells.

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "tmpdir"
+
 RSpec.describe "A step that waits", :database do
   include Workflows
   include CommandLine
@@ -412,6 +414,44 @@ RSpec.describe "A step that waits", :database do
     end
     expect(ids.map { |id| TaskerCore.result(id).results_of("gate")["payload"] }).to eq(ids)
     expect(ids.map { |id| TaskerCore.result(id).results_of("nap")["pages"] }).to all(eq(3))
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "sleeps, polls, waits for a decision and is delayed alike whichever of two processes executes it" do
+    load File.join(CommandLine::ROOT, "spec/fixtures/waiting_workflow.rb")
+    Dir.mktmpdir do |folder|
+      door = File.join(folder, "door")
+      at = Time.now.to_f + 2
+      ids = in_two_processes(File.join(CommandLine::ROOT, "spec/fixtures/waiting_workflow.rb")) do
+        submitted = TaskerCore.submit_all("errand", contexts: Array.new(20) { { at: at, door: door } })
+        wait_until("all look for the second time") do
+          submitted.all? { |id| TaskerCore.result(id).step("look").attempts > 1 }
+        end
+        # Half of them are decided before they are asked for, the others afterwards.
+        early, late = submitted.partition(&:even?)
+        early.each { |id| TaskerCore.approve(id, "approval", by: "mara", comment: "for task #{id}") }
+        File.write(door, "open")
+        wait_until("the others are asked for") do
+          late.all? { |id| TaskerCore.result(id).step("approval").state == "waiting" }
+        end
+        late.each { |id| TaskerCore.reject(id, "approval", by: "ada") }
+        submitted.each { |id| TaskerCore.wait(id, timeout: 60) }
+      end
+      ids.each do |id|
+        result = TaskerCore.result(id)
+        sleep, look, stamp, delayed = %w[sleep look stamp delayed].map { |name| result.results_of(name) }
+        expect(sleep).to match("woke" => (be >= at), "attempt" => 2)
+        expect(look).to eq("looks" => result.step("look").attempts - 1)
+        expect(delayed - stamp).to be >= 0.5
+        decided = result.step("approval")
+        if id.even?
+          expect(decided.results).to include("approved" => true, "by" => "mara", "comment" => "for task #{id}")
+        else
+          expect([result.state, decided.error["code"]]).to eq(%w[error REJECTED])
+        end
+      end
+    end
+    expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(2)
     expect(TaskerCore.client.doctor["ok"]).to be(true)
   end
 

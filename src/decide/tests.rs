@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::budget::{Budget, Constraint, Cost, Limits};
 use crate::decision::{
-    AwaitedSignal, Claim, ClaimEnd, Copied, CopiedEnd, Failure, FailureKind, Join, NEVER, Outcome,
-    Parent, Request, Reset, Retired, Room, Signal, Step, StepChange, Taken, Task, TaskChange,
-    Until, Wait,
+    Added, AwaitedSignal, Claim, ClaimEnd, Copied, CopiedEnd, Failure, FailureKind, Growth, Join,
+    NEVER, NewStep, Outcome, Parent, Relative, Request, Reset, ResolvedStep, Retired, Room, Signal,
+    Step, StepChange, Taken, Task, TaskChange, Until, Wait,
 };
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -42,6 +42,8 @@ struct World {
     unmet: BTreeSet<StepId>,
     /// Steps that others have added, with those.
     added: BTreeMap<StepId, StepId>,
+    /// What the handlers of steps add to their task, as random numbers.
+    grows: BTreeMap<StepId, u32>,
 }
 
 impl World {
@@ -99,6 +101,7 @@ impl World {
             taken: BTreeMap::new(),
             unmet: BTreeSet::new(),
             added: BTreeMap::new(),
+            grows: BTreeMap::new(),
         }
     }
 
@@ -110,16 +113,64 @@ impl World {
     }
 
     /// The end of a claim of a step of this task: what its handler says, where it is executed.
-    fn said(&self, step: StepId, outcome: Outcome) -> Outcome {
-        match (outcome, self.taken.get(&step)) {
+    fn said(&mut self, step: StepId, outcome: Outcome) -> Outcome {
+        match (outcome, self.taken.get(&step).map(Arc::clone)) {
             (Outcome::Succeeded(_) | Outcome::Failed(_), _) if self.unmet.contains(&step) => {
                 Outcome::ConditionUnmet("context.a".into())
             }
-            (Outcome::Succeeded(results), Some(taken)) => {
-                Outcome::Decided(results, Arc::clone(taken))
+            (Outcome::Succeeded(results), None) if self.grows.contains_key(&step) => {
+                Outcome::Grew(results, Arc::new(self.grows_by(step)))
             }
+            (Outcome::Succeeded(results), Some(taken)) => Outcome::Decided(results, taken),
             (outcome, _) => outcome,
         }
+    }
+
+    /// What the handler of this step adds: up to two steps, behind it, behind any that are done or behind each other, and before
+    /// any that are pending; in the first attempt sometimes behind one that is pending, which is refused.
+    fn grows_by(&mut self, adding: StepId) -> Growth {
+        let seed = self.grows[&adding];
+        let of = |states: &[StepState]| -> Vec<StepId> {
+            let steps = self.view.steps.values().filter(|step| states.contains(&step.state));
+            steps.map(|step| step.id).collect()
+        };
+        let done = [
+            StepState::Complete,
+            StepState::ResolvedManually,
+            StepState::Skipped,
+            StepState::Error,
+        ];
+        let (mut done, pending) = (of(&done), of(&[StepState::Pending]));
+        done.push(adding);
+        let refused = seed.is_multiple_of(7) && self.view.steps[&adding].attempts == 1;
+        done.extend(pending.iter().filter(|_| refused));
+        let some = |of: &[StepId], by: u32| -> Vec<StepId> {
+            let picked = |place: u32| seed.rotate_left(place + by).is_multiple_of(3);
+            (0..).zip(of).filter(|(place, _)| picked(*place)).map(|(_, step)| *step).collect()
+        };
+        let resolved = |index: u32| {
+            let parents = some(&done, 7 * index).into_iter().map(Relative::Existing);
+            let behind = (index > 0 && seed & 1 == 0).then_some(Relative::Added(0));
+            ResolvedStep {
+                prototype: 0,
+                join: join_policy(seed.to_le_bytes()[index as usize], 2),
+                delay: None,
+                elsewhere: false,
+                parents: parents.chain(behind).collect(),
+                before: some(&pending, 11 * index),
+            }
+        };
+        let steps: Vec<_> = (0..seed % 3).map(resolved).collect();
+        let new = |step: &ResolvedStep| NewStep {
+            name: "piece".into(),
+            like: "piece".into(),
+            inputs: "{}".into(),
+            depends_on: Some(vec![String::new(); step.parents.len()]),
+            before: vec![String::new(); step.before.len()],
+        };
+        let growth = Growth { steps: steps.iter().map(new).collect() };
+        self.view.grown.resolved.insert(adding, Ok(steps));
+        growth
     }
 
     fn task(&self) -> Task {
@@ -162,6 +213,52 @@ impl World {
         let steps = self.view.steps.values().filter(waits).map(|step| step.id).collect();
         let signal = Signal { signal_id: SignalId(1), signal: "go".into(), actor: None };
         self.try_to_see(&Observation::SignalSent { steps, signal })
+    }
+
+    fn pause(&mut self) -> Result<Decisions, InvalidTransition> {
+        self.try_to_see(&Observation::PauseRequested(request()))
+    }
+
+    fn resume(&mut self) -> Result<Decisions, InvalidTransition> {
+        self.try_to_see(&Observation::ResumeRequested(request()))
+    }
+
+    /// The worker dies, with all that it executes.
+    fn crash(&mut self) -> Result<Decisions, InvalidTransition> {
+        let running = self.view.steps.values().filter_map(Step::claim);
+        let end = |claim| ClaimEnd { claim, outcome: Outcome::WorkerDied, execution: None };
+        let ends = running.map(end).collect();
+        self.try_to_see(&Observation::ClaimsEnded { ends, room: None })
+    }
+
+    /// The time for all attempts of a step together has passed.
+    fn time_out(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
+        let (step, deadline) = (TASK.step(index), self.now);
+        let failure = failure(FailureKind::Timeout);
+        self.try_to_see(&Observation::StepLate { step, deadline, failure })
+    }
+
+    /// What may be claimed.
+    fn ready(&self) -> Vec<StepId> {
+        let goes_on = self.task().state != TaskState::Paused;
+        self.available.keys().filter(|_| goes_on).copied().collect()
+    }
+
+    /// The inserted rows and edges of what is added.
+    fn insert(&mut self, added: &Added) {
+        for one in &added.steps {
+            let id = one.step.id;
+            assert_eq!(self.view.steps.insert(id, one.step), None);
+            self.parents.insert(id, Vec::new());
+            self.view.children.insert(id, Vec::new());
+            self.added.insert(id, one.by.step);
+            self.available.extend(one.available_at.map(|at| (id, at)));
+            self.view.grown.next.insert(TASK, id.index() + 1);
+        }
+        for (from, to) in &added.edges {
+            self.view.children.get_mut(from).unwrap().push(*to);
+            self.parents.get_mut(to).unwrap().push(*from);
+        }
     }
 
     fn skip(&mut self, index: u32) -> Result<Decisions, InvalidTransition> {
@@ -256,7 +353,10 @@ impl World {
 
     fn write(&mut self, decisions: &Decisions) {
         self.view.budgets.extend(decisions.budgets.iter().copied());
+        self.insert(&decisions.added);
+        let is_paused = self.task().state == TaskState::Paused;
         for change in &decisions.steps {
+            assert!(!is_paused || change.event != Some(StepEvent::Claimed), "{change:?}");
             assert_eq!(self.view.steps[&change.before.id], change.before);
             let begins =
                 matches!(change.event, Some(StepEvent::ParentsCompleted | StepEvent::Claimed));
@@ -274,6 +374,12 @@ impl World {
             if change.after.state.is_claimable() {
                 self.available.insert(change.after.id, change.available_at.unwrap());
             }
+        }
+        for step in decisions.added.steps.iter().map(|added| added.step) {
+            assert!(!step.state.is_claimable() || self.may_start(step.id), "{step:?}");
+        }
+        for count in &decisions.added.parents {
+            assert_eq!(count.parents as usize, self.parents[&count.step].len());
         }
         for change in &decisions.tasks {
             self.view.tasks.insert(change.after.id, change.after);
@@ -370,7 +476,8 @@ impl World {
         assert_eq!(task.failures, failures);
         assert!(task.state != TaskState::Complete || task.runnable + task.waiting == 0);
         let idle = task.runnable + task.waiting + task.blocked == 0;
-        if idle && failures == 0 && task.state != TaskState::Cancelled {
+        if idle && failures == 0 && ![TaskState::Cancelled, TaskState::Paused].contains(&task.state)
+        {
             assert_eq!((task.state, count(|s| s == StepState::Pending)), (TaskState::Complete, 0));
         }
     }
@@ -739,8 +846,7 @@ fn a_step_that_moves_its_checkpoint_is_not_given_up_for_the_workers_that_died_be
 }
 
 fn late(world: &mut World, index: u32) -> Decisions {
-    let (step, deadline) = (TASK.step(index), world.now);
-    world.see(&Observation::StepLate { step, deadline, failure: failure(FailureKind::Timeout) })
+    world.time_out(index).unwrap()
 }
 
 #[test]
@@ -1467,16 +1573,20 @@ fn joins() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn joined_by(parents: &[Vec<u32>], joins: &[u8]) -> World {
-    let join = |step: usize| match joins[step] {
+    let join =
+        |step: usize| join_policy(joins[step], u32::try_from(parents[step].len().max(1)).unwrap());
+    World::joined(parents, &RetryPolicy::default(), join)
+}
+
+/// The policy of a step with so many parents.
+fn join_policy(chosen: u8, parents: u32) -> JoinPolicy {
+    match chosen {
         0..=99 => JoinPolicy::AllComplete,
         100..=139 => JoinPolicy::AllDone,
         140..=179 => JoinPolicy::AnyComplete,
         180..=219 => JoinPolicy::NoneFailed,
-        chosen => JoinPolicy::Quorum(
-            1 + u32::from(chosen) % u32::try_from(parents[step].len().max(1)).unwrap(),
-        ),
-    };
-    World::joined(parents, &RetryPolicy::default(), join)
+        220..=255 => JoinPolicy::Quorum(1 + u32::from(chosen) % parents),
+    }
 }
 
 /// The same, of which about a third decide and those with a zero are left out.
@@ -1533,14 +1643,14 @@ fn an_end(ends: u8) -> Outcome {
     if again { ok() } else { outcome }
 }
 
-/// Turns after which every run of at most 24 steps has ended.
+/// Turns after which every run of at most 24 steps, and of what these add, has ended.
 const LONG: usize = 20_000;
 
 /// Plays at most so many turns.
 fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome, most: usize) {
     for turn in turns.iter().cycle().take(most) {
         let running: Vec<Claim> = world.view.steps.values().filter_map(Step::claim).collect();
-        let ready: Vec<StepId> = world.available.keys().copied().collect();
+        let ready = world.ready();
         if running.is_empty() && ready.is_empty() {
             return;
         }
@@ -1565,7 +1675,39 @@ fn play(world: &mut World, turns: &[Turn], ends: fn(u8) -> Outcome, most: usize)
             world.see(&Observation::ClaimsEnded { ends, room });
         }
     }
-    assert!(most < LONG, "a run of at most 24 steps has ended by then");
+    assert!(most < LONG, "a run of so few steps has ended by then");
+}
+
+/// One of the things that operators, clocks and crashes do.
+fn operate(world: &mut World, what: u8, index: u32) -> Result<Decisions, InvalidTransition> {
+    match what {
+        0 => world.skip(index),
+        1 => world.resolve(index),
+        2 => world.retry(),
+        3 => world.signal(),
+        4 => world.pause(),
+        5 => world.resume(),
+        6 => world.crash(),
+        7 => world.time_out(index),
+        _ => {
+            let steps = vec![TASK.step(index)];
+            world.try_to_see(&Observation::RetryRequested { steps, request: request() })
+        }
+    }
+}
+
+/// Operators have the task go on until it is complete.
+fn complete(world: &mut World, turns: &[Turn]) {
+    // What has ended, or is not paused, needs it not.
+    let _ = world.resume();
+    play(world, turns, |_| ok(), LONG);
+    for _ in 0..100 {
+        if world.task().state != TaskState::Complete {
+            world.retry().unwrap();
+            play(world, turns, |_| ok(), LONG);
+        }
+    }
+    assert_eq!(world.task().state, TaskState::Complete);
 }
 
 proptest! {
@@ -1596,7 +1738,7 @@ proptest! {
     #[test]
     fn operators_at_any_point_leave_the_counters_right(
         parents in graphs(), joins in joins(), turns in turns(), takes in prop::collection::vec(any::<u32>(), 24),
-        asked in prop::collection::vec((0u8..7, 0u32..24), 1..40), added in prop::collection::vec(0usize..6, 24)
+        asked in prop::collection::vec((0u8..11, 0u32..24), 1..40), added in prop::collection::vec(0usize..6, 24)
     ) {
         let mut world = branching(&parents, &joins, &takes, &[1; 24]);
         for ((step, above), by) in parents.iter().enumerate().zip(added) {
@@ -1608,22 +1750,30 @@ proptest! {
             let step = step % u32::try_from(parents.len()).unwrap();
             // What is refused changes nothing.
             let _ = match what {
-                0 => world.skip(step),
-                1 => world.resolve(step),
-                2 => world.retry(),
-                3 => world.signal(),
-                4 | 5 => world.rerun(step),
-                _ => world.try_to_see(&Observation::RetryRequested { steps: vec![TASK.step(step)], request: request() }),
+                0..=8 => operate(&mut world, what, step),
+                _ => world.rerun(step),
             };
         }
-        play(&mut world, &turns, |_| ok(), LONG);
-        for _ in 0..parents.len() {
-            if world.task().state != TaskState::Complete {
-                world.retry().unwrap();
-                play(&mut world, &turns, |_| ok(), LONG);
-            }
+        complete(&mut world, &turns);
+    }
+
+    #[test]
+    fn whatever_handlers_add_is_counted_right_and_completes(
+        parents in graphs(), joins in joins(), turns in turns(), asked in prop::collection::vec((0u8..9, 0u32..40), 1..40),
+        grows in prop::collection::vec(any::<u32>(), 40)
+    ) {
+        let mut world = joined_by(&parents, &joins);
+        world.view.grown.next.insert(TASK, u32::try_from(parents.len()).unwrap());
+        world.grows = (0..).zip(grows).map(|(index, seed)| (TASK.step(index), seed)).collect();
+        for (turn, (what, step)) in turns.iter().zip(asked) {
+            play(&mut world, std::slice::from_ref(turn), outcome, 3);
+            let step = step % u32::try_from(world.view.steps.len()).unwrap();
+            let _ = operate(&mut world, what, step);
         }
-        prop_assert_eq!(world.task().state, TaskState::Complete);
+        complete(&mut world, &turns);
+        // Nothing else adds as much as this.
+        let most = parents.len() + 2 * world.grows.len();
+        prop_assert!(world.view.steps.len() <= most);
     }
 
     #[test]
@@ -1701,7 +1851,9 @@ proptest! {
     }
 
     #[test]
-    fn cancelling_at_any_point_leaves_nothing_claimable(parents in graphs(), turns in turns(), stop in 0usize..60) {
+    fn cancelling_at_any_point_and_a_deadline_leave_nothing_claimable(
+        parents in graphs(), turns in turns(), stop in 0usize..60, paused in any::<bool>(), late in any::<bool>()
+    ) {
         let mut world = World::new(&parents, &RetryPolicy::default());
         for turn in turns.iter().take(stop) {
             let ready: Vec<StepId> = world.available.keys().copied().collect();
@@ -1712,8 +1864,12 @@ proptest! {
                 world.end(*claim, outcome(turn.ends));
             }
         }
+        if paused {
+            let _ = world.pause();
+        }
         if !world.task().state.is_terminal() {
-            world.see(&cancel());
+            let passed = Observation::DeadlinePassed(world.now);
+            world.see(&if late { passed } else { cancel() });
             prop_assert!(world.available.is_empty());
             prop_assert_eq!(world.task().runnable + world.task().waiting + world.task().blocked, 0);
         }

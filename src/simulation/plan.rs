@@ -28,6 +28,9 @@ pub(super) struct Plan {
     pub(super) workers: Vec<WorkerPlan>,
     pub(super) faults: Vec<Fault>,
     pub(super) weather: Weather,
+    /// Templates whose tasks are undone only where an operator asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) by_hand: Vec<usize>,
     /// How long faults go on at least, and the weather.
     #[serde(rename = "lasts_ms", with = "ms", default = "Size::lasts_of_large")]
     pub(super) lasts: Duration,
@@ -58,6 +61,17 @@ pub(super) struct StepPlan {
         rename = "total_timeout_ms"
     )]
     pub(super) total_timeout: Option<Duration>,
+    /// How long it waits after it got ready.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_ms",
+        rename = "delay_ms"
+    )]
+    pub(super) delay: Option<Duration>,
+    /// Workers that may die over it; the default where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) crash_limit: Option<u32>,
     /// What an attempt reserves and may spend.
     #[serde(default, skip_serializing_if = "is_none_of_it")]
     pub(super) reserve: u32,
@@ -69,6 +83,9 @@ pub(super) struct StepPlan {
     /// The template of which its handler runs a task, where it would succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) runs: Option<usize>,
+    /// What its template says of the task that it runs; its handler says the rest where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) link: Option<Link>,
     /// It is undone when its task has failed or was cancelled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) undone: bool,
@@ -86,6 +103,16 @@ pub(super) struct StepPlan {
     pub(super) unmet_edges: u64,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
+}
+
+/// What a template says of the task that a step runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    /// It is left alone when the step is ended by others.
+    pub(super) leave: bool,
+    /// The step is blocked where it fails.
+    pub(super) block: bool,
 }
 
 /// How a map step runs its items.
@@ -411,7 +438,23 @@ impl Plan {
             step.transactional = rng.u8(..4) == 0;
         }
         faults.sort_by_key(|fault| fault.at);
-        Self { seed, templates, tasks, workers, faults, weather, lasts: size.lasts }
+        let declared =
+            |steps: Vec<StepPlan>| steps.into_iter().map(|s| declared(&mut rng, s)).collect();
+        let templates: Vec<Vec<_>> = templates.into_iter().map(declared).collect();
+        let by_hand = (0..templates.len()).filter(|_| rng.u8(..3) == 0).collect();
+        Self { seed, templates, tasks, workers, faults, weather, by_hand, lasts: size.lasts }
+    }
+
+    /// Whether the tasks of a template are undone only where an operator asks for it.
+    pub(super) fn is_by_hand(&self, template: usize) -> bool {
+        let is_undone = self.templates[template].iter().any(|step| step.undone);
+        is_undone && self.by_hand.contains(&template)
+    }
+
+    /// What a template says of the task that a step runs.
+    pub(super) fn link_of(&self, template: usize, number: usize) -> Option<Link> {
+        let step = &self.templates[template][number];
+        step.link.filter(|_| step.runs.is_some())
     }
 
     /// When the last fault is over.
@@ -497,6 +540,9 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].when = None);
                 without(&|plan| plan.templates[template][step].total_timeout = None);
                 without(&|plan| plan.templates[template][step].runs = None);
+                without(&|plan| plan.templates[template][step].link = None);
+                without(&|plan| plan.templates[template][step].delay = None);
+                without(&|plan| plan.templates[template][step].crash_limit = None);
                 without(&|plan| plan.templates[template][step].undone = false);
                 without(&|plan| plan.templates[template][step].grows = None);
                 without(&|plan| plan.templates[template][step].map = None);
@@ -504,6 +550,7 @@ impl Plan {
                 without(&|plan| plan.templates[template][step].reserve = 0);
             }
         }
+        without(&|plan| plan.by_hand.clear());
         for field in [
             |weather: &mut Weather| weather.statements = 0,
             |weather: &mut Weather| weather.failed_commits = 0,
@@ -570,6 +617,19 @@ impl Plan {
                 if step.undone {
                     json["compensate_with"] = "Simulated".into();
                 }
+                if let Some(delay) = step.delay {
+                    json["delay_seconds"] = delay.as_secs_f64().into();
+                }
+                if let Some(limit) = step.crash_limit {
+                    json["crash_limit"] = limit.into();
+                }
+                if let Some((other, link)) = step.runs.zip(self.link_of(template, number)) {
+                    json["workflow"] = json!({
+                        "name": format!("t{other}"),
+                        "on_cancel": if link.leave { "leave" } else { "cancel" },
+                        "on_failure": if link.block { "block" } else { "fail" },
+                    });
+                }
                 for parent in
                     step.parents.iter().filter(|parent| is_unmet(of_template, **parent, number))
                 {
@@ -604,7 +664,8 @@ impl Plan {
                 "total_timeout_seconds": total,
             }));
         }
-        json!({ "name": format!("t{template}"), "step_templates": steps })
+        let mode = if self.is_by_hand(template) { "manual" } else { "automatic" };
+        json!({ "name": format!("t{template}"), "compensation": mode, "step_templates": steps })
     }
 }
 
@@ -733,6 +794,9 @@ fn template(rng: &mut Rng, most: usize) -> Vec<StepPlan> {
             retry_limit: rng.u32(0..=4),
             retryable: rng.u8(..8) != 0,
             total_timeout: None,
+            delay: None,
+            crash_limit: None,
+            link: None,
             reserve: 0,
             takes: None,
             unmet_edges: 0,
@@ -791,6 +855,14 @@ fn linked(rng: &mut Rng, step: StepPlan, other: Option<usize>, undoes: bool) -> 
     let runs = other.filter(|_| rng.u8(..4) == 0);
     let undone = undoes && rng.u8(..3) > 0;
     StepPlan { runs, undone, ..step }
+}
+
+/// What a template may say besides.
+fn declared(rng: &mut Rng, step: StepPlan) -> StepPlan {
+    let delay = (rng.u8(..8) == 0).then(|| Duration::from_millis(rng.u64(100..3_000)));
+    let crash_limit = (rng.u8(..4) == 0).then(|| rng.u32(1..=5));
+    let link = rng.bool().then(|| Link { leave: rng.bool(), block: rng.bool() });
+    StepPlan { delay, crash_limit, link, ..step }
 }
 
 /// What operators do with tasks that are undone.

@@ -10,6 +10,7 @@ use crate::decision::{AwaitedSignal, Claim, Task, Timestamp};
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
 use crate::join_policy::JoinPolicy;
+use crate::retry_policy::RetryPolicy;
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 use crate::store::{Call, ListedClaim, LoadedTemplate, Place, StepRow, TaskRow};
 
@@ -35,8 +36,15 @@ pub(super) struct TemplateRecord {
     pub(super) transactional: Vec<bool>,
     /// What each step reserves of a budget.
     pub(super) reserves: Vec<Cost>,
-    /// Which steps run a task of another template.
+    /// Which steps run a task of another template, and which of them leave it alone when they are ended by others.
     pub(super) runs: Vec<bool>,
+    pub(super) leaves: Vec<bool>,
+    /// How long each step waits after it got ready.
+    pub(super) delays: Vec<Duration>,
+    /// How many workers may die over each step.
+    pub(super) crash_limits: Vec<u32>,
+    /// Its tasks are undone only where an operator asks for it.
+    pub(super) by_hand: bool,
     /// Its name, and of a template that undoes another one, that one and the steps of it.
     pub(super) name: String,
     pub(super) undoes: Option<(TemplateId, Vec<u32>)>,
@@ -516,6 +524,32 @@ impl Tables {
     pub(super) fn child_of(&self, step: StepId) -> Option<(TaskId, &ChildRecord)> {
         let own = self.children.iter().filter(|(_, child)| child.step == step);
         own.max_by_key(|(_, child)| child.generation).map(|(task, child)| (*task, child))
+    }
+
+    /// Whether a task is undone only where an operator asks for it.
+    pub(super) fn is_by_hand(&self, task: TaskId) -> bool {
+        let template = self.tasks.get(&task).and_then(|task| self.template(task.template));
+        template.is_some_and(|template| template.by_hand)
+    }
+
+    /// Whether a step leaves the task alone that it runs.
+    pub(super) fn leaves(&self, step: StepId) -> bool {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        template.and_then(|template| template.leaves.get(step.index() as usize)) == Some(&true)
+    }
+
+    /// How long a step waits after it got ready.
+    pub(super) fn delay(&self, step: StepId) -> Duration {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let delay = template.and_then(|template| template.delays.get(self.position(step)));
+        delay.copied().unwrap_or_default()
+    }
+
+    /// How many workers may die over a step.
+    pub(super) fn crash_limit(&self, step: StepId) -> u32 {
+        let template = self.tasks.get(&step.task()).and_then(|task| self.template(task.template));
+        let limit = template.and_then(|template| template.crash_limits.get(self.position(step)));
+        limit.copied().unwrap_or(RetryPolicy::DEFAULT.crash_limit)
     }
 
     /// The step that a step undoes; `None` for one that undoes none.

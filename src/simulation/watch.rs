@@ -18,7 +18,6 @@ use crate::decide::is_reset;
 use crate::decision::{Claim, NEVER};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
-use crate::retry_policy::RetryPolicy;
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskEvent, TaskState, WorkerState};
 
 /// How long a worker that nothing disturbs may be without a heartbeat through delays on its way.
@@ -49,6 +48,8 @@ pub(super) struct Watch {
     made: BTreeSet<usize>,
     /// Tasks to which somebody was told that a signal was sent.
     signalled: BTreeSet<TaskId>,
+    /// Tasks that operators have asked to be undone.
+    to_be_undone: BTreeSet<TaskId>,
     /// When the waits of steps that wait for a time alone, or to be tried again, are over at the earliest, by the machines' clocks.
     waits: BTreeMap<StepId, Instant>,
     /// When tasks have ended, the last time.
@@ -149,6 +150,11 @@ impl Watch {
     /// Somebody is told that a signal was sent.
     pub(super) fn signalled(&mut self, task: TaskId) {
         self.signalled.insert(task);
+    }
+
+    /// An operator asks for a task to be undone.
+    pub(super) fn asks_to_undo(&mut self, task: TaskId) {
+        self.to_be_undone.insert(task);
     }
 
     /// Whether somebody was told so.
@@ -438,6 +444,27 @@ impl Watch {
         }
     }
 
+    /// A step is claimed once its delay is over, and is given up with the worker that was one too many.
+    fn delay_and_crashes_count(&mut self, after: &Tables, change: &StepTransition) {
+        let StepTransition { step, from, event, decided_at, .. } = *change;
+        let delay = after.delay(step);
+        let ready = after.ready.get(&step).map(|ready| ready.available_at);
+        if from == StepState::Pending && !delay.is_zero() && !after.is_item(step) {
+            let is_ready = event == StepEvent::ParentsCompleted;
+            let is_early = is_ready && ready.is_none_or(|at| at < decided_at + delay);
+            if is_early || event == StepEvent::Claimed {
+                self.violated(format!(
+                    "step {step} can be claimed at {ready:?}, before its delay is over"
+                ));
+            }
+        }
+        let crashes = after.steps.get(&step).map_or(0, |step| step.crashes);
+        let limit = after.crash_limit(step);
+        if event == StepEvent::CrashesExhausted && crashes < limit {
+            self.violated(format!("step {step} was given up after {crashes} of {limit} workers"));
+        }
+    }
+
     /// The time of a step that can be claimed as soon as it is added begins with that.
     fn added_have_time(&mut self, after: &Tables, written: &Written) {
         let ready = written.added.keys().filter(|step| written.ready.contains_key(*step));
@@ -654,6 +681,7 @@ impl Watch {
         self.numbers_grow(written);
         for change in &written.step_transitions {
             self.deadline_is_kept(after, change);
+            self.delay_and_crashes_count(after, change);
             let starts = matches!(change.to, StepState::Enqueued | StepState::InProgress);
             let completes = change.event == StepEvent::ItemsDone;
             if completes || change.from == StepState::Pending && starts {
@@ -925,6 +953,10 @@ impl Watch {
             if made.len() > 1 {
                 self.violated(format!("step {} has made two tasks at once", child.step));
             }
+            if child.left_alone != before.leaves(child.step) {
+                let (step, left) = (child.step, child.left_alone);
+                self.violated(format!("step {step} leaves task {task} alone: {left}"));
+            }
         }
         for (task, by) in &written.compensations {
             if let Some(other) = before.compensations.get(task) {
@@ -933,6 +965,9 @@ impl Watch {
             let state = before.tasks.get(task).map(|record| record.task.state);
             if !matches!(state, Some(TaskState::Error | TaskState::Cancelled)) {
                 self.violated(format!("task {task} is undone, and is {state:?}"));
+            }
+            if before.is_by_hand(*task) && !self.to_be_undone.contains(task) {
+                self.violated(format!("task {task} is undone, and nobody has asked for it"));
             }
         }
     }
@@ -968,7 +1003,8 @@ impl Watch {
         let done = steps.iter().any(|step| tables.steps.get(&id.step(*step)).is_some_and(complete));
         // Somebody cancelled it when no worker was left: the next one undoes it.
         let left = tables.follow_ups.values().any(|left| *left == (id, FollowUpKind::Compensate));
-        if failed && done && !left && !tables.compensations.contains_key(&id) {
+        let by_hand = tables.is_by_hand(id);
+        if failed && done && !left && !by_hand && !tables.compensations.contains_key(&id) {
             let state = record.task.state;
             self.violated(format!("task {id} is {state}, and nothing undoes it"));
         }
@@ -1126,7 +1162,7 @@ impl Watch {
         if step.results.is_some() && !COMPLETE.contains(&step.state) {
             self.refused(id, "results of a step that is not complete");
         }
-        if step.crashes > RetryPolicy::DEFAULT.crash_limit {
+        if step.crashes > tables.crash_limit(id) {
             self.violated(format!("step {id} has taken {} workers along", step.crashes));
         }
     }

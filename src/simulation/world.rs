@@ -27,13 +27,14 @@ use crate::ids::{StepId, TaskId, TemplateId};
 use crate::join_policy::JoinPolicy;
 use crate::json::JsonLimits;
 use crate::process::within;
+use crate::retry_policy::RetryPolicy;
 use crate::runtime::simulated::{
     Delivery, Engine, ForkRequest, Interrupt, Recording, SignalRequest, Steered, Steering,
     Submission, Templates, WorkflowCall, fork, not_committed, signal, steer,
 };
 use crate::state::{FollowUpKind, StepState, TaskState};
 use crate::store::{Checkpoint, Database, StoreError, Transaction};
-use crate::template::TaskTemplate;
+use crate::template::{OnFailure, TaskTemplate};
 
 /// By when every task must have ended, or be waiting for a person, after the last fault: handlers may have taken
 /// their only worker along many times.
@@ -238,6 +239,9 @@ impl World {
                 self.somebody_asks(client, task, Steering::Retry { step });
             }
             FaultKind::Compensate { task } => {
+                if let Some(task) = self.task(task) {
+                    self.server.lock().watch.asks_to_undo(task);
+                }
                 self.somebody_asks(client, task, Steering::Compensate);
             }
             FaultKind::Signal { task } => {
@@ -498,6 +502,12 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         limited: steps.iter().map(|step| step.total_timeout.is_some()).collect(),
         transactional: (0..steps.len()).map(|step| plan.is_transactional(number, step)).collect(),
         runs: steps.iter().map(|step| step.runs.is_some()).collect(),
+        leaves: (0..steps.len())
+            .map(|step| plan.link_of(number, step).is_some_and(|link| link.leave))
+            .collect(),
+        delays: steps.iter().map(|step| step.delay.unwrap_or_default()).collect(),
+        crash_limits: steps.iter().map(|step| crash_limit(step.crash_limit)).collect(),
+        by_hand: plan.is_by_hand(number),
         name: format!("t{number}"),
         undoes: None,
     };
@@ -513,8 +523,14 @@ fn template(plan: &Plan, number: usize) -> TemplateRecord {
         record.limited.push(plan.added_timeout(number).is_some());
         record.transactional.push(false);
         record.runs.push(false);
+        record.delays.push(Duration::ZERO);
+        record.crash_limits.push(crash_limit(None));
     }
     record
+}
+
+fn crash_limit(declared: Option<u32>) -> u32 {
+    declared.unwrap_or(RetryPolicy::DEFAULT.crash_limit)
 }
 
 /// The template that undoes tasks of another one, as registering that one makes it.
@@ -541,6 +557,10 @@ fn undoing(of: TemplateId, record: &TemplateRecord) -> Option<TemplateRecord> {
         transactional: vec![false; steps.len()],
         reserves: vec![Cost::default(); steps.len()],
         runs: vec![false; steps.len()],
+        leaves: vec![false; steps.len()],
+        delays: vec![Duration::ZERO; steps.len()],
+        crash_limits: steps.iter().map(|step| step.retry_policy.crash_limit).collect(),
+        by_hand: false,
         name: undoing.name().to_owned(),
         undoes: Some((
             of,
@@ -913,9 +933,10 @@ impl Hand {
         let began = Instant::now();
         self.attach(claim);
         self.spend(delivery);
-        let runs = self.step(delivery).and_then(|step| step.runs);
+        let runs = self.step(delivery).and_then(|step| Some((step.runs?, step.link.is_some())));
         let outcome = match (self.behave(conduct, claim).await, runs) {
-            (Outcome::Succeeded(results), Some(other)) => {
+            (Outcome::Succeeded(results), Some((other, is_declared))) => {
+                let other = (!is_declared).then_some(other);
                 self.run_workflow(claim, other, results).await
             }
             (outcome, _) => outcome,
@@ -1050,10 +1071,11 @@ impl Hand {
         self.plan.templates.get(template).map(Vec::as_slice)
     }
 
-    /// Runs a task of another template, and ends as it does.
-    async fn run_workflow(&self, claim: Claim, other: usize, results: Arc<str>) -> Outcome {
+    /// Runs a task of another template, which the step's own template may declare, and ends as it does.
+    async fn run_workflow(&self, claim: Claim, other: Option<usize>, results: Arc<str>) -> Outcome {
         let failure = |kind, why: String| Outcome::Failed(Failure::new(kind, "Simulated", why));
-        let call = serde_json::json!({ "workflow": format!("t{other}") }).to_string();
+        let name = other.map(|other| format!("t{other}"));
+        let call = serde_json::json!({ "workflow": name }).to_string();
         let call = WorkflowCall::from_json(&call).expect("a call as it is allowed");
         match self.engine.run_workflow(claim.step, claim.attempt, &call).await {
             Ok(run) => match (run.wait, run.results) {
@@ -1063,7 +1085,13 @@ impl Hand {
                     Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }))
                 }
                 (None, Some(_)) => Outcome::Succeeded(results),
-                (None, None) => failure(FailureKind::Permanent, run.state.to_string()),
+                (None, None) => {
+                    let kind = match run.on_failure {
+                        OnFailure::Block => FailureKind::Blocked,
+                        OnFailure::Fail => FailureKind::Permanent,
+                    };
+                    failure(kind, run.state.to_string())
+                }
             },
             Err(error) if error.is_retryable() => {
                 failure(FailureKind::Retryable, error.to_string())

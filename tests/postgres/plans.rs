@@ -1,11 +1,16 @@
 //! The statements of a worker keep to look-ups, also when their plans were made on empty tables.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Database, diamond, fan, hands, hands_that, session, single, stop, succeed};
+use crate::common::{
+    Database, diamond, fail, fan, hands, hands_that, session, single, stop, succeed,
+};
 use serde_json::{Value, json};
-use tasker_core::{Delivery, FailureFilter, Submission, TaskState, Worker, WorkflowCall};
+use tasker_core::{
+    Delivery, FailureFilter, SignalRequest, StepId, Submission, TaskState, Worker, WorkflowCall,
+};
 use tokio::runtime::Handle;
 
 /// Rows that statements read from indexes and tables. Left out are searches for steps to claim, which pass over the
@@ -52,8 +57,20 @@ async fn plans_made_on_empty_tables_do_not_read_full_ones() {
     db.assert_sound().await;
 }
 
-/// Rows that statements read while a worker does these tasks, in so many attempts.
+/// Rows that statements read while a worker completes these tasks, in so many attempts.
 async fn rows_read(
+    db: &Database,
+    tasks: &[(&str, Value)],
+    attempts: u64,
+    execute: impl Fn(&Worker, &Delivery) + Clone + Send + 'static,
+) -> i64 {
+    let read = rows_read_whatever_comes_of_it(db, tasks, attempts, execute).await;
+    let open = "SELECT count(*) FROM tasker_tasks WHERE state <> 'complete'";
+    assert_eq!(db.count(open).await, 0);
+    read
+}
+
+async fn rows_read_whatever_comes_of_it(
     db: &Database,
     tasks: &[(&str, Value)],
     attempts: u64,
@@ -75,10 +92,7 @@ async fn rows_read(
     stop(worker, hands).await;
     client.close().await;
     db.wait_for_count(&format!("SELECT greatest(({SESSIONS}) - {sessions}, 0)"), 0).await;
-    let read = db.count(ROWS_READ).await - before;
-    let open = "SELECT count(*) FROM tasker_tasks WHERE state <> 'complete'";
-    assert_eq!(db.count(open).await, 0);
-    read
+    db.count(ROWS_READ).await - before
 }
 
 fn tasks_of(size: u64, all: u64) -> usize {
@@ -225,6 +239,133 @@ async fn a_step_of_a_task_with_a_budget_costs_no_more_however_many_there_are() {
         read.push(rows_read(&db, &tasks, steps, spend).await);
     }
     assert_flat(&read, steps, MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+/// Templates of so many steps each, all with these keys and beside each other.
+async fn wide_templates(db: &Database, sizes: &[(&str, u64)], keys: &Value) {
+    for (name, steps) in sizes {
+        let step = |number: u64| {
+            let mut step = json!({ "name": format!("s{number}"), "handler_class": "A" });
+            step.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+            step
+        };
+        let steps: Vec<_> = (0..*steps).map(step).collect();
+        db.template(&json!({ "name": name, "step_templates": steps })).await;
+    }
+    db.run("VACUUM ANALYZE").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_has_a_time_for_all_its_attempts_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    let sizes = [("many", 2_000), ("few", 50)];
+    wide_templates(&db, &sizes, &json!({ "total_timeout_seconds": 3_600 })).await;
+    let mut read = Vec::new();
+    for (name, size) in sizes {
+        let tasks = vec![(name, json!({})); tasks_of(size, 2_000)];
+        read.push(rows_read(&db, &tasks, 2_000, |worker, step| succeed(worker, step, "{}")).await);
+    }
+    assert_flat(&read, 2_000, MOST_ROWS_A_STEP);
+    assert_eq!(db.count("SELECT count(*) FROM tasker_step_deadlines").await, 0);
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_costs_no_more_however_many_steps_there_are() {
+    let db = Database::migrated().await;
+    let sizes = [("many", 600), ("few", 6)];
+    wide_templates(&db, &sizes, &json!({})).await;
+    let mut read = Vec::new();
+    for (name, size) in sizes {
+        let handle = Handle::current();
+        let tasks = vec![(name, json!({})); tasks_of(size, 600)];
+        let execute = move |worker: &Worker, delivery: &Delivery| {
+            let claim = delivery.claim;
+            for cursor in 1..=3 {
+                let checkpoint = json!({ "cursor": cursor, "moved": true }).to_string();
+                let written = worker.checkpoint(claim.step, claim.attempt, &checkpoint);
+                assert!(handle.block_on(written).unwrap());
+            }
+            succeed(worker, delivery, "{}");
+        };
+        read.push(rows_read(&db, &tasks, 600, execute).await);
+    }
+    // The step is read with each of them, and what is kept of it.
+    assert_flat(&read, 600, 3 * MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_costs_no_more_however_many_steps_wait_for_others() {
+    let db = Database::migrated().await;
+    let sizes = [("many", 600), ("few", 6)];
+    wide_templates(&db, &sizes, &json!({})).await;
+    let mut read = Vec::new();
+    for (name, size) in sizes {
+        let (handle, client) = (Handle::current(), Arc::new(db.another_client().await));
+        let tasks = vec![(name, json!({})); tasks_of(size, 600)];
+        let waiting = Arc::new(Mutex::new(Vec::new()));
+        let sender = Arc::clone(&client);
+        // Each waits for a signal of its own; when all do, they are sent.
+        let execute = move |worker: &Worker, delivery: &Delivery| {
+            let (step, attempt) = (delivery.claim.step, delivery.claim.attempt);
+            let signal = |step: StepId| format!("go-{}", step.index());
+            if attempt == 1 {
+                let wait = json!({ "signal": signal(step) }).to_string();
+                worker.wait(step, attempt, Duration::from_millis(1), &wait).unwrap();
+                let mut waiting = waiting.lock().unwrap();
+                waiting.push(step);
+                for step in waiting.iter().filter(|_| waiting.len() == 600) {
+                    let json = json!({ "name": signal(*step), "payload": 7 }).to_string();
+                    let request = SignalRequest::from_json(&json).unwrap();
+                    handle.block_on(sender.signal(step.task(), &request, None)).unwrap();
+                }
+            } else {
+                let name = signal(step);
+                let look = worker.look_at_wait(step, Some(name.as_str()), None);
+                assert!(handle.block_on(look).unwrap().signal.is_some());
+                succeed(worker, delivery, "{}");
+            }
+        };
+        read.push(rows_read(&db, &tasks, 2 * 600, execute).await);
+        client.close().await;
+    }
+    // Two attempts, the signal, and what is looked up of it.
+    assert_flat(&read, 600, 5 * MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_undone_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    let sizes = [("many", 600), ("few", 6)];
+    for (name, steps) in sizes {
+        let step = |number: u64| json!({ "name": format!("s{number}"), "handler_class": "A", "compensate_with": "U" });
+        let mut all: Vec<_> = (0..steps).map(step).collect();
+        let above: Vec<_> = (0..steps).map(|number| format!("s{number}")).collect();
+        all.push(json!({ "name": "last", "handler_class": "A", "depends_on_steps": above }));
+        db.template(&json!({ "name": name, "step_templates": all })).await;
+    }
+    db.run("VACUUM ANALYZE").await;
+    let mut read = Vec::new();
+    for (name, size) in sizes {
+        let tasks = vec![(name, json!({})); tasks_of(size, 600)];
+        let attempts = 2 * 600 + 600 / size;
+        let execute = move |worker: &Worker, delivery: &Delivery| {
+            let is_last = u64::from(delivery.claim.step.index()) == size;
+            match &delivery.undoes {
+                None if is_last => fail(worker, delivery, "permanent"),
+                Some(_) | None => succeed(worker, delivery, "{}"),
+            }
+        };
+        read.push(rows_read_whatever_comes_of_it(&db, &tasks, attempts, execute).await);
+    }
+    let undone = "SELECT count(*) FROM tasker_compensations c \
+         JOIN tasker_tasks t ON t.task_id = c.task_id WHERE t.state = 'complete'";
+    assert_eq!(db.count(undone).await, 1 + 100);
+    // Done and undone.
+    assert_flat(&read, 600, 3 * MOST_ROWS_A_STEP);
     db.assert_sound().await;
 }
 
