@@ -255,7 +255,7 @@ RSpec.describe "A transactional handler", :database do
       task_id = TaskerCore.submit("effective")
       holding_reports do
         report = TaskerCore.rerun_all("only", name: "effective", dry_run: true)
-        expect([report.done, count("tasker_recorded_ends")]).to eq([1, 1])
+        expect([report.matched, report.refused, count("tasker_recorded_ends")]).to eq([1, [], 1])
       end
 
       expect(TaskerCore.wait(task_id, timeout: 30).state).to eq("complete")
