@@ -254,8 +254,8 @@ RSpec.describe "A transactional handler", :database do
       define_effective { "done" }
       task_id = TaskerCore.submit("effective")
       holding_reports do
-        report = TaskerCore.rerun_all(name: "effective", step: "only", dry_run: true)
-        expect([report.done, count("tasker_recorded_ends")]).to eq([1, 1])
+        report = TaskerCore.rerun_all("only", name: "effective", dry_run: true)
+        expect([report.matched, report.refused, count("tasker_recorded_ends")]).to eq([1, [], 1])
       end
 
       expect(TaskerCore.wait(task_id, timeout: 30).state).to eq("complete")
