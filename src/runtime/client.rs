@@ -696,13 +696,11 @@ impl Client {
                     refuse_changed(&mut tx, seen).await?;
                 }
                 let steered = steer(&mut tx, &self.templates, task, steering, request).await?;
-                match steered {
+                if self.dry_run && matches!(steered, Steered::Settled(_)) {
                     // Nothing of this is committed, and seen here all the same.
-                    Steered::Settled(_) if self.dry_run => {
-                        steer(&mut tx, &self.templates, task, steering, request).await
-                    }
-                    steered => Ok(steered),
+                    return steer(&mut tx, &self.templates, task, steering, request).await;
                 }
+                Ok(steered)
             };
             match decided.await.map_err(|error| error.about(steering.step()))? {
                 Steered::Settled(settled) => self.commit(tx, &settled, events).await?,

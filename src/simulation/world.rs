@@ -944,11 +944,12 @@ impl Hand {
         let success = outcome.is_success();
         self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
         let (step, attempt, execution) = (claim.step, claim.attempt, began.elapsed());
-        let (outcome, growth) = match outcome {
-            Outcome::Succeeded(results) if self.is_transactional(delivery) => {
-                (self.transact(delivery, execution, results).await, None)
+        let growth = self.growth(delivery).filter(|_| !self.is_transactional(delivery));
+        let outcome = match (outcome, self.is_transactional(delivery)) {
+            (Outcome::Succeeded(results), true) => {
+                self.transact(delivery, execution, results).await
             }
-            outcome => (outcome, self.growth(delivery)),
+            (outcome, _) => outcome,
         };
         if let (Outcome::Succeeded(results), Some(growth)) = (&outcome, growth) {
             self.engine.report_growth(step, attempt, execution, Arc::clone(results), growth);
