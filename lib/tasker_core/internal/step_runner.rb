@@ -5,6 +5,7 @@ require_relative "../sequence"
 require_relative "../step"
 require_relative "../step_handler/base"
 require_relative "../task"
+require_relative "around_steps"
 require_relative "error_classes"
 require_relative "failure_report"
 require_relative "json_text"
@@ -50,7 +51,7 @@ module TaskerCore
         @plans = StepPlans.new(native)
         @transactions = StepTransactions.new(native, transaction_connection)
         @error_classes = error_classes
-        @around_steps = around_steps
+        @around = AroundSteps.new(around_steps)
         @json_text = JsonText.new(symbols: true)
       end
 
@@ -115,21 +116,10 @@ module TaskerCore
         task = Task.new(task_id, plan.template, context_json)
         step = Step.new(step_id, attempt, plan, task, @native).added_with(added)
         sequence = sequence(task_id, plan, added ? "{}" : given)
-        return attempt(plan, task, sequence, step, started, &committing) if @around_steps.empty?
-
-        ended = nil
-        around(task, step) { ended = attempt(plan, task, sequence, step, started, &committing) }
-        ended || raise(ConfigurationError, "what around_steps holds did not call its block: the handler was not called")
+        @around.call(task, step) { attempt(plan, task, sequence, step, started, &committing) }
       end
 
-      # The first one is outermost.
-      def around(task, step, &attempt)
-        @around_steps.reverse_each.inject(attempt) do |inner, wrapper|
-          -> { wrapper.call(task, step, &inner) }
-        end.call
-      end
-
-      def attempt(plan, task, sequence, step, started, &committing) # rubocop:disable Metrics/ParameterLists -- what a handler is given, and when
+      def attempt(plan, task, sequence, step, started, &committing)
         return perform(plan, task, sequence, step) unless plan.transactional?
 
         @transactions.run do |borrowed|
@@ -244,9 +234,7 @@ module TaskerCore
       end
 
       def step_name(item)
-        return item[7].first if item[7]
-
-        @plans.template(item[3]).step_name(item[4])
+        item[7] ? item[7].first : @plans.template(item[3]).step_name(item[4])
       rescue Error
         item[0].to_s
       end
