@@ -43,6 +43,19 @@ module Chaos
     end
 
     # @param seed [Integer] of the task
+    # @param step [String] name of a step that is complete
+    # @return [Array<String>, nil] names of the branches that it takes by the history: those of its handler, or the
+    #   steps for which the conditions on its edges are met; nil: it has none
+    # @example
+    #   Branches.told(4, "plain") # => ["merged"]
+    def told(seed, step)
+      return taken(seed, step) unless EDGES.any? { |(parent, _), _| parent == step }
+
+      children = GRAPH.select { |_, parents| parents.include?(step) }.keys
+      children.select { |child| taken_by?(seed, step, child) }
+    end
+
+    # @param seed [Integer] of the task
     # @param step [String] name of the step
     # @param results [Hash{String => Object}] of the parents that have some, by name
     # @return [Boolean, nil] whether the step is executed; nil: that cannot be told, and it fails

@@ -77,9 +77,9 @@ module Chaos
         if product && step.results != product
           tell("attempt #{ended.attempt} completed it, its results are #{step.results.inspect}", step)
         end
-        taken = Branches.taken(record.seed, step.name)
+        taken = Branches.told(record.seed, step.name)
         told = ended.detail && ended.detail["took"]
-        tell("its handler took #{taken.inspect}, by the history #{told.inspect}", step) unless taken == told
+        tell("it takes #{taken.inspect}, by the history #{told.inspect}", step) unless taken == told
       end
 
       def judge_executions(step)

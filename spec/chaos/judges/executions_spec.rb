@@ -78,7 +78,7 @@ RSpec.describe Chaos::Judges::Executions do
   end
 
   it_finds("branches that the handler did not take", "routed",
-           /\(route\): its handler took \[.*\], by the history \["b7"\]/) do |record|
+           /\(route\): it takes \[.*\], by the history \["b7"\]/) do |record|
     record.step("route").transitions.last.detail = { "took" => ["b7"] }
   end
 
