@@ -1,6 +1,5 @@
 //! The statements of a worker keep to look-ups, also when their plans were made on empty tables.
 
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,9 +7,7 @@ use crate::common::{
     Database, diamond, fail, fan, hands, hands_that, session, single, stop, succeed,
 };
 use serde_json::{Value, json};
-use tasker_core::{
-    Delivery, FailureFilter, SignalRequest, StepId, Submission, TaskState, Worker, WorkflowCall,
-};
+use tasker_core::{Delivery, FailureFilter, Submission, TaskState, Worker, WorkflowCall};
 use tokio::runtime::Handle;
 
 /// Rows that statements read from indexes and tables. Left out are searches for steps to claim, which pass over the
@@ -293,46 +290,6 @@ async fn a_checkpoint_costs_no_more_however_many_steps_there_are() {
     }
     // The step is read with each of them, and what is kept of it.
     assert_flat(&read, 600, 3 * MOST_ROWS_A_STEP);
-    db.assert_sound().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_signal_costs_no_more_however_many_steps_wait_for_others() {
-    let db = Database::migrated().await;
-    let sizes = [("many", 600), ("few", 6)];
-    wide_templates(&db, &sizes, &json!({})).await;
-    let mut read = Vec::new();
-    for (name, size) in sizes {
-        let (handle, client) = (Handle::current(), Arc::new(db.another_client().await));
-        let tasks = vec![(name, json!({})); tasks_of(size, 600)];
-        let waiting = Arc::new(Mutex::new(Vec::new()));
-        let sender = Arc::clone(&client);
-        // Each waits for a signal of its own; when all do, they are sent.
-        let execute = move |worker: &Worker, delivery: &Delivery| {
-            let (step, attempt) = (delivery.claim.step, delivery.claim.attempt);
-            let signal = |step: StepId| format!("go-{}", step.index());
-            if attempt == 1 {
-                let wait = json!({ "signal": signal(step) }).to_string();
-                worker.wait(step, attempt, Duration::from_millis(1), &wait).unwrap();
-                let mut waiting = waiting.lock().unwrap();
-                waiting.push(step);
-                for step in waiting.iter().filter(|_| waiting.len() == 600) {
-                    let json = json!({ "name": signal(*step), "payload": 7 }).to_string();
-                    let request = SignalRequest::from_json(&json).unwrap();
-                    handle.block_on(sender.signal(step.task(), &request, None)).unwrap();
-                }
-            } else {
-                let name = signal(step);
-                let look = worker.look_at_wait(step, Some(name.as_str()), None);
-                assert!(handle.block_on(look).unwrap().signal.is_some());
-                succeed(worker, delivery, "{}");
-            }
-        };
-        read.push(rows_read(&db, &tasks, 2 * 600, execute).await);
-        client.close().await;
-    }
-    // Two attempts, the signal, and what is looked up of it.
-    assert_flat(&read, 600, 5 * MOST_ROWS_A_STEP);
     db.assert_sound().await;
 }
 
