@@ -15,9 +15,9 @@ module Chaos
     TIMEOUT = 0.6
     SECONDS = 1.8
     # How it is tried again.
-    RETRY = { backoff: "exponential", base_seconds: 0.2, max_seconds: 0.5, jitter: 0.5 }.freeze
+    RETRY = { backoff: "exponential", base_seconds: 0.8, max_seconds: 1.6, jitter: 0.5 }.freeze
     # Seconds that {ASKS} asks for.
-    RETRY_AFTER = 0.7
+    RETRY_AFTER = 1.2
     # Seconds of one slice of the time in which a handler hangs, and by which one that is longer says that the process,
     # or the machine, stood still.
     SLICE = 0.1
@@ -52,7 +52,7 @@ module Chaos
     # @param failures [Integer] how often it has failed
     # @return [Float, nil] seconds until the next attempt, at least; nil where nothing is known of that
     # @example
-    #   Hung.delay("asks", 1) # => 0.7
+    #   Hung.delay("asks", 1) # => 1.2
     def delay(step, failures)
       case step
       when ASKS then RETRY_AFTER

@@ -9,6 +9,9 @@ module Chaos
     class Hangs < Judge
       # Seconds by which the database's and the machine's clocks may differ over a few seconds.
       TOLERANCE = 0.01
+      # The same for claims, which history has at the time when their transaction began: by two slow ways of a message
+      # before they looked for steps (the fault `delay`).
+      CLAIM_TOLERANCE = 0.35
       # Outcomes after which a step is tried again.
       FAILED = ["retryable", Executions::TOO_LATE].freeze
       # Events by which failures are counted anew.
@@ -41,7 +44,7 @@ module Chaos
         return unless failed&.event == "retry_scheduled"
 
         delay = Hung.delay(step.name, failures(before)) or return
-        too_early(step, "attempt #{failed.attempt + 1} was claimed", delay - (change.at - failed.at))
+        too_early(step, "attempt #{failed.attempt + 1} was claimed", delay - (change.at - failed.at), CLAIM_TOLERANCE)
       end
 
       def failures(changes)
@@ -49,8 +52,8 @@ module Chaos
         since.count { |change| FAILED.include?(change.outcome) }
       end
 
-      def too_early(step, what, seconds)
-        tell(format("%<what>s %<seconds>.3f s too early", what: what, seconds: seconds), step) if seconds > TOLERANCE
+      def too_early(step, what, seconds, tolerance = TOLERANCE)
+        tell(format("%<what>s %<seconds>.3f s too early", what: what, seconds: seconds), step) if seconds > tolerance
       end
     end
   end

@@ -20,8 +20,8 @@ RSpec.describe Chaos::Judges::Hangs do
   end
 
   it_finds("an attempt that was claimed before its policy says", "hung",
-           /\(hangs\): attempt 3 was claimed 0\.050 s too early/, such: hung) do |record|
-    record.step("hangs").transitions.last(2).each { |change| change.at -= 0.05 }
+           /\(hangs\): attempt 3 was claimed 0\.400 s too early/, such: hung) do |record|
+    record.step("hangs").transitions.last(2).each { |change| change.at -= 0.4 }
   end
 
   it_finds("an attempt that was claimed before its handler had asked for", "hung",
