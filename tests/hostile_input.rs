@@ -3,6 +3,7 @@
 //! treated in the same way beside their code.
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::{Value, json};
 use tasker_core::json::{JsonLimits, check, check_object};
 use tasker_core::{
@@ -226,7 +227,17 @@ fn assert_short(messages: &[String]) {
     }
 }
 
+/// What a property fails on is kept beside the cases of `src/`: left to itself, proptest would write it to `tests/`.
+fn keeping_failures() -> ProptestConfig {
+    const KEPT: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/hostile_input.txt");
+    let persistence = FileFailurePersistence::Direct(KEPT);
+    ProptestConfig { failure_persistence: Some(Box::new(persistence)), ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(keeping_failures())]
+
     #[test]
     fn strange_values_are_refused_shortly(text in with_a_strange_value()) {
         assert_short(&messages(&text));

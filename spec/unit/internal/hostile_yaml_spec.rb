@@ -1,8 +1,10 @@
 # frozen_string_literal: true
 
+require "digest"
 require "tmpdir"
 
-# Template files that somebody damaged, or wrote to do harm: read, or refused at once with a short message.
+# Template files that somebody damaged, or wrote to do harm: read, or refused at once with a short message. Those that
+# once did harm are kept in spec/fixtures/hostile_yaml, and a file that fails here is written to that folder.
 RSpec.describe TaskerCore::Internal::YamlFile do
   # Seconds for one file, on a busy machine.
   patience_seconds = 5
@@ -32,6 +34,14 @@ RSpec.describe TaskerCore::Internal::YamlFile do
             "'", "\0", "\xFF", "é", "%", "---\n", "...\n", "? ", "<<: ", "2024-01-01", "1e999", "0x1F", ".nan", "~",
             "yes", ":sym", "9" * 400].freeze
 
+  kept = File.expand_path("../../fixtures/hostile_yaml", __dir__)
+
+  Dir.children(kept).sort.each do |name|
+    it "answers #{name}, which is kept" do
+      read(File.binread(File.join(kept, name)))
+    end
+  end
+
   it "answers whatever is damaged in a file" do
     random = Random.new(RSpec.configuration.seed)
     300.times do
@@ -40,8 +50,10 @@ RSpec.describe TaskerCore::Internal::YamlFile do
         text[random.rand(text.bytesize + 1), random.rand(6)] = pieces.sample(random: random).b
       end
       read(text)
-    rescue StandardError => e
-      raise "#{e.class}: #{e.message} for #{text.dump}"
+    rescue StandardError, RSpec::Expectations::ExpectationNotMetError => e
+      path = File.join(kept, "#{Digest::SHA256.hexdigest(text)[0, 12]}.yaml")
+      File.binwrite(path, text)
+      raise "#{e.class}: #{e.message} with seed #{RSpec.configuration.seed}, for what is in #{path}"
     end
   end
 

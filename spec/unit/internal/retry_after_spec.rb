@@ -30,6 +30,53 @@ RSpec.describe TaskerCore::Internal::RetryAfter do
     end
   end
 
+  # Text by chance: what is read, with pieces of it changed, or nothing but characters.
+  samples = ["120", " 0.5 ", "Sat, 31 Jan 2026 12:02:00 GMT", "Sat Jan 31 12:02:00 2026",
+             "Saturday, 31-Jan-26 12:02:00 GMT"].freeze
+  pieces = ["", " ", "\n", "\t", "\0", "-", "+", ".", "e", "_", ",", ":", "99", "-1", "9" * 400, "GMT", "UTC", "+02:00",
+            "Feb", "31", "Inf", "NaN", "0x1F", "é", "٣", "\xFF", "\xC3", "%", "(", "\\"].freeze
+  encodings = %w[UTF-8 BINARY US-ASCII ISO-8859-1 UTF-16LE UTF-32BE Shift_JIS].freeze
+
+  define_method :damaged do |random|
+    text = random.rand(4).zero? ? random.bytes(random.rand(64)) : samples.sample(random: random).b
+    random.rand(1..5).times do
+      text[random.rand(text.bytesize + 1), random.rand(6)] = pieces.sample(random: random).b
+    end
+    text.force_encoding(encodings.sample(random: random))
+  end
+
+  def answered(value)
+    expect(described_class.seconds(value, now)).to be_nil.or(be_between(0.0, Float::MAX))
+    expect(described_class.problem(value)).to have_attributes(valid_encoding?: true, length: be < 200)
+  rescue StandardError, RSpec::Expectations::ExpectationNotMetError => e
+    raise "#{e.class}: #{e.message} with seed #{RSpec.configuration.seed}, for #{value.dump} (#{value.encoding})"
+  end
+
+  it "answers whatever is damaged in a header" do
+    random = Random.new(RSpec.configuration.seed)
+    5_000.times { answered(damaged(random)) }
+  end
+
+  it "reads every moment in each of the forms of HTTP" do
+    random = Random.new(RSpec.configuration.seed)
+    1_000.times do
+      moment = Time.at(random.rand(Time.utc(2000).to_i...Time.utc(2050).to_i)).utc
+      forms = [moment.httpdate, moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"), moment.strftime("%a %b %e %H:%M:%S %Y")]
+      seconds = forms.map { |form| described_class.seconds(form, now) }
+      expect(seconds).to all(eq([moment - now, 0.0].max)), "#{seconds} for #{forms}, seed #{RSpec.configuration.seed}"
+    end
+  end
+
+  it "reads any seconds from 0" do
+    random = Random.new(RSpec.configuration.seed)
+    1_000.times do
+      seconds = random.rand(10.0**random.rand(-3..15)).round(3)
+      forms = [seconds, format("%.3f", seconds), Rational(format("%.3f", seconds)), format(" %.3f\r\n", seconds)]
+      read = forms.map { |form| described_class.seconds(form, now) }
+      expect(read).to all(eq(seconds)), "#{read} for #{forms}, seed #{RSpec.configuration.seed}"
+    end
+  end
+
   it "reads what has seconds, as a duration does" do
     expect(described_class.seconds(Class.new { def to_f = 2.5 }.new, now)).to eq(2.5)
   end
