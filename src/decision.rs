@@ -718,3 +718,33 @@ impl Step {
         Some(Claim { step: self.id, attempt: self.attempts, worker })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_over_after_365_days_at_the_latest_and_never_before_it_began() {
+        const MOMENT: Duration = Duration::from_micros(1);
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let last = now + LONGEST_WAIT;
+        assert_eq!((last - now).num_days(), 365);
+        let over = |until| Wait { until: Some(until), ..Wait::default() }.deadline(now).unwrap();
+        for (until, deadline) in [
+            (Until::After(Duration::ZERO), now),
+            (Until::After(LONGEST_WAIT - MOMENT), last - MOMENT),
+            (Until::After(LONGEST_WAIT), last),
+            (Until::After(LONGEST_WAIT + MOMENT), last),
+            (Until::After(Duration::MAX), last),
+            (Until::At(now - MOMENT), now),
+            (Until::At(last - MOMENT), last - MOMENT),
+            (Until::At(last), last),
+            (Until::At(last + MOMENT), last),
+            (Until::At(NEVER), last),
+            (Until::At(DateTime::<Utc>::MAX_UTC), last),
+        ] {
+            assert_eq!(over(until), deadline, "{until:?}");
+        }
+        assert_eq!(Wait::default().deadline(now), None);
+    }
+}
