@@ -71,7 +71,7 @@ module Chaos
         if product && step.results != product
           tell("attempt #{ended.attempt} completed it, its results are #{step.results.inspect}", step)
         end
-        taken = Branches.taken(record.seed, step.name)
+        taken = Branches.told(record.seed, step.name)
         told = ended.detail && ended.detail["took"]
         tell("its handler took #{taken.inspect}, by the history #{told.inspect}", step) unless taken == told
       end

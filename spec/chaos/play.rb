@@ -174,7 +174,7 @@ module Chaos
     end
 
     def complete(step, execution)
-      taken = Branches.taken(@seed, step.name)
+      taken = Branches.told(@seed, step.name)
       move(step, "complete", "succeeded", "succeeded", taken && { "took" => taken })
       step.results = execution.product
       @results[step.name] = step.results
