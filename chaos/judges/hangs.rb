@@ -44,7 +44,17 @@ module Chaos
         return unless failed&.event == "retry_scheduled"
 
         delay = Hung.delay(step.name, failures(before)) or return
-        too_early(step, "attempt #{failed.attempt + 1} was claimed", delay - (change.at - failed.at), CLAIM_TOLERANCE)
+        due = before[-2].at + took(step, failed) + delay
+        too_early(step, "attempt #{failed.attempt + 1} was claimed", due - change.at, CLAIM_TOLERANCE)
+      end
+
+      # What lies between a claim and the decision that its attempt has failed, at least. When that is written is known,
+      # which may be later.
+      def took(step, failed)
+        return Hung::TIMEOUT if failed.outcome == Executions::TOO_LATE
+
+        execution = step.execution(failed.attempt)
+        execution&.finished_ns ? (execution.finished_ns - execution.started_ns) / 1e9 : 0
       end
 
       def failures(changes)

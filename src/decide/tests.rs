@@ -145,7 +145,7 @@ impl World {
         let refused = seed.is_multiple_of(7) && self.view.steps[&adding].attempts == 1;
         done.extend(pending.iter().filter(|_| refused));
         let some = |of: &[StepId], by: u32| -> Vec<StepId> {
-            let picked = |place: u32| seed.rotate_left(place + by).is_multiple_of(3);
+            let picked = |place: u32| seed.rotate_left(place + by) & 3 == 0;
             (0..).zip(of).filter(|(place, _)| picked(*place)).map(|(_, step)| *step).collect()
         };
         let resolved = |index: u32| {
@@ -1562,7 +1562,7 @@ fn graphs() -> impl Strategy<Value = Vec<Vec<u32>>> {
     prop::collection::vec(any::<u32>(), 1..24).prop_map(|seeds| {
         (0u32..)
             .zip(seeds)
-            .map(|(i, seed)| (0..i).filter(|p| seed.rotate_left(*p).is_multiple_of(3)).collect())
+            .map(|(i, seed)| (0..i).filter(|p| seed.rotate_left(*p) & 3 == 0).collect())
             .collect()
     })
 }

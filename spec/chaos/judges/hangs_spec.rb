@@ -25,7 +25,7 @@ RSpec.describe Chaos::Judges::Hangs do
   end
 
   it_finds("an attempt that was claimed before its handler had asked for", "hung",
-           /\(asks\): attempt 2 was claimed 0\.400 s too early/, such: asked) do |record|
+           /\(asks\): attempt 2 was claimed 0\.390 s too early/, such: asked) do |record|
     record.step("asks").transitions.last(2).each { |change| change.at -= 0.4 }
   end
 
