@@ -77,17 +77,6 @@ module Chaos
       condition.nil? || condition.met.call(seed, {})
     end
 
-    # @param seed [Integer] of the task
-    # @param step [String] name of the step
-    # @return [Array<String>, nil] names of the steps that take it for complete, by its handler or the conditions on its
-    #   edges; nil: nothing says so
-    def told(seed, step)
-      return taken(seed, step) unless EDGES.any? { |(parent, _), _| parent == step }
-
-      children = GRAPH.select { |_, parents| parents.include?(step) }.keys
-      children.select { |child| taken_by?(seed, step, child) }
-    end
-
     # @param parents [Array<String>]
     # @param child [String] name of the step that depends on them
     # @return [Array<String, Hash>] the same with the conditions on the edges, as a template has them
