@@ -134,7 +134,7 @@ RSpec.describe "Handlers and templates of the Rails engine Tasker", :database do
       .to raise_error(Tasker::ProceduralError, %r{for shop/refund 1.2.0, .* makes tasks of shop/shop/order_handler})
     expect { request(bypass_steps: ["fetch_cart"]) }.to raise_error(Tasker::Error, /bypass_steps .*TaskerCore.skip/)
     expect { request(complete: true) }.to raise_error(Tasker::Error, /status is "complete"/)
-    expect { request(nmae: "x") }.to raise_error(ArgumentError, /unknown keyword: :nmae/)
+    expect { request(nmae: "x") }.to raise_error(TaskerCore::InvalidArgument, /unknown option nmae/)
     expect { AncestorShop::RefundHandler.new.handle(nil) }.to raise_error(Tasker::ProceduralError, /workers/)
   end
 
