@@ -94,7 +94,7 @@ RSpec.describe "The native extension", :database, doctor: false do
       expect { native.check_connection { answer } }.to raise_error(TypeError)
     end
     expect { native.check_connection { raise IOError, "gone" } }.to raise_error(IOError, "gone")
-    expect { native.check_connection }.to raise_error(LocalJumpError)
+    expect { native.check_connection }.to raise_error(ArgumentError, /without a block/)
     expect { native.check_connection { [[["1 2 3"]], 1, nil] } }
       .to raise_error(TaskerCore::InvalidArgument, /one to a database with other tables/)
     expect(native.record_end(1, 1, 7, "{}", nil) { raise "not asked" }).to eq("lost")
