@@ -15,8 +15,6 @@ module TaskerCore
       LOOK = 0.01
       # A worker that is quick to find work and to end.
       QUICK = { concurrency: 2, heartbeat_interval: 0.1 }.freeze
-      # States of steps that are being executed, or for which a time soon comes.
-      MOVING = %w[in_progress waiting_for_retry].freeze
 
       module_function
 
@@ -41,8 +39,7 @@ module TaskerCore
         by = Internal::Clock.seconds + timeout
         loop do
           status = TaskerCore.status(task_id)
-          return status if status.settled?
-          return status unless going_on?(status) || goes_on?(task_id, clock, skip_time) || begun_since?(status)
+          return status if status.settled? || rests?(status, clock, skip_time)
           raise late(status, timeout) if Internal::Clock.seconds > by
 
           sleep(LOOK)
@@ -50,15 +47,13 @@ module TaskerCore
       end
 
       # @api private
-      def going_on?(status)
-        status.state != "waiting" || (status.steps_by_state.keys & MOVING).any?
-      end
+      def rests?(status, clock, skip_time)
+        return false unless status.state == "waiting"
 
-      # Whether a step was claimed between two looks.
-      #
-      # @api private
-      def begun_since?(status)
-        TaskerCore.status(status.task_id).attempts_total > status.attempts_total
+        retrying = status.steps_by_state.key?("waiting_for_retry")
+        return false if (retrying && !skip_time) || goes_on?(status.task_id, clock, skip_time)
+
+        !begun_since?(status)
       end
 
       # Whether a step can be claimed, or will be at a time that is skipped.
@@ -68,6 +63,13 @@ module TaskerCore
         seconds = clock.next_due_in(task_id)
         clock.advance(seconds) if skip_time && seconds&.positive?
         skip_time ? !seconds.nil? : seconds&.zero?
+      end
+
+      # Whether a step was claimed between two looks.
+      #
+      # @api private
+      def begun_since?(status)
+        TaskerCore.status(status.task_id).attempts_total > status.attempts_total
       end
 
       # @api private
