@@ -2,6 +2,7 @@
 
 require "erb"
 require_relative "../errors"
+require_relative "search_path"
 
 module TaskerCore
   module Internal
@@ -85,7 +86,7 @@ module TaskerCore
       def query(settings)
         parameters = settings.slice(*PARAMETERS).compact.map { |name, value| "#{name}=#{escape(value)}" }
         path = settings[:schema_search_path]
-        parameters << "options=#{escape("-c search_path=#{path.to_s.gsub(/[\\ ]/) { |sign| "\\#{sign}" }}")}" if path
+        parameters << SearchPath.parameter(path.to_s) if path
         "?#{parameters.join("&")}" if parameters.any?
       end
 

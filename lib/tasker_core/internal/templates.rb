@@ -7,6 +7,14 @@ module TaskerCore
   module Internal
     # The templates that this process has loaded. Safe to use from several threads.
     class Templates
+      # @param templates [Array<TaskTemplate>]
+      # @return [TaskTemplate, nil] the one with the highest version; nil of none
+      # @example
+      #   Templates.highest(templates).version # => "1.10.0"
+      def self.highest(templates)
+        templates.max_by { |template| Gem::Version.new(template.version[/\A[^+]*/]) }
+      end
+
       def initialize
         @lock = Mutex.new
         @by_key = {}.freeze
@@ -60,8 +68,7 @@ module TaskerCore
         settle
         return @by_key[[namespace, name, version]] if version
 
-        @by_key.values.select { |template| template.name == name && template.namespace == namespace }
-               .max_by { |template| Gem::Version.new(template.version[/\A[^+]*/]) }
+        Templates.highest(@by_key.values.select { |one| one.name == name && one.namespace == namespace })
       end
 
       # @return [Array<TaskTemplate>] in the order in which they were loaded

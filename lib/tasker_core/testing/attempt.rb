@@ -67,8 +67,7 @@ module TaskerCore
           return of if of.is_a?(TaskTemplate)
 
           of = Internal::Check.text(of, "of")
-          found = TaskerCore.templates.select { |template| template.name == of }
-          found.max_by { |template| Gem::Version.new(template.version[/\A[^+]*/]) } ||
+          Internal::Templates.highest(TaskerCore.templates.select { |template| template.name == of }) ||
             Internal::Check.refuse("of", of, "the name of a template that is loaded: " \
                                              "#{TaskerCore.templates.map(&:name).uniq.sort.join(", ")}")
         end

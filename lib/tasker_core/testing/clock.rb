@@ -3,6 +3,7 @@
 require "uri"
 require_relative "../errors"
 require_relative "../internal/check"
+require_relative "../internal/search_path"
 
 module TaskerCore
   module Testing
@@ -70,8 +71,8 @@ module TaskerCore
         execute(statement("install_clock"))
         path = execute("SELECT pg_catalog.current_setting('search_path')").first.first
         uri = URI.parse(@url)
-        options = URI.encode_www_form_component("-csearch_path=#{"#{SCHEMA},pg_catalog,#{path}".delete(" ")}")
-        uri.query = [uri.query, "options=#{options.gsub("+", "%20")}"].compact.join("&")
+        parameter = Internal::SearchPath.parameter("#{SCHEMA}, pg_catalog, #{path}")
+        uri.query = [uri.query, parameter].compact.join("&")
         uri.to_s
       end
 
