@@ -15,9 +15,8 @@ use crate::store::{Database, Transaction};
 
 /// What came of looking for a task, or a step, that is late.
 enum Late {
+    /// It has ended; or attempts of it have that had recorded so, and it is to be looked at again.
     Ended,
-    /// First, attempts have ended that had recorded so.
-    Settled,
     /// Somebody else holds its row.
     Held(TaskId),
     NoneLeft,
@@ -29,18 +28,35 @@ pub(super) async fn enforce<D: Database>(shared: &Shared<D>) -> Result<(), Error
     let mut held = Vec::new();
     loop {
         match shared.answer(end_one(shared, &held)).await?? {
-            Late::Ended | Late::Settled => {}
+            Late::Ended => {}
             Late::Held(task) => held.push(task),
             Late::NoneLeft => break,
         }
     }
     loop {
         match shared.answer(end_one_step(shared, &held)).await?? {
-            Late::Ended | Late::Settled => {}
+            Late::Ended => {}
             Late::Held(task) => held.push(task),
             Late::NoneLeft => return Ok(()),
         }
     }
+}
+
+/// The transaction, once it holds the task; or what came of that.
+async fn hold<D: Database>(
+    shared: &Shared<D>,
+    mut tx: D::Tx,
+    task: TaskId,
+) -> Result<Result<D::Tx, Late>, Error> {
+    if tx.try_lock_tasks(&[task]).await?.is_empty() {
+        return Ok(Err(Late::Held(task)));
+    }
+    let Some(settled) = recorded::settle(&mut tx, &shared.templates, task).await? else {
+        return Ok(Ok(tx));
+    };
+    shared.events.commit(tx, &settled).await?;
+    shared.leave(&settled);
+    Ok(Err(Late::Ended))
 }
 
 async fn end_one_step<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Result<Late, Error> {
@@ -48,17 +64,10 @@ async fn end_one_step<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Resul
     let Some((step, deadline)) = tx.lock_late_step(held).await? else {
         return Ok(Late::NoneLeft);
     };
-    let task = step.task();
-    if tx.try_lock_tasks(&[task]).await?.is_empty() {
-        return Ok(Late::Held(task));
+    match hold(shared, tx, step.task()).await? {
+        Ok(tx) => end_step(shared, tx, step, deadline).await.map(|()| Late::Ended),
+        Err(late) => Ok(late),
     }
-    if let Some(settled) = recorded::settle(&mut tx, &shared.templates, task).await? {
-        shared.events.commit(tx, &settled).await?;
-        shared.leave(&settled);
-        return Ok(Late::Settled);
-    }
-    end_step(shared, tx, step, deadline).await?;
-    Ok(Late::Ended)
 }
 
 /// Ends a step whose task this transaction holds, unless it has ended.
@@ -94,16 +103,10 @@ async fn end_one<D: Database>(shared: &Shared<D>, held: &[TaskId]) -> Result<Lat
     let Some((task, deadline)) = tx.lock_late_task(held).await? else {
         return Ok(Late::NoneLeft);
     };
-    if tx.try_lock_tasks(&[task]).await?.is_empty() {
-        return Ok(Late::Held(task));
+    match hold(shared, tx, task).await? {
+        Ok(tx) => end(shared, tx, task, deadline).await.map(|()| Late::Ended),
+        Err(late) => Ok(late),
     }
-    if let Some(settled) = recorded::settle(&mut tx, &shared.templates, task).await? {
-        shared.events.commit(tx, &settled).await?;
-        shared.leave(&settled);
-        return Ok(Late::Settled);
-    }
-    end(shared, tx, task, deadline).await?;
-    Ok(Late::Ended)
 }
 
 /// Ends a task that this transaction holds, unless it has ended.
