@@ -47,8 +47,6 @@ module TaskerCore
         end
       end
 
-      Internal::Connection.prepend(OverSession)
-
       class << self
         # @return [Inline, nil] the one in force
         attr_reader :current
@@ -148,5 +146,7 @@ module TaskerCore
         end
       end
     end
+
+    Internal::Connection.__send__(:prepend, Inline::OverSession)
   end
 end
