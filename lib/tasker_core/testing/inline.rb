@@ -47,6 +47,8 @@ module TaskerCore
         end
       end
 
+      Internal::Connection.class_eval { prepend OverSession }
+
       class << self
         # @return [Inline, nil] the one in force
         attr_reader :current
@@ -146,7 +148,5 @@ module TaskerCore
         end
       end
     end
-
-    Internal::Connection.__send__(:prepend, Inline::OverSession)
   end
 end
