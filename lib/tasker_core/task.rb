@@ -13,13 +13,9 @@ module TaskerCore
     # @return [Integer]
     attr_reader :task_id
     # @api private
-    # @return [String] a JSON object
-    attr_reader :context_json
-
-    # @api private
     # @param task_id [Integer]
     # @param template [TaskTemplate, Internal::TemplateSteps] what answers name, namespace and version
-    # @param context_json [String] a JSON object
+    # @param context_json [String, Internal::Bridge::LargeText] a JSON object
     def initialize(task_id, template, context_json)
       @task_id = task_id
       @template = template
@@ -33,7 +29,15 @@ module TaskerCore
     # @example
     #   task.context["order_id"] # => 42
     def context
-      @context ||= JSON.parse(@context_json, freeze: true, max_nesting: false)
+      @context ||= JSON.parse(context_json, freeze: true, max_nesting: false)
+    end
+
+    # A copy, where it is large: for those that read it.
+    #
+    # @api private
+    # @return [String] a JSON object
+    def context_json
+      @context_json.to_str
     end
 
     # @return [String] name of the template

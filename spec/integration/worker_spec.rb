@@ -65,6 +65,14 @@ RSpec.describe "A worker", :database do
     expect(run("slim").results_of("only")).to eq([nil, { "kept" => 1 }])
   end
 
+  it "gives handlers large contexts as they were submitted" do
+    define_one { |task| [task.context_json.encoding.name, task.context["words"].size, task.context["words"].uniq] }
+    [500, 600, 60_000].each do |words|
+      result = run("one", context: { words: Array.new(words, "größe") })
+      expect(result.results_of("only")).to eq(["UTF-8", words, ["größe"]])
+    end
+  end
+
   it "keeps results that process assigned itself" do
     define_one { |_task, _sequence, step| (step.results = { "mine" => true }) && "output" }
 

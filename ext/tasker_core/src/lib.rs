@@ -6,6 +6,7 @@ mod borrowed;
 mod client;
 mod errors;
 mod json;
+mod large_text;
 mod nogvl;
 #[cfg(feature = "panics")]
 mod panics;
@@ -17,6 +18,7 @@ use magnus::{Class, Error, Module, Object, Ruby, function, method};
 
 use client::Client;
 use errors::guard;
+use large_text::LargeText;
 use tasker_core::{Event, StepState, TaskState};
 use worker::Worker;
 
@@ -125,6 +127,10 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client.define_method("prune", method!(Client::prune, 1))?;
     client.define_method("doctor", method!(Client::doctor, 1))?;
     client.define_method("close", method!(Client::close, 0))?;
+
+    let large_text = bridge.define_class("LargeText", ruby.class_object())?;
+    large_text.undef_default_alloc_func();
+    large_text.define_method("to_str", method!(LargeText::to_str, 0))?;
 
     let worker = bridge.define_class("Worker", ruby.class_object())?;
     worker.undef_default_alloc_func();

@@ -14,6 +14,7 @@ use tasker_core::{
 use crate::borrowed::drive;
 use crate::errors::{guard, raise, raise_kind};
 use crate::json::{answer, optional_text, text};
+use crate::large_text::LargeText;
 use crate::nogvl::wait;
 use crate::runtime::{block_on, generation, same_process};
 
@@ -532,7 +533,7 @@ fn item(ruby: &Ruby, delivery: &Delivery) -> RArray {
         delivery.claim.attempt.into_value_with(ruby),
         delivery.template.0.into_value_with(ruby),
         added.map_or(step.index(), |added| added.prototype).into_value_with(ruby),
-        ruby.str_new(&delivery.context).as_value(),
+        LargeText::or_string(ruby, &delivery.context),
         given(ruby, delivery),
         added.map(|added| self::added(ruby, added)).into_value_with(ruby),
     ])
