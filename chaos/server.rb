@@ -4,6 +4,7 @@ require "pg"
 require "uri"
 require "tasker_core"
 require_relative "../spec/support/private_server"
+require_relative "application"
 require_relative "consumer"
 require_relative "graphs"
 require_relative "ledger"
@@ -47,7 +48,7 @@ module Chaos
       connection = PG.connect(@private_server.url)
       connection.exec("CREATE DATABASE #{DATABASE} TEMPLATE template0")
       client { |client| client.migrate && Graphs::TEMPLATES.each { |template| client.register(template) } }
-      [Ledger, Effects, Consumer].each { |one| one.prepare(url) }
+      [Ledger, Effects, Consumer, Application].each { |one| one.prepare(url) }
     ensure
       connection&.close
     end
