@@ -54,17 +54,6 @@ module Chaos
     TEMPLATES = Graphs::TEMPLATES.reject { |template| [*Load::LED, Hung::TEMPLATE].include?(template.name) }.freeze
 
     class << self
-      # Makes the table.
-      #
-      # @param url [String] of the database
-      # @return [void]
-      def prepare(url)
-        connection = PG.connect(url)
-        connection.exec(TABLE)
-      ensure
-        connection&.close
-      end
-
       # @param orders [Array<Order>]
       # @param saved [Array<Integer>] numbers of those that are there
       # @param tasks [Hash{Integer => Array<Integer>}] ids of the tasks that are there, by number of the order
