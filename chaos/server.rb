@@ -3,7 +3,7 @@
 require "pg"
 require "uri"
 require "tasker_core"
-require_relative "../spec/support/private_server"
+require "tasker_core/internal/private_server"
 require_relative "application"
 require_relative "consumer"
 require_relative "effects"
@@ -28,7 +28,7 @@ module Chaos
     # @example
     #   Server.open { |server| server.rows("SELECT count(*) FROM tasker_tasks") }
     def self.open
-      server = new(PrivateServer.start(settings: SETTINGS))
+      server = new(TaskerCore::Internal::PrivateServer.start(settings: SETTINGS))
       server.prepare
       yield server
     ensure
@@ -38,7 +38,7 @@ module Chaos
     # @return [String] URL of the database, through the server's socket
     attr_reader :url
 
-    # @param private_server [PrivateServer]
+    # @param private_server [TaskerCore::Internal::PrivateServer]
     def initialize(private_server)
       @private_server = private_server
       @url = private_server.url.sub(%r{/[^/]*\z}, "/#{DATABASE}")

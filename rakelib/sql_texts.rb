@@ -26,7 +26,13 @@ class SqlTexts
     ["src/store/pool.rs", "raw_sql("] => "settings from the database's URL, each as a literal",
     ["lib/tasker_core/internal/postgres_cluster.rb", "\"SELECT 1 FROM pg_database WHERE datname = '\#{"] =>
       "the name is a constant of the embedded Postgres",
-    ["lib/tasker_core/internal/postgres_cluster.rb", "\"CREATE DATABASE \#{"] => "as above"
+    ["lib/tasker_core/internal/postgres_cluster.rb", "\"CREATE DATABASE \#{"] => "as above",
+    ["lib/tasker_core/testing/memory.rb", "\"CREATE DATABASE \#{"] => "a constant of the test kit, and a number",
+    ["lib/tasker_core/testing/memory.rb", "\"DROP DATABASE \#{"] => "as above",
+    ["lib/tasker_core/testing/inline/session.rb", "\"SELECT \#{"] =>
+      "names of settings, as literals that the engine has written, and values as literals of libpq's",
+    ["lib/tasker_core/testing/inline/worker.rb", "\"SELECT 1 FROM tasker_workflow_steps"] =>
+      "two numbers of the engine's; the session's own messages have no parameters"
   }.freeze
   # What is looked at: code that ships.
   FILES = "{src,ext,lib,exe,app}/**/*.{rs,rb}"

@@ -3,7 +3,7 @@
 require "pg"
 require "tasker_core"
 require "tasker_core/internal/command"
-require_relative "../../spec/support/private_server"
+require "tasker_core/internal/private_server"
 require_relative "process_clock"
 
 module Bench
@@ -28,7 +28,7 @@ module Bench
     # @example
     #   Server.open(nil) { |server| server.with_database { |url| measure(url) } }
     def self.open(url)
-      own = PrivateServer.start unless url
+      own = TaskerCore::Internal::PrivateServer.start unless url
       server = new(url || own.url)
       yield server
     ensure

@@ -5,6 +5,9 @@ require "rbconfig"
 
 # In processes of their own: the test kit changes the client of the process that loads it.
 RSpec.describe "the test kit", :database do
+  include CommandLine
+  include ForkedRecords
+
   fixtures = File.expand_path("../fixtures/testing", __dir__)
   lib = File.expand_path("../../lib", __dir__)
 
@@ -44,5 +47,37 @@ RSpec.describe "the test kit", :database do
     output, success = ruby("#{fixtures}/orders_test.rb")
     expect(output).to include("2 runs, ", " 0 failures, 0 errors")
     expect(success).to be(true)
+  end
+
+  { "a connection" => {}, "Active Record" => { "WITH_ACTIVE_RECORD" => "1" } }.each do |what, env|
+    it "executes tasks in the transaction of the test, on #{what}" do
+      skip_without_active_record if env.any?
+      output, success = ruby("-S", "rspec", "--no-color", "#{fixtures}/inline_suite.rb", env: env)
+      expect(output).to include("20 examples, 0 failures")
+      expect(success).to be(true)
+    end
+  end
+
+  it "executes tasks without a database" do
+    output, success = ruby("#{fixtures}/memory.rb", env: { "DATABASE_URL" => nil, "TASKER_DATA_DIR" => "none" })
+    expect(output.lines(chomp: true)).to eq(["complete", "0 left", "1000 complete", "nothing anywhere else"])
+    expect(success).to be(true)
+  end
+
+  it "has the same histories in all modes", timeout: 300 do
+    workflows = %w[conduct branches growing subworkflows waiting].map { |name| "#{fixtures}/../#{name}_workflow.rb" }
+    told = ->(mode) { JSON.parse(ruby("#{fixtures}/conformance.rb", mode).first) }
+    histories = %w[real inline memory].to_h { |mode| [mode, told.call(mode)] }
+    working = workflows.flat_map { |workflow| ["-r", workflow] }
+    tasker_running("work", *working, "-c", "2") do
+      tasker_running("work", *working, "-c", "2") do
+        working = "SELECT count(*) FROM tasker_workers WHERE state = 'running'"
+        wait_until("both work") { sql(working).first["count"].to_i == 2 }
+        histories["processes"] = told.call("processes")
+      end
+    end
+    expect(histories["real"].size).to eq(13)
+    expect(histories["real"].values).to all(be_any)
+    histories.each_value { |others| expect(others).to eq(histories["real"]) }
   end
 end

@@ -2,7 +2,7 @@
 
 require "json"
 require "pg"
-require_relative "private_server"
+require "tasker_core/internal/private_server"
 
 # The Postgres server of this run of the specs: the one that TASKER_TEST_DATABASE_URL names, else
 # one of its own, which ends with the run. Databases are copies of one that is migrated once.
@@ -13,7 +13,7 @@ module TestServer
   class << self
     # @return [String] URL of a database of the server
     def url
-      @url ||= ENV.fetch(VARIABLE, nil) || (@private_server = PrivateServer.start).url
+      @url ||= ENV.fetch(VARIABLE, nil) || (@private_server = TaskerCore::Internal::PrivateServer.start).url
     end
 
     # @param migrated [Boolean] whether it has the gem's tables

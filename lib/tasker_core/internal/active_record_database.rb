@@ -37,6 +37,16 @@ module TaskerCore
         connection if connection.respond_to?(:transaction_open?) && connection.transaction_open?
       end
 
+      # @param name [String, nil] nil: that of `ActiveRecord::Base`
+      # @return [ActiveRecord::ConnectionAdapters::AbstractAdapter] this thread's connection to it
+      # @raise [ConfigurationError] there is none
+      # @example
+      #   ActiveRecordDatabase.connection(nil)
+      def connection(name)
+        pool = pool(name) || refuse("this thread has no connection to the database #{name}")
+        pool.respond_to?(:lease_connection) ? pool.lease_connection : pool.connection
+      end
+
       # @api private
       def pool(name)
         return ::ActiveRecord::Base.connection_pool unless name

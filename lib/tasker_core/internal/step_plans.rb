@@ -8,7 +8,8 @@ require_relative "../jobs"
 
 module TaskerCore
   module Internal
-    # All that is the same in every attempt of a template's step: found once, read by each attempt.
+    # All that is the same in every attempt of a template's step: found once, read by each attempt. What no attempt reads
+    # is not kept: a template may have 60,000 steps.
     class StepPlan
       # @return [String]
       attr_reader :name
@@ -21,20 +22,21 @@ module TaskerCore
       # @return [Hash{String => String}] the step's own table of exception classes
       attr_reader :error_classes
 
-      # @param definition [Hash{String => Object}] the step in a normalised template with its branches, frozen
+      # @param index [Integer] position of the step
       # @param template [TemplateSteps]
       # @raise [HandlerNotFound]
-      def initialize(definition, template)
-        @name = definition.fetch("name")
+      def initialize(index, template)
+        definition = template.definition(index)
+        @index = index
         @template = template
+        @name = definition.fetch("name")
         @retry_limit = definition.fetch("default_retry_limit")
         @config = definition["handler_config"] || {}.freeze
         @decides = definition.fetch("decides", false)
         @branches = definition.fetch("branches")
         @error_classes = definition.fetch("error_classes", {})
         @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
-        @definition = definition
-        find_handler
+        find_handler(definition)
       end
 
       # @return [Object] a handler for one attempt
@@ -42,7 +44,7 @@ module TaskerCore
       # @example
       #   plan.handler.process(task, sequence, step)
       def handler
-        find_handler unless @generation == HandlerRegistry.generation
+        find_handler(template.definition(@index)) unless @generation == HandlerRegistry.generation
         return @in_place if @in_place
 
         @takes_config ? @handler_class.new(config: @config) : @handler_class.new
@@ -91,10 +93,10 @@ module TaskerCore
 
       private
 
-      def find_handler
+      def find_handler(definition)
         generation = HandlerRegistry.generation
-        @handler_class = HandlerRegistry.resolve(@definition.fetch("handler_class"))
-        @in_place = template.in_place_of(@handler_class, @definition)
+        @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
+        @in_place = template.in_place_of(@handler_class, definition)
         @takes_config = takes_config?
         @processes_results = @in_place.nil? && @handler_class.public_method_defined?(:process_results)
         @transactional = transactional_here?
@@ -167,7 +169,15 @@ module TaskerCore
       # @example
       #   steps.plan(0).handler
       def plan(index)
-        @plans[index] ||= StepPlan.new(definition(index), self)
+        @plans[index] ||= StepPlan.new(index, self)
+      end
+
+      # @param index [Integer]
+      # @return [Hash{String => Object}] the step in a normalised template with its branches, frozen; read anew each time
+      # @example
+      #   steps.definition(0)["handler_class"]
+      def definition(index)
+        parse(@native.step_definition(@template_id, index))
       end
 
       # @param index [Integer]
@@ -218,10 +228,6 @@ module TaskerCore
       end
 
       private
-
-      def definition(index)
-        parse(@native.step_definition(@template_id, index))
-      end
 
       def parse(json)
         JSON.parse(json, freeze: true, max_nesting: false)

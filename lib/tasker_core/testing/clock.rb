@@ -20,9 +20,12 @@ module TaskerCore
       SQL = File.join(__dir__, "sql")
       private_constant :SQL
 
-      # @param url [String] of the database that the engine uses
-      def initialize(url)
-        @url = url
+      # @param run [#call] runs a statement of ours, with its parameters, and brings rows. Default: a connection to the
+      #   database of the configuration.
+      # @yieldparam parameter [String] of a URL, with which the engine is to connect
+      def initialize(run: nil, &use)
+        @run = run || method(:execute)
+        @use = use || method(:configure)
         @installed = false
       end
 
@@ -32,9 +35,9 @@ module TaskerCore
       def install
         return if @installed
 
-        url = url_with_clock
-        TaskerCore.configure { |c| c.database_url = url }
-        @url = url
+        @run.call(statement("install_clock"), [])
+        path = @run.call("SELECT pg_catalog.current_setting('search_path')", []).first.first
+        @use.call(Internal::SearchPath.parameter("#{SCHEMA}, pg_catalog, #{path}"))
         @installed = true
       end
 
@@ -43,21 +46,21 @@ module TaskerCore
       def advance(seconds)
         Internal::Check.within(seconds, "seconds", 0..FARTHEST)
         install
-        execute("UPDATE tasker_clock.ahead SET by = by + interval '1 second' * $1", [seconds.to_f])
+        @run.call("UPDATE tasker_clock.ahead SET by = by + interval '1 second' * $1", [seconds.to_f])
       end
 
       # The clock shows the time again as it is.
       #
       # @return [void]
       def reset
-        execute("UPDATE tasker_clock.ahead SET by = interval '0'") if @installed
+        @run.call("UPDATE tasker_clock.ahead SET by = interval '0'", []) if @installed
       end
 
       # @param task_id [Integer]
       # @return [Float, nil] seconds until the first step of the task, or of one that its steps run, can go on by the
       #   time alone; nil: none can
       def next_due_in(task_id)
-        seconds, = execute(statement("next_due"), [Internal::Check.id(task_id)]).first
+        seconds, = @run.call(statement("next_due"), [Internal::Check.id(task_id)]).first
         seconds && [seconds.to_f, 0.0].max
       end
 
@@ -67,19 +70,16 @@ module TaskerCore
         File.read(File.join(SQL, "#{name}.sql"))
       end
 
-      def url_with_clock
-        execute(statement("install_clock"))
-        path = execute("SELECT pg_catalog.current_setting('search_path')").first.first
-        uri = URI.parse(@url)
-        parameter = Internal::SearchPath.parameter("#{SCHEMA}, pg_catalog, #{path}")
+      def configure(parameter)
+        uri = URI.parse(TaskerCore.client.url)
         uri.query = [uri.query, parameter].compact.join("&")
-        uri.to_s
+        TaskerCore.configure { |c| c.database_url = uri.to_s }
       end
 
       # The install statement is several, which no parameters can go with.
-      def execute(sql, parameters = [])
+      def execute(sql, parameters)
         require "pg"
-        connection = PG.connect(@url)
+        connection = PG.connect(TaskerCore.client.url)
         connection.set_notice_processor { nil }
         (parameters.empty? ? connection.exec(sql) : connection.exec_params(sql, parameters)).values
       rescue LoadError

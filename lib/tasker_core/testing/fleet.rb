@@ -13,26 +13,53 @@ module TaskerCore
       PATIENCE = 30
       # Seconds between two looks.
       LOOK = 0.01
+      # Tasks that are asked for one by one, and those that are asked for at once at most.
+      FEW = 10
+      MOST = 1_000
       # A worker that is quick to find work and to end.
       QUICK = { concurrency: 2, heartbeat_interval: 0.1 }.freeze
 
       module_function
 
       # @param options [Hash{Symbol => Object}] of {Worker}
-      # @yield while a worker executes steps
+      # @yieldparam pause [#call] waits while a worker executes steps
       # @return [Object] what the block returned
       def working(**options)
         worker = Worker.new(**QUICK, **options).start
-        yield
+        yield(-> { sleep(LOOK) })
       ensure
         worker&.stop
         worker&.wait
+      end
+
+      # @param task_ids [Array<Integer>]
+      # @param timeout [Numeric] seconds, for each
+      # @param options (see #rest)
+      # @yield between two looks
+      # @return [Array<TaskStatus>] once nothing of the tasks goes on by itself
+      # @raise [TimeoutError]
+      def rest_all(task_ids, timeout, clock, skip_time:, &pause)
+        found = {}
+        task_ids.sort.each_with_index do |task_id, asked|
+          found.update(settled_from(task_id)) if (asked % FEW) == FEW - 1 && !found.key?(task_id)
+          found[task_id] ||= rest(task_id, timeout, clock, skip_time: skip_time, &pause)
+        end
+        found.values_at(*task_ids)
+      end
+
+      # Those of the next ones that have ended, with one question for all: most do while the first one is waited for.
+      #
+      # @api private
+      def settled_from(task_id)
+        page = TaskerCore.client.list(limit: MOST, before: task_id + MOST)
+        page.select(&:settled?).to_h { |status| [status.task_id, status] }
       end
 
       # @param task_id [Integer]
       # @param timeout [Numeric] seconds
       # @param clock [Clock] the engine's
       # @param skip_time [Boolean] the clock is put ahead where the task waits for a time
+      # @yield between two looks
       # @return [TaskStatus] once nothing of the task goes on by itself
       # @raise [TimeoutError]
       def rest(task_id, timeout, clock, skip_time:)
@@ -42,7 +69,7 @@ module TaskerCore
           return status if status.settled? || rests?(status, clock, skip_time)
           raise late(status, timeout) if Internal::Clock.seconds > by
 
-          sleep(LOOK)
+          yield
         end
       end
 

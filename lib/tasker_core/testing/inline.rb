@@ -1,0 +1,152 @@
+# frozen_string_literal: true
+
+require_relative "../errors"
+require_relative "../internal/active_record_database"
+require_relative "../internal/check"
+require_relative "../internal/connection"
+require_relative "clock"
+require_relative "inline/door"
+require_relative "inline/faults"
+require_relative "inline/lent"
+require_relative "inline/nested_connection"
+require_relative "inline/session"
+require_relative "inline/worker"
+
+module TaskerCore
+  module Testing
+    # The mode `:inline`: the engine works in the session of a connection of the test's, within its transaction, and the
+    # thread that tests executes the steps.
+    class Inline
+      # What is accepted.
+      ALLOWED = "a PG::Connection, or an Active Record connection to Postgres"
+      # Milliseconds to wait for a step before tasks are looked at.
+      LOOK_MS = 5
+      private_constant :ALLOWED
+
+      # Has the clients of this process ask the database through the session, while there is one.
+      module OverSession
+        # As {Internal::Connection#native}.
+        #
+        # @api private
+        def native
+          inline = Inline.current
+          inline ? inline.lent(inline.lend { super }) : super
+        end
+
+        # As {Internal::Connection#register}.
+        #
+        # @api private
+        def register(template)
+          Inline.current ? Inline.current.lend { super } : super
+        end
+
+        private
+
+        def resolved_url
+          Inline.current ? Inline.current.url : super
+        end
+      end
+
+      Internal::Connection.class_eval { prepend OverSession }
+
+      class << self
+        # @return [Inline, nil] the one in force
+        attr_reader :current
+
+        # @param inline [Inline, nil]
+        # @return [void]
+        def current=(inline)
+          @current ? @current.let_go : TaskerCore.client.close
+          @current = inline
+        end
+      end
+
+      # @return [Clock] the engine's
+      attr_reader :clock
+      # @return [Faults] what goes wrong on purpose
+      attr_reader :faults
+
+      # @param connection [PG::Connection, Object, nil] or an Active Record connection. Default nil: Active Record's for
+      #   this thread.
+      # @raise [InvalidArgument]
+      # @raise [ConfigurationError] there is none
+      def initialize(connection)
+        @connection = connection || application_connection
+        is_one = defined?(PG::Connection) && raw_connection.is_a?(PG::Connection)
+        Internal::Check.refuse("connection", raw_connection.class, ALLOWED) unless is_one
+        @session = Session.new { raw_connection }
+        @door = Door.new(@session)
+        @parameter = nil
+        @faults = Faults.new
+        @clock = Clock.new(run: method(:run)) { |parameter| adjust(parameter) }
+      end
+
+      # @return [String] for a client
+      def url
+        @door.url(@parameter)
+      end
+
+      # @api private
+      def lend(&block)
+        @session.lend(&block)
+      end
+
+      # @api private
+      def lent(native)
+        Lent.new(native, @session)
+      end
+
+      # @param options [Hash{Symbol => Object}] of {TaskerCore::Worker}
+      # @yieldparam pause [#call] executes what can be executed
+      # @return [Object] what the block returned
+      def working(**options)
+        connection = NestedConnection.new(@connection)
+        worker = Worker.new(@session, connection, @faults, **options) { |door| door.url(@parameter) }
+        yield(-> { nil while worker.step(LOOK_MS) })
+      ensure
+        worker&.stop
+      end
+
+      # Closes the connections of the client of this process.
+      #
+      # @api private
+      def let_go
+        @door.shut? ? TaskerCore.client.close : lend { TaskerCore.client.close }
+      end
+
+      # Lets nobody in any more.
+      #
+      # @return [void]
+      def close
+        @door.shut
+      end
+
+      private
+
+      def raw_connection
+        @connection.respond_to?(:raw_connection) ? @connection.raw_connection : @connection
+      end
+
+      def application_connection
+        unless defined?(::ActiveRecord::Base)
+          raise ConfigurationError, "the mode :inline needs a connection, and Active Record is not there; " \
+                                    "bring one: TaskerCore::Testing.use(:inline, connection: pg)"
+        end
+        Internal::ActiveRecordDatabase.connection(TaskerCore.configuration.database)
+      end
+
+      # The settings of the engine's next connections.
+      def adjust(parameter)
+        let_go
+        @parameter = parameter
+      end
+
+      def run(sql, parameters)
+        @session.reclaim do
+          raw = raw_connection
+          (parameters.empty? ? raw.exec(sql) : raw.exec_params(sql, parameters)).values
+        end
+      end
+    end
+  end
+end
