@@ -31,17 +31,6 @@ module Chaos
     PATIENCE = 120
 
     class << self
-      # Makes the tables.
-      #
-      # @param url [String] of the database
-      # @return [void]
-      def prepare(url)
-        connection = PG.connect(url)
-        connection.exec(TABLES)
-      ensure
-        connection&.close
-      end
-
       # @param taken [Array<Integer>] numbers of events, in the order in which they were taken
       # @param written [Array<Integer>] numbers of the transitions that there are, in their order
       # @return [Array<String>] what is wrong; [] if each was taken once, and in order

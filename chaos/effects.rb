@@ -42,17 +42,6 @@ module Chaos
       def of?(step)
         STEP.match?(step)
       end
-
-      # Makes the table.
-      #
-      # @param url [String] of the database
-      # @return [void]
-      def prepare(url)
-        connection = PG.connect(url)
-        connection.exec(TABLE)
-      ensure
-        connection&.close
-      end
     end
 
     # @param url [String] of the database, as the worker's host reaches it

@@ -28,17 +28,6 @@ module Chaos
     COUNTED = "SELECT count(*) FROM chaos.ledger WHERE step_id = $1"
     ENDED = "UPDATE chaos.ledger SET finished_ns = $2, outcome = $3, product = $4 WHERE execution = $1"
 
-    # Makes the table.
-    #
-    # @param url [String] of the database
-    # @return [void]
-    def self.prepare(url)
-      connection = PG.connect(url)
-      connection.exec(TABLE)
-    ensure
-      connection&.close
-    end
-
     # @param url [String] of the database
     def initialize(url)
       @url = url

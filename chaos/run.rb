@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "application"
 require_relative "consumer"
 require_relative "fleet"
 require_relative "injector"
@@ -79,13 +80,20 @@ module Chaos
 
     # Who makes tasks ends before who steers them.
     def work
-      url = world.server.url_through(world.network.ports.last)
-      @operator = Operator.new(url, world.server, seed: @settings.seed)
-      @load = Load.new(url, seed: @settings.seed, rate: @settings.rate) { |receipt| @operator.add(receipt) }
-      @consumer = Consumer.new(url, world.server, seed: @settings.seed)
-      all = [@load, @operator, @consumer].each(&:start)
+      all = others.each(&:start)
       inject
       all.each(&:stop)
+    end
+
+    # Who reaches Postgres besides workers.
+    def others
+      url = world.server.url_through(world.network.ports.last)
+      seed, rate = @settings.to_h.values_at(:seed, :rate)
+      @operator = Operator.new(url, world.server, seed: seed)
+      @load = Load.new(url, seed: seed, rate: rate) { |receipt| @operator.add(receipt) }
+      @application = Application.new(url, world.server, seed: seed, rate: rate) { |receipt| @operator.add(receipt) }
+      @consumer = Consumer.new(url, world.server, seed: seed)
+      [@load, @application, @operator, @consumer]
     end
 
     def judge
@@ -93,11 +101,16 @@ module Chaos
       verdict = Verdict.new(world.server, world.fleet, asked)
       @drained = verdict.drain
       @progress.call(:phase, "checking")
-      report(verdict.violations + @operator.complaints + @consumer.violations)
+      report(verdict.violations + @operator.complaints + @consumer.violations + @application.violations)
     end
 
     def asked
-      Asked.new(@load.receipts + @operator.forks, @load.keys + @operator.keys, @operator.bulk)
+      Asked.new(receipts + @operator.forks, @load.keys + @operator.keys, @operator.bulk)
+    end
+
+    # Of tasks that were acknowledged.
+    def receipts
+      @load.receipts + @application.receipts
     end
 
     def inject
@@ -112,7 +125,7 @@ module Chaos
 
     def status(elapsed)
       format("%<at>d of %<all>d s, %<tasks>d tasks made, %<faults>d faults",
-             at: elapsed, all: @settings.seconds, tasks: @load.receipts.size, faults: @injector.counts.values.sum)
+             at: elapsed, all: @settings.seconds, tasks: receipts.size, faults: @injector.counts.values.sum)
     end
 
     def report(found)
@@ -129,14 +142,18 @@ module Chaos
     end
 
     def happened
-      { "faults" => @injector.counts, "connections" => world.network.counts, "acknowledged" => @load.receipts.size,
-        "keys" => @load.keys.size, "calls" => @load.counts.merge(@operator.counts) { |_, one, other| one + other },
+      { "faults" => @injector.counts, "connections" => world.network.counts, "acknowledged" => receipts.size,
+        "keys" => @load.keys.size, "orders" => @application.orders.map(&:fate).tally, "calls" => calls,
         "requests" => requests }
+    end
+
+    def calls
+      [@load, @application, @operator].map(&:counts).reduce { |sum, counts| sum.merge(counts) { |_, *both| both.sum } }
     end
 
     # Kind and answer => how many.
     def requests
-      all = @load.receipts.flat_map(&:requests) + @operator.bulk
+      all = receipts.flat_map(&:requests) + @operator.bulk
       all.map { |request| "#{request.kind} #{request.answer}" }.tally.sort.to_h
     end
 

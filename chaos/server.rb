@@ -4,7 +4,9 @@ require "pg"
 require "uri"
 require "tasker_core"
 require "tasker_core/internal/private_server"
+require_relative "application"
 require_relative "consumer"
+require_relative "effects"
 require_relative "graphs"
 require_relative "ledger"
 
@@ -16,6 +18,8 @@ module Chaos
     DATABASE = "chaos"
     # Commits wait for the disk; checkpoints are small, so that a restart after a crash takes a moment.
     SETTINGS = { "max_wal_size" => "64MB", "log_min_messages" => "fatal" }.freeze
+    # Those of the harness.
+    TABLES = [Ledger::TABLE, Effects::TABLE, Consumer::TABLES, Application::TABLE].freeze
     # Seconds between two tries to connect.
     PAUSE = 0.05
 
@@ -47,7 +51,7 @@ module Chaos
       connection = PG.connect(@private_server.url)
       connection.exec("CREATE DATABASE #{DATABASE} TEMPLATE template0")
       client { |client| client.migrate && Graphs::TEMPLATES.each { |template| client.register(template) } }
-      [Ledger, Effects, Consumer].each { |one| one.prepare(url) }
+      make_tables
     ensure
       connection&.close
     end
@@ -109,6 +113,15 @@ module Chaos
     # @return [void]
     def close
       @private_server.stop
+    end
+
+    private
+
+    def make_tables
+      connection = connect
+      TABLES.each { |sql| connection.exec(sql) }
+    ensure
+      connection&.close
     end
   end
 end

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require_relative "locked_crates"
+require_relative "licence_record"
 require_relative "signature_files"
 require_relative "sql_texts"
 
@@ -44,11 +44,12 @@ namespace :lint do
     puts "everything public is documented"
   end
 
-  desc "Fail unless every crate has a licence that lets anybody use it, and none is withdrawn"
+  desc "Fail unless everything used has a licence that lets anybody use it and is listed, and no crate is withdrawn"
   task :licences do
-    crates = LockedCrates.new
-    abort(crates.complaints.join("\n")) if crates.complaints.any?
-    puts crates.summary
+    record = LicenceRecord.of_project
+    complaints = record.complaints
+    abort(complaints.join("\n")) if complaints.any?
+    puts record.summary
   end
 
   desc "Fail where SQL is put together while the program runs"
@@ -57,4 +58,9 @@ namespace :lint do
     abort(texts.complaints.join("\n")) if texts.complaints.any?
     puts "no SQL is put together in #{texts.size} files"
   end
+end
+
+desc "List the licences of all crates and gems in docs/licences.md; needs their sources: cargo fetch"
+task :licences do
+  LicenceRecord.of_project.write
 end

@@ -1,5 +1,7 @@
 //! What a caller of the library is told.
 
+use std::any::Any;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
@@ -155,6 +157,9 @@ pub enum Error {
     /// The client or worker was closed.
     #[error("the {0} is closed")]
     Closed(&'static str),
+    /// The library panicked.
+    #[error("a defect in tasker_core: {0}; please report it")]
+    Defect(String),
 }
 
 /// The classes of errors that callers tell apart.
@@ -216,6 +221,12 @@ impl ErrorKind {
     }
 }
 
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
 impl Error {
     /// What the state of a task, or of a step of it, does not allow.
     pub(crate) fn transition(task: TaskId, source: InvalidTransition) -> Self {
@@ -228,6 +239,12 @@ impl Error {
             *step = named.map(str::to_owned);
         }
         self
+    }
+
+    /// Of a panic that was caught.
+    #[must_use]
+    pub fn defect(panic: &(dyn Any + Send)) -> Self {
+        Self::Defect(panic_text(panic).to_owned())
     }
 
     /// The error's class.
@@ -252,7 +269,7 @@ impl Error {
             Self::Store(StoreError::Url(_)) => ErrorKind::Configuration,
             Self::Store(StoreError::Unavailable(_)) => ErrorKind::DatabaseUnavailable,
             Self::Store(_) => ErrorKind::Database,
-            Self::Closed(_) => ErrorKind::Internal,
+            Self::Closed(_) | Self::Defect(_) => ErrorKind::Internal,
         }
     }
 
@@ -292,7 +309,8 @@ impl Error {
             | Self::FeedTaken { .. }
             | Self::SchemaMismatch { .. }
             | Self::Decryption { .. }
-            | Self::Closed(_) => false,
+            | Self::Closed(_)
+            | Self::Defect(_) => false,
         }
     }
 
@@ -338,7 +356,9 @@ impl Error {
             Self::SchemaMismatch { found } => json!({ "found": found, "wanted": SCHEMA_VERSION }),
             Self::Decryption { what, source } => json!({ "value": what, "key": source.key() }),
             Self::Store(error) => json!({ "sqlstate": error.code() }),
-            Self::Configuration { .. } | Self::Json { .. } | Self::Closed(_) => json!({}),
+            Self::Configuration { .. } | Self::Json { .. } | Self::Closed(_) | Self::Defect(_) => {
+                json!({})
+            }
         }
     }
 }

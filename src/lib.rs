@@ -12,6 +12,7 @@
 //! * `store`: Postgres, one statement a file
 //! * `runtime`: Tokio; [`Client`] for applications and operators, [`Worker`] for executing steps
 //! * [`config`], [`error`]: options in, errors out
+//! * `panics`, with the feature of that name: panics on purpose
 //! * `simulation`, with the feature of that name: the runtime on a simulated database, clock and network
 
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ mod identity;
 pub mod ids;
 pub mod join_policy;
 pub mod json;
+mod panics;
 mod process;
 pub mod retry_policy;
 mod runtime;
@@ -53,6 +55,8 @@ pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
 pub use ids::{SignalId, StepId, TaskId, TemplateId, TransitionId, WorkerId};
 pub use join_policy::JoinPolicy;
+#[cfg(feature = "panics")]
+pub use panics::panic_in;
 pub use retry_policy::{Backoff, RetryPolicy};
 pub use runtime::{
     AddedDelivery, Artifact, Attachment, Attempt, Batch, BrokenStep, BudgetRequest, Change,

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "pg"
+require_relative "../application"
 require_relative "../clock"
 require_relative "../fault"
 
@@ -16,10 +17,11 @@ module Chaos
       end
     end
 
-    # An operator ends some of the engine's sessions.
+    # An operator ends some of the engine's sessions, and of the application's that have it write.
     class Terminate < Fault
-      SESSIONS = <<~SQL
-        SELECT pid FROM pg_stat_activity WHERE application_name = 'tasker_core' AND datname = current_database() ORDER BY pid
+      SESSIONS = <<~SQL.freeze
+        SELECT pid FROM pg_stat_activity
+        WHERE application_name IN ('tasker_core', '#{Application::NAME}') AND datname = current_database() ORDER BY pid
       SQL
       END_SESSION = "SELECT pg_terminate_backend($1)"
 

@@ -7,6 +7,9 @@ module Chaos
     # What operators asked for took place where that was acknowledged, did not where it was refused, and nothing took
     # place that nobody asked for.
     class Steering < Judge
+      # Event of a task => kind of request.
+      TASK_EVENTS = { "cancelled" => :cancel, "paused" => :pause, "resumed" => :resume,
+                      "budget_raised" => :raise }.freeze
       # Event of a step => kind of request.
       EVENTS = { "retried" => :retry, "resolved_manually" => :resolve, "skipped" => :skip,
                  **Record::ANEW.to_h { |event| [event, :rerun] } }.freeze
@@ -28,11 +31,9 @@ module Chaos
         record.requests.each { |request| judge_request(request) if request.acknowledged? }
       end
 
+      # What a task waits for has it go on as well.
       def kind_of(change)
-        return :cancel if change.event == "cancelled"
-        return :pause if change.to == "paused"
-
-        :resume if change.from == "paused" && change.actor
+        TASK_EVENTS[change.event] unless change.event == "resumed" && change.actor.nil?
       end
 
       # Steps are skipped also because their parents were, or were in the task of which this one is a fork; who steers a
@@ -67,7 +68,7 @@ module Chaos
       def asked?(request, kind, step)
         return false unless request
         # Who raises a budget has the steps tried again that it kept from starting.
-        return kind == :retry if request.kind == :raise
+        return %i[raise retry].include?(kind) if request.kind == :raise
         return kind == :cancel if request.kind == :expire
 
         request.kind == kind && (step.nil? || WIDE.include?(kind) || concerned(request).include?(step))
@@ -112,8 +113,8 @@ module Chaos
         when :skip, :resolve then judge_state(request, step)
         when :retry then judge_again(request, step, "error", "retried")
         when :rerun then judge_again(request, step, "complete", "rerun")
-        when :pause then judge_pause(request)
-        when :cancel, :resume, :signal, :approve, :reject, :raise, :fork, *Request::BULK then nil
+        when :pause, :raise then judge_note(request)
+        when :cancel, :resume, :signal, :approve, :reject, :fork, *Request::BULK then nil
         end
       end
 
@@ -123,10 +124,10 @@ module Chaos
         tell("#{request.kind} by #{request.actor} was acknowledged, it is #{step.state}", step)
       end
 
-      def judge_pause(request)
+      def judge_note(request)
         return if record.transitions.any? { |change| change.actor == request.actor }
 
-        tell("its pause by #{request.actor} was acknowledged, and did not take place")
+        tell("its #{request.kind} by #{request.actor} was acknowledged, and did not take place")
       end
 
       def unsure(kind)

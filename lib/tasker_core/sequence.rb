@@ -69,7 +69,8 @@ module TaskerCore
     #
     # @param name [String, Symbol] a map step
     # @param after [Integer, nil] number of an item: only later ones. Default nil: from the first on.
-    # @param limit [Integer] at most so many, 1 to 10,000. Default 1,000.
+    # @param limit [Integer] at most so many, 1 to 10,000. Default 1,000. A part ends sooner, with the item with which
+    #   it has come to 16 MiB.
     # @return [Array<Item>] frozen; [] at the end, and before the step has begun
     # @raise [InvalidArgument] no map step
     # @example

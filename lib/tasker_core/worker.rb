@@ -60,7 +60,8 @@ module TaskerCore
     # no thread behind, also when it is interrupted.
     #
     # @return [Summary] frozen
-    # @raise [Error] see {#start}; or the worker could not go on, for instance because of a defect
+    # @raise [InternalError] a defect ended the worker; other workers take over what it could not write
+    # @raise [Error] see {#start}; or the worker could not go on
     # @example
     #   worker.run
     def run
@@ -118,6 +119,7 @@ module TaskerCore
     #
     # @param timeout [Numeric, nil] seconds; nil: without a limit. Default nil.
     # @return [Summary, nil] frozen; nil: not started, or still running after `timeout`
+    # @raise [InternalError] a defect ended the worker; other workers take over what it could not write
     # @raise [Error] why the worker could not go on
     # @example
     #   worker.stop
@@ -229,7 +231,7 @@ module TaskerCore
       @wakeup.wait([seconds, LOOK_SECONDS].min)
       tell_notice
       @crew.relieve
-    rescue HandlersHang => e
+    rescue HandlersHang, InternalError => e
       fail_with(e)
     end
 

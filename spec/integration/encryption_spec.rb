@@ -63,6 +63,59 @@ RSpec.describe "Encryption at rest", :database do
     expect(opened(results, "results", "n" * 32)).to eq(%({"card":"#{secret}"}))
   end
 
+  # Each value says by its name where it was given; what is found in a table, and how many values are sealed there.
+  def found
+    tables = column("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'tasker%'")
+    tables.to_h do |table|
+      rows = column("SELECT t::text FROM #{table} t").join("\n")
+      [table.delete_prefix("tasker_"), [rows.scan(/OPEN_\w+|SECRET_\w+/).uniq.sort, rows.scan("tasker_encrypted").size]]
+    end
+  end
+
+  def handle_everything
+    handler("Asks") { |_, _, step| { paid: step.wait_for("paid", data: { a: "SECRET_data" }) } }
+    handler("Plans") do |_, _, step|
+      step.checkpoint(cursor: "SECRET_cursor", data: { a: "SECRET_checkpoint" })
+      step.attach("OPEN_artifact", json: { a: "SECRET_artifact" })
+      step.add("extra", like: "part", inputs: { a: "SECRET_inputs" })
+      { list: %w[SECRET_first SECRET_second] }
+    end
+    handler("Reads") { |_, _, step| { read: step.inputs || step.item } }
+    handler("Fails") { raise TaskerCore::PermanentError.new("SECRET_message", context: { a: "SECRET_failure" }) }
+  end
+
+  def define_everything
+    handle_everything
+    TaskerCore.define("everything") do
+      step "asks", handler: "Asks"
+      step "plans", handler: "Plans", depends_on: "asks"
+      step "part", handler: "Reads", dynamic: true
+      step "items", handler: "Reads", depends_on: "plans", map: { over: "results.plans.list" }
+      step "fails", handler: "Fails", depends_on: "items"
+    end
+  end
+
+  it "keeps everything that applications and handlers say from who reads the tables, and says what stays in the open" do
+    use_keys("new" => new)
+    define_everything
+    id = TaskerCore.submit("everything", context: { a: "SECRET_context" }, correlation_key: "OPEN_correlation",
+                                         idempotency_key: "SECRET_key", tags: ["OPEN_tag"], reason: "OPEN_reason")
+    TaskerCore.signal(id, "paid", { a: "SECRET_signal" }, actor: "OPEN_actor", idempotency_key: "OPEN_signal_key")
+    expect(working { TaskerCore.wait(id, timeout: 30) }.state).to eq("error")
+
+    expect(TaskerCore.items(id, "items").map(&:item)).to eq(%w[SECRET_first SECRET_second])
+    expect(TaskerCore.result(id).results_of("extra")).to eq("read" => { "a" => "SECRET_inputs" })
+    open, sealed = found.then { |tables| [tables.transform_values(&:first), tables.transform_values(&:last)] }
+    expect(open.reject { |_, words| words.empty? }).to eq(
+      "artifacts" => %w[OPEN_artifact], "signals" => %w[OPEN_actor OPEN_signal_key],
+      "task_correlations" => %w[OPEN_correlation], "tasks" => %w[OPEN_reason OPEN_tag]
+    )
+    expect(sealed.reject { |_, values| values.zero? }).to eq(
+      "added_steps" => 3, "artifacts" => 1, "signals" => 1, "step_waits" => 2, "tasks" => 1,
+      "workflow_step_transitions" => 1, "workflow_steps" => 6
+    )
+  end
+
   it "reads what was written with earlier keys, and names a key that is missing" do
     define_one { |task| task.context.slice("card") }
     use_keys("old" => old)

@@ -208,6 +208,21 @@ RSpec.describe "Map steps", :database do
     expect(result.results_of("sum")).to eq([[0, "complete", 5, 25], [1, "complete", 6, 36], [3, "complete", 8, 64]])
   end
 
+  it "gives no more of its items at once than come to 16 MiB, and at least one" do
+    define_squares { |_, _, step| "x" * step.item }
+    handler("Sum") { |_, sequence, _| sequence.each_item("square").count }
+    large = 1_000_000
+    task_id = run("squares", context: { list: [large] * 20 }, worker: { max_results_bytes: 2 * large }).task_id
+    part = TaskerCore.items(task_id, "square", limit: 10_000)
+    expect(part.map(&:index)).to eq([*0..16])
+    expect(TaskerCore.items(task_id, "square", after: 16).map(&:index)).to eq([17, 18, 19])
+    expect(TaskerCore.items(task_id, "square", after: 18, limit: 5).map { |item| item.results.size }).to eq([large])
+    expect(TaskerCore.items(task_id, "square", after: 19)).to eq([])
+    expect(TaskerCore.each_item(task_id, "square").map(&:index)).to eq([*0..19])
+    expect(TaskerCore.result(task_id).results_of("sum")).to eq(20)
+    expect(tasker("result", task_id.to_s, "square", "--items", "--json").out.lines.size).to eq(20)
+  end
+
   it "gives its items, and each of them by its name, to whoever asks" do
     define_squares { |_, _, step| step.item > 7 ? raise("too large") : step.item**2 }
     task_id = run("squares", context: { list: [5, 6, 7, 8] }).task_id

@@ -45,15 +45,22 @@ RSpec.describe "The native extension", :database, doctor: false do
     end
   end
 
+  # From the classes themselves: names as "Bridge.check_json" or "Client#status" => how many arguments there are.
+  types = [bridge, *bridge.constants.map { |name| bridge.const_get(name) }.grep(Class)]
+  name_of = ->(type) { type.name[/\w+\z/] }
+  functions = types.flat_map do |type|
+    type.singleton_methods(false).map { |name| ["#{name_of[type]}.#{name}", type.method(name).arity] }
+  end.to_h
+  of_objects = types.grep(Class).flat_map do |type|
+    type.instance_methods(false).map { |name| ["#{name_of[type]}##{name}", type.instance_method(name).arity] }
+  end.to_h
+
   it "has exactly the methods that its signatures name" do
-    own = ->(object) { object.singleton_methods(false).sort }
-    names = ->(signatures) { signatures.map(&:name).sort }
-    expect(own[bridge]).to eq(names[NativeMethods.of_class(nil)])
-    [bridge::Client, bridge::Worker].each do |type|
-      name = type.name[/\w+\z/]
-      expect(own[type]).to eq(names[NativeMethods.of_class(name)])
-      expect(type.instance_methods(false).sort).to eq(names[NativeMethods.of_instances(name)])
-    end
+    names = ->(type, signatures) { signatures.to_h { |one| ["#{type}#{one.name}", one.types.size] } }
+    of_classes = [nil, "Client", "Worker"].map { |type| names["#{type || "Bridge"}.", NativeMethods.of_class(type)] }
+    of_instances = %w[Client Worker].map { |type| names["#{type}#", NativeMethods.of_instances(type)] }
+    expect(functions).to eq(of_classes.reduce(&:merge))
+    expect(of_objects).to eq(of_instances.reduce(&:merge))
   end
 
   it "answers or refuses every wrong argument of its functions" do
@@ -68,7 +75,7 @@ RSpec.describe "The native extension", :database, doctor: false do
     expect { native.status(1) }.to raise_error(TaskerCore::Error, /closed/)
   end
 
-  it "answers or refuses every wrong argument of a worker, running and stopped" do
+  it "answers or refuses every wrong argument of a worker, running and stopped", timeout: 300 do
     native = worker
     2.times { check_all(native, NativeMethods.of_instances("Worker")) }
     expect { native.stop(0) }.to raise_error(TaskerCore::Error, /closed/)
@@ -208,6 +215,24 @@ RSpec.describe "The native extension", :database, doctor: false do
 
   describe "in a program of its own" do
     include CommandLine
+
+    all = [*functions.keys, *of_objects.keys]
+    lasting = all.reject { |name| NativeMethods::LAST.include?(name[/\w+\z/].to_sym) }
+    # As spec/fixtures/native_calls.rb names them => what they are, and the methods that are called there.
+    { "stress" => ["where the collector runs at every chance, and moves what is left", all],
+      "child" => ["in a forked child, of what was made before", all],
+      "ending" => ["while the process ends", all],
+      "finalizer" => ["in a finalizer at its very end", all],
+      "threads" => ["in threads that are cut off by its end", lasting],
+      "ractors" => ["in ractors, which may not", functions.keys] }.each do |circumstance, (where, names)|
+      it "answers or refuses every method #{where}", timeout: 300 do
+        program = File.join(CommandLine::ROOT, "spec/fixtures/native_calls.rb")
+        words = ["-W0", "-I", File.join(CommandLine::ROOT, "lib"), program, circumstance, RSpec.configuration.seed.to_s]
+        outcome = run_program(RbConfig.ruby, *words, env: { "DATABASE_URL" => database_url })
+        expect(outcome).to have_attributes(status: 0, err: "")
+        expect(outcome.json).to match_array(names)
+      end
+    end
 
     preamble = <<~RUBY
       require "tasker_core"

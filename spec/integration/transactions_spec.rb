@@ -3,6 +3,7 @@
 RSpec.describe "Submitting a task in a transaction of the application's", :database do
   include Workflows
   include CommandLine
+  include Outages
 
   let!(:connection) do
     PG.connect(database_url).tap { |pg| pg.exec("SET client_min_messages = warning; CREATE TABLE orders (id int)") }
@@ -263,6 +264,22 @@ RSpec.describe "Submitting a task in a transaction of the application's", :datab
     expect([other.transaction_status, count("tasker_tasks")]).to eq([PG::PQTRANS_IDLE, 0])
   ensure
     other&.close
+  end
+
+  it "closes a connection that is silent when a submit is interrupted" do
+    through_proxy do |proxy|
+      silent = PG.connect(TaskerCore.configuration.database_url)
+      use_database(database_url)
+      silent.exec("BEGIN")
+      silent.define_singleton_method(:exec) { |sql| super(sql).tap { proxy.silence } }
+      thread = Thread.new { submit(on: silent) }
+      thread.report_on_exception = false
+      wait_until("it waits") { proxy.counts[:silent].positive? && silent.transaction_status == PG::PQTRANS_ACTIVE }
+      thread.raise(IOError, "enough")
+
+      expect { thread.value }.to raise_error(IOError, "enough")
+      expect(silent).to be_finished
+    end
   end
 
   it "leaves no transaction open where it is interrupted as it begins one" do

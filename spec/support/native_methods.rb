@@ -6,7 +6,7 @@ module NativeMethods
   # Arguments of the right type that do no harm.
   FITTING = { "Integer" => 1, "Integer?" => nil, "Float" => 0.5, "String" => "{}", "String?" => nil }.freeze
   # They end what the others need.
-  LAST = %i[hurry drain stop close].freeze
+  LAST = %i[migrate hurry drain stop close].freeze
 
   # A method: its name, and the types of its arguments.
   Signature = Struct.new(:name, :types) do

@@ -520,7 +520,8 @@ impl Client {
         TaskResult::new((task, status.state), &stored.template, &grown, steps, open)
     }
 
-    /// Items of a map step, after the one of this number, at most so many: their steps' states and results.
+    /// Items of a map step, after the one of this number, at most so many: their steps' states and results. There are fewer
+    /// where these come to 16 MiB, and none at the end only.
     ///
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that is no map step or a limit that is not 1 to 10,000, and

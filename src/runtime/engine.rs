@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::branches;
 use super::branches::Decider;
@@ -18,6 +19,7 @@ use super::heartbeat;
 use super::inbox::Interrupt;
 use super::ledger::{Begun, Reported};
 use super::orchestrator::Orchestrator;
+use super::parts;
 use super::recorded::{self, Recording};
 use super::shared::{Phase, Shared};
 use super::subworkflows::{self, WorkflowCall, WorkflowRun};
@@ -44,8 +46,8 @@ pub(crate) struct Engine<D: Database> {
 #[derive(Debug)]
 struct Parts {
     orchestrator: AbortOnDropHandle<bool>,
-    heart: AbortOnDropHandle<()>,
-    follower: AbortOnDropHandle<()>,
+    heart: AbortOnDropHandle<Option<()>>,
+    follower: AbortOnDropHandle<Option<()>>,
 }
 
 impl<D: Database> Engine<D> {
@@ -57,19 +59,12 @@ impl<D: Database> Engine<D> {
         shared.there_is_work();
         let (ends, reported) = mpsc::unbounded_channel();
         let orchestrator = Orchestrator::new(Arc::clone(&shared), reported).run();
-        let orchestrator = AbortOnDropHandle::new(tokio::spawn(within(orchestrator)));
-        let parts = Parts {
-            orchestrator: AbortOnDropHandle::new(tokio::spawn(within(watch(
-                Arc::clone(&shared),
-                orchestrator,
-            )))),
-            heart: AbortOnDropHandle::new(tokio::spawn(within(heartbeat::beat(Arc::clone(
-                &shared,
-            ))))),
-            follower: AbortOnDropHandle::new(tokio::spawn(within(follow_ups::follow(Arc::clone(
-                &shared,
-            ))))),
-        };
+        let orchestrator = parts::start(&shared, "orchestrator", orchestrator);
+        let heart = parts::start(&shared, "heart", heartbeat::beat(Arc::clone(&shared)));
+        let orchestrator = tokio::spawn(within(watch(orchestrator, heart.abort_handle())));
+        let follower = parts::start(&shared, "follower", follow_ups::follow(Arc::clone(&shared)));
+        let orchestrator = AbortOnDropHandle::new(orchestrator);
+        let parts = Parts { orchestrator, heart, follower };
         Ok(Self { shared, ends, parts: Mutex::new(Some(parts)) })
     }
 
@@ -285,14 +280,12 @@ impl<D: Database> Engine<D> {
     }
 }
 
-/// Waits for the orchestrator's end. One that panicked leaves its claims to others.
-async fn watch<D: Database>(shared: Arc<Shared<D>>, orchestrator: AbortOnDropHandle<bool>) -> bool {
-    match orchestrator.await {
-        Ok(in_order) => in_order,
-        Err(panic) => {
-            error!(%panic, "a defect ended this worker; others take its claims");
-            shared.broke();
-            false
-        }
+/// Waits for the orchestrator's end, and says whether all was written. Nobody writes how attempts end once it is gone: then
+/// the heart stops, so that others take its claims.
+async fn watch(orchestrator: AbortOnDropHandle<Option<bool>>, heart: AbortHandle) -> bool {
+    let in_order = orchestrator.await.ok().flatten();
+    if in_order.is_none() {
+        heart.abort();
     }
+    in_order.unwrap_or(false)
 }

@@ -12,20 +12,20 @@ use tracing::{debug, warn};
 
 use super::deadlines;
 use super::ledger::EndedBatches;
+use super::parts;
 use super::rescuer;
 use super::rhythm::{Place, Rhythm, Signs, resting_ms};
 use super::shared::Shared;
 use crate::guard::{Guard, removed};
-use crate::process::within;
 use crate::store::{Beat, Call, Database, Line, Pulse, StoreError};
 
 /// The server's limit for a heartbeat is no shorter than this, however short a life is.
 const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Beats until the worker ends or its orchestrator is gone.
+/// Beats until it is stopped.
 pub(super) async fn beat<D: Database>(shared: Arc<Shared<D>>) {
     let mut heart = Heart::new(shared);
-    while !heart.shared.is_broken() {
+    loop {
         heart.look();
         if heart.rhythm.is_due(Instant::now()) {
             heart.beat().await;
@@ -44,11 +44,11 @@ struct Heart<D: Database> {
     /// When a beat failed or took long: then those of others did too, and nobody can be called dead.
     trouble: Option<Instant>,
     /// A rescue may wait for locks, and the heart must not wait for it.
-    rescue: Option<AbortOnDropHandle<()>>,
+    rescue: Option<AbortOnDropHandle<Option<()>>>,
     /// Rescues that were begun.
     rescues: usize,
     /// As a rescue.
-    deadlines: Option<AbortOnDropHandle<()>>,
+    deadlines: Option<AbortOnDropHandle<Option<()>>>,
 }
 
 impl<D: Database> Heart<D> {
@@ -222,11 +222,11 @@ impl<D: Database> Heart<D> {
         }
         self.rescues += 1;
         let (shared, turn) = (Arc::clone(&self.shared), self.rescues);
-        self.rescue = Some(AbortOnDropHandle::new(tokio::spawn(within(async move {
+        self.rescue = Some(parts::start(&self.shared, "rescuer", async move {
             if let Err(error) = rescuer::rescue(&shared, turn).await {
                 warn!(%error, "the rescue of a dead worker's claims failed");
             }
-        }))));
+        }));
     }
 
     fn end_late(&mut self) {
@@ -234,15 +234,15 @@ impl<D: Database> Heart<D> {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        self.deadlines = Some(AbortOnDropHandle::new(tokio::spawn(within(async move {
+        self.deadlines = Some(parts::start(&self.shared, "enforcer of deadlines", async move {
             if let Err(error) = deadlines::enforce(&shared).await {
                 warn!(%error, "a task whose deadline has passed is not ended yet");
             }
-        }))));
+        }));
     }
 }
 
-fn goes_on(job: Option<&AbortOnDropHandle<()>>) -> bool {
+fn goes_on(job: Option<&AbortOnDropHandle<Option<()>>>) -> bool {
     job.is_some_and(|job| !job.is_finished())
 }
 

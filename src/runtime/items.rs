@@ -16,6 +16,9 @@ use crate::store::{FailedItems, ItemRow, Store};
 /// Items of one part of a list at most.
 const MOST_ITEMS: u32 = 10_000;
 
+/// A part of a list ends with the item with which it has come to so many bytes: at least with one.
+const MOST_BYTES: i64 = 16 * 1024 * 1024;
+
 /// Code of the failure of a map step more of whose items failed than may.
 const MAP_ITEMS_FAILED: &str = "MAP_ITEMS_FAILED";
 
@@ -64,7 +67,7 @@ impl Item {
     }
 }
 
-/// The items of a map step of a task, after the one of this number, at most so many.
+/// The items of a map step of a task, after the one of this number, at most so many, and fewer where they are large.
 ///
 /// # Errors
 /// [`Error::Argument`] for a step that is no map step, [`Error::Decryption`].
@@ -77,7 +80,7 @@ pub(super) async fn read(
 ) -> Result<Vec<Item>, Error> {
     let map = task.step(map_step(stored, name)?);
     let after = after.map_or(-1, u32::cast_signed);
-    let rows = store.items(map, after, limit.into()).await?;
+    let rows = store.items(map, after, limit.into(), MOST_BYTES).await?;
     rows.into_iter().map(|row| Item::new(task, name, row)).collect()
 }
 

@@ -30,6 +30,7 @@ mod mapping;
 mod orchestrator;
 mod pace;
 mod parked;
+mod parts;
 mod patience;
 mod pruner;
 mod recorded;

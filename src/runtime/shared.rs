@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -61,7 +61,8 @@ pub(super) struct Shared<D> {
     work: AtomicBool,
     buried: AtomicBool,
     compare: AtomicBool,
-    broken: AtomicBool,
+    /// Why the worker cannot go on.
+    defect: OnceLock<String>,
     /// Other workers that did not rest when the heart last looked.
     busy_others: AtomicUsize,
     /// When there will be work, the nearest times; held for a look-up only.
@@ -111,7 +112,7 @@ impl<D: Database> Shared<D> {
             work: AtomicBool::new(false),
             buried: AtomicBool::new(false),
             compare: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
+            defect: OnceLock::new(),
             busy_others: AtomicUsize::new(0),
             work_at: Mutex::new(BTreeSet::new()),
             stop_by: Mutex::new(None),
@@ -284,14 +285,17 @@ impl<D: Database> Shared<D> {
         self.busy_others.store(others, Ordering::Relaxed);
     }
 
-    /// The orchestrator is gone: nothing is handed out, and the heart stops, so that others rescue.
-    pub(super) fn broke(&self) {
-        self.broken.store(true, Ordering::Release);
+    /// A part of the worker is gone: nothing more is claimed or handed out.
+    pub(super) fn broke(&self, why: String) {
+        // What came first says most.
+        let _ = self.defect.set(why);
+        self.advance(Phase::Draining);
         self.inbox.close();
     }
 
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+    /// Why the worker cannot go on.
+    pub(super) fn defect(&self) -> Option<Error> {
+        self.defect.get().cloned().map(Error::Defect)
     }
 
     pub(super) fn take_burial(&self) -> bool {

@@ -15,6 +15,7 @@ use super::growth;
 use super::inbox::{Batch, Interrupt};
 use super::insistence::insist;
 use super::items::{self, Item};
+use super::parts;
 use super::patience::Patience;
 use super::pruner;
 use super::recorded::{self, Recording};
@@ -80,7 +81,7 @@ pub struct Stopped {
 pub struct Worker {
     engine: Engine<Store>,
     /// Until the worker is stopped.
-    pruner: Mutex<Option<AbortOnDropHandle<()>>>,
+    pruner: Mutex<Option<AbortOnDropHandle<Option<()>>>>,
 }
 
 impl Worker {
@@ -97,8 +98,8 @@ impl Worker {
             return Err(Error::SchemaMismatch { found });
         }
         let engine = Engine::start(store, options).await?;
-        let pruner =
-            AbortOnDropHandle::new(tokio::spawn(pruner::prune(Arc::clone(engine.shared()))));
+        let shared = engine.shared();
+        let pruner = parts::start(shared, "pruner", pruner::prune(Arc::clone(shared)));
         Ok(Self { engine, pruner: Mutex::new(Some(pruner)) })
     }
 
@@ -128,9 +129,14 @@ impl Worker {
     }
 
     /// What is to be told to operators, once: for how long no thread came for a step.
-    #[must_use]
-    pub fn take_notice(&self) -> Option<String> {
-        self.shared().take_notice()
+    ///
+    /// # Errors
+    /// [`Error::Defect`] when the worker cannot go on; it claims nothing more, and is to be stopped.
+    pub fn take_notice(&self) -> Result<Option<String>, Error> {
+        match self.shared().defect() {
+            Some(defect) => Err(defect),
+            None => Ok(self.shared().take_notice()),
+        }
     }
 
     /// Keeps an artifact of an attempt, `{name, media_type, json}` or `{name, media_type, uri}` as JSON text, in the place
@@ -253,7 +259,8 @@ impl Worker {
         Err(refused("connection", &format!("one to a database {why}"), allowed))
     }
 
-    /// Items of a map step of the task, after the one of this number, at most so many: their steps' states and results.
+    /// Items of a map step of the task, after the one of this number, at most so many: their steps' states and results. There
+    /// are fewer where these come to 16 MiB, and none at the end only.
     ///
     /// # Errors
     /// [`Error::UnknownTask`], [`Error::Argument`] for a step that is no map step or a limit that is not 1 to 10,000, and
@@ -523,7 +530,8 @@ impl Worker {
     /// writes everything that was reported.
     ///
     /// # Errors
-    /// [`Error::Closed`] when it was stopped before.
+    /// [`Error::Closed`] when it was stopped before; [`Error::Defect`] when it stopped because of one: what it could not
+    /// write, other workers take over.
     pub async fn stop(&self, timeout: Duration) -> Result<Stopped, Error> {
         let in_order = self.engine.stop(timeout).await?;
         let pruner = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -535,7 +543,10 @@ impl Worker {
         shared.events.tell(shared.worker(), WorkerEvent::Stopped);
         shared.events.end();
         shared.database.close().await;
-        Ok(shared.counts.stopped(in_order))
+        match shared.defect() {
+            Some(defect) => Err(defect),
+            None => Ok(shared.counts.stopped(in_order)),
+        }
     }
 
     /// Shortens a stop that is under way: handlers get no more than `timeout` from now on.

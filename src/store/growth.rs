@@ -270,14 +270,16 @@ impl Store {
         find(&self.pool, task, names).await
     }
 
-    /// The items of a map step after the one of this number, at most so many.
+    /// The items of a map step after the one of this number, at most so many, and none after the one with which they and
+    /// their results have come to so many bytes.
     pub(crate) async fn items(
         &self,
         map: StepId,
         after: i32,
         limit: i64,
+        bytes: i64,
     ) -> Result<Vec<ItemRow>, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/items.sql", map.0, after, limit)
+        let rows = sqlx::query_file!("src/store/sql/items.sql", map.0, after, limit, bytes)
             .fetch_all(&self.pool)
             .await?;
         Ok(rows

@@ -250,11 +250,11 @@ async fn steps_for_which_no_thread_comes_are_given_back_and_executed_by_another_
     assert!(deserted.is_current(running.claim.step, running.claim.attempt));
     succeed(&deserted, &running, "1");
     let next = take(&deserted);
-    let notice = deserted.take_notice().expect("what there is to tell");
+    let notice = deserted.take_notice().unwrap().expect("what there is to tell");
     let ran =
         format!("step {} of task {} (attempt 1)", running.claim.step, running.claim.step.task());
     assert!(notice.contains("3 steps") && notice.ends_with(&ran), "{notice}");
-    assert_eq!(deserted.take_notice(), None);
+    assert_eq!(deserted.take_notice().unwrap(), None);
     succeed(&deserted, &next, "1");
     stop(deserted, vec![]).await;
     db.assert_sound().await;

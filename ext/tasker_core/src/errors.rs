@@ -36,14 +36,6 @@ fn exception(
 pub(crate) fn guard<T>(ruby: &Ruby, body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result,
-        Err(panic) => {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown");
-            let message = format!("a defect in tasker_core: {text}; please report it");
-            Err(raise_kind(ruby, ErrorKind::Internal, &message, "{}"))
-        }
+        Err(panic) => Err(raise(ruby, &tasker_core::Error::defect(&*panic))),
     }
 }

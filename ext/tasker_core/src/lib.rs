@@ -81,6 +81,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     {
         bridge.define_singleton_method("panic_with_gvl", function!(panics::with_gvl, 0))?;
         bridge.define_singleton_method("panic_without_gvl", function!(panics::without_gvl, 0))?;
+        bridge.define_singleton_method("panic_in", function!(panics::in_part, 1))?;
     }
     bridge.const_set("SCHEMA_VERSION", tasker_core::SCHEMA_VERSION)?;
     bridge.const_set("STEP_INDEX_BITS", tasker_core::ids::STEP_INDEX_BITS)?;

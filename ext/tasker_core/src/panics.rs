@@ -2,9 +2,10 @@
 
 #![allow(clippy::panic, reason = "that is what it is for")]
 
-use magnus::{Error, Ruby};
+use magnus::{Error, RString, Ruby};
 
 use crate::errors::guard;
+use crate::json::text;
 use crate::runtime::block_on;
 
 /// Panics while this thread has Ruby's lock.
@@ -15,4 +16,12 @@ pub(crate) fn with_gvl(ruby: &Ruby) -> Result<(), Error> {
 /// Panics while this thread waits without Ruby's lock.
 pub(crate) fn without_gvl(ruby: &Ruby) -> Result<(), Error> {
     guard(ruby, || block_on(ruby, async { panic!("on purpose, without the lock") }))
+}
+
+/// Has this part of every worker of the process panic.
+pub(crate) fn in_part(ruby: &Ruby, part: RString) -> Result<(), Error> {
+    guard(ruby, || {
+        tasker_core::panic_in(&text(ruby, part)?);
+        Ok(())
+    })
 }

@@ -106,9 +106,9 @@ impl Worker {
         })
     }
 
-    /// What is to be told to the operator, once.
+    /// What is to be told to the operator, once. Raises what keeps the worker from going on.
     pub(crate) fn take_notice(ruby: &Ruby, this: &Self) -> Result<Option<String>, Error> {
-        guard(ruby, || Ok(this.here(ruby)?.take_notice()))
+        guard(ruby, || this.here(ruby)?.take_notice().map_err(|e| raise(ruby, &e)))
     }
 
     /// Which events are recorded from now on: bit n stands for the n-th of `EVENT_NAMES`.

@@ -24,7 +24,7 @@ module TaskerCore
       HEADER = %w[STEP STATE TRIES TOOK RESULTS].freeze
       # Titles of the columns of items.
       ITEMS_HEADER = %w[ITEM STATE TRIES VALUE RESULTS].freeze
-      # Items that are read at a time, and stand in a table.
+      # Items that are read at a time, and stand in a table; fewer where they are large.
       PART = 1_000
 
       # Writes the results.
@@ -50,12 +50,17 @@ module TaskerCore
       end
 
       def write_items(client, task_id, step)
-        items = client.each_item(task_id, step, batch: PART)
-        return items.each { |item| output.line(JSON.generate(item.to_h, max_nesting: 0)) } if json?
+        return write_lines(client.each_item(task_id, step, batch: PART)) if json?
 
-        items.each_slice(PART) do |part|
+        after = nil
+        until (part = client.items(task_id, step, after: after, limit: PART)).empty?
           output.table(ITEMS_HEADER, part.map { |item| item_row(item) }, right: [0, 2])
+          after = part.last.index
         end
+      end
+
+      def write_lines(items)
+        items.each { |item| output.line(JSON.generate(item.to_h, max_nesting: 0)) }
       end
 
       def item_row(item)

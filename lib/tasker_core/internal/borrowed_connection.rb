@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "timeout"
 require_relative "../errors"
 require_relative "check"
 
@@ -15,9 +16,11 @@ module TaskerCore
       OWN = { begin: "BEGIN", commit: "COMMIT", rollback: "ROLLBACK" }.freeze
       # Times that a submit which loses a race against the same one is tried.
       TRIES = 5
+      # Seconds that a submit which fails waits until it is undone.
+      PATIENCE = 5
       # What is accepted.
       ALLOWED = "a PG::Connection, or an Active Record connection to Postgres"
-      private_constant :NESTED, :OWN, :TRIES, :ALLOWED
+      private_constant :NESTED, :OWN, :TRIES, :PATIENCE, :ALLOWED
 
       # @return [PG::Connection]
       attr_reader :raw
@@ -107,11 +110,16 @@ module TaskerCore
         undo(words[:rollback]) if begun && !committed
       end
 
-      # A statement that was interrupted goes on until it is cancelled. A connection that is lost has undone everything.
+      # A statement that was interrupted goes on until it is cancelled. A connection that is lost has undone everything,
+      # and one that is silent is closed: without it the server rolls back.
       def undo(rollback)
-        @raw.cancel if @raw.transaction_status == PG::PQTRANS_ACTIVE
-        @raw.block
-        @raw.exec(rollback)
+        Timeout.timeout(PATIENCE) do
+          @raw.cancel if @raw.transaction_status == PG::PQTRANS_ACTIVE
+          @raw.block
+          @raw.exec(rollback)
+        end
+      rescue Timeout::Error
+        @raw.close
       rescue PG::Error
         nil
       end

@@ -89,6 +89,26 @@ RSpec.describe Chaos::Judges::Steering do
     ask.call(record, :retry, step: "s0", seen: "error")
   end
 
+  it_finds("a raise that nobody asked for", "budgeted", /nobody asked for budget_raised by "mara"/) do |record|
+    change.call(record, record.state, "budget_raised", actor: "mara")
+  end
+
+  it_finds("a raise that history has not", "budgeted", /its raise by mara was acknowledged, and did not/) do |record|
+    ask.call(record, :raise)
+  end
+
+  it_lets("a budget be raised while the task is paused", "budgeted") do |record|
+    ask.call(record, :pause).actor = "ute"
+    ask.call(record, :raise)
+    change.call(record, "paused", "paused", actor: "ute")
+    change.call(record, "paused", "budget_raised", actor: "mara")
+  end
+
+  it_lets("a task go on by itself", "chain") do |record|
+    change.call(record, "waiting", "waiting")
+    change.call(record, "in_progress", "resumed")
+  end
+
   it_finds("a pause that was acknowledged and lost", "chain",
            /its pause by mara was acknowledged, and did not/) do |record|
     ask.call(record, :pause)

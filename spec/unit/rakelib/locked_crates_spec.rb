@@ -6,7 +6,14 @@ require "tmpdir"
 require_relative "../../../rakelib/locked_crates"
 
 RSpec.describe LockedCrates do
-  subject(:crates) { described_class.new }
+  attr_reader :home
+
+  around do |example|
+    Dir.mktmpdir do |folder|
+      @home = folder
+      example.run
+    end
+  end
 
   {
     "MIT" => true,
@@ -20,28 +27,53 @@ RSpec.describe LockedCrates do
     "(GPL-3.0 AND MIT) OR (LGPL-2.1 AND (Zlib OR MIT))" => false
   }.each do |expression, answer|
     it "#{answer ? "allows" : "refuses"} #{expression.inspect}" do
-      expect(crates.allowed?(expression)).to be(answer)
+      expect(described_class.allowed?(expression)).to be(answer)
     end
   end
 
-  it "names the crate and its licence" do
-    crate = { "name" => "kept", "version" => "1.2.3", "license" => "AGPL-3.0" }
-    allow(crates).to receive(:packages).and_return([crate])
-    expect(crates.complaints).to match([/\Akept 1\.2\.3: licence "AGPL-3.0", allowed: .*MIT/])
+  def write(path, text)
+    FileUtils.mkdir_p(File.dirname(path = File.join(home, path)))
+    File.binwrite(path, text)
+    path
+  end
+
+  # A lock file with the project's own crate and these versions of "kept".
+  def locked(*versions, **options)
+    crates = versions.map { |version| <<~TOML }
+      [[package]]
+      name = "kept"
+      version = "#{version}"
+      source = "registry+https://github.com/rust-lang/crates.io-index"
+    TOML
+    own = "[[package]]\nname = \"own\"\nversion = \"0.1.0\"\n"
+    lock = write("Cargo.lock", ["version = 4\n", own, *crates].join("\n"))
+    described_class.new(lock, cargo_home: home, **options)
+  end
+
+  def publish(versions)
+    entries = versions.map do |version, yanked|
+      "#{version}\0#{JSON.generate("name" => "kept", "vers" => version, "yanked" => yanked)}\0"
+    end
+    write("registry/index/somewhere/.cache/ke/pt/kept", "\x03head\0#{entries.join}")
+  end
+
+  it "reads the licence where cargo has unpacked the crate, by its name or its text" do
+    crates = locked("1.2.3", "1.2.4", "1.2.5", "1.2.6")
+    write("registry/src/somewhere/kept-1.2.3/Cargo.toml", "[package]\nlicense = \"MIT OR ISC\"\n")
+    write("registry/src/somewhere/kept-1.2.4/Cargo.toml", "[package]\nlicense-file = \"COPYING\"\n")
+    write("registry/src/somewhere/kept-1.2.4/COPYING", "MIT License\n\nPermission is\n")
+    write("registry/src/somewhere/kept-1.2.5/Cargo.toml", "[package]\n")
+    expect(crates.crates.map { |crate| crates.licence(crate) }).to eq(["MIT OR ISC", "MIT", "", nil])
   end
 
   it "finds withdrawn versions in what cargo has read of the registry" do
-    Dir.mktmpdir do |home|
-      index = FileUtils.mkdir_p(File.join(home, "registry/index/somewhere/.cache/ke/pt")).first
-      entries = [["1.2.3", true], ["1.2.4", false]].map do |version, yanked|
-        "#{version}\0#{JSON.generate("name" => "kept", "vers" => version, "yanked" => yanked)}\0"
-      end
-      File.binwrite(File.join(index, "kept"), "\x03head\0#{entries.join}")
-      allow(crates).to receive(:cargo_home).and_return(home)
-      allow(crates).to receive(:packages).and_return(
-        %w[1.2.3 1.2.4].map { |version| { "name" => "kept", "version" => version, "license" => "MIT" } }
-      )
-      expect(crates.complaints).to eq(["kept 1.2.3 was withdrawn by its authors"])
-    end
+    publish("1.2.3" => true, "1.2.4" => false)
+    expect(locked("1.2.3", "1.2.4").complaints).to eq(["kept 1.2.3 was withdrawn by its authors"])
+  end
+
+  it "says of what it cannot tell whether it was withdrawn, unless it is not installed here" do
+    publish("1.2.3" => false)
+    expect(locked("1.2.3", "1.2.4").complaints).to match([/\Akept 1\.2\.4: cargo's copy .* does not have it/])
+    expect(locked("1.2.3", "1.2.4", installed: false).complaints).to eq([])
   end
 end
