@@ -584,9 +584,7 @@ SELECT t.task_id, e.from_step_id, e.to_step_id,
         WHERE s.workflow_step_id = e.to_step_id) AS to_step_name
 FROM tasker_workflow_step_edges e
 JOIN tasker_tasks t ON t.task_id = e.from_step_id >> 20
-  AND e.from_step_id >= (t.task_id << 20) AND e.from_step_id < ((t.task_id + 1) << 20)
-WHERE NOT EXISTS (SELECT FROM tasker_added_steps a WHERE a.retired AND a.workflow_step_id = e.from_step_id)
-  AND NOT EXISTS (SELECT FROM tasker_added_steps a WHERE a.retired AND a.workflow_step_id = e.to_step_id);
+  AND e.from_step_id >= (t.task_id << 20) AND e.from_step_id < ((t.task_id + 1) << 20);
 
 -- The attempts that have ended, also of steps that are retired.
 CREATE VIEW tasker_attempt_overview AS
