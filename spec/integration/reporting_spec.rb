@@ -166,6 +166,8 @@ RSpec.describe "The views for reports", :database do
     expect(rows("attempt").size).to be > before
     retired = rows("attempt").map { |attempt| attempt["step_id"] } - rows("step").map { |step| step["step_id"] }
     expect(retired).not_to be_empty
+    ends = rows("edge").flat_map { |edge| edge.values_at("from_step_id", "to_step_id") }
+    expect(ends - rows("step").map { |step| step["step_id"] }).to eq([])
   end
 
   it "answer the questions that the documentation asks" do

@@ -18,15 +18,23 @@ module TaskerCore
         and gives the rest back. A second one, or QUIT, stops it at once; what was cut off is executed again later.
         Both end with exit status 0, or 1 when not everything that ended could be recorded.
 
+        Of several worker processes, one that ends by itself is replaced. So is one in which no Ruby has run for the
+        hang timeout, because a handler is in native code that keeps Ruby's lock: it is killed, and its steps are
+        executed anew. With --hang-timeout a single process is watched in the same way.
+
         Beside the steps it deletes tasks that ended long ago, in small batches. An AGE is a whole number and a unit
         (s, m for minutes, h, d or w), or "forever" to keep them. Every worker does: the shortest AGE of a fleet counts.
       TEXT
       EXAMPLES = ["tasker work -r config/tasker.rb",
                   "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default",
+                  "tasker work -r handlers.rb -p 4 --hang-timeout 60",
                   "tasker work -r handlers.rb --retention 30d --error-retention forever"].freeze
 
       # Most worker processes that one command starts.
       MAX_PROCESSES = 1000
+      # Seconds without Ruby after which a process of several is replaced, and those that are allowed.
+      HANG_TIMEOUT = 3_600.0
+      HANG_TIMEOUTS = (1..31_536_000)
       # Keeps tasks.
       FOREVER = "forever"
 
@@ -35,10 +43,11 @@ module TaskerCore
       # @return [Integer] exit status
       def call
         check_processes
+        check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
-        processes == 1 ? work : supervise
+        processes == 1 && !options.key?(:"hang-timeout") ? work : supervise
       end
 
       private
@@ -49,6 +58,8 @@ module TaskerCore
         parser.on("-p", "--processes N", Integer, "worker processes (default: 1)")
         parser.on("--queues A,B", Array, "queues to serve (default: all)")
         parser.on("--shutdown-timeout S", Float, "seconds that running steps get to finish (default: 25)")
+        parser.on("--hang-timeout S", Float, "seconds without Ruby after which a worker process is",
+                  "replaced (default: 3600 where there are several)")
         parser.on("--retention AGE", "how long complete, cancelled and resolved tasks are",
                   "kept (default: 14d)")
         parser.on("--error-retention AGE", "the same for tasks in error (default: 90d)")
@@ -61,6 +72,16 @@ module TaskerCore
       def check_processes
         refuse("--processes must be from 1 to #{MAX_PROCESSES}, got #{processes}") unless
           processes.between?(1, MAX_PROCESSES)
+      end
+
+      def hang_timeout
+        options.fetch(:"hang-timeout", HANG_TIMEOUT)
+      end
+
+      def check_hang_timeout
+        return if HANG_TIMEOUTS.cover?(hang_timeout)
+
+        refuse("--hang-timeout must be from #{HANG_TIMEOUTS.min} to #{HANG_TIMEOUTS.max} seconds, got #{hang_timeout}")
       end
 
       # In an application that has loaded its templates there may be nothing more to load.
@@ -99,9 +120,10 @@ module TaskerCore
       # What would stop every process is found, and told, before any is started.
       def supervise
         Client.open(&:workers)
-        output.line("starting #{processes} worker processes (supervisor: pid #{Process.pid})")
+        output.line("starting #{Format.many(processes, "worker process")} (supervisor: pid #{Process.pid})")
         failure = Failure.new(output)
-        Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger) do
+        Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger,
+                                 hang_timeout: hang_timeout) do
           failure.guard { work }
         end.run
       end

@@ -32,25 +32,33 @@ module TaskerCore
       # traps in the child, and without any it would be raised in the child as in the parent.
       #
       # @param lifeline [Array<IO>] one for all children
+      # @param pulse [Pulse, nil] one for all children: the child beats. Default nil: it does not.
       # @yield in the child
       # @yieldreturn [Integer] its exit status
       # @return [ChildProcess]
       # @example
       #   child = ChildProcess.start(ChildProcess.lifeline) { work }
-      def self.start(lifeline, &body)
-        new(fork { exit(run(lifeline, &body)) })
+      def self.start(lifeline, pulse = nil, &body)
+        new(fork { exit(run(lifeline, pulse, &body)) })
       end
 
       # @api private
-      def self.run(lifeline)
+      def self.run(lifeline, pulse)
         Process.setpgid(0, 0)
         SIGNALS.each { |signal| trap(signal, "DEFAULT") }
         reader, writer = lifeline
         writer.close
-        Thread.new { reader.wait_readable && Process.kill("TERM", Process.pid) }.name = "tasker-parent-watch"
+        Thread.new { watch(reader, pulse) }.name = "tasker-parent-watch"
         yield
       end
       private_class_method :run
+
+      # @api private
+      def self.watch(reader, pulse)
+        pulse&.beat until reader.wait_readable(pulse&.interval)
+        Process.kill("TERM", Process.pid)
+      end
+      private_class_method :watch
 
       # @api private
       # @param pid [Integer]

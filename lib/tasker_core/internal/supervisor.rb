@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "child_process"
+require_relative "pulse"
 require_relative "wakeup"
 require_relative "clock"
 
@@ -13,6 +14,8 @@ module TaskerCore
     # * A child that ends by itself is replaced, after a pause that doubles up to {MAX_PAUSE} while children keep ending
     #   soon. A child that ends with {REFUSED} in the first {SETTLED} seconds cannot work at all (no database, wrong
     #   schema): then all are ended.
+    # * A child in which no Ruby has run for `hang_timeout`, because a native function keeps Ruby's lock, is killed: it
+    #   hears no other signal.
     # * If the supervisor dies, each child gets TERM.
     class Supervisor
       # Signals that ask to stop.
@@ -31,13 +34,15 @@ module TaskerCore
 
       # @param processes [Integer] number of children
       # @param logger [Logger]
+      # @param hang_timeout [Numeric, nil] seconds. Default nil: no child is killed.
       # @yield [number] in each child; number from 0. TERM and QUIT are the block's own affair: until it traps them,
       #   they end the process.
       # @yieldreturn [Integer] exit status of the child
       # @example
       #   exit Supervisor.new(processes: 4, logger: logger) { |number| run_worker(number) }.run
-      def initialize(processes:, logger:, &body)
+      def initialize(processes:, logger:, hang_timeout: nil, &body)
         @logger = logger
+        @hang_timeout = hang_timeout
         @body = body
         @slots = Array.new(processes) { Slot.new(nil, Clock.seconds, FIRST_PAUSE) }
         @signals = []
@@ -54,13 +59,14 @@ module TaskerCore
       def run
         @wakeup = Wakeup.new
         @lifeline = ChildProcess.lifeline
+        @pulse = Pulse.new(@hang_timeout) if @hang_timeout
         traps = trap_signals
         supervise
         @status
       ensure
         end_children
         traps&.each { |signal, handler| trap(signal, handler || "DEFAULT") }
-        [@wakeup, *@lifeline].each(&:close)
+        [@wakeup, *@lifeline, *@pulse].each(&:close)
       end
 
       private
@@ -78,9 +84,10 @@ module TaskerCore
       def supervise
         until @stopping && children.empty?
           fork_due
-          @wakeup.wait(next_due)
+          @wakeup.wait([next_due, @pulse&.left].compact.min)
           pass_on_signals
           reap
+          kill_silent if @pulse
         end
       end
 
@@ -94,7 +101,7 @@ module TaskerCore
         @slots.each_with_index do |slot, number|
           next if slot.child || slot.due > Clock.seconds
 
-          slot.child = ChildProcess.start(@lifeline) { work(number) }
+          slot.child = ChildProcess.start(@lifeline, @pulse) { work(number) }
           @logger.info { "started worker process #{number} with pid #{slot.child.pid}" }
         end
       end
@@ -128,6 +135,17 @@ module TaskerCore
         return keep_status(child) if @stopping
 
         refused?(child) ? stop_all(child) : schedule(slot, child.age)
+      end
+
+      def kill_silent
+        silent = @pulse.silent(children.map(&:pid))
+        children.select { |child| silent.include?(child.pid) }.each do |child|
+          @logger.error do
+            "worker process #{child.pid} has run no Ruby for #{@hang_timeout} s, because a native function keeps " \
+              "Ruby's lock: it is killed, and what it held is executed by others"
+          end
+          child.signal("KILL")
+        end
       end
 
       def refused?(child)

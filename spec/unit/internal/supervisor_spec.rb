@@ -1,14 +1,15 @@
 # frozen_string_literal: true
 
+require "fiddle"
 require "tasker_core/internal/supervisor"
 
 RSpec.describe TaskerCore::Internal::Supervisor do
   around { |example| Dir.mktmpdir { |folder| (@folder = folder) && example.run } }
 
   # Starts a supervisor in a process of its own, whose status is its result.
-  def supervise(processes: 2, &body)
+  def supervise(processes: 2, **options, &body)
     @pid = fork do
-      exit!(described_class.new(processes: processes, logger: Logger.new(File::NULL), &body).run)
+      exit!(described_class.new(processes: processes, logger: Logger.new(File::NULL), **options, &body).run)
     end
   end
 
@@ -119,6 +120,36 @@ RSpec.describe TaskerCore::Internal::Supervisor do
     Process.kill("TERM", @pid)
 
     expect(finish).to eq(0)
+  end
+
+  describe "of a child that keeps Ruby's lock" do
+    # Keeps the lock, as a native function does that neither gives it up nor is ended by signals.
+    def keep_lock
+      trap("TERM", "IGNORE")
+      note("keeps #{Process.pid}")
+      Fiddle::Function.new(Fiddle::Handle::DEFAULT["sleep"], [Fiddle::TYPE_INT], Fiddle::TYPE_INT, need_gvl: true)
+                      .call(600)
+    end
+
+    it "kills and replaces it, and leaves the others alone" do
+      supervise(hang_timeout: 1) do |number|
+        keep_lock if number.zero? && notes.none?(/keeps/)
+        until_signal(number, &:pop)
+      end
+      wait_for_notes(3)
+      Process.kill("TERM", @pid)
+
+      expect(finish).to eq(0)
+      expect(notes).to contain_exactly(/keeps/, "ready 0", "ready 1", "TERM 0", "TERM 1")
+    end
+
+    it "does not wait for it when all are to end" do
+      supervise(processes: 1, hang_timeout: 1) { keep_lock }
+      wait_for_notes(1)
+      Process.kill("TERM", @pid)
+
+      expect(finish).to eq(128 + Signal.list["KILL"])
+    end
   end
 
   it "gives the traps back that were there before" do
