@@ -5,12 +5,14 @@ require_relative "clock"
 
 module TaskerCore
   module Internal
-    # A forked child that does not outlive its parent: it gets TERM when the parent is gone, however that died. It
-    # belongs to a process group of its own, so that a Ctrl-C at the terminal reaches the parent only, which passes it
-    # on once.
+    # A child that does not outlive its parent: it gets TERM when the parent is gone, however that died. It belongs to a
+    # process group of its own, so that a Ctrl-C at the terminal reaches the parent only, which passes it on once.
     class ChildProcess
       # Signals that the parent traps and the child must not inherit.
       SIGNALS = %w[TERM INT QUIT CHLD].freeze
+      # Tells a program that it is started as a child: where it sees that its parent is gone, and where it says that it
+      # is ready.
+      VARIABLE = "TASKER_CHILD_PROCESS"
       # Added to the number of the signal that ended a child, as shells do.
       SIGNALLED = 128
 
@@ -32,13 +34,47 @@ module TaskerCore
       # traps in the child, and without any it would be raised in the child as in the parent.
       #
       # @param lifeline [Array<IO>] one for all children
-      # @yield in the child
+      # @yield [ready] in the child, which calls ready as soon as it does what it is there for
       # @yieldreturn [Integer] its exit status
       # @return [ChildProcess]
       # @example
       #   child = ChildProcess.start(ChildProcess.lifeline) { work }
-      def self.start(lifeline, &body)
-        new(fork { exit(run(lifeline, &body)) })
+      def self.start(lifeline)
+        news, told = IO.pipe
+        new(fork { exit(run(lifeline) { yield -> { told.syswrite(".") } }) }, news)
+      ensure
+        told&.close
+      end
+
+      # A child that is a program of its own. What it does as a child stands in the block of {.in_program}.
+      #
+      # @param lifeline [Array<IO>] one for all children
+      # @param program [Program]
+      # @return [ChildProcess]
+      # @raise [SystemCallError] the program cannot be started
+      # @example
+      #   child = ChildProcess.start_program(ChildProcess.lifeline, Program.new)
+      def self.start_program(lifeline, program)
+        news, told = IO.pipe
+        ends = [lifeline.first, told]
+        pid = program.start({ VARIABLE => ends.map(&:fileno).join(",") }, pgroup: true, **ends.to_h { |io| [io, io] })
+        new(pid, news)
+      ensure
+        told&.close
+      end
+
+      # In a program that {.start_program} has started.
+      #
+      # @yield [ready] as of {.start}
+      # @return [Object, nil] what the block returns; nil in other programs: the block is not called
+      # @example
+      #   ChildProcess.in_program { |ready| work(ready) }
+      def self.in_program
+        numbers = ENV.delete(VARIABLE) or return
+        reader, told = numbers.split(",").map { |number| IO.for_fd(number.to_i) }
+        [reader, told].each { |io| io.close_on_exec = true }
+        watch(reader)
+        yield -> { told.syswrite(".") }
       end
 
       # @api private
@@ -47,15 +83,24 @@ module TaskerCore
         SIGNALS.each { |signal| trap(signal, "DEFAULT") }
         reader, writer = lifeline
         writer.close
-        Thread.new { reader.wait_readable && Process.kill("TERM", Process.pid) }.name = "tasker-parent-watch"
+        watch(reader)
         yield
       end
       private_class_method :run
 
       # @api private
+      def self.watch(reader)
+        Thread.new { reader.wait_readable && Process.kill("TERM", Process.pid) }.name = "tasker-parent-watch"
+      end
+      private_class_method :watch
+
+      # @api private
       # @param pid [Integer]
-      def initialize(pid)
+      # @param news [IO] from which a character can be read as soon as it is ready
+      def initialize(pid, news)
         @pid = pid
+        @news = news
+        @ready = false
         @started = Clock.seconds
         @status = nil
       end
@@ -68,6 +113,19 @@ module TaskerCore
         Process.kill(name, pid) unless status
       rescue Errno::ESRCH
         nil
+      end
+
+      # @return [Boolean] whether it has said that it is ready, and has not ended
+      # @example
+      #   child.ready? # => true
+      def ready?
+        listen
+        @ready && !ended?
+      end
+
+      # @return [IO, nil] can be read as soon as it is ready; nil afterwards
+      def news
+        @news unless @news.closed?
       end
 
       # @return [Boolean] whether it has ended; does not wait
@@ -94,9 +152,18 @@ module TaskerCore
 
       private
 
+      def listen
+        said = news&.read_nonblock(1, exception: false)
+        return if @news.closed? || said == :wait_readable
+
+        @ready = said == "."
+        @news.close
+      end
+
       def keep(waited)
-        process = waited&.last
-        @status = process.exitstatus || (SIGNALLED + process.termsig) if process
+        process = waited&.last or return
+        @status = process.exitstatus || (SIGNALLED + process.termsig)
+        @news.close
       end
     end
   end
