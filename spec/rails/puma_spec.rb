@@ -97,7 +97,8 @@ RSpec.describe "Puma's plugin", database: :empty, timeout: 180 do
   it "executes them in each process of a cluster that has loaded the application before, and in no other" do
     rails("db:migrate")
     ids = nil
-    serving("workers 2\npreload_app!\nraise_exception_on_sigterm false\ntasker_worker concurrency: 1") do
+    config = "workers 2\npreload_app!\nraise_exception_on_sigterm false\ntasker_worker concurrency: 1\n"
+    serving("#{config}activate_control_app 'tcp://127.0.0.1:0', no_token: true") do
       wait_for("is ready", 2)
       ids = submit_holding("one", "two")
       expect([get, pids_of("one", "two").sort]).to eq(["200", ready.sort])
