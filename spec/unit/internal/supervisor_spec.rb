@@ -185,6 +185,25 @@ RSpec.describe TaskerCore::Internal::Supervisor do
       expect([stop, steps.last(2)]).to match([0, contain_exactly("TERM 0.2", "TERM 1.2")])
     end
 
+    it "tells none to end whose successor is not ready, whatever happens meanwhile" do
+      supervise do |number, ready|
+        generation(number, ready) do |name|
+          note("pid #{Process.pid}") if name == "1.1"
+          wait_until("it may go on") { File.exist?(File.join(@folder, "go")) } if name == "0.2"
+        end
+      end
+      wait_until("both are ready") { notes.grep(/ready/).size == 2 }
+      Process.kill("USR1", @pid)
+      wait_until("the successor has begun") { notes.count("began 0") == 2 }
+      Process.kill("KILL", notes.grep(/pid/).first[/\d+/].to_i)
+      wait_until("its end is seen") { log.include?("ended: 137") }
+      File.write(File.join(@folder, "go"), "")
+      wait_for_step("TERM 0.1")
+
+      expect(notes.index("ready 0.2")).to be < notes.index("TERM 0.1")
+      expect(stop).to eq(0)
+    end
+
     it "keeps the one of before where its successor ends before it is ready" do
       supervise(processes: 1) { |number, ready| generation(number, ready) { |name| exit!(7) if name == "0.2" } }
       wait_for_step("ready 0.1")
