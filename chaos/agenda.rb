@@ -34,8 +34,10 @@ module Chaos
     # Seconds after which tasks are old, and from a task's beginning to when it has to end however old it is.
     OLD = (0.5..3.0)
     EXPIRED = (3.0..9.0)
-    # Tasks whose steps have to be tried again, and the seconds from their beginning to that.
+    # Tasks whose steps have to be tried again, those of which that is done with all that have failed, and the seconds
+    # from their beginning to that.
     FRAIL = ["frail", "picked", Nested::TEMPLATE].freeze
+    ALL_FRAIL = "frail"
     MENDED = (0.5..3.0).freeze
     # One in so many tasks with a budget has it raised.
     RAISED = 2
@@ -69,7 +71,7 @@ module Chaos
 
     def own(template)
       case template
-      when *FRAIL then mending
+      when *FRAIL then mending(template)
       when *Budget::ALL.keys then raising(template)
       when Anew::REDONE, Growth::TEMPLATE, Growth::REDONE then Array.new(2) { plan(:rerun, @random.rand(ANEW)) }
       when Anew::FORKED then [plan(:fork, @random.rand(ANEW), needed: true)]
@@ -103,8 +105,9 @@ module Chaos
       end
     end
 
-    def mending
-      Array.new(2) { plan(:retry, @random.rand(MENDED)) }
+    def mending(template)
+      second = template == ALL_FRAIL ? plan(:retry_all, @random.rand(MENDED), tag: template) : nil
+      [plan(:retry, @random.rand(MENDED)), second || plan(:retry, @random.rand(MENDED))]
     end
 
     def raising(template)

@@ -81,7 +81,7 @@ module Chaos
 
     # Contexts say that there is a deadline, or a key, for the check of tasks that were not acknowledged.
     def submit_all(template, contexts)
-      options = { namespace: template.namespace, deadline: contexts.first["deadline"] }
+      options = { namespace: template.namespace, deadline: contexts.first["deadline"], tags: [template.name] }
       ids = @caller.call { |client| client.submit_all(template.name, contexts: contexts, **options) } or return
 
       ids.zip(contexts) { |id, context| remember(id, template, context) }
@@ -112,7 +112,7 @@ module Chaos
 
     def submit_key(key, template, context)
       existing = false
-      options = { namespace: template.namespace, deadline: context["deadline"],
+      options = { namespace: template.namespace, deadline: context["deadline"], tags: [template.name],
                   correlation_key: context["correlation"], **identity(key) }
       id = @caller.call do |client|
         client.submit(template.name, context: context.to_a.shuffle(random: @random).to_h, **options) { existing = true }

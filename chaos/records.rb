@@ -10,7 +10,7 @@ module Chaos
     BATCH = 500
     TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
-             t.context->>'correlation' AS correlation,
+             t.context->>'correlation' AS correlation, t.tags,
              extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
              (SELECT count(*) FROM tasker_workflow_step_transitions r
               WHERE r.workflow_step_id = t.parent_step_id AND r.event = 'retried') AS parent_retries,
@@ -160,7 +160,12 @@ module Chaos
     def own(task)
       { template: task["name"], state: task["state"], seed: task["seed"].to_i, requested_at: task["requested_at"].to_f,
         retired: task["retired"].to_i,
-        bulk: @bulk.select { |request| request.means?(task["name"], task["correlation"]) } }
+        bulk: bulk(task) }
+    end
+
+    def bulk(task)
+      about = { template: task["name"], correlation: task["correlation"], tags: parsed(task["tags"]) || [] }
+      @bulk.select { |request| request.means?(**about) }
     end
 
     def named(steps, undoes)

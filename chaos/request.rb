@@ -10,7 +10,8 @@ module Chaos
   # of {BULK}; step: its name, nil: the task, or every step that can be tried again; actor: no other request has it;
   # told: what goes along: the signal's name, its payload and key, the branches that are taken, the fork's key, the
   # limits of a budget, which of many tasks are meant, and by the time of day when that was asked for first, and when it
-  # was acknowledged; seen: the state in which the step was right before.
+  # was acknowledged; seen: the state in which the step was right before, or ids of the steps of many tasks that had
+  # failed.
   #
   # calls: how often it was sent; answer: :acknowledged; :refused; :unsure, it may take place or not. sent_ns and
   # answered_ns: nanoseconds of the machine's monotonic clock, of the first request and of the first acknowledgement.
@@ -39,11 +40,13 @@ module Chaos
 
     # @param template [String] of a task
     # @param correlation [String, nil] its correlation key
+    # @param tags [Array<String>]
     # @return [Boolean] whether it is about many tasks, and that is one of them
-    def means?(template, correlation)
+    def means?(template:, correlation:, tags:)
       case kind
       when :expire then template == Stale::TEMPLATE
       when :signal_all then told.fetch(:correlation) == correlation
+      when :retry_all then tags.include?(told.fetch(:tag))
       end
     end
 
@@ -58,8 +61,8 @@ module Chaos
     end
   end
 
-  # Kinds of those that are about many tasks: those that have a correlation key, or are old.
-  Request::BULK = %i[signal_all expire].freeze
+  # Kinds of those that are about many tasks: those that have a correlation key, are old, or have failed.
+  Request::BULK = %i[signal_all expire retry_all].freeze
   # Who has tasks go on in the end that are paused still, because the answer to the pause was lost.
   Request::RELEASER = "verdict"
 

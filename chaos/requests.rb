@@ -18,6 +18,13 @@ module Chaos
       WHERE s.task_id = $1 AND a.retired IS NOT TRUE ORDER BY s.workflow_step_id
     SQL
 
+    # Steps that have failed, of tasks that have, with a tag.
+    FAILED = <<~SQL
+      SELECT s.workflow_step_id
+      FROM tasker_tasks t JOIN tasker_workflow_steps s USING (task_id)
+      WHERE t.state = 'error' AND s.state = 'error' AND t.tags @> jsonb_build_array($1::text)
+    SQL
+
     # @param server [Server] asked straight for the states of steps
     # @param random [Random] which step is meant
     def initialize(server, random)
@@ -26,12 +33,13 @@ module Chaos
     end
 
     # Chooses the step that is meant, where the request needs one. A retry is for a step that needs it, if there is
-    # one; else for all that will need it, or a wait that is cut short.
+    # one; else for all that will need it, or a wait that is cut short. That of many tasks remembers who needs it.
     #
     # @param task_id [Integer]
     # @param request [Request]
     # @return [Boolean] false: there is nothing to ask for
     def aim(task_id, request)
+      request.seen = failed(request.told.fetch(:tag)) if request.kind == :retry_all
       return true unless OF_STEPS.include?(request.kind)
       return true if request.kind == :retry && @random.rand(ALL).zero?
 
@@ -67,6 +75,10 @@ module Chaos
       failed.any? ? failed : steps
     end
 
+    def failed(tag)
+      @server.rows(FAILED, [tag]).map { |row| row["workflow_step_id"].to_i }
+    end
+
     def take(step)
       Branches::DECISIONS[step]&.select { @random.rand(2).zero? }
     end
@@ -79,6 +91,12 @@ module Chaos
     def expire(client, _task_id, request, options)
       report = client.expire(older_than: request.told.fetch(:older_than), name: Stale::TEMPLATE,
                              namespace: Graphs::NAMESPACE, **options)
+      report if report.ok?
+    end
+
+    # As {#expire}.
+    def retry_all(client, _task_id, request, options)
+      report = client.retry_all(tags: [request.told.fetch(:tag)], namespace: Graphs::NAMESPACE, **options)
       report if report.ok?
     end
 

@@ -377,8 +377,8 @@ CREATE TABLE tasker_step_waits (
 -- Serves: signals, which look for the steps of a task that wait for one of that name.
 CREATE INDEX tasker_step_waits_signal ON tasker_step_waits ((workflow_step_id >> 20), signal) WHERE signal IS NOT NULL;
 
--- Signals that were sent to tasks: they are kept as long as their task, whether a step waits for them or not. Serves:
--- handlers that ask for the first signal of a name.
+-- Signals that were sent to tasks: they are kept as long as their task, whether a step waits for them or not. `received_at`
+-- is when one was given to a handler first. Serves: handlers that ask for the first signal of a name.
 CREATE TABLE tasker_signals (
   task_id         bigint NOT NULL,
   name            text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
@@ -387,6 +387,7 @@ CREATE TABLE tasker_signals (
   actor           text CHECK (octet_length(actor) <= 128),
   idempotency_key text CHECK (octet_length(idempotency_key) BETWEEN 1 AND 256),
   created_at      timestamptz NOT NULL DEFAULT now(),
+  received_at     timestamptz,
   PRIMARY KEY (task_id, name, signal_id)
 ) WITH (autovacuum_vacuum_cost_limit = 1000,
         autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);

@@ -67,7 +67,7 @@ module Chaos
       def asked?(request, kind, step)
         return false unless request
         # Who raises a budget has the steps tried again that it kept from starting.
-        return kind == :retry if request.kind == :raise
+        return kind == :retry if %i[raise retry_all].include?(request.kind)
         return kind == :cancel if request.kind == :expire
 
         request.kind == kind && (step.nil? || WIDE.include?(kind) || concerned(request).include?(step))
@@ -112,8 +112,8 @@ module Chaos
         when :skip, :resolve then judge_state(request, step)
         when :retry then judge_again(request, step, "error", "retried")
         when :rerun then judge_again(request, step, "complete", "rerun")
+        when :retry_all then judge_failed(request)
         when :pause then judge_pause(request)
-        when :cancel, :resume, :signal, :approve, :reject, :raise, :fork, *Request::BULK then nil
         end
       end
 
@@ -137,11 +137,19 @@ module Chaos
       def judge_again(request, step, state, event)
         return unless request.seen == state
 
-        actors = [request, *unsure(request.kind), *unsure(:raise), *unsure(:rerun)].map(&:actor)
+        actors = [request, *unsure(request.kind), *unsure(:raise), *unsure(:rerun), *unsure(:retry_all)].map(&:actor)
         changes = concerned(request).flat_map(&:transitions).select { |change| [event, "rerun"].include?(change.event) }
         return if changes.any? { |change| actors.include?(change.actor) }
 
         tell("its #{request.kind} by #{request.actor} was acknowledged, and did not take place", step)
+      end
+
+      # All that had failed before are tried again, but for those with which something else was done.
+      def judge_failed(request)
+        actors = [request, *record.requests.select { |other| other.answer == :unsure }].map(&:actor)
+        failed = @steps.values.select { |step| request.seen.include?(step.id) }
+        failed.reject { |step| step.transitions.any? { |change| actors.include?(change.actor) } }
+              .each { |step| tell("it had failed before #{request.actor} had all tried again, and was not", step) }
       end
     end
   end

@@ -218,7 +218,7 @@ module TaskerCore
     # @param step [String, nil] name of a step, for all its attempts and changes. Default nil: the task, and its steps
     #   that are not complete.
     # @return [Hash{String => Object}] task_id, state, summary, steps (the first 20), more_steps (how many
-    #   others have not completed), history, signals (that were sent and for which no step has waited); frozen
+    #   others have not completed), history, signals (that were sent, and that no step waits for or was given); frozen
     # @raise [NotFound]
     # @raise [InvalidArgument] the task has no such step
     # @example

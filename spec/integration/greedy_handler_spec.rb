@@ -95,6 +95,22 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
     end
   end
 
+  it "is killed by its supervisor, and replaced, when that takes too long" do
+    words = ["work", "-r", fixture, "-p", "2", "-c", "1", "--hang-timeout", "1"]
+    tasker_running(*words) do |supervisor|
+      wait_until("both work") { TaskerCore.client.workers.size == 2 }
+      before = TaskerCore.client.workers.map { |worker| worker["pid"] }
+      id = TaskerCore.submit("greedy_once")
+      expect(TaskerCore.wait(id, timeout: Workflows::PATIENCE_SECONDS)).to be_complete
+      expect(sql(attempts).map { |row| row.values_at("attempt", "outcome") })
+        .to contain_exactly(%w[1 worker_died], %w[2 succeeded])
+      hung = supervisor.text[/process (\d+) executes attempt 1$/, 1].to_i
+      expect(supervisor.text).to match(/ERROR .*worker process #{hung} has run no Ruby for 1.0 s/)
+      wait_until("another is there") { TaskerCore.client.workers.count { |w| w["state"] == "running" } == 2 }
+      expect(before - TaskerCore.client.workers.map { |worker| worker["pid"] }).to eq([hung])
+    end
+  end
+
   describe "for longer than others wait" do
     # Seconds that the lock is kept.
     let(:kept) { 20 }

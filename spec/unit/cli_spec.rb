@@ -61,6 +61,7 @@ RSpec.describe TaskerCore::CLI do
     %w[db strat] => "unknown action \"strat\"; did you mean \"start\"?",
     %w[work] => "missing -r FILE: it loads the handlers and templates",
     %w[work -r x.rb -p 0] => "--processes must be from 1 to 1000, got 0",
+    %w[work -r x.rb --hang-timeout 0.5] => "--hang-timeout must be from 1 to 31536000 seconds, got 0.5",
     %w[work -r x.rb -c 0] => "concurrency is 0, allowed is a whole number from 1 to 1000",
     %w[work -r /no/such/file.rb] => "-r /no/such/file.rb: there is no such file or folder",
     %w[submit a --timeout 3] => "--timeout needs --wait",

@@ -161,6 +161,8 @@ pub(super) enum Conduct {
     Nap,
     /// Waits for a signal, and begins anew until it is there.
     Listen,
+    /// The same, and somebody sends the signal while the handler begins to wait.
+    Meet,
     /// Makes checkpoints, and dies between two of them now and then.
     Advance,
 }
@@ -440,8 +442,12 @@ impl Plan {
         faults.sort_by_key(|fault| fault.at);
         let declared =
             |steps: Vec<StepPlan>| steps.into_iter().map(|s| declared(&mut rng, s)).collect();
-        let templates: Vec<Vec<_>> = templates.into_iter().map(declared).collect();
+        let mut templates: Vec<Vec<_>> = templates.into_iter().map(declared).collect();
         let by_hand = (0..templates.len()).filter(|_| rng.u8(..3) == 0).collect();
+        let conducts = templates.iter_mut().flatten().flat_map(|step| &mut step.conduct);
+        for conduct in conducts.filter(|conduct| **conduct == Conduct::Listen) {
+            *conduct = if rng.bool() { Conduct::Meet } else { Conduct::Listen };
+        }
         Self { seed, templates, tasks, workers, faults, weather, by_hand, lasts: size.lasts }
     }
 

@@ -64,6 +64,9 @@ pub(super) const GO: &str = "go";
 /// That signal.
 const SIGNAL: &str = r#"{"name": "go", "payload": null, "idempotency_key": "once"}"#;
 
+/// How long it may take until the end of an attempt is written, in milliseconds.
+const ABOUT_A_ROUND: u64 = 40;
+
 /// How a run ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ending {
@@ -1115,7 +1118,7 @@ impl Hand {
                 until: Some(Until::After(NAP)),
                 ..Wait::default()
             })),
-            Conduct::Listen => {
+            Conduct::Listen | Conduct::Meet => {
                 let awaited = AwaitedSignal { name: GO.to_owned(), after: None };
                 let there = self.server.lock().tables.signal(claim.step.task(), &awaited).is_some();
                 if there {
@@ -1123,8 +1126,12 @@ impl Hand {
                         format!("[{},{}]", claim.step, claim.attempt).into(),
                     );
                 }
-                // Between the look and the end is time for one to be sent.
-                sleep(Duration::from_millis(ms)).await;
+                if conduct == Conduct::Meet {
+                    self.signal_soon(claim.step.task());
+                } else {
+                    // Between the look and the end is time for one to be sent.
+                    sleep(Duration::from_millis(ms)).await;
+                }
                 Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }))
             }
             Conduct::Advance => self.advance(claim).await,
@@ -1136,6 +1143,17 @@ impl Hand {
                 std::future::pending().await
             }
         }
+    }
+
+    /// Somebody sends the signal about when the end of an attempt is written that ends now.
+    fn signal_soon(&self, task: TaskId) {
+        let host = Arc::new(Host::new(self.plan.workers.len(), false));
+        let client = SimulatedDatabase { server: Arc::clone(&self.server), host };
+        let after = Duration::from_millis(self.server.lock().rng.u64(..ABOUT_A_ROUND));
+        tokio::spawn(async move {
+            sleep(after).await;
+            signal_task(client, task).await;
+        });
     }
 
     /// Makes some checkpoints from where the last one was, and asks between them whether the attempt is still its own.

@@ -224,7 +224,8 @@ pub(crate) struct StepProgressRow {
 }
 
 impl Store {
-    /// The signals of a task for which no step has waited, but for those whose names begin so; the last of each name.
+    /// The signals of a task that no handler was given and that no step waited for last, but for those whose names begin so;
+    /// the last of each name.
     pub(crate) async fn unawaited_signals(
         &self,
         task: TaskId,
@@ -254,7 +255,7 @@ impl Store {
         Ok(progress.collect())
     }
 
-    /// What a step waited for last, and the first signal of that name after another one.
+    /// What a step waited for last, and the first signal of that name after another one, which is given to its handler.
     pub(crate) async fn look_at_wait(
         &self,
         step: StepId,

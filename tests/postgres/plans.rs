@@ -1,5 +1,6 @@
 //! The statements of a worker keep to look-ups, also when their plans were made on empty tables.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,9 @@ use crate::common::{
     Database, diamond, fail, fan, hands, hands_that, session, single, stop, succeed,
 };
 use serde_json::{Value, json};
-use tasker_core::{Delivery, FailureFilter, Submission, TaskState, Worker, WorkflowCall};
+use tasker_core::{
+    Delivery, FailureFilter, SignalRequest, StepId, Submission, TaskState, Worker, WorkflowCall,
+};
 use tokio::runtime::Handle;
 
 /// Rows that statements read from indexes and tables. Left out are searches for steps to claim, which pass over the
@@ -290,6 +293,57 @@ async fn a_checkpoint_costs_no_more_however_many_steps_there_are() {
     }
     // The step is read with each of them, and what is kept of it.
     assert_flat(&read, 600, 3 * MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+/// The signal that a step waits for.
+fn own_signal(step: StepId) -> String {
+    format!("go-{}", step.index())
+}
+
+/// Sends each of the steps its signal. The sessions of the sender end with that, so that all that they read is counted.
+async fn send_own(db: &Database, steps: &[StepId]) {
+    let sender = db.another_client().await;
+    for step in steps {
+        let json = json!({ "name": own_signal(*step), "payload": 7 }).to_string();
+        let request = SignalRequest::from_json(&json).unwrap();
+        sender.signal(step.task(), &request, None).await.unwrap();
+    }
+    sender.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_costs_no_more_however_many_steps_wait_for_others() {
+    let db = Arc::new(Database::migrated().await);
+    let sizes = [("many", 600), ("few", 6)];
+    wide_templates(&db, &sizes, &json!({})).await;
+    let mut read = Vec::new();
+    for (name, size) in sizes {
+        let tasks = vec![(name, json!({})); tasks_of(size, 600)];
+        let (handle, sent_by) = (Handle::current(), Arc::clone(&db));
+        let waiting = Arc::new(Mutex::new(Vec::new()));
+        // When all wait, the signals are sent.
+        let execute = move |worker: &Worker, delivery: &Delivery| {
+            let (step, attempt) = (delivery.claim.step, delivery.claim.attempt);
+            let signal = own_signal(step);
+            if attempt == 1 {
+                let wait = json!({ "signal": signal }).to_string();
+                worker.wait(step, attempt, Duration::from_millis(1), &wait).unwrap();
+                let mut waiting = waiting.lock().unwrap();
+                waiting.push(step);
+                if waiting.len() == 600 {
+                    handle.block_on(send_own(&sent_by, &waiting));
+                }
+            } else {
+                let look = worker.look_at_wait(step, Some(&signal), None);
+                assert!(handle.block_on(look).unwrap().signal.is_some());
+                succeed(worker, delivery, "{}");
+            }
+        };
+        read.push(rows_read(&db, &tasks, 2 * 600, execute).await);
+    }
+    // Two attempts, the signal, and what is looked up of it.
+    assert_flat(&read, 600, 5 * MOST_ROWS_A_STEP);
     db.assert_sound().await;
 }
 

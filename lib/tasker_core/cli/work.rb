@@ -22,9 +22,11 @@ module TaskerCore
         and gives the rest back. A second one, or QUIT, stops it at once; what was cut off is executed again later.
         Both end with exit status 0, or 1 when not everything that ended could be recorded.
 
-        With -p or --memory-limit a supervisor forks the worker processes and starts those anew that end. It replaces
-        one that has more memory than the limit, and all of them, one after the other, when it gets USR1: a new one is
-        started, and when it is ready, the one of before gets TERM. After USR1 they load the code anew.
+        With -p, --memory-limit or --hang-timeout a supervisor forks the worker processes and starts those anew that
+        end. It replaces one that has more memory than the limit, and all of them, one after the other, when it gets
+        USR1: a new one is started, and when it is ready, the one of before gets TERM. After USR1 they load the code
+        anew. One in which no Ruby has run for the hang timeout, because a handler is in native code that keeps
+        Ruby's lock, is killed, and its steps are executed anew.
 
         A service manager that asks for it (systemd with Type=notify, WatchdogSec=) is told when the workers are
         ready, that they stop, and that they live.
@@ -35,6 +37,7 @@ module TaskerCore
       EXAMPLES = ["tasker work -r config/tasker.rb",
                   "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default",
                   "tasker work -r handlers.rb -p 4 --memory-limit 800",
+                  "tasker work -r handlers.rb -p 4 --hang-timeout 60",
                   "tasker work -r handlers.rb --retention 30d --error-retention forever"].freeze
 
       # Most worker processes that one command starts.
@@ -43,6 +46,9 @@ module TaskerCore
       MAX_MEMORY = 1_048_576
       # Seconds that a process which is replaced gets beyond its shutdown timeout, for what it has to write.
       GRACE_SECONDS = 15
+      # Seconds without Ruby after which a process of several is replaced, and those that are allowed.
+      HANG_TIMEOUT = 3_600.0
+      HANG_TIMEOUTS = (1..31_536_000)
       # Keeps tasks.
       FOREVER = "forever"
 
@@ -53,6 +59,7 @@ module TaskerCore
         @program = Internal::Program.new
         check_processes
         check_memory_limit
+        check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
@@ -69,6 +76,8 @@ module TaskerCore
         parser.on("--memory-limit MB", "replace a worker process that has more (default: none)")
         parser.on("--queues A,B", Array, "queues to serve (default: all)")
         parser.on("--shutdown-timeout S", Float, "seconds that running steps get to finish (default: 25)")
+        parser.on("--hang-timeout S", Float, "seconds without Ruby after which a worker process is",
+                  "killed by the supervisor (default: 3600)")
         parser.on("--retention AGE", "how long complete, cancelled and resolved tasks are",
                   "kept (default: 14d)")
         parser.on("--error-retention AGE", "the same for tasks in error (default: 90d)")
@@ -84,7 +93,7 @@ module TaskerCore
       end
 
       def supervised?
-        !(options.keys & %i[processes memory-limit]).empty?
+        !(options.keys & %i[processes memory-limit hang-timeout]).empty?
       end
 
       def check_memory_limit
@@ -101,6 +110,16 @@ module TaskerCore
         return if used < limit
 
         refuse("--memory-limit is #{limit} MB, but with its code loaded a process has #{used} MB already; give it more")
+      end
+
+      def hang_timeout
+        options.fetch(:"hang-timeout", HANG_TIMEOUT)
+      end
+
+      def check_hang_timeout
+        return if HANG_TIMEOUTS.cover?(hang_timeout)
+
+        refuse("--hang-timeout must be from #{HANG_TIMEOUTS.min} to #{HANG_TIMEOUTS.max} seconds, got #{hang_timeout}")
       end
 
       # In an application that has loaded its templates there may be nothing more to load.
@@ -156,6 +175,7 @@ module TaskerCore
         failure = Failure.new(output)
         Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger,
                                  leave_seconds: settings[:shutdown_timeout] + GRACE_SECONDS, program: @program,
+                                 hang_timeout: hang_timeout,
                                  look: limit && ->(pid) { too_large(pid, limit) }) do |_number, ready|
           failure.guard { work(ready) }
         end

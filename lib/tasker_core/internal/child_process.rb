@@ -2,6 +2,7 @@
 
 require "io/wait"
 require_relative "clock"
+require_relative "pulse"
 
 module TaskerCore
   module Internal
@@ -10,8 +11,8 @@ module TaskerCore
     class ChildProcess
       # Signals that the parent traps and the child must not inherit.
       SIGNALS = %w[TERM INT QUIT CHLD].freeze
-      # Tells a program that it is started as a child: where it sees that its parent is gone, and where it says that it
-      # is ready.
+      # Tells a program that it is started as a child: where it sees that its parent is gone, where it says that it is
+      # ready, and where and how often it beats, if it does.
       VARIABLE = "TASKER_CHILD_PROCESS"
       # Added to the number of the signal that ended a child, as shells do.
       SIGNALLED = 128
@@ -34,14 +35,15 @@ module TaskerCore
       # traps in the child, and without any it would be raised in the child as in the parent.
       #
       # @param lifeline [Array<IO>] one for all children
+      # @param pulse [Pulse, nil] one for all children: the child beats. Default nil: it does not.
       # @yield [ready] in the child, which calls ready as soon as it does what it is there for
       # @yieldreturn [Integer] its exit status
       # @return [ChildProcess]
       # @example
       #   child = ChildProcess.start(ChildProcess.lifeline) { work }
-      def self.start(lifeline)
+      def self.start(lifeline, pulse = nil)
         news, told = IO.pipe
-        new(fork { exit(run(lifeline) { yield -> { told.syswrite(".") } }) }, news)
+        new(fork { exit(run(lifeline, pulse) { yield -> { told.syswrite(".") } }) }, news)
       ensure
         told&.close
       end
@@ -50,15 +52,16 @@ module TaskerCore
       #
       # @param lifeline [Array<IO>] one for all children
       # @param program [Program]
+      # @param pulse [Pulse, nil] one for all children: the child beats. Default nil: it does not.
       # @return [ChildProcess]
       # @raise [SystemCallError] the program cannot be started
       # @example
       #   child = ChildProcess.start_program(ChildProcess.lifeline, Program.new)
-      def self.start_program(lifeline, program)
+      def self.start_program(lifeline, program, pulse = nil)
         news, told = IO.pipe
-        ends = [lifeline.first, told]
-        pid = program.start({ VARIABLE => ends.map(&:fileno).join(",") }, pgroup: true, **ends.to_h { |io| [io, io] })
-        new(pid, news)
+        ends = [lifeline.first, told, pulse&.writer].compact
+        words = [*ends.map(&:fileno), pulse&.interval].compact.join(",")
+        new(program.start({ VARIABLE => words }, pgroup: true, **ends.to_h { |io| [io, io] }), news)
       ensure
         told&.close
       end
@@ -70,27 +73,31 @@ module TaskerCore
       # @example
       #   ChildProcess.in_program { |ready| work(ready) }
       def self.in_program
-        numbers = ENV.delete(VARIABLE) or return
-        reader, told = numbers.split(",").map { |number| IO.for_fd(number.to_i) }
-        [reader, told].each { |io| io.close_on_exec = true }
-        watch(reader)
+        words = ENV.delete(VARIABLE)&.split(",") or return
+        ends = words.first(3).map { |number| IO.for_fd(number.to_i) }
+        ends.each { |io| io.close_on_exec = true }
+        reader, told, beats = ends
+        watch(reader, beats && Pulse::Beats.new(beats, words.last.to_f))
         yield -> { told.syswrite(".") }
       end
 
       # @api private
-      def self.run(lifeline)
+      def self.run(lifeline, pulse)
         Process.setpgid(0, 0)
         SIGNALS.each { |signal| trap(signal, "DEFAULT") }
         reader, writer = lifeline
         writer.close
-        watch(reader)
+        watch(reader, pulse)
         yield
       end
       private_class_method :run
 
       # @api private
-      def self.watch(reader)
-        Thread.new { reader.wait_readable && Process.kill("TERM", Process.pid) }.name = "tasker-parent-watch"
+      def self.watch(reader, pulse)
+        Thread.new do
+          pulse&.beat until reader.wait_readable(pulse&.interval)
+          Process.kill("TERM", Process.pid)
+        end.name = "tasker-parent-watch"
       end
       private_class_method :watch
 

@@ -28,7 +28,7 @@ module TaskerCore
 
       # Has the child of a place replaced, after those that were asked for before. Once more changes nothing.
       #
-      # @param place [Supervisor::Place]
+      # @param place [Place]
       # @param reason [String]
       # @return [void]
       # @example
@@ -53,7 +53,7 @@ module TaskerCore
 
       # A place whose child has ended by itself is not replaced any more.
       #
-      # @param place [Supervisor::Place]
+      # @param place [Place]
       # @return [ChildProcess, nil] the successor, where it was started
       # @example
       #   place.child = replacements.release(place)

@@ -3,6 +3,8 @@
 require_relative "child_process"
 require_relative "clock"
 require_relative "interval"
+require_relative "place"
+require_relative "pulse"
 require_relative "replacements"
 require_relative "service_manager"
 require_relative "wakeup"
@@ -13,10 +15,12 @@ module TaskerCore
     #
     # * TERM or INT: passed on as TERM, so that children finish what runs; a second one, or QUIT: passed on as QUIT,
     #   at once.
-    # * A child that ends by itself is replaced, after a pause that doubles up to {MAX_PAUSE} while children keep ending
-    #   soon. A child that ends with {REFUSED} in the first {SETTLED} seconds cannot work at all (no database, wrong
-    #   schema): then all are ended.
+    # * A child that ends by itself is replaced, after a pause that doubles up to {Place::MAX_PAUSE} while children keep
+    #   ending soon. A child that ends with {REFUSED} in the first {Place::SETTLED} seconds cannot work at all (no
+    #   database, wrong schema): then all are ended.
     # * USR1, or a look that finds a reason: a child is replaced by {Replacements}, all of them by USR1.
+    # * A child in which no Ruby has run for `hang_timeout` since it was ready, because a native function keeps Ruby's
+    #   lock, is killed: it hears no other signal.
     # * If the supervisor dies, each child gets TERM.
     class Supervisor
       # Signals that ask to stop.
@@ -25,23 +29,16 @@ module TaskerCore
       REPLACE = "USR1"
       # Exit status of a child that would fail again in the same way.
       REFUSED = 2
-      # Seconds before a child that ended is replaced, the first and the longest pause.
-      FIRST_PAUSE = 0.5
-      MAX_PAUSE = 30.0
-      # A process that lived this many seconds did not end soon.
-      SETTLED = 60.0
 
       # Seconds between two looks at the children.
       LOOK_SECONDS = 5.0
       # Seconds in which a child that is replaced has to end.
       LEAVE_SECONDS = 60.0
 
-      # A place for a child: its number, the child, when to fork the next, how long to pause then.
-      Place = Struct.new(:number, :child, :due, :pause)
-
       # @param processes [Integer] number of children
       # @param logger [Logger]
       # @param leave_seconds [Numeric] in which a child has to end that is replaced; else it is killed
+      # @param hang_timeout [Numeric, nil] seconds. Default nil: no child is killed that runs no Ruby.
       # @param look [#call, nil] is called with the pid of each child again and again; says why it is to be replaced, or
       #   nil. Default nil.
       # @param program [Program, nil] what children are from the first {REPLACE} on, so that they have code that was
@@ -51,10 +48,12 @@ module TaskerCore
       # @yieldreturn [Integer] exit status of the child
       # @example
       #   exit Supervisor.new(processes: 4, logger: logger) { |number, ready| run_worker(number, ready) }.run
-      def initialize(processes:, logger:, leave_seconds: LEAVE_SECONDS, look: nil, program: nil, &body)
+      def initialize(processes:, logger:, leave_seconds: LEAVE_SECONDS, hang_timeout: nil, look: nil, # rubocop:disable Metrics/ParameterLists -- how many, and what each must keep to
+                     program: nil, &body)
         @logger = logger
+        @hang_timeout = hang_timeout
         @body = body
-        @places = Array.new(processes) { |number| Place.new(number, nil, Clock.seconds, FIRST_PAUSE) }
+        @places = Array.new(processes) { |number| Place.new(number) }
         @replacements = Replacements.new(logger: logger, leave_seconds: leave_seconds) { |number| start(number) }
         @look = look
         @looks = Interval.new(look && LOOK_SECONDS)
@@ -75,13 +74,14 @@ module TaskerCore
       def run
         @wakeup = Wakeup.new
         @lifeline = ChildProcess.lifeline
+        @pulse = Pulse.new(@hang_timeout) if @hang_timeout
         traps = trap_signals
         supervise
         @status
       ensure
         end_children
         traps&.each { |signal, handler| trap(signal, handler || "DEFAULT") }
-        [@wakeup, *@lifeline].each(&:close)
+        [@wakeup, *@lifeline, *@pulse].each(&:close)
       end
 
       private
@@ -103,6 +103,8 @@ module TaskerCore
           take_signals
           reap
           look if @looks.due?
+          # What is not ready yet may be loading code, and does not beat.
+          @pulse&.kill_silent(children.select(&:ready?), @logger)
         end
       end
 
@@ -121,15 +123,15 @@ module TaskerCore
 
       def fork_due
         @places.each do |place|
-          next if place.child || place.due > Clock.seconds
+          next unless place.left&.<= 0
 
           place.child = start(place.number)
-          schedule(place, 0) unless place.child
+          place.postpone(0) unless place.child
         end
       end
 
       def start(number)
-        child = @anew ? ChildProcess.start_program(@lifeline, @program) : fork_child(number)
+        child = @anew ? ChildProcess.start_program(@lifeline, @program, @pulse) : fork_child(number)
         @logger.info { "started worker process #{number} with pid #{child.pid}" }
         child
       rescue SystemCallError => e
@@ -139,14 +141,15 @@ module TaskerCore
 
       # A signal that came before the parent's traps were reset in the child lies in its copy of @signals.
       def fork_child(number)
-        ChildProcess.start(@lifeline) { |ready| @signals.intersect?(SIGNALS) ? 0 : @body.call(number, ready) }
+        ChildProcess.start(@lifeline, @pulse) { |ready| @signals.intersect?(SIGNALS) ? 0 : @body.call(number, ready) }
       end
 
       def next_due
-        return @beats.left if @stopping
+        always = [@beats.left, @pulse&.left]
+        return always.compact.min if @stopping
 
-        forks = @places.reject(&:child).map { |place| [place.due - Clock.seconds, 0].max }
-        [*forks, @replacements.left, @looks.left, @beats.left].compact.min
+        forks = @places.filter_map(&:left).map { |left| [left, 0].max }
+        [*always, *forks, @replacements.left, @looks.left].compact.min
       end
 
       def tell_manager
@@ -200,11 +203,11 @@ module TaskerCore
         return keep_status(child) if @stopping
         return refuse(child) if refused?(child)
 
-        schedule(place, child.age)
+        place.postpone(child.age)
       end
 
       def refused?(child)
-        child.status == REFUSED && Clock.seconds - @started < SETTLED
+        child.status == REFUSED && Clock.seconds - @started < Place::SETTLED
       end
 
       def refuse(child)
@@ -214,12 +217,6 @@ module TaskerCore
 
       def keep_status(child)
         @status = child.status if @status.zero? && !child.ended_as_asked?
-      end
-
-      def schedule(place, age)
-        place.pause = FIRST_PAUSE if age >= SETTLED
-        place.due = Clock.seconds + place.pause
-        place.pause = [place.pause * 2, MAX_PAUSE].min
       end
 
       # Only where {#supervise} was left by an exception.

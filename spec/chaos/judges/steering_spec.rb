@@ -89,6 +89,26 @@ RSpec.describe Chaos::Judges::Steering do
     ask.call(record, :retry, step: "s0", seen: "error")
   end
 
+  # Somebody had all tried again when the step was in error.
+  all_again = lambda do |record, answer = :acknowledged|
+    ask.call(record, :retry_all, answer, told: { tag: "frail" }, seen: [record.step("frail0").id])
+    record.bulk = [record.receipt.requests.pop]
+  end
+
+  it_finds("a step that failed and was not tried again with all others", "frail",
+           /\(frail0\): it had failed before mara had all tried again, and was not/, &all_again)
+
+  it_lets("a step be tried again with all others", "frail") do |record|
+    all_again.call(record)
+    change.call(record.step("frail0"), "complete", "retried", actor: "mara")
+  end
+
+  it_finds("a step that was tried again though that was refused for all", "frail",
+           /retried by mara took place, it was refused/) do |record|
+    all_again.call(record, :refused)
+    change.call(record.step("frail0"), "complete", "retried", actor: "mara")
+  end
+
   it_finds("a pause that was acknowledged and lost", "chain",
            /its pause by mara was acknowledged, and did not/) do |record|
     ask.call(record, :pause)

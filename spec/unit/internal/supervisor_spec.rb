@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "fiddle"
 require "io/wait"
 require "socket"
 require "tasker_core/internal/supervisor"
@@ -340,6 +341,60 @@ RSpec.describe TaskerCore::Internal::Supervisor do
       told_until("READY=1")
       expect(Array.new(3) { message }).to all(eq("WATCHDOG=1"))
       expect(stop).to eq(0)
+    end
+  end
+
+  describe "of a child that keeps Ruby's lock" do
+    # Keeps the lock, as a native function does that neither gives it up nor is ended by signals.
+    def keep_lock
+      trap("TERM", "IGNORE")
+      note("keeps #{Process.pid}")
+      Fiddle::Function.new(Fiddle::Handle::DEFAULT["sleep"], [Fiddle::TYPE_INT], Fiddle::TYPE_INT, need_gvl: true)
+                      .call(600)
+    end
+
+    it "kills and replaces it, and leaves the others alone" do
+      supervise(hang_timeout: 1) do |number, ready|
+        ready.call
+        keep_lock if number.zero? && notes.none?(/keeps/)
+        until_signal(number, &:pop)
+      end
+      wait_for_notes(3)
+      Process.kill("TERM", @pid)
+
+      expect(finish).to eq(0)
+      expect(notes).to contain_exactly(/keeps/, "ready 0", "ready 1", "TERM 0", "TERM 1")
+    end
+
+    it "does so with one that was started again as a program, and not before it is ready" do
+      supervise(processes: 1, hang_timeout: 1, program: CodeOfFile.new(@folder)) do |number, ready|
+        generation(number, ready)
+      end
+      wait_for_step("ready 0.1")
+      File.write(File.join(@folder, "code.rb"), <<~'RUBY')
+        File.write("notes", "began #{Process.pid}\n", mode: "a")
+        sleep(2) # as code that takes its time to load
+        require "fiddle"
+        native = Fiddle::Function.new(Fiddle::Handle::DEFAULT["sleep"], [Fiddle::TYPE_INT], Fiddle::TYPE_INT,
+                                      need_gvl: true)
+        Thread.new { sleep(0.2) && native.call(600) } unless File.exist?("kept")
+        File.write("kept", "")
+      RUBY
+      Process.kill("USR1", @pid)
+      wait_for_step("TERM 0.1")
+      wait_until("it is killed") { log.include?("ended: 137") }
+      wait_until("another one has begun") { notes.grep(/began \d\d/).size == 2 }
+
+      expect(log[/process (\d+) has run no Ruby/, 1]).to eq(notes.grep(/began \d\d/).first[/\d+/])
+      expect(stop).to eq(0)
+    end
+
+    it "does not wait for it when all are to end" do
+      supervise(processes: 1, hang_timeout: 1) { |_, ready| ready.call && keep_lock }
+      wait_for_notes(1)
+      Process.kill("TERM", @pid)
+
+      expect(finish).to eq(128 + Signal.list["KILL"])
     end
   end
 

@@ -29,7 +29,8 @@ pub struct Explanation {
     pub steps: Vec<StepExplanation>,
     /// How many others have not completed.
     pub more_steps: usize,
-    /// Signals that were sent to it and for which no step has waited, the last of each name; none where it has ended.
+    /// Signals that were sent to it, that no step waits for and that none was given, the last of each name; none where it
+    /// has ended.
     pub signals: Vec<SentSignal>,
     /// The step that runs it.
     pub parent: Option<ParentStep>,

@@ -185,7 +185,7 @@ struct Facts<'a> {
     failures: Vec<FailureRow>,
     /// The tasks that steps run, by step: the last one of each call.
     children: HashMap<i64, Vec<RelatedTask>>,
-    /// Signals that were sent to the task and for which no step has waited; none of a task that has ended.
+    /// Signals that were sent to the task, that no step waits for and that none was given; none of a task that has ended.
     signals: Vec<SentSignalRow>,
     /// The task that undoes this one.
     undoing: Option<Undoing>,

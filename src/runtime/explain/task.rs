@@ -137,7 +137,7 @@ impl Facts<'_> {
         self.task_history.iter().rfind(|change| change.from_state != change.to_state)
     }
 
-    /// The signals that were sent to the task and for which no step has waited, as the end of a sentence.
+    /// The signals that were sent to the task, that no step waits for and that none was given, as the end of a sentence.
     fn unawaited(&self) -> String {
         let one = |sent: &SentSignalRow| {
             let by = sent.actor.as_deref().unwrap_or("somebody");
@@ -146,8 +146,8 @@ impl Facts<'_> {
         let sent: Vec<_> = self.signals.iter().map(one).collect();
         match &*sent {
             [] => String::new(),
-            [sent] => format!("; no step has waited for the signal {sent}"),
-            sent => format!("; no step has waited for the signals {}", shown(sent)),
+            [sent] => format!("; no step waits for, or was given, the signal {sent}"),
+            sent => format!("; no step waits for, or was given, the signals {}", shown(sent)),
         }
     }
 
