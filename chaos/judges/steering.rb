@@ -13,10 +13,15 @@ module Chaos
       # Event of a step => kind of request.
       EVENTS = { "retried" => :retry, "resolved_manually" => :resolve, "skipped" => :skip,
                  **Record::ANEW.to_h { |event| [event, :rerun] } }.freeze
+      # What is meant by a request of another kind: who raises a budget has the steps tried again that it kept from
+      # starting.
+      MEANT = { raise: %i[raise retry], retry_all: [:retry], expire: [:cancel] }.freeze
       # Kinds of requests that have other steps follow than that which they name.
       WIDE = [:rerun].freeze
       # State in which an acknowledged request leaves the step, for good.
       STATES = { skip: "skipped", resolve: "resolved_manually" }.freeze
+      # State before an acknowledged request, and its event.
+      AGAIN = { retry: %w[error retried], rerun: %w[complete rerun] }.freeze
 
       private
 
@@ -67,10 +72,7 @@ module Chaos
 
       def asked?(request, kind, step)
         return false unless request
-        # Who raises a budget has the steps tried again that it kept from starting.
-        return %i[raise retry].include?(kind) if request.kind == :raise
-        return kind == :retry if request.kind == :retry_all
-        return kind == :cancel if request.kind == :expire
+        return MEANT[request.kind].include?(kind) if MEANT.key?(request.kind)
 
         request.kind == kind && (step.nil? || WIDE.include?(kind) || concerned(request).include?(step))
       end
@@ -111,12 +113,10 @@ module Chaos
       def judge_request(request)
         step = request.step && @steps[request.step]
         case request.kind
-        when :skip, :resolve then judge_state(request, step)
-        when :retry then judge_again(request, step, "error", "retried")
-        when :rerun then judge_again(request, step, "complete", "rerun")
+        when *STATES.keys then judge_state(request, step)
+        when *AGAIN.keys then judge_again(request, step, *AGAIN.fetch(request.kind))
         when :retry_all then judge_failed(request)
         when :pause, :raise then judge_note(request)
-        when :cancel, :resume, :signal, :approve, :reject, :fork, *Request::BULK then nil
         end
       end
 

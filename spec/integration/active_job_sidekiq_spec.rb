@@ -12,7 +12,11 @@ RSpec.describe "Steps that Sidekiq executes", :database, timeout: 180 do
   let(:redis_socket) { File.join(folder, "redis") }
   let(:application) { File.join(CommandLine::ROOT, "spec/fixtures/active_job_fleet.rb") }
   let(:journal) { File.join(folder, "journal") }
-  let(:env) { { "DATABASE_URL" => database_url, "REDIS_URL" => "unix://#{redis_socket}", "JOURNAL" => journal } }
+  let(:lost_after) { 60 }
+  let(:env) do
+    { "DATABASE_URL" => database_url, "REDIS_URL" => "unix://#{redis_socket}", "JOURNAL" => journal,
+      "LOST_AFTER" => lost_after.to_s }
+  end
 
   around do |example|
     missing = %w[activejob sidekiq].reject { |name| Gem::Specification.find_all_by_name(name).any? }
@@ -40,7 +44,7 @@ RSpec.describe "Steps that Sidekiq executes", :database, timeout: 180 do
 
   def with_sidekiq
     library = File.join(CommandLine::ROOT, "lib")
-    running(RbConfig.ruby, "-I", library, "-S", "sidekiq", "-r", application, "-q", "rendering", "-c", "2",
+    running(RbConfig.ruby, "-I", library, "-S", "sidekiq", "-r", application, "-q", "rendering", "-c", "2", "-t", "1",
             env: env) do |sidekiq|
       wait_until("Sidekiq works", within: Workflows::PATIENCE_SECONDS) { sidekiq.text.include?("Sidekiq works") }
       yield sidekiq
@@ -72,19 +76,40 @@ RSpec.describe "Steps that Sidekiq executes", :database, timeout: 180 do
     end
   end
 
-  it "hands a step over anew whose process was killed in the middle of it" do
+  it "has another process execute a step whose process is told to stop" do
     with_worker do
-      id = with_sidekiq do |sidekiq|
-        TaskerCore.submit("render", context: { hang: true }).tap do
-          wait_until("the second step is executed", within: Workflows::PATIENCE_SECONDS) { executions.size == 2 }
-          sidekiq.signal("KILL")
+      id = interrupted("TERM")
+      with_sidekiq do |other|
+        expect(TaskerCore.wait(id, timeout: Workflows::PATIENCE_SECONDS)).to be_complete
+        expect(executions.drop(1)).to match([/ second 1\z/, "#{other.pid} second 1"])
+        expect(outcomes(id)).to eq([["waiting", nil], ["succeeded", nil]])
+      end
+    end
+  end
+
+  context "when a process is killed" do
+    let(:lost_after) { 5 }
+
+    it "hands its steps over anew" do
+      with_worker do
+        id = interrupted("KILL")
+        with_sidekiq do |other|
+          expect(TaskerCore.wait(id, timeout: 2 * Workflows::PATIENCE_SECONDS)).to be_complete
+          expect([executions[1], executions.last]).to match([/ second 1\z/, /\A#{other.pid} second \d\z/])
+          expect(outcomes(id).first(3)).to eq([["waiting", nil], %w[retryable JOB_LOST], ["waiting", nil]])
+          expect(outcomes(id).last).to eq(["succeeded", nil])
         end
       end
-      with_sidekiq do |other|
-        expect(TaskerCore.wait(id, timeout: 2 * Workflows::PATIENCE_SECONDS)).to be_complete
-        expect([executions[1], executions.last]).to match([/ second 1\z/, /\A#{other.pid} second \d\z/])
-        expect(outcomes(id).first(3)).to eq([["waiting", nil], %w[retryable JOB_LOST], ["waiting", nil]])
-        expect(outcomes(id).last).to eq(["succeeded", nil])
+    end
+  end
+
+  # Ends Sidekiq by a signal in the middle of the second step of a task.
+  def interrupted(signal)
+    with_sidekiq do |sidekiq|
+      TaskerCore.submit("render", context: { hang: true }).tap do
+        wait_until("the second step is executed", within: Workflows::PATIENCE_SECONDS) { executions.size == 2 }
+        sidekiq.signal(signal)
+        wait_until("Sidekiq has ended", within: Workflows::PATIENCE_SECONDS) { sidekiq.status }
       end
     end
   end

@@ -51,6 +51,7 @@ RSpec.describe "The generators", database: :empty do
 
   it "change nothing when they run again" do
     write("Procfile.dev", "web: bin/rails server")
+    write("config/puma.rb", "threads 5, 5")
     2.times { generate("tasker_core:install") }
     generate("tasker_core:task_handler", "OrderFulfilment", "validate")
     once = files
@@ -62,13 +63,15 @@ RSpec.describe "The generators", database: :empty do
     expect(files).to eq(once.merge("config/initializers/tasker_core.rb" => "# mine\n"))
     expect(once["Procfile.dev"]).to eq("web: bin/rails server\ntasker: bin/tasker work\n")
     expect(once).not_to have_key("Procfile")
+    expect(once["config/puma.rb"]).to eq(%(threads 5, 5\nplugin :tasker_core if ENV["TASKER_IN_PUMA"]\n))
     expect(once["config/routes.rb"].scan("TaskerCore::Engine").size).to eq(1)
     expect(File.stat(File.join(folder, "bin/tasker")).mode & 0o111).to eq(0o111)
   end
 
   it "leave out what they are to do without" do
+    write("config/puma.rb", "threads 5, 5\n")
     before = files
-    parts = %w[initializer config migration bin procfile route]
+    parts = %w[initializer config migration bin procfile puma route]
     generate("tasker_core:install", *parts.map { |part| "--skip-#{part}" })
     expect(files).to eq(before)
   end

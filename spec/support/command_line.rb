@@ -32,10 +32,10 @@ module CommandLine
       write.close
     end
 
-    # @return [String] what it wrote so far
+    # @return [String] what it wrote so far, or until {#close}
     def text
       loop { @text << @read.read_nonblock(4096) }
-    rescue IO::WaitReadable, EOFError
+    rescue IO::WaitReadable, IOError
       @text.dup.force_encoding(Encoding::UTF_8)
     end
 
@@ -60,6 +60,7 @@ module CommandLine
       return if @read.closed?
 
       signal("KILL") && Process.wait(pid) unless status
+      text
       @read.close
     end
   end

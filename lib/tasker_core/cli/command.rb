@@ -86,9 +86,16 @@ module TaskerCore
       def parse(argv)
         all = argv.map { |word| utf8(word) }
         words = all.take_while { |word| word != "--" }
-        parser.parse(words, into: @options) + all.drop(words.size + 1)
+        parser.parse(words.flat_map { |word| parted(word) }, into: @options) + all.drop(words.size + 1)
       rescue OptionParser::ParseError => e
         refuse(parse_message(e))
+      end
+
+      # `--limit=3` as two words: OptionParser 0.2, that of Ruby 3.1, refuses it where names have to be exact.
+      def parted(word)
+        name, value = word.split("=", 2)
+        takes_value = value && parser.top.long[name.delete_prefix("--")].is_a?(OptionParser::Switch::RequiredArgument)
+        takes_value && name.start_with?("--") ? [name, value] : [word]
       end
 
       # Arguments have the encoding of the locale, which is ASCII in many containers.

@@ -1,5 +1,9 @@
 # frozen_string_literal: true
 
+require_relative "../internal/child_process"
+require_relative "../internal/process_memory"
+require_relative "../internal/program"
+require_relative "../internal/service_manager"
 require_relative "../internal/supervisor"
 require_relative "age"
 require_relative "command"
@@ -18,20 +22,30 @@ module TaskerCore
         and gives the rest back. A second one, or QUIT, stops it at once; what was cut off is executed again later.
         Both end with exit status 0, or 1 when not everything that ended could be recorded.
 
-        Of several worker processes, one that ends by itself is replaced. So is one in which no Ruby has run for the
-        hang timeout, because a handler is in native code that keeps Ruby's lock: it is killed, and its steps are
-        executed anew. With --hang-timeout a single process is watched in the same way.
+        With -p, --memory-limit or --hang-timeout a supervisor forks the worker processes and starts those anew that
+        end. It replaces one that has more memory than the limit, and all of them, one after the other, when it gets
+        USR1: a new one is started, and when it is ready, the one of before gets TERM. After USR1 they load the code
+        anew. One in which no Ruby has run for the hang timeout, because a handler is in native code that keeps
+        Ruby's lock, is killed, and its steps are executed anew.
+
+        A service manager that asks for it (systemd with Type=notify, WatchdogSec=) is told when the workers are
+        ready, that they stop, and that they live.
 
         Beside the steps it deletes tasks that ended long ago, in small batches. An AGE is a whole number and a unit
         (s, m for minutes, h, d or w), or "forever" to keep them. Every worker does: the shortest AGE of a fleet counts.
       TEXT
       EXAMPLES = ["tasker work -r config/tasker.rb",
                   "tasker work -r handlers.rb -c 10 -p 2 --queues mail,default",
+                  "tasker work -r handlers.rb -p 4 --memory-limit 800",
                   "tasker work -r handlers.rb -p 4 --hang-timeout 60",
                   "tasker work -r handlers.rb --retention 30d --error-retention forever"].freeze
 
       # Most worker processes that one command starts.
       MAX_PROCESSES = 1000
+      # Most MB of `--memory-limit`.
+      MAX_MEMORY = 1_048_576
+      # Seconds that a process which is replaced gets beyond its shutdown timeout, for what it has to write.
+      GRACE_SECONDS = 15
       # Seconds without Ruby after which a process of several is replaced, and those that are allowed.
       HANG_TIMEOUT = 3_600.0
       HANG_TIMEOUTS = (1..31_536_000)
@@ -42,12 +56,14 @@ module TaskerCore
       #
       # @return [Integer] exit status
       def call
+        @program = Internal::Program.new
         check_processes
+        check_memory_limit
         check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
-        processes == 1 && !options.key?(:"hang-timeout") ? work : supervise
+        Internal::ChildProcess.in_program { |ready| work(ready) } || (supervised? ? supervise : work_alone)
       end
 
       private
@@ -55,11 +71,13 @@ module TaskerCore
       def define_options(parser)
         require_option(parser)
         parser.on("-c", "--concurrency THREADS", Integer, "handler threads in each process (default: 5)")
-        parser.on("-p", "--processes N", Integer, "worker processes (default: 1)")
+        parser.on("-p", "--processes N", Integer, "worker processes below a supervisor (default: 1,",
+                  "without one)")
+        parser.on("--memory-limit MB", "replace a worker process that has more (default: none)")
         parser.on("--queues A,B", Array, "queues to serve (default: all)")
         parser.on("--shutdown-timeout S", Float, "seconds that running steps get to finish (default: 25)")
         parser.on("--hang-timeout S", Float, "seconds without Ruby after which a worker process is",
-                  "replaced (default: 3600 where there are several)")
+                  "killed by the supervisor (default: 3600)")
         parser.on("--retention AGE", "how long complete, cancelled and resolved tasks are",
                   "kept (default: 14d)")
         parser.on("--error-retention AGE", "the same for tasks in error (default: 90d)")
@@ -72,6 +90,26 @@ module TaskerCore
       def check_processes
         refuse("--processes must be from 1 to #{MAX_PROCESSES}, got #{processes}") unless
           processes.between?(1, MAX_PROCESSES)
+      end
+
+      def supervised?
+        !(options.keys & %i[processes memory-limit hang-timeout]).empty?
+      end
+
+      def check_memory_limit
+        text = options[:"memory-limit"] or return
+
+        refuse("--memory-limit must be a whole number of MB from 1 to #{MAX_MEMORY}, got #{text.inspect}") unless
+          text.match?(/\A[0-9]+\z/) && text.to_i.between?(1, MAX_MEMORY)
+      end
+
+      # A limit below what the code alone takes would have processes replaced for ever.
+      def check_memory_at_start(limit)
+        used = Internal::ProcessMemory.megabytes(Process.pid)
+        refuse("--memory-limit reads /proc, which this system does not have") unless used
+        return if used < limit
+
+        refuse("--memory-limit is #{limit} MB, but with its code loaded a process has #{used} MB already; give it more")
       end
 
       def hang_timeout
@@ -108,24 +146,44 @@ module TaskerCore
         end
       end
 
-      def work
+      def work_alone
+        @manager = Internal::ServiceManager.new(logger: TaskerCore.configuration.logger)
+        @manager.while_alive { work(-> { @manager.ready(capacity) }) }
+      end
+
+      def work(ready)
         worker = Worker.new(**settings)
         stoppable(worker) do
           worker.start
           output.line("worker #{worker.id} (pid #{Process.pid}) is ready: #{capacity}; stop it with Ctrl-C")
+          ready.call
           tell(worker.wait)
         end
       end
 
       # What would stop every process is found, and told, before any is started.
       def supervise
+        limit = options[:"memory-limit"]&.to_i
+        check_memory_at_start(limit) if limit
         Client.open(&:workers)
-        output.line("starting #{Format.many(processes, "worker process")} (supervisor: pid #{Process.pid})")
+        output.line("starting #{Format.many(processes, "worker process", "worker processes")} " \
+                    "(supervisor: pid #{Process.pid})")
+        supervisor(limit).run
+      end
+
+      def supervisor(limit)
         failure = Failure.new(output)
         Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger,
-                                 hang_timeout: hang_timeout) do
-          failure.guard { work }
-        end.run
+                                 leave_seconds: settings[:shutdown_timeout] + GRACE_SECONDS, program: @program,
+                                 hang_timeout: hang_timeout,
+                                 look: limit && ->(pid) { too_large(pid, limit) }) do |_number, ready|
+          failure.guard { work(ready) }
+        end
+      end
+
+      def too_large(pid, limit)
+        used = Internal::ProcessMemory.megabytes(pid)
+        "it has #{used} MB, --memory-limit is #{limit}" if used && used > limit
       end
 
       def capacity
@@ -134,7 +192,8 @@ module TaskerCore
 
       # The worker hears signals while the block runs, and is gone after it.
       def stoppable(worker)
-        before = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once }.to_h do |signal, answer|
+        answers = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once, "USR1" => :refer }
+        before = answers.to_h do |signal, answer|
           [signal, Signal.trap(signal) { send(answer, worker) }]
         end
         yield
@@ -149,12 +208,20 @@ module TaskerCore
 
         @asked = true
         worker.stop
+        @manager&.stopping
         output.line("stopping: what runs may finish within #{Format.duration(settings[:shutdown_timeout])}; " \
                     "once more stops it at once")
       end
 
       def stop_at_once(worker)
         worker.stop!
+        @manager&.stopping
+      end
+
+      # A worker process cannot replace itself.
+      def refer(_worker)
+        output.note("tasker: USR1 is for the supervisor, #{@manager ? "which -p starts" : "pid #{Process.ppid}"}: " \
+                    "it replaces worker processes")
       end
 
       def tell(summary)

@@ -2,15 +2,18 @@
 
 require "io/wait"
 require_relative "clock"
+require_relative "pulse"
 
 module TaskerCore
   module Internal
-    # A forked child that does not outlive its parent: it gets TERM when the parent is gone, however that died. It
-    # belongs to a process group of its own, so that a Ctrl-C at the terminal reaches the parent only, which passes it
-    # on once.
+    # A child that does not outlive its parent: it gets TERM when the parent is gone, however that died. It belongs to a
+    # process group of its own, so that a Ctrl-C at the terminal reaches the parent only, which passes it on once.
     class ChildProcess
       # Signals that the parent traps and the child must not inherit.
       SIGNALS = %w[TERM INT QUIT CHLD].freeze
+      # Tells a program that it is started as a child: where it sees that its parent is gone, where it says that it is
+      # ready, and where and how often it beats, if it does.
+      VARIABLE = "TASKER_CHILD_PROCESS"
       # Added to the number of the signal that ended a child, as shells do.
       SIGNALLED = 128
 
@@ -33,13 +36,49 @@ module TaskerCore
       #
       # @param lifeline [Array<IO>] one for all children
       # @param pulse [Pulse, nil] one for all children: the child beats. Default nil: it does not.
-      # @yield in the child
+      # @yield [ready] in the child, which calls ready as soon as it does what it is there for
       # @yieldreturn [Integer] its exit status
       # @return [ChildProcess]
       # @example
       #   child = ChildProcess.start(ChildProcess.lifeline) { work }
-      def self.start(lifeline, pulse = nil, &body)
-        new(fork { exit(run(lifeline, pulse, &body)) })
+      def self.start(lifeline, pulse = nil)
+        news, told = IO.pipe
+        new(fork { exit(run(lifeline, pulse) { yield -> { told.syswrite(".") } }) }, news)
+      ensure
+        told&.close
+      end
+
+      # A child that is a program of its own. What it does as a child stands in the block of {.in_program}.
+      #
+      # @param lifeline [Array<IO>] one for all children
+      # @param program [Program]
+      # @param pulse [Pulse, nil] one for all children: the child beats. Default nil: it does not.
+      # @return [ChildProcess]
+      # @raise [SystemCallError] the program cannot be started
+      # @example
+      #   child = ChildProcess.start_program(ChildProcess.lifeline, Program.new)
+      def self.start_program(lifeline, program, pulse = nil)
+        news, told = IO.pipe
+        ends = [lifeline.first, told, pulse&.writer].compact
+        words = [*ends.map(&:fileno), pulse&.interval].compact.join(",")
+        new(program.start({ VARIABLE => words }, pgroup: true, **ends.to_h { |io| [io, io] }), news)
+      ensure
+        told&.close
+      end
+
+      # In a program that {.start_program} has started.
+      #
+      # @yield [ready] as of {.start}
+      # @return [Object, nil] what the block returns; nil in other programs: the block is not called
+      # @example
+      #   ChildProcess.in_program { |ready| work(ready) }
+      def self.in_program
+        words = ENV.delete(VARIABLE)&.split(",") or return
+        ends = words.first(3).map { |number| IO.for_fd(number.to_i) }
+        ends.each { |io| io.close_on_exec = true }
+        reader, told, beats = ends
+        watch(reader, beats && Pulse::Beats.new(beats, words.last.to_f))
+        yield -> { told.syswrite(".") }
       end
 
       # @api private
@@ -48,22 +87,27 @@ module TaskerCore
         SIGNALS.each { |signal| trap(signal, "DEFAULT") }
         reader, writer = lifeline
         writer.close
-        Thread.new { watch(reader, pulse) }.name = "tasker-parent-watch"
+        watch(reader, pulse)
         yield
       end
       private_class_method :run
 
       # @api private
       def self.watch(reader, pulse)
-        pulse&.beat until reader.wait_readable(pulse&.interval)
-        Process.kill("TERM", Process.pid)
+        Thread.new do
+          pulse&.beat until reader.wait_readable(pulse&.interval)
+          Process.kill("TERM", Process.pid)
+        end.name = "tasker-parent-watch"
       end
       private_class_method :watch
 
       # @api private
       # @param pid [Integer]
-      def initialize(pid)
+      # @param news [IO] from which a character can be read as soon as it is ready
+      def initialize(pid, news)
         @pid = pid
+        @news = news
+        @ready = false
         @started = Clock.seconds
         @status = nil
       end
@@ -76,6 +120,19 @@ module TaskerCore
         Process.kill(name, pid) unless status
       rescue Errno::ESRCH
         nil
+      end
+
+      # @return [Boolean] whether it has said that it is ready, and has not ended
+      # @example
+      #   child.ready? # => true
+      def ready?
+        listen
+        @ready && !ended?
+      end
+
+      # @return [IO, nil] can be read as soon as it is ready; nil afterwards
+      def news
+        @news unless @news.closed?
       end
 
       # @return [Boolean] whether it has ended; does not wait
@@ -102,9 +159,18 @@ module TaskerCore
 
       private
 
+      def listen
+        said = news&.read_nonblock(1, exception: false)
+        return if @news.closed? || said == :wait_readable
+
+        @ready = said == "."
+        @news.close
+      end
+
       def keep(waited)
-        process = waited&.last
-        @status = process.exitstatus || (SIGNALLED + process.termsig) if process
+        process = waited&.last or return
+        @status = process.exitstatus || (SIGNALLED + process.termsig)
+        @news.close
       end
     end
   end

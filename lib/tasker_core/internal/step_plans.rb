@@ -8,8 +8,8 @@ require_relative "../jobs"
 
 module TaskerCore
   module Internal
-    # All that is the same in every attempt of a template's step: found once, read by each attempt. What no attempt reads
-    # is not kept: a template may have 60,000 steps.
+    # All that is the same in every attempt of a template's step: found once, read by each attempt. What no attempt
+    # reads is not kept: a template may have 60,000 steps.
     class StepPlan
       # @return [String]
       attr_reader :name
@@ -173,7 +173,7 @@ module TaskerCore
       end
 
       # @param index [Integer]
-      # @return [Hash{String => Object}] the step in a normalised template with its branches, frozen; read anew each time
+      # @return [Hash{String => Object}] the step in a normalised template with its branches, read anew; frozen
       # @example
       #   steps.definition(0)["handler_class"]
       def definition(index)

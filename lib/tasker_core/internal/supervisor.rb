@@ -1,9 +1,13 @@
 # frozen_string_literal: true
 
 require_relative "child_process"
-require_relative "pulse"
-require_relative "wakeup"
 require_relative "clock"
+require_relative "interval"
+require_relative "place"
+require_relative "pulse"
+require_relative "replacements"
+require_relative "service_manager"
+require_relative "wakeup"
 
 module TaskerCore
   module Internal
@@ -11,42 +15,53 @@ module TaskerCore
     #
     # * TERM or INT: passed on as TERM, so that children finish what runs; a second one, or QUIT: passed on as QUIT,
     #   at once.
-    # * A child that ends by itself is replaced, after a pause that doubles up to {MAX_PAUSE} while children keep ending
-    #   soon. A child that ends with {REFUSED} in the first {SETTLED} seconds cannot work at all (no database, wrong
-    #   schema): then all are ended.
-    # * A child in which no Ruby has run for `hang_timeout`, because a native function keeps Ruby's lock, is killed: it
-    #   hears no other signal.
+    # * A child that ends by itself is replaced, after a pause that doubles up to {Place::MAX_PAUSE} while children keep
+    #   ending soon. A child that ends with {REFUSED} in the first {Place::SETTLED} seconds cannot work at all (no
+    #   database, wrong schema): then all are ended.
+    # * USR1, or a look that finds a reason: a child is replaced by {Replacements}, all of them by USR1.
+    # * A child in which no Ruby has run for `hang_timeout` since it was ready, because a native function keeps Ruby's
+    #   lock, is killed: it hears no other signal.
     # * If the supervisor dies, each child gets TERM.
     class Supervisor
       # Signals that ask to stop.
       SIGNALS = %w[TERM INT QUIT].freeze
+      # The signal that asks for other children.
+      REPLACE = "USR1"
       # Exit status of a child that would fail again in the same way.
       REFUSED = 2
-      # Seconds before a child that ended is replaced, the first and the longest pause.
-      FIRST_PAUSE = 0.5
-      MAX_PAUSE = 30.0
-      # A process that lived this many seconds did not end soon.
-      SETTLED = 60.0
 
-      # A place for a child: the child, when to fork the next, how long to pause then.
-      Slot = Struct.new(:child, :due, :pause)
-      private_constant :Slot
+      # Seconds between two looks at the children.
+      LOOK_SECONDS = 5.0
+      # Seconds in which a child that is replaced has to end.
+      LEAVE_SECONDS = 60.0
 
       # @param processes [Integer] number of children
       # @param logger [Logger]
-      # @param hang_timeout [Numeric, nil] seconds. Default nil: no child is killed.
-      # @yield [number] in each child; number from 0. TERM and QUIT are the block's own affair: until it traps them,
-      #   they end the process.
+      # @param leave_seconds [Numeric] in which a child has to end that is replaced; else it is killed
+      # @param hang_timeout [Numeric, nil] seconds. Default nil: no child is killed that runs no Ruby.
+      # @param look [#call, nil] is called with the pid of each child again and again; says why it is to be replaced, or
+      #   nil. Default nil.
+      # @param program [Program, nil] what children are from the first {REPLACE} on, so that they have code that was
+      #   changed: it calls {ChildProcess.in_program}. Default nil: they are forked, as before.
+      # @yield [number, ready] in each child; number from 0; ready is called by it when it works. TERM and QUIT are the
+      #   block's own affair: until it traps them, they end the process.
       # @yieldreturn [Integer] exit status of the child
       # @example
-      #   exit Supervisor.new(processes: 4, logger: logger) { |number| run_worker(number) }.run
-      def initialize(processes:, logger:, hang_timeout: nil, &body)
+      #   exit Supervisor.new(processes: 4, logger: logger) { |number, ready| run_worker(number, ready) }.run
+      def initialize(processes:, logger:, leave_seconds: LEAVE_SECONDS, hang_timeout: nil, look: nil, # rubocop:disable Metrics/ParameterLists -- how many, and what each must keep to
+                     program: nil, &body)
         @logger = logger
         @hang_timeout = hang_timeout
         @body = body
-        @slots = Array.new(processes) { Slot.new(nil, Clock.seconds, FIRST_PAUSE) }
+        @places = Array.new(processes) { |number| Place.new(number) }
+        @replacements = Replacements.new(logger: logger, leave_seconds: leave_seconds) { |number| start(number) }
+        @look = look
+        @looks = Interval.new(look && LOOK_SECONDS)
+        @program = program
+        @manager = ServiceManager.new(logger: logger)
+        @beats = Interval.new(@manager.beat_seconds)
         @signals = []
-        @stopping = false
+        @stopping = @anew = false
         @status = 0
         @started = Clock.seconds
       end
@@ -72,7 +87,7 @@ module TaskerCore
       private
 
       def trap_signals
-        traps = SIGNALS.to_h { |signal| [signal, trap(signal) { note(signal) }] }
+        traps = [*SIGNALS, REPLACE].to_h { |signal| [signal, trap(signal) { note(signal) }] }
         traps.merge("CHLD" => trap("CHLD") { @wakeup.ring })
       end
 
@@ -83,89 +98,125 @@ module TaskerCore
 
       def supervise
         until @stopping && children.empty?
-          fork_due
-          @wakeup.wait([next_due, @pulse&.left].compact.min)
-          pass_on_signals
+          go_on
+          @wakeup.wait(next_due, children.filter_map(&:news))
+          take_signals
           reap
-          kill_silent if @pulse
+          look if @looks.due?
+          # What is not ready yet may be loading code, and does not beat.
+          @pulse&.kill_silent(children.select(&:ready?), @logger)
         end
       end
 
       def children
-        @slots.filter_map(&:child)
+        @places.filter_map(&:child) + @replacements.children
+      end
+
+      def go_on
+        @manager.alive if @beats.due?
+        return if @stopping
+
+        @replacements.go_on
+        fork_due
+        tell_manager
       end
 
       def fork_due
-        return if @stopping
+        @places.each do |place|
+          next unless place.left&.<= 0
 
-        @slots.each_with_index do |slot, number|
-          next if slot.child || slot.due > Clock.seconds
-
-          slot.child = ChildProcess.start(@lifeline, @pulse) { work(number) }
-          @logger.info { "started worker process #{number} with pid #{slot.child.pid}" }
+          place.child = start(place.number)
+          place.postpone(0) unless place.child
         end
       end
 
-      # In the child. A signal that came before the parent's traps were reset in it lies in its copy of @signals.
-      def work(number)
-        @signals.empty? ? @body.call(number) : 0
+      def start(number)
+        child = @anew ? ChildProcess.start_program(@lifeline, @program, @pulse) : fork_child(number)
+        @logger.info { "started worker process #{number} with pid #{child.pid}" }
+        child
+      rescue SystemCallError => e
+        @logger.error { "worker process #{number} cannot be started: #{e.message}" }
+        nil
+      end
+
+      # A signal that came before the parent's traps were reset in the child lies in its copy of @signals.
+      def fork_child(number)
+        ChildProcess.start(@lifeline, @pulse) { |ready| @signals.intersect?(SIGNALS) ? 0 : @body.call(number, ready) }
       end
 
       def next_due
-        dues = @stopping ? [] : @slots.reject(&:child).map(&:due)
-        dues.min && [dues.min - Clock.seconds, 0].max
+        always = [@beats.left, @pulse&.left]
+        return always.compact.min if @stopping
+
+        forks = @places.filter_map(&:left).map { |left| [left, 0].max }
+        [*always, *forks, @replacements.left, @looks.left].compact.min
       end
 
-      def pass_on_signals
+      def tell_manager
+        ready = @places.count { |place| place.child&.ready? }
+        text = ["#{ready} of #{@places.size} processes are ready", @replacements.text].compact.join("; ")
+        ready < @places.size ? @manager.status(text) : @manager.ready(text)
+      end
+
+      def take_signals
         while (signal = @signals.shift)
-          at_once = @stopping || signal == "QUIT"
-          @stopping = true
-          children.each { |child| child.signal(at_once ? "QUIT" : "TERM") }
+          signal == REPLACE ? replace_all : pass_on(signal)
+        end
+      end
+
+      def replace_all
+        @anew = !@program.nil?
+        @places.each { |place| replace(place, "#{REPLACE} asks for it") }
+      end
+
+      # The one way by which a child is replaced that has not ended.
+      def replace(place, reason)
+        @replacements.ask(place, reason) if place.child && !@stopping
+      end
+
+      def pass_on(signal)
+        at_once = @stopping || signal == "QUIT"
+        stop_all(at_once ? "QUIT" : "TERM")
+      end
+
+      def stop_all(signal)
+        @manager.stopping unless @stopping
+        @stopping = true
+        children.each { |child| child.signal(signal) }
+      end
+
+      def look
+        @places.each do |place|
+          reason = place.child&.ready? && @look.call(place.child.pid)
+          replace(place, reason) if reason
         end
       end
 
       def reap
-        @slots.each { |slot| ended(slot) if slot.child&.ended? }
+        @places.each { |place| ended(place) while place.child&.ended? }
       end
 
-      def ended(slot)
-        child = slot.child
-        slot.child = nil
+      def ended(place)
+        child = place.child
+        place.child = @replacements.release(place)
         @logger.public_send(@stopping ? :info : :error) { "worker process #{child.pid} ended: #{child.status}" }
         return keep_status(child) if @stopping
+        return refuse(child) if refused?(child)
 
-        refused?(child) ? stop_all(child) : schedule(slot, child.age)
-      end
-
-      def kill_silent
-        silent = @pulse.silent(children.map(&:pid))
-        children.select { |child| silent.include?(child.pid) }.each do |child|
-          @logger.error do
-            "worker process #{child.pid} has run no Ruby for #{@hang_timeout} s, because a native function keeps " \
-              "Ruby's lock: it is killed, and what it held is executed by others"
-          end
-          child.signal("KILL")
-        end
+        place.postpone(child.age)
       end
 
       def refused?(child)
-        child.status == REFUSED && Clock.seconds - @started < SETTLED
+        child.status == REFUSED && Clock.seconds - @started < Place::SETTLED
       end
 
-      def stop_all(child)
+      def refuse(child)
         keep_status(child)
-        @stopping = true
-        children.each { |other| other.signal("TERM") }
+        stop_all("TERM")
       end
 
       def keep_status(child)
         @status = child.status if @status.zero? && !child.ended_as_asked?
-      end
-
-      def schedule(slot, age)
-        slot.pause = FIRST_PAUSE if age >= SETTLED
-        slot.due = Clock.seconds + slot.pause
-        slot.pause = [slot.pause * 2, MAX_PAUSE].min
       end
 
       # Only where {#supervise} was left by an exception.

@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "io/wait"
-
 module TaskerCore
   module Internal
     # Wakes one thread that waits with a limit. Unlike a condition variable it may be rung from a signal trap.
@@ -22,11 +20,12 @@ module TaskerCore
       end
 
       # @param seconds [Numeric, nil] nil: without a limit
+      # @param others [Array<IO>] end the wait as well as soon as one can be read. Default: none.
       # @return [void]
       # @example
       #   wakeup.wait(1.5)
-      def wait(seconds = nil)
-        return unless @reader.wait_readable(seconds)
+      def wait(seconds = nil, others = [])
+        return unless IO.select([@reader, *others], nil, nil, seconds)
 
         @reader.read_nonblock(512, exception: false)
       end

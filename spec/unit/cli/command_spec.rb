@@ -53,6 +53,13 @@ RSpec.describe TaskerCore::CLI::Command do
     expect(command.options).to eq(limit: 3, reason: "late", json: true)
   end
 
+  it "takes values of options behind an equals sign, whatever they hold" do
+    command.run(["42", "--limit=-3", "--reason=", "limit=3"])
+    expect([command.options, command.called]).to eq([{ limit: -3, reason: "" }, ["42", "limit=3"]])
+    command.run(["42", "--reason=a=b --c"])
+    expect(command.options[:reason]).to eq("a=b --c")
+  end
+
   it "takes what follows -- as arguments" do
     command.run(%w[--limit 3 -- 42 --json])
     expect([command.called, command.options]).to eq([%w[42 --json], { limit: 3 }])
@@ -71,6 +78,8 @@ RSpec.describe TaskerCore::CLI::Command do
     %w[1 --quark] => "invalid option: --quark",
     %w[1 --limit many] => "invalid argument: --limit many",
     %w[1 --reason] => "missing argument: --reason",
+    %w[1 --reson=x] => "invalid option: --reson=x; did you mean --reason?",
+    %w[1 --limit=many] => "invalid argument: --limit many",
     ["1", "\xFF"] => "argument \"\\xFF\" is not UTF-8"
   }.each do |argv, message|
     it "refuses #{argv.inspect} and says where help is" do

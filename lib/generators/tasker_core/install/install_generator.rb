@@ -12,10 +12,12 @@ module TaskerCore
       MOUNT = 'mount TaskerCore::Engine => "/tasker"'
       # How a worker is started.
       WORKER = "bin/tasker work"
+      # How Puma has one where that is asked for.
+      PUMA = 'plugin :tasker_core if ENV["TASKER_IN_PUMA"]'
 
       desc "Adds the tables of tasker_core, its settings, and what starts a worker, to the application."
       source_root File.expand_path("templates", __dir__)
-      %w[initializer config migration bin procfile route].each do |part|
+      %w[initializer config migration bin procfile puma route].each do |part|
         class_option :"skip_#{part}", type: :boolean, default: false, desc: "Do without the #{part}"
       end
 
@@ -62,6 +64,16 @@ module TaskerCore
         files.each { |file| add_worker(file) }
       end
 
+      # A worker inside the web server.
+      def add_to_puma
+        return if options[:skip_puma] || !exist?("config/puma.rb")
+
+        text = read("config/puma.rb")
+        return say_status(:exist, "a worker in config/puma.rb", :blue) if text.include?("plugin :tasker_core")
+
+        append_line("config/puma.rb", text, PUMA)
+      end
+
       # The pages.
       def mount_pages
         return if options[:skip_route] || !exist?("config/routes.rb")
@@ -76,7 +88,11 @@ module TaskerCore
         text = read(file)
         return say_status(:exist, "a worker in #{file}", :blue) if text.include?(WORKER)
 
-        append_to_file(file, "#{"\n" unless text.empty? || text.end_with?("\n")}tasker: #{WORKER}\n")
+        append_line(file, text, "tasker: #{WORKER}")
+      end
+
+      def append_line(file, text, line)
+        append_to_file(file, "#{"\n" unless text.empty? || text.end_with?("\n")}#{line}\n")
       end
 
       def exist?(path)

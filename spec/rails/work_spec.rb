@@ -1,0 +1,40 @@
+# frozen_string_literal: true
+
+RSpec.describe "bin/tasker work", database: :empty do
+  include RailsApplication
+
+  before do
+    template = "generators/tasker_core/install/templates/tasker.tt"
+    write("bin/tasker", File.read(File.join(RailsApplication::LIBRARY, template)))
+    rails("db:migrate")
+  end
+
+  def ready(program)
+    program.text.scan(/\(pid (\d+)\) is ready/).flatten
+  end
+
+  def greeting
+    in_rails(<<~RUBY)
+      id = TaskerCore.submit("greeting")
+      TaskerCore.wait(id, timeout: 30)
+      TaskerCore.result(id).results_of("greet")
+    RUBY
+  end
+
+  it "loads the application anew by USR1" do
+    words = [RbConfig.ruby, "bin/tasker", "work", "-p", "2"]
+    program = CommandLine::Running.new(words, env: environment(RAILS_ENV: "production"), chdir: folder)
+    wait_until("both are ready", within: 30) { ready(program).size == 2 }
+    first = greeting
+    write("app/handlers/greet.rb", read("app/handlers/greet.rb").sub('"hello"', '"good day"'))
+    program.signal("USR1")
+    wait_until("both are replaced", within: 60) { program.text.scan("worker stopped").size == 2 }
+
+    expect([first, greeting]).to eq(["hello", "good day"])
+    expect([ready(program).uniq.size, ready(program).size]).to eq([4, 4])
+    program.signal("TERM")
+    expect(wait_until("it ends", within: 30) { program.status }).to eq(0)
+  ensure
+    program&.close
+  end
+end
