@@ -31,7 +31,8 @@ pub(super) fn check(attributes: &RawValue) -> Result<(), Error> {
 
 /// Refuses a context in which a caller gives them as if they were a part of it: that may come from anywhere.
 pub(super) fn refuse_in(context: &RawValue) -> Result<(), Error> {
-    if apart(context.get()).1.is_some() { Err(taken()) } else { Ok(()) }
+    let found = may_hold(context.get()) && apart(context.get()).1.is_some();
+    if found { Err(taken()) } else { Ok(()) }
 }
 
 /// The key is in a context that a caller gives.

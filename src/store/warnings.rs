@@ -149,9 +149,9 @@ impl KeyRow {
 }
 
 impl Warning {
-    /// What the database's clock said at a time between these two of the host's.
+    /// What the database's clock said at a time between these two of the host's, which may have been put back meanwhile.
     fn clock(database: f64, before: f64, after: f64) -> Option<Self> {
-        let offset = database - database.clamp(before, after);
+        let offset = database - database.clamp(before.min(after), before.max(after));
         if offset.abs() <= CLOCK_TOLERANCE_S {
             return None;
         }
@@ -284,6 +284,7 @@ mod tests {
     fn a_clock_is_wrong_that_differs_by_more_than_asking_took() {
         assert_eq!(Warning::clock(105.0, 100.0, 110.0), None);
         assert_eq!(Warning::clock(110.9, 100.0, 110.0), None);
+        assert_eq!(Warning::clock(105.0, 110.0, 100.0), None);
         let behind = Warning::clock(112.5, 100.0, 110.0).unwrap();
         assert!(behind.detail.contains("2.5 s behind the database's"), "{}", behind.detail);
         let ahead = Warning::clock(40.0, 100.0, 110.0).unwrap();

@@ -51,10 +51,10 @@ module TaskerCore
         return value if levels.negative?
 
         case value
-        when Hash then value.each_with_object(copies[value] = {}) do |(k, v), all|
-                         all[k] = written(v, levels - 1, copies)
-                       end
-        when Array then value.each_with_object(copies[value] = []) { |v, all| all << written(v, levels - 1, copies) }
+        when Hash
+          value.each_with_object(copies[value] = {}) { |(key, one), all| all[key] = written(one, levels - 1, copies) }
+        when Array
+          value.each_with_object(copies[value] = []) { |one, all| all << written(one, levels - 1, copies) }
         else written_record(value)
         end
       end
