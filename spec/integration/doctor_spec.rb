@@ -93,6 +93,15 @@ RSpec.describe "tasker doctor", :database do
     sql("DELETE FROM tasker_tasks")
   end
 
+  it "says what to do about a database that does not answer, or has no tables" do
+    away = tasker("doctor", "--database-url", "postgres://127.0.0.1:1/shop")
+    expect([away.status, away.err]).to match([2, /127\.0\.0\.1:1.*; start it, or name another one: --database-url/])
+    sql("COMMENT ON TABLE tasker_tasks IS NULL")
+    expect(tasker("doctor").err).to match(/run: tasker migrate/)
+  ensure
+    sql("COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1'")
+  end
+
   it "refuses an age without a unit" do
     outcome = tasker("doctor", "--old-transaction", "60")
     expect([outcome.status, outcome.err]).to match([2, /--old-transaction is "60"; allowed: .* for instance 30d/])

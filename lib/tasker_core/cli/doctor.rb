@@ -27,6 +27,9 @@ module TaskerCore
                   "tasker doctor --json | jq '.checks[] | select(.ok | not)'",
                   "tasker doctor --json | jq -e '.warnings == []'"].freeze
 
+      # What to do about a database that does not answer.
+      NO_DATABASE = "start it, or name another one: --database-url, DATABASE_URL, config/tasker.yml, in a Rails " \
+                    "application config/database.yml"
       # Titles of the columns.
       HEADER = %w[RESULT FOUND CHECK DETAIL].freeze
 
@@ -40,6 +43,8 @@ module TaskerCore
         end
         json? ? output.json(report) : show(report)
         report.fetch("ok") ? OK : FAILED
+      rescue DatabaseUnavailable => e
+        raise DatabaseUnavailable.new("#{e.message}; #{NO_DATABASE}", details: e.details)
       end
 
       private
