@@ -2,22 +2,10 @@
 
 require "net/http"
 require "socket"
-require "tmpdir"
-require "tasker_core/internal/embedded_postgres"
 
 RSpec.describe "examples/shop" do
   include CommandLine
-
-  around do |example|
-    Dir.mktmpdir do |folder|
-      # The server's user, who is another one when root runs the specs, has to pass.
-      File.chmod(0o711, folder)
-      @data = File.join(folder, "data")
-      example.run
-    ensure
-      TaskerCore::Internal::EmbeddedPostgres.new(data_folder: @data).stop
-    end
-  end
+  include PrivateData
 
   let(:port) { TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] } }
 
@@ -55,7 +43,7 @@ RSpec.describe "examples/shop" do
   end
 
   def shop
-    env = { "TASKER_DATA_DIR" => @data, "PORT" => port.to_s }
+    env = { "TASKER_DATA_DIR" => data, "PORT" => port.to_s }
     running(RbConfig.ruby, "examples/shop/bin/shop", env: env) do |program|
       wait_until("the shop opens", within: 60) { opened? || ended(program) }
       reader = Thread.new { loop { program.text && sleep(0.05) } }
