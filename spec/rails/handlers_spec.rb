@@ -58,6 +58,25 @@ RSpec.describe "Handlers in a Rails application", database: :empty do
       expect(carried(step(seen, template: strict), submit: fork)).to eq([[["ada", 1]], nil, nil])
     end
 
+    it "have it in steps that undo others, and in tasks that are submitted together, encrypted as contexts are" do
+      before = <<~RUBY
+        TaskerCore.configure { |c| c.encryption_keys = { "k" => ["k" * 32].pack("m0") } }
+        #{step(seen)}
+        #{step("raise TaskerCore::PermanentError, 'no'", name: "fails")}
+        TaskerCore.define("undone") do
+          step "done", handler: "One", compensate_with: "One"
+          step "fails", handler: "Fails", depends_on: "done"
+        end
+      RUBY
+      submit = <<~RUBY.tr("\n", ";")
+        TaskerCore.submit_all("undone", contexts: [{}, {}]).each { |id| work_until(id) }
+        undoing = TaskerCore.list(name: "undone (compensation)").map(&:task_id).max
+        Order.connection.select_value("SELECT count(*) FROM tasker_tasks WHERE context::text LIKE '%ada%'") == 0 ? undoing : raise
+      RUBY
+
+      expect(carried(before, submit: "(#{submit})")).to eq([[["ada", 1]], nil, nil])
+    end
+
     it "do not find it in the context, nor do schemas and identities" do
       before = step("[task.context, step.inputs]", template: strict)
       twice = "Array.new(2) { |n| Current.user = n.to_s; TaskerCore.submit('one', context: { n: 7 }, unique: true) }"
