@@ -138,6 +138,18 @@ RSpec.describe "Handlers in a Rails application", database: :empty do
                         [true, false, false]])
   end
 
+  it "are tested with records: contexts that hold the same are the same" do
+    seen = in_rails(<<~RUBY)
+      require "tasker_core/testing"; require "tasker_core/testing/checks"
+      orders = Array.new(2) { Order.create! }
+      TaskerCore.submit("greeting", context: { order: orders.first })
+      context = TaskerCore::Testing.submitted.first.context
+      orders.map { |order| TaskerCore::Testing::Checks.same?({ order: order }, context) } + [context]
+    RUBY
+
+    expect(seen).to eq([true, false, { "order" => { "tasker_global_id" => "gid://dummy/Order/1" } }])
+  end
+
   it "fail for good, and say why, where such a record is gone, and wait for its class" do
     code = <<~RUBY
       #{work}
