@@ -194,7 +194,8 @@ RSpec.describe "Handlers in a Rails application", database: :empty do
       ActiveJob::Base.queue_adapter = :async
       ActiveJob::Base.logger = Rails.logger
       #{step('task.context["card_number"].size', handler: "executor :active_job")}
-      work_until(TaskerCore.submit("one", context: { card_number: "4242-4242" })).results_of("only")
+      id = Order.transaction { TaskerCore.submit("one", context: { card_number: "4242-4242" }) }
+      work_until(id).results_of("only")
     RUBY
 
     expect(in_rails(code)).to eq(9)
