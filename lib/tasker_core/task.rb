@@ -14,6 +14,7 @@ module TaskerCore
   class Task
     # @return [Integer]
     attr_reader :task_id
+
     # @api private
     # @param task_id [Integer]
     # @param template [TaskTemplate, Internal::TemplateSteps] what answers name, namespace and version
