@@ -73,7 +73,7 @@ pub use state::{
     AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState, WorkerState,
 };
 pub use store::{
-    Audit, BorrowedConnection, Brought, Check, Migrated, Parameter, Refused, SCHEMA_VERSION,
-    Statement, StoreError, Warning,
+    Audit, BorrowedConnection, Brought, Check, Migrated, NeededHandler, Parameter, Refused,
+    SCHEMA_VERSION, Statement, StoreError, Warning,
 };
 pub use template::{TaskTemplate, TemplateDiff};

@@ -18,6 +18,7 @@ require_relative "errors"
 require_relative "internal/borrowed_connection"
 require_relative "internal/check"
 require_relative "internal/connection"
+require_relative "internal/current_attributes"
 require_relative "internal/submission"
 require_relative "internal/task_filter"
 require_relative "task_result"
@@ -72,6 +73,7 @@ module TaskerCore
     def initialize(configuration = TaskerCore.configuration, connection: Internal::Connection.new(configuration))
       @connection = connection
       @transaction_connection = configuration.transaction_connection
+      @current_attributes = configuration.current_attributes
     end
 
     # Which database this is. Starts the embedded Postgres where that is what is used.
@@ -94,7 +96,8 @@ module TaskerCore
     # is: see docs/transactions.md.
     #
     # @param name [String] of the template
-    # @param context [Hash] what the handlers read as `task.context`; text or symbol keys. Default {}.
+    # @param context [Hash] what the handlers read as `task.context`; text or symbol keys, and records, whatever has a
+    #   global id. Default {}.
     # @param connection [PG::Connection, Object, false, nil] or an Active Record connection, to the database that this
     #   client uses. Default nil: what {Configuration#transaction_connection} brings; false: none, so that the task is
     #   there when this returns
@@ -295,15 +298,17 @@ module TaskerCore
     # The database may have been emptied since the template was recorded: then it is recorded again, once.
     def submit_registered(submission)
       template = TaskerCore.registry.find(submission.name, namespace: submission.namespace, version: submission.version)
-      return yield(submission.json) unless template
+      json = submission.json(version: template&.version,
+                             current_attributes: Internal::CurrentAttributes.json(@current_attributes))
+      return yield(json) unless template
 
       begin
         register(template)
-        yield(submission.json(version: template.version))
+        yield(json)
       rescue UnknownTemplate
         @connection.forget_template(template)
         register(template)
-        yield(submission.json(version: template.version))
+        yield(json)
       end
     end
 

@@ -34,7 +34,8 @@ module TaskerCore
     # What settings are where nobody says otherwise.
     DEFAULTS = { database_url: nil, database: nil, environment: DEFAULT_ENVIRONMENT, pool_size: 4, connect_timeout: 3.0,
                  max_context_bytes: 1_048_576, transaction_connection: nil, around_steps: [].freeze,
-                 authenticator: nil, worker: {}.freeze, encryption_keys: {}.freeze, error_classes: {}.freeze }.freeze
+                 authenticator: nil, current_attributes: [].freeze, worker: {}.freeze, encryption_keys: {}.freeze,
+                 error_classes: {}.freeze }.freeze
     # Settings that are copied, so that they change for nobody.
     COPIES = { encryption_keys: Internal::EncryptionKeys.method(:copy), worker: Internal::WorkerOptions.method(:copy),
                error_classes: Internal::ErrorClasses.method(:copy) }.freeze
@@ -85,6 +86,10 @@ module TaskerCore
     #     this process, the first one outermost; it calls the block once. Default: in a Rails application what Rails
     #     code needs around it, else [].
     setting :around_steps
+    # @!attribute [rw] current_attributes
+    #   @return [Array<String>] in a Rails application, names of classes of ActiveSupport::CurrentAttributes: what they
+    #     hold where a task is submitted they hold around its steps (docs/rails.md). Default [].
+    setting :current_attributes
     # @!attribute [rw] worker
     #   @return [Hash{Symbol => Object}] options of workers that are made without them, see {Worker#initialize}. Default
     #     {}.
@@ -162,7 +167,8 @@ module TaskerCore
       check_number(:connect_timeout, Numeric, 0.001..MAX_CONNECT_TIMEOUT)
       check_number(:max_context_bytes, Integer, CONTEXT_BYTES)
       %i[transaction_connection authenticator].each { |key| check_callable(key) }
-      check_around_steps
+      check_list(:around_steps, "an array of things with call, as lambdas have it") { |one| one.respond_to?(:call) }
+      check_list(:current_attributes, "names of classes, as [\"Current\"]", &HandlerRegistry.method(:class_name?))
       check_worker
       check_table(:encryption_keys, Internal::EncryptionKeys)
       check_table(:error_classes, Internal::ErrorClasses)
@@ -239,10 +245,8 @@ module TaskerCore
       refuse_words(key, value(key).class.inspect, "something with call, as a lambda has it, or nil")
     end
 
-    def check_around_steps
-      return if around_steps.is_a?(Array) && around_steps.all? { |wrapper| wrapper.respond_to?(:call) }
-
-      refuse(:around_steps, "an array of things with call, as lambdas have it")
+    def check_list(key, allowed, &fits)
+      refuse(key, allowed) unless value(key).is_a?(Array) && value(key).all?(&fits)
     end
 
     def check_worker
@@ -289,9 +293,7 @@ module TaskerCore
     end
 
     def shown_url
-      return database_url unless database_url.is_a?(String)
-
-      Internal::MaskedUrl.of(database_url)
+      database_url.is_a?(String) ? Internal::MaskedUrl.of(database_url) : database_url
     end
   end
 end

@@ -2,6 +2,7 @@
 
 require_relative "internal/active_record_database"
 require_relative "internal/application_templates"
+require_relative "internal/current_attributes"
 require_relative "internal/rails_step"
 require_relative "internal/schema_dump"
 
@@ -20,11 +21,15 @@ module TaskerCore
 
     class << self
       # @api private
+      # @return [Internal::ApplicationTemplates, nil] those of the application; nil before it is initialised
+      attr_accessor :templates
+
+      # @api private
       # @param app [Rails::Application]
       # @return [Hash{Symbol => Object}] what settings are where nobody says otherwise
       def settings(app)
         { folder: app.root.to_s, environment: ::Rails.env.to_s, logger: ::Rails.logger, application_database: nil,
-          around_steps: [Internal::RailsStep.new(app)], **database_settings }
+          around_steps: [Internal::RailsStep.new(app), Internal::CurrentAttributes], **database_settings }
       end
 
       private
@@ -48,7 +53,7 @@ module TaskerCore
     end
 
     initializer "tasker_core.templates", before: :set_clear_dependencies_hook do |app|
-      templates = Internal::ApplicationTemplates.new(app.root.join("config", "tasker"))
+      templates = Engine.templates = Internal::ApplicationTemplates.new(app.root.join("config", "tasker"))
       app.config.watchable_dirs[templates.folder] = Internal::ApplicationTemplates::EXTENSIONS
       app.reloader.before_class_unload { HandlerRegistry.forget }
       app.reloader.to_prepare { templates.expect }

@@ -58,6 +58,13 @@ module TaskerCore
       end
 
       # @api private
+      # @param name [Object]
+      # @return [Boolean] whether it looks like the name of a class
+      def class_name?(name)
+        name.is_a?(String) && name.valid_encoding? && CLASS_NAME.match?(name)
+      end
+
+      # @api private
       # @param parent [Class]
       # @return [Array<String>] its name, and those of the classes below it that are loaded
       def kinds_of(parent)
@@ -65,10 +72,6 @@ module TaskerCore
       end
 
       private
-
-      def class_name?(name)
-        name.is_a?(String) && name.valid_encoding? && CLASS_NAME.match?(name)
-      end
 
       def constant(name)
         name.delete_prefix("::").split("::").inject(Object) { |scope, segment| member(scope, segment, name) }

@@ -2,6 +2,7 @@
 
 require "json"
 require_relative "errors"
+require_relative "internal/global_ids"
 require_relative "internal/suggestion"
 require_relative "item"
 
@@ -56,13 +57,16 @@ module TaskerCore
     end
 
     # @param name [String, Symbol]
-    # @return [Object, nil] frozen; nil while the step is not complete, or where its results are nil
+    # @return [Object, nil] frozen, but for records, which are as they are now; nil while the step is not complete, or
+    #   where its results are nil
     # @raise [InvalidArgument] the template has no such step
+    # @raise [PermanentError] a record is gone; code RECORD_NOT_FOUND
+    # @raise [BlockedError] this process does not have the class of a record
     # @example
     #   sequence.results_of("validate_order") # => { "total" => 99 }
     def results_of(name)
       name = name.to_s
-      @plan.parent?(name) && parents.key?(name) ? parents[name] : fetched(name)
+      @plan.parent?(name) && parents.key?(name) ? parent(name) : fetched(name)
     end
 
     # A part of the items of a map step, in their order.
@@ -142,12 +146,20 @@ module TaskerCore
       @parents ||= parse(@parents_json)
     end
 
+    def parent(name)
+      return parents[name] unless Internal::GlobalIds.in?(@parents_json)
+
+      @fetched ||= {}
+      @fetched[name] ||= Internal::GlobalIds.located(parents[name], @parents_json, "results of #{name}")
+    end
+
     # A step that is complete stays so: what was fetched once is right for the rest of this attempt. What was not
     # there yet is asked for again.
     def fetched(name)
       check(name)
       @fetched ||= {}
-      @fetched[name] ||= (text = @native.results_of(@task_id, name)) && parse(text)
+      @fetched[name] ||= (text = @native.results_of(@task_id, name)) &&
+                         Internal::GlobalIds.read(text, "results of #{name}")
     end
 
     def parse(text)

@@ -117,8 +117,15 @@ module TaskerCore
     end
 
     # @return [Object] what the step was added with, frozen; for any other step the task's context
+    # @raise (see Task#context)
     def inputs
       @added ? added_inputs : @task.context
+    end
+
+    # @api private
+    # @return [Object] the same with what stands in JSON for records; frozen
+    def plain_inputs
+      @added ? plain_added_inputs : @task.plain_context
     end
 
     # The same text in every attempt of this step, and in no other step. Pass it to systems that can tell by it that

@@ -1,26 +1,11 @@
 # frozen_string_literal: true
 
-require "tmpdir"
-require "tasker_core/internal/embedded_postgres"
-
 RSpec.describe "examples/demo.rb" do
   include CommandLine
-
-  around do |example|
-    Dir.mktmpdir do |folder|
-      # The server's user, who is another one when root runs the specs, has to pass.
-      File.chmod(0o711, folder)
-      @data = File.join(folder, "data")
-      example.run
-    end
-  end
-
-  def postgres
-    TaskerCore::Internal::EmbeddedPostgres.new(data_folder: @data)
-  end
+  include PrivateData
 
   def demo(&block)
-    running(RbConfig.ruby, "-w", "examples/demo.rb", env: { "TASKER_DATA_DIR" => @data }) do |program|
+    running(RbConfig.ruby, "-w", "examples/demo.rb", env: { "TASKER_DATA_DIR" => data }) do |program|
       block.call(program)
     ensure
       program.close
@@ -61,7 +46,7 @@ RSpec.describe "examples/demo.rb" do
   it "does not run twice in one folder" do
     demo do |program|
       worker_of(program)
-      second = run_program(RbConfig.ruby, "examples/demo.rb", env: { "TASKER_DATA_DIR" => @data })
+      second = run_program(RbConfig.ruby, "examples/demo.rb", env: { "TASKER_DATA_DIR" => data })
       expect([second.status, second.err]).to match([2, /\Ademo: another demo runs/])
     end
   end

@@ -65,6 +65,43 @@ RSpec.describe "tasker doctor", :database do
     sql("DROP ROLE #{user}")
   end
 
+  it "warns of a clock that differs from the database's" do
+    library = Dir["/usr/lib/*/faketime/libfaketimeMT.so.1"].first
+    skip("libfaketime is not installed; bin/setup --chaos installs it") unless library
+    env = { "DATABASE_URL" => database_url, "LD_PRELOAD" => library, "FAKETIME" => "+90s",
+            "FAKETIME_DONT_FAKE_MONOTONIC" => "1" }
+
+    expect(tasker("doctor", "--json", env: env).json["warnings"])
+      .to match([include("name" => "clock", "detail" => /\Athe clock of this host is (8|9)\d\.\d s ahead of/,
+                         "advice" => /NTP/)])
+  end
+
+  it "knows of handlers where it loads some" do
+    sql(<<~SQL)
+      WITH namespace AS (INSERT INTO tasker_task_namespaces (name) VALUES ('n') RETURNING task_namespace_id)
+      INSERT INTO tasker_named_tasks (task_namespace_id, name, version, configuration)
+      SELECT task_namespace_id, 'old', '1.0.0', '{"step_templates": [{"name": "a", "handler_class": "Gone"}]}' FROM namespace
+    SQL
+    task = "(named_task_id, total_steps, runnable_steps, context) SELECT named_task_id, 1, 1, '{}'"
+    sql("INSERT INTO tasker_tasks #{task} FROM tasker_named_tasks")
+    file = File.expand_path("../fixtures/workflows.rb", __dir__)
+
+    expect(report["warnings"]).to eq([])
+    expect(report("-r", file)["warnings"])
+      .to match([include("name" => "handlers", "detail" => %r{Gone \(step a of n/old 1\.0\.0\)\z})])
+  ensure
+    sql("DELETE FROM tasker_tasks")
+  end
+
+  it "says what to do about a database that does not answer, or has no tables" do
+    away = tasker("doctor", "--database-url", "postgres://127.0.0.1:1/shop")
+    expect([away.status, away.err]).to match([2, /127\.0\.0\.1:1.*; start it, or name another one: --database-url/])
+    sql("COMMENT ON TABLE tasker_tasks IS NULL")
+    expect(tasker("doctor").err).to match(/run: tasker migrate/)
+  ensure
+    sql("COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1'")
+  end
+
   it "refuses an age without a unit" do
     outcome = tasker("doctor", "--old-transaction", "60")
     expect([outcome.status, outcome.err]).to match([2, /--old-transaction is "60"; allowed: .* for instance 30d/])

@@ -3,20 +3,6 @@
 RSpec.describe "The engine in a Rails application", database: :empty do
   include RailsApplication
 
-  # Code that works until a task has ended; its value is the task's result.
-  def work
-    <<~RUBY
-      def work_until(task_id)
-        worker = TaskerCore::Worker.new(heartbeat_interval: 0.1).start
-        TaskerCore.wait(task_id, timeout: 30)
-        TaskerCore.result(task_id)
-      ensure
-        worker.stop!
-        worker.wait
-      end
-    RUBY
-  end
-
   def migrate
     rails("db:migrate")
   end
@@ -147,7 +133,10 @@ RSpec.describe "The engine in a Rails application", database: :empty do
       # As Rails 7.1 has it.
       reporter = Object.new
       def reporter.report(error, handled: true, severity: :warning, context: {}, source: nil)
-        (@reports ||= []) << [error.message, handled, severity, context.merge(task_id: nil, step_id: nil), source]
+        (@reports ||= []) << [error.message, handled, severity, { **@context, **context }, source]
+      end
+      def reporter.set_context(**context)
+        @context = context
       end
       Rails.define_singleton_method(:error) { reporter }
       order = Order.create!
@@ -155,8 +144,10 @@ RSpec.describe "The engine in a Rails application", database: :empty do
       [reporter.instance_variable_get(:@reports), result.state]
     RUBY
 
-    context = { "task_id" => nil, "template" => "order_fulfilment", "step_id" => nil, "step" => "ship", "attempt" => 1 }
-    expect(reported).to eq([["the parcel is lost", false, "error", context, "tasker_core"]])
+    context = { "task_id" => 1, "template" => "order_fulfilment", "step_id" => (1 << 20) + 1, "step" => "ship",
+                "attempt" => 1 }
+    expect(reported).to eq([["looking for the parcel", true, "warning", context, nil],
+                            ["the parcel is lost", false, "error", context, "tasker_core"]])
     expect(state).to eq("error")
   end
 

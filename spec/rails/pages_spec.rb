@@ -41,6 +41,21 @@ RSpec.describe "The pages of the mounted engine", database: :empty do
       .to eq([["charge_card", { "charge_id" => "ch_1", "card_number" => "[FILTERED]" }], ["ship", nil]])
   end
 
+  it "tell what handlers say of failures, without what is filtered" do
+    rails("db:migrate")
+    write("app/handlers/greet.rb", <<~RUBY)
+      class Greet < TaskerCore::StepHandler::Base
+        def process(*)
+          raise TaskerCore::PermanentError.new("no", context: { card_number: "4242", order: 7 })
+        end
+      end
+    RUBY
+    task, = answers("/tasker/tasks/1", before: "#{work}\nwork_until(TaskerCore.submit('greeting'))")
+
+    expect(task.last["steps"].first["error"])
+      .to include("message" => "no", "context" => { "card_number" => "[FILTERED]", "order" => 7 })
+  end
+
   it "say what they cannot show" do
     rails("db:migrate")
     seen = answers("/tasker/tasks/99", "/tasker/tasks/x", "/tasker/tasks?state=done", "/tasker/tasks?limit=x")

@@ -47,6 +47,21 @@ module RailsApplication
     JSON.parse(outcome.out).first
   end
 
+  # @return [String] code that defines `work_until`: a worker executes steps until the task of this id has ended, whose
+  #   result is returned
+  def work
+    <<~RUBY
+      def work_until(task_id)
+        worker = TaskerCore::Worker.new(heartbeat_interval: 0.1).start
+        TaskerCore.wait(task_id, timeout: 30)
+        TaskerCore.result(task_id)
+      ensure
+        worker.stop!
+        worker.wait
+      end
+    RUBY
+  end
+
   # @param code [String] (see #in_rails)
   # @return [CommandLine::Outcome]
   def rails_process(code, **env)

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused};
 use super::branches;
+use super::current_attributes;
 use super::deciding::{Sight, decide_seeing};
 use super::ending::{self, ByTask};
 use super::rerun::{added_before, added_by, following, with_those_below};
@@ -72,6 +73,9 @@ impl ForkRequest {
         if request.from.is_empty() {
             return Err(refused("from", "[]", "the name of a step, or several"));
         }
+        if request.context.contains_key(current_attributes::KEY) {
+            return Err(current_attributes::taken());
+        }
         Ok(request)
     }
 
@@ -86,8 +90,10 @@ impl ForkRequest {
         context: &RawValue,
         tags: Vec<String>,
     ) -> Result<Submission, Error> {
-        let (context, actor) = (context.get(), self.actor.clone());
-        let mut submission = Submission::internal(stored, context, actor, String::new(), None)?;
+        let (context, current_attributes) = current_attributes::apart(context.get());
+        let actor = self.actor.clone();
+        let mut submission = Submission::internal(stored, &context, actor, String::new(), None)?;
+        submission.current_attributes = current_attributes;
         submission.reason.clone_from(&self.reason);
         submission.idempotency_key.clone_from(&self.idempotency_key);
         submission.tags = tags;

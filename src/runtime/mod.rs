@@ -6,6 +6,7 @@ mod branches;
 mod client;
 mod comparison;
 mod compensation;
+mod current_attributes;
 mod deadlines;
 mod deciding;
 mod delivery;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::arguments::{at_most, at_most_so_many, not_empty, parse, refused, tags_a_task_can_have};
+use super::current_attributes;
 use super::templates::Stored;
 use crate::budget::{Cost, Limits};
 use crate::decide::initial_state;
@@ -117,6 +118,10 @@ pub struct Submission {
     /// By what the tasks are found that a signal is sent to, 1 to 256 bytes: several tasks may have the same.
     #[serde(default)]
     pub correlation_key: Option<String>,
+    /// What the application has at hand and its steps are to have at hand: an object of at most 16 KiB, the same for all
+    /// tasks.
+    #[serde(default)]
+    pub current_attributes: Option<Box<RawValue>>,
     /// One JSON object for each task, at most 100,000.
     pub contexts: Vec<Box<RawValue>>,
     /// The step that runs the tasks.
@@ -215,6 +220,7 @@ impl Submission {
             deadline_s: None,
             budget: BudgetRequest::default(),
             correlation_key: None,
+            current_attributes: None,
             contexts: vec![parse::<&RawValue>("context", context)?.to_owned()],
             parent_step,
         })
@@ -248,6 +254,8 @@ impl Submission {
         if let Some(key) = &self.correlation_key {
             not_empty("correlation_key", key, LONGEST_KEY)?;
         }
+        self.current_attributes.as_deref().map_or(Ok(()), current_attributes::check)?;
+        self.contexts.iter().try_for_each(|context| current_attributes::refuse_in(context))?;
         self.check_identity()
     }
 
@@ -394,6 +402,13 @@ impl Submission {
         Ok(ids)
     }
 
+    fn kept(&self, context: &RawValue) -> String {
+        match &self.current_attributes {
+            Some(attributes) => current_attributes::together(context.get(), attributes),
+            None => context.get().to_owned(),
+        }
+    }
+
     fn chunks<'a>(&'a self, stored: &Stored) -> impl Iterator<Item = Vec<String>> + 'a {
         let graph = stored.template.graph();
         let rows = graph.len() + graph.edge_count();
@@ -406,8 +421,9 @@ impl Submission {
                     || ((chunk.len() + 1) * rows <= ROWS_PER_STATEMENT
                         && bytes < BYTES_PER_STATEMENT)
             }) {
-                bytes += context.get().len();
-                chunk.push(context.get().to_owned());
+                let context = self.kept(context);
+                bytes += context.len();
+                chunk.push(context);
             }
             (!chunk.is_empty()).then_some(chunk)
         })

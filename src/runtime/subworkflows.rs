@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::arguments::{at_most, parse, refused};
 use super::client::choose_version;
+use super::current_attributes;
 use super::reports::raw;
 use super::shared::Shared;
 use super::steering::{Steered, Steering, steer};
@@ -70,6 +71,10 @@ pub struct WorkflowCall {
     /// The task's context. Default: what the step's template says, or the context of the step's own task.
     #[serde(default)]
     pub context: Option<Box<RawValue>>,
+    /// What the task's steps are to have at hand, as in [`Submission`]. Default: with the context of the step's own task
+    /// what travels with that, else nothing.
+    #[serde(default)]
+    pub current_attributes: Option<Box<RawValue>>,
     /// What becomes of the task when the step's own task is cancelled.
     #[serde(default)]
     pub on_cancel: Option<OnCancel>,
@@ -100,6 +105,8 @@ impl WorkflowCall {
             let allowed = "a semantic version, such as 1.2.0; leave it out for the highest one";
             return Err(refused("version", &format!("{version:?}"), allowed));
         }
+        call.current_attributes.as_deref().map_or(Ok(()), current_attributes::check)?;
+        call.context.as_deref().map_or(Ok(()), current_attributes::refuse_in)?;
         Ok(call)
     }
 }
@@ -140,6 +147,7 @@ struct Asked {
     call: String,
     /// JSON text; that of the step's own task where there is none.
     context: Option<String>,
+    current_attributes: Option<Box<RawValue>>,
     on_cancel: OnCancel,
     on_failure: OnFailure,
 }
@@ -181,6 +189,7 @@ async fn ask<D: Database>(
             workflow: workflow.clone(),
             version: call.version.clone(),
             context,
+            current_attributes: call.current_attributes.clone(),
             on_cancel: call.on_cancel.unwrap_or_default(),
             on_failure: OnFailure::default(),
         });
@@ -199,6 +208,7 @@ async fn ask<D: Database>(
         version: declared.version.clone(),
         call: call_name(call, &declared.name)?,
         context,
+        current_attributes: call.current_attributes.clone(),
         on_cancel: call.on_cancel.unwrap_or(declared.on_cancel),
         on_failure: declared.on_failure,
     })
@@ -385,6 +395,7 @@ async fn make(
             readable(context, || format!("the context of task {task}"))?
         }
     };
+    let (context, with_context) = current_attributes::apart(&context);
     json::check(&context, JsonLimits::CONTEXT).map_err(|source| Error::Json {
         what: format!("context of workflow {:?}", asked.workflow),
         source,
@@ -394,7 +405,8 @@ async fn make(
         .validate_context(&context)
         .map_err(|source| Error::Context { index: None, source })?;
     let (initiator, reason) = (format!("task {task}"), format!("step {step_name} of task {task}"));
-    let submission = Submission::internal(&stored, &context, initiator, reason, Some(step))?;
+    let mut submission = Submission::internal(&stored, &context, initiator, reason, Some(step))?;
+    submission.current_attributes = asked.current_attributes.clone().or(with_context);
     let made = submission.create(tx, &stored).await?;
     let made = *made.first().ok_or(Error::UnknownTask { task })?;
     let generation = before.map_or(0, |child| child.generation) + 1;

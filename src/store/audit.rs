@@ -56,6 +56,21 @@ pub struct Check {
     pub detail: String,
 }
 
+/// A handler that tasks need which have not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NeededHandler {
+    /// The namespace of their template.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The handler's class.
+    pub handler_class: String,
+    /// The first step that it executes.
+    pub step: String,
+}
+
 /// The outcome of all checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Audit {
@@ -65,6 +80,8 @@ pub struct Audit {
     pub checks: Vec<Check>,
     /// What hinders the engine, causes before effects.
     pub warnings: Vec<Warning>,
+    /// The handlers of templates whose tasks have not all ended.
+    pub handlers: Vec<NeededHandler>,
 }
 
 impl Store {
@@ -80,7 +97,9 @@ impl Store {
             Check { name, ok: found == 0, found, detail: format!("{rule}{ids}") }
         };
         let checks: Vec<_> = CHECKS.iter().map(check).collect();
-        Ok(Audit { ok: checks.iter().all(|check| check.ok), checks, warnings })
+        let handlers = sqlx::query_file_as!(NeededHandler, "src/store/sql/needed_handlers.sql");
+        let handlers = handlers.fetch_all(&mut tx).await?;
+        Ok(Audit { ok: checks.iter().all(|check| check.ok), checks, warnings, handlers })
     }
 }
 

@@ -42,7 +42,7 @@ use tracing::debug;
 use crate::encryption::{Content, Keyring, Text};
 
 pub(crate) use artifacts::{ArtifactRow, ArtifactSizeRow, NewArtifact};
-pub use audit::{Audit, Check};
+pub use audit::{Audit, Check, NeededHandler};
 pub(crate) use borrowed::BorrowedTx;
 pub use borrowed::{BorrowedConnection, Brought, Parameter, Refused, Statement};
 pub(crate) use claims::{ListedClaim, Picked, Place};

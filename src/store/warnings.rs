@@ -1,7 +1,7 @@
 //! What hinders the engine without making it wrong: keys that are not at hand, a pooler that shares sessions, and
 //! whatever keeps Postgres from removing dead rows.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -22,11 +22,14 @@ const FEW_DEAD_ROWS: i64 = 10_000;
 /// each.
 const VACUUM_DUE_S: f64 = 300.0;
 
+/// Seconds by which the clock of this host may differ from the database's.
+const CLOCK_TOLERANCE_S: f64 = 1.0;
+
 /// Something that hinders the engine, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// The kind: `missing_key`, `shared_sessions`, `long_transaction`, `prepared_transaction`, `replication_slot`
-    /// or `dead_rows`.
+    /// The kind: `missing_key`, `shared_sessions`, `clock`, `long_transaction`, `prepared_transaction`,
+    /// `replication_slot` or `dead_rows`.
     pub name: &'static str,
     /// In words.
     pub detail: String,
@@ -103,11 +106,25 @@ impl Store {
         let known = self.keys.known();
         let missing = missing.into_iter().map(|row| row.warning(&known));
         let shared = self.way.is_shared().then(Warning::shared_sessions);
-        let causes = missing.chain(shared).chain(sessions.into_iter().map(Warning::from));
+        let clock = self.clock_warning().await?;
+        let causes =
+            missing.chain(shared).chain(clock).chain(sessions.into_iter().map(Warning::from));
         let causes = causes.chain(prepared.into_iter().map(Warning::from));
         let causes = causes.chain(slots.into_iter().map(Warning::from));
         Ok(causes.chain(tables.into_iter().map(Warning::from)).collect())
     }
+
+    async fn clock_warning(&self) -> Result<Option<Warning>, StoreError> {
+        let before = host_clock();
+        let row =
+            sqlx::query_file!("src/store/sql/database_clock.sql").fetch_one(&self.pool).await?;
+        Ok(Warning::clock(row.seconds, before, host_clock()))
+    }
+}
+
+/// Seconds since 1970.
+fn host_clock() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 impl TableRow {
@@ -132,6 +149,26 @@ impl KeyRow {
 }
 
 impl Warning {
+    /// What the database's clock said at a time between these two of the host's, which may have been put back meanwhile.
+    fn clock(database: f64, before: f64, after: f64) -> Option<Self> {
+        let offset = database - database.clamp(before.min(after), before.max(after));
+        if offset.abs() <= CLOCK_TOLERANCE_S {
+            return None;
+        }
+        let way = if offset > 0.0 { "behind" } else { "ahead of" };
+        let seconds = offset.abs();
+        Some(Self {
+            name: "clock",
+            detail: format!(
+                "the clock of this host is {seconds:.1} s {way} the database's: times that handlers and jobs compute \
+                 with it (sleep_until, wait_until) come that much too early or too late; the engine's own times are the \
+                 database's"
+            ),
+            advice: "have both set by NTP: timedatectl set-ntp true".to_owned(),
+            facts: json!({ "offset_s": -offset }),
+        })
+    }
+
     fn shared_sessions() -> Self {
         let detail = format!(
             "a connection pooler passes the sessions of this database URL from client to client: statements take \
@@ -241,6 +278,18 @@ mod tests {
         assert!(
             Warning::from(slot).advice.ends_with("SELECT pg_drop_replication_slot('standby_1')")
         );
+    }
+
+    #[test]
+    fn a_clock_is_wrong_that_differs_by_more_than_asking_took() {
+        assert_eq!(Warning::clock(105.0, 100.0, 110.0), None);
+        assert_eq!(Warning::clock(110.9, 100.0, 110.0), None);
+        assert_eq!(Warning::clock(105.0, 110.0, 100.0), None);
+        let behind = Warning::clock(112.5, 100.0, 110.0).unwrap();
+        assert!(behind.detail.contains("2.5 s behind the database's"), "{}", behind.detail);
+        let ahead = Warning::clock(40.0, 100.0, 110.0).unwrap();
+        assert!(ahead.detail.contains("60.0 s ahead of the database's"), "{}", ahead.detail);
+        assert_eq!(ahead.facts, json!({ "offset_s": 60.0 }));
     }
 
     #[test]

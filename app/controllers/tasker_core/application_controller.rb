@@ -29,7 +29,7 @@ module TaskerCore
       render json: { error: message }, status: status
     end
 
-    # Contexts and results without what the application does not log either.
+    # What handlers returned, or said of a failure, without what the application does not log either.
     def filtered(value)
       filter = ActiveSupport::ParameterFilter.new(::Rails.application.config.filter_parameters)
       filter.filter("value" => value).fetch("value")

@@ -21,8 +21,14 @@ module TaskerCore
     def show
       id = Integer(params[:id], 10, exception: false) || params[:id]
       result = TaskerCore.result(id)
-      steps = result.steps.map { |step| step.to_h.merge(results: filtered(step.results)) }
+      steps = result.steps.map { |step| { **step.to_h, results: filtered(step.results), error: error_of(step) } }
       render json: TaskerCore.status(id).to_h.merge(steps: steps, explanation: TaskerCore.explain(id)["summary"])
+    end
+
+    private
+
+    def error_of(step)
+      step.error && { **step.error, "context" => filtered(step.error["context"]) }.compact
     end
   end
 end

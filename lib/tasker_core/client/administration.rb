@@ -44,7 +44,8 @@ module TaskerCore
       #
       # @param old_transaction [Numeric] seconds that a transaction may be open without a warning. Default 60.
       # @return [Hash{String => Object}] ok (no check found anything), checks (each name, ok, found, detail), warnings
-      #   (each name, detail, advice, facts); frozen
+      #   (each name, detail, advice, facts), handlers (of templates whose tasks have not all ended: namespace, name,
+      #   version, handler_class, step, the first that it executes); frozen
       # @raise [InvalidArgument]
       # @example
       #   client.doctor["ok"] # => true

@@ -71,7 +71,7 @@ module TaskerCore
                  "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
                  "reason" => Internal::Check.optional_text(reason, "reason"),
                  "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
-        json = Internal::JsonText.new.generate(context, what: "context")
+        json = Internal::JsonText.new(records: true).generate(context, what: "context")
         parse(native.fork(id, "#{JSON.generate(fork).delete_suffix("}")},\"context\":#{json}}"))
       end
 

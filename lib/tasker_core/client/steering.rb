@@ -168,7 +168,7 @@ module TaskerCore
       end
 
       def json_of(results)
-        Internal::JsonText.new(symbols: true).generate(results, what: "results")
+        Internal::JsonText.new(symbols: true, records: true).generate(results, what: "results")
       rescue InvalidContext => e
         raise InvalidArgument.new(e.message, details: e.details)
       end

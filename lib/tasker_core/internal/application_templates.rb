@@ -28,7 +28,23 @@ module TaskerCore
         TaskerCore.registry.later { load.then { [] } }
       end
 
+      # Loads each file by itself.
+      #
+      # @return [Hash{String => String}] file => what is wrong, of those that cannot be loaded
+      # @example
+      #   templates.problems # => { "config/tasker/order.yaml" => "... handler class Nowhere cannot be found" }
+      def problems
+        files.to_h { |file| [file, problem_of(file)] }.compact
+      end
+
       private
+
+      def problem_of(file)
+        load_file(file)
+        nil
+      rescue StandardError, ScriptError => e
+        e.is_a?(Error) ? e.message : "#{e.class}: #{e.message.lines.first.to_s.chomp}"
+      end
 
       def load
         registry = TaskerCore.registry

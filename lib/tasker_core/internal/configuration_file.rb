@@ -15,8 +15,8 @@ module TaskerCore
     #   ConfigurationFile.new("config/tasker.yml").settings("production") # => { pool_size: 10 }
     class ConfigurationFile
       # Settings that the file may hold.
-      KEYS = %w[database_url database pool_size connect_timeout max_context_bytes encryption_keys error_classes
-                worker].freeze
+      KEYS = %w[database_url database pool_size connect_timeout max_context_bytes current_attributes encryption_keys
+                error_classes worker].freeze
       # The key with the settings of environments.
       ENVIRONMENTS = "environments"
       # Settings that hold keys and values: those of the environment are merged over the others.

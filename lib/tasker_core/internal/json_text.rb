@@ -2,6 +2,7 @@
 
 require "json"
 require_relative "../errors"
+require_relative "global_ids"
 
 module TaskerCore
   module Internal
@@ -21,6 +22,7 @@ module TaskerCore
       # Hints for classes that are often met.
       HINTS = {
         "Time" => "call iso8601 on it", "Date" => "call iso8601 on it", "DateTime" => "call iso8601 on it",
+        "ActiveSupport::TimeWithZone" => "call iso8601 on it", "ActiveSupport::Duration" => "call to_i on it",
         "BigDecimal" => "call to_s(\"F\") on it", "Set" => "call to_a on it", "Symbol" => "call to_s on it"
       }.freeze
 
@@ -43,11 +45,17 @@ module TaskerCore
           self
         end
       end
-      private_constant :Fault
+
+      # @api private
+      # A record is to be written as its global id.
+      class RecordMet < StandardError; end
+      private_constant :Fault, :RecordMet
 
       # @param symbols [Boolean] whether symbols may stand as values, written as text. Default false.
-      def initialize(symbols: false)
+      # @param records [Boolean] whether records may, written as {GlobalIds} says. Default false.
+      def initialize(symbols: false, records: false)
         @symbols = symbols
+        @records = records
         @writer = JSON::State.new(max_nesting: 0)
         freeze
       end
@@ -59,13 +67,20 @@ module TaskerCore
       # @example
       #   JsonText.new.generate({ "a" => Time.now }, what: "context") # raises: context.a is a Time ...
       def generate(value, what:)
-        check(value, 1)
-        @writer.generate(value)
+        text(value)
       rescue Fault => e
         refuse(e, what)
       end
 
       private
+
+      def text(value)
+        check(value, 1)
+        @writer.generate(value)
+      rescue RecordMet
+        check(copy = GlobalIds.written(value, MAX_DEPTH), 1)
+        @writer.generate(copy)
+      end
 
       def check(value, depth)
         case value
@@ -83,8 +98,14 @@ module TaskerCore
           value.finite? || fault("is #{value}", value, "a finite number")
         when Symbol
           @symbols ? check_text(value.name) : fault_of_class(value)
-        else fault_of_class(value)
+        else @records && GlobalIds.record?(value) ? check_record(value) : fault_of_class(value)
         end
+      end
+
+      def check_record(record)
+        raise RecordMet if GlobalIds.id?(record)
+
+        fault("is of class #{record.class}, and has no global id", record, "records that have one, as saved ones do")
       end
 
       def check_hash(hash, depth)
@@ -112,12 +133,20 @@ module TaskerCore
 
       def check_key(key, hash)
         case key
-        when String then utf8?(key) || fault_of_key("has a key that is not UTF-8", key, "keys in UTF-8")
+        when String
+          utf8?(key) || fault_of_key("has a key that is not UTF-8", key, "keys in UTF-8")
+          check_reserved(key, hash) if @records
         when Symbol
           fault_of_key("has a key twice, as text and as symbol", key, "one of the two") if hash.key?(key.name)
           check_key(key.name, hash)
         else fault_of_key("has a key of class #{key.class}", key, "keys that are text or symbols")
         end
+      end
+
+      def check_reserved(key, hash)
+        return unless key == GlobalIds::KEY && !hash.is_a?(GlobalIds::Written)
+
+        fault_of_key("has a key that stands for records", key, "the records themselves, and any other key")
       end
 
       def check_text(text)

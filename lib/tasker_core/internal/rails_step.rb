@@ -26,6 +26,7 @@ module TaskerCore
       def call(task, step, &attempt)
         failure = nil
         @app.reloader.wrap do
+          tell_reporter(task, step)
           tagged(task, step, &attempt)
         rescue StandardError => e
           # Not through the executor, which would report it once more.
@@ -50,16 +51,23 @@ module TaskerCore
         end
       end
 
+      # For what the handler reports itself. The executor forgets it.
+      def tell_reporter(task, step)
+        ::Rails.error.set_context(**context(task, step)) if ::Rails.respond_to?(:error)
+      end
+
       def report(error, task, step)
         return unless ::Rails.respond_to?(:error)
 
         reporter = ::Rails.error
         expected = SIGNALS.any? { |signal| error.is_a?(signal) }
-        context = { task_id: task.task_id, template: task.name, step_id: step.step_id, step: step.name,
-                    attempt: step.attempt }
         source = { source: SOURCE } if reporter.method(:report).parameters.include?(%i[key source])
-        reporter.report(error, handled: expected, severity: expected ? :warning : :error, context: context,
-                               **source.to_h)
+        reporter.report(error, handled: expected, severity: expected ? :warning : :error,
+                               context: context(task, step), **source.to_h)
+      end
+
+      def context(task, step)
+        { task_id: task.task_id, template: task.name, step_id: step.step_id, step: step.name, attempt: step.attempt }
       end
     end
   end

@@ -52,7 +52,7 @@ module TaskerCore
         @transactions = StepTransactions.new(native, transaction_connection)
         @error_classes = error_classes
         @around = AroundSteps.new(around_steps)
-        @json_text = JsonText.new(symbols: true)
+        @json_text = JsonText.new(symbols: true, records: true)
       end
 
       # @param item [Array] as from `next_step`: step id, task id, attempt, template id, index of the step, context

@@ -49,13 +49,15 @@ module TaskerCore
       end
 
       # @param version [String, nil] the version that is used when the request names none
+      # @param current_attributes [String, nil] JSON, see {CurrentAttributes}
       # @return [String] what the native client takes
       # @example
       #   submission.json(version: "1.0.0")
-      def json(version: nil)
+      def json(version: nil, current_attributes: nil)
         head = JSON.generate({ "namespace" => namespace, "name" => name, "version" => self.version || version,
                                **@texts, "tags" => @tags, **@deadline, **@more, **@identity })
-        "#{head.chop},\"contexts\":[#{@contexts.join(",")}]}"
+        current = "\"current_attributes\":#{current_attributes}," if current_attributes
+        "#{head.chop},#{current}\"contexts\":[#{@contexts.join(",")}]}"
       end
 
       private
@@ -75,7 +77,7 @@ module TaskerCore
 
       def contexts_json(contexts)
         Check.refuse("contexts", contexts, "an array of hashes") unless contexts.is_a?(Array)
-        writer = JsonText.new
+        writer = JsonText.new(records: true)
         contexts.each_with_index.map do |context, index|
           what = contexts.size == 1 ? "context" : "contexts[#{index}]"
           check_hash(context, what)

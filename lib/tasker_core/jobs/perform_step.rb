@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "json"
+require_relative "../internal/global_ids"
 require_relative "../step_handler/errors"
 
 module TaskerCore
@@ -65,8 +66,13 @@ module TaskerCore
         job.job_id = step.idempotency_key
         job.executions = step.attempts - step.waits
         job.exception_executions = Hash.new(job.executions)
-        job.serialized_arguments = [JSON.parse(JSON.generate(step.inputs, max_nesting: false), max_nesting: false)]
+        job.serialized_arguments = [copy(Internal::GlobalIds.for_active_job(step.plain_inputs))]
         job
+      end
+
+      # Jobs may change what they are given.
+      def copy(inputs)
+        JSON.parse(JSON.generate(inputs, max_nesting: false), max_nesting: false)
       end
 
       # Inputs that have no names are the first argument.

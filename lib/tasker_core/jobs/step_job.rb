@@ -12,6 +12,9 @@ module TaskerCore
     #   ActiveJob::Base.queue_adapter = :tasker_core
     #   TaskerCore::Jobs::StepJob.queue_adapter = :sidekiq
     class StepJob < ::ActiveJob::Base
+      # Contexts and results are no business of the log.
+      self.log_arguments = false if respond_to?(:log_arguments=)
+
       # @param item [Array] what {Handover} hands over
       # @param head [String] what the template says of all steps, as JSON
       # @param definition [String] the step in the template, as JSON

@@ -96,7 +96,7 @@ module TaskerCore
         def with_context(attributes)
           allowed = "a Hash that is not empty"
           Internal::Check.refuse("context", attributes, allowed) unless attributes.is_a?(Hash) && attributes.any?
-          containing(:context, Internal::JsonText.new.generate(attributes, what: "context"))
+          containing(:context, Internal::JsonText.new(records: true).generate(attributes, what: "context"))
         end
 
         # Tasks that such a step in error or blocked holds up, as `TaskerCore.failures` lists them.

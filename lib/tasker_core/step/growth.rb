@@ -84,12 +84,17 @@ module TaskerCore
         json = JSON.generate(attributes)
         return json if inputs.nil?
 
-        text = Internal::JsonText.new(symbols: true).generate(inputs, what: "inputs of #{attributes.fetch(:name)}")
+        writer = Internal::JsonText.new(symbols: true, records: true)
+        text = writer.generate(inputs, what: "inputs of #{attributes.fetch(:name)}")
         "#{json.delete_suffix("}")},\"inputs\":#{text}}"
       end
 
       def added_inputs
-        @added_inputs ||= JSON.parse(@added[1], freeze: true, max_nesting: false)
+        @added_inputs ||= Internal::GlobalIds.located(plain_added_inputs, @added[1], "inputs")
+      end
+
+      def plain_added_inputs
+        @plain_added_inputs ||= JSON.parse(@added[1], freeze: true, max_nesting: false)
       end
     end
   end

@@ -2,6 +2,7 @@
 
 require "json"
 require_relative "../internal/check"
+require_relative "../internal/current_attributes"
 require_relative "../internal/json_text"
 require_relative "../step_handler/errors"
 
@@ -57,6 +58,8 @@ module TaskerCore
           on_cancel = Internal::Check.choice(call[:on_cancel], "on_cancel", %w[cancel leave])
           json = JSON.generate({ **call, on_cancel: on_cancel }.compact)
           json = with_context(json, context) unless context.nil?
+          current = Internal::CurrentAttributes.json(TaskerCore.configuration.current_attributes)
+          json = with(json, "current_attributes", current) if current
           JSON.parse(@native.run_workflow(step_id, attempt, json), freeze: true, max_nesting: false)
         end
       rescue UnknownTemplate => e
@@ -72,9 +75,12 @@ module TaskerCore
 
       def with_context(json, context)
         Internal::Check.refuse("context", context, "nil or a Hash") unless context.is_a?(Hash)
-        text = Internal::JsonText.new(symbols: true).generate(context, what: "context")
+        with(json, "context", Internal::JsonText.new(symbols: true, records: true).generate(context, what: "context"))
+      end
+
+      def with(json, key, text)
         comma = json == "{}" ? "" : ","
-        "#{json.delete_suffix("}")}#{comma}\"context\":#{text}}"
+        "#{json.delete_suffix("}")}#{comma}\"#{key}\":#{text}}"
       end
 
       def failure_of(run, how)

@@ -119,7 +119,7 @@ module TaskerCore
       private
 
       def text(value, what)
-        Internal::JsonText.new(symbols: true).generate(value, what: what)
+        Internal::JsonText.new(symbols: true, records: true).generate(value, what: what)
       end
 
       # What a step is given that was added, or that is executed for an item.

@@ -188,13 +188,14 @@ module TaskerCore
         end
       end
 
-      # Hashes are compared as JSON, so that symbols are text; all else decides by itself.
+      # Hashes are compared as JSON, so that symbols are text and records their global ids; all else decides by itself.
       #
       # @api private
       def self.same?(expected, actual)
         return expected === actual unless plain?(expected) # rubocop:disable Style/CaseEquality -- matchers and patterns
 
-        JSON.parse(JSON.generate([expected], max_nesting: 0), max_nesting: false) == [actual]
+        written = Internal::GlobalIds.written([expected], Internal::JsonText::MAX_DEPTH)
+        JSON.parse(JSON.generate(written, max_nesting: 0), max_nesting: false) == [actual]
       end
 
       # @api private
@@ -203,7 +204,7 @@ module TaskerCore
         when Hash then value.each_value.all? { |inner| plain?(inner) }
         when Array then value.all? { |inner| plain?(inner) }
         when String, Symbol, Numeric, nil, true, false then true
-        else false
+        else Internal::GlobalIds.record?(value)
         end
       end
     end

@@ -2,6 +2,8 @@
 
 require "json"
 require_relative "../client"
+require_relative "../internal/global_ids"
+require_relative "../internal/json_text"
 
 module TaskerCore
   module Testing
@@ -12,7 +14,7 @@ module TaskerCore
     # @!attribute [r] name
     #   @return [String] of the template
     # @!attribute [r] context
-    #   @return [Hash{String => Object}] as handlers read it; frozen
+    #   @return [Hash{String => Object}] as JSON has it, records by their global ids; frozen
     # @!attribute [r] options
     #   @return [Hash{Symbol => Object}] of the submit
     Submitted = Struct.new(:task_id, :name, :context, :options, keyword_init: true)
@@ -36,7 +38,8 @@ module TaskerCore
         # @api private
         def keep(task_ids, name, contexts, options)
           kept = task_ids.zip(contexts).map do |task_id, context|
-            context = JSON.parse(JSON.generate(context, max_nesting: 0), freeze: true, max_nesting: false)
+            written = Internal::GlobalIds.written(context, Internal::JsonText::MAX_DEPTH)
+            context = JSON.parse(JSON.generate(written, max_nesting: 0), freeze: true, max_nesting: false)
             Submitted.new(task_id: task_id, name: name.to_s, context: context, options: options.freeze).freeze
           end
           @lock.synchronize { @all.concat(kept) }

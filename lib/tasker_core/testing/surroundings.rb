@@ -179,7 +179,7 @@ module TaskerCore
       end
 
       def texts(results)
-        writer = Internal::JsonText.new(symbols: true)
+        writer = Internal::JsonText.new(symbols: true, records: true)
         by_name(results).to_h { |name, value| [name, writer.generate(value, what: "results of #{name}")] }
       end
     end

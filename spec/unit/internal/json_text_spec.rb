@@ -56,6 +56,37 @@ RSpec.describe TaskerCore::Internal::JsonText do
     end
   end
 
+  describe "with records" do
+    let(:order) { Class.new { def to_global_id = "gid://shop/Order/7" }.new }
+    let(:unsaved) { Class.new { def to_global_id = raise("no id") }.new }
+
+    def generate(value)
+      described_class.new(records: true).generate(value, what: "context")
+    end
+
+    it "writes them as their global ids, and leaves the value as it is" do
+      value = { order: order, list: [1, { "a" => order }], same: {}.freeze }.freeze
+      object = { "tasker_global_id" => "gid://shop/Order/7" }
+
+      expect(JSON.parse(generate(value))).to eq("order" => object, "list" => [1, { "a" => object }], "same" => {})
+      expect(value[:order]).to be(order)
+    end
+
+    it "refuses those without one, what looks like one, and what is wrong beside one" do
+      expect { generate({ a: order, b: [unsaved] }) }.to refusal(/\Acontext\.b\[0\] is of .*no global id.*saved/)
+      expect {
+        generate({ a: { tasker_global_id: "gid://shop/Order/7" } })
+      }.to refusal(/\Acontext\.a has a key that stands/)
+      expect { generate({ a: order, b: Time.at(0) }) }.to refusal(/\Acontext\.b is of class Time/)
+    end
+
+    it "ends where a value holds itself" do
+      value = [order]
+      2.times { value << value }
+      expect { generate(value) }.to refusal(/nested too deeply/)
+    end
+  end
+
   it "writes the same after a writing that was cut off inside" do
     text = described_class.new
     text.instance_variable_get(:@writer).depth = 1_000 # what an interrupt may leave behind

@@ -2,6 +2,7 @@
 
 require "logger"
 require "rails"
+require "active_job/railtie"
 require "active_record/railtie"
 require "action_controller/railtie"
 require "tasker_core"

@@ -1,0 +1,125 @@
+# frozen_string_literal: true
+
+require_relative "../errors"
+require_relative "../handler_registry"
+require_relative "masked_url"
+require_relative "worker_options"
+
+module TaskerCore
+  module Internal
+    # What `tasker doctor` finds beside what the database says of itself: whether templates and handlers are here, and
+    # whether Active Record is set up as workers need it.
+    class ProgramChecks
+      # Most handlers that a warning names.
+      MOST_NAMES = 5
+      # What is to be done about templates and handlers.
+      ADVICE = {
+        templates: "correct the files; no template of the folder can be used before",
+        handlers: "load the files that define them (-r FILE), or deploy them; where no worker has them, their steps " \
+                  "are blocked, and `tasker retry` has them executed afterwards",
+        pool_size: "set pool: in config/database.yml to the threads of the process and one more, or concurrency: in " \
+                   "config/tasker.yml lower",
+        prepared_statements: "set prepared_statements: false and advisory_locks: false in config/database.yml"
+      }.freeze
+      private_constant :MOST_NAMES, :ADVICE
+
+      # @param client [Client]
+      # @param loaded [Boolean] whether this process has loaded handlers
+      def initialize(client, loaded:)
+        @client = client
+        @loaded = loaded || templates_here ? true : false
+      end
+
+      # @param report [Hash{String => Object}] as from {Client#doctor}
+      # @return [Hash{String => Object}] the same with what was found here
+      # @example
+      #   ProgramChecks.new(client, loaded: true).complete(client.doctor)["warnings"]
+      def complete(report)
+        checks = [database, templates, *report.fetch("checks")].compact
+        warnings = [*report.fetch("warnings"), handlers(report.fetch("handlers")), pool_size,
+                    (prepared_statements if report.fetch("warnings").any? { |one| one["name"] == "shared_sessions" })]
+        { **report, "ok" => checks.all? { |check| check.fetch("ok") }, "checks" => checks,
+                    "warnings" => warnings.compact }
+      end
+
+      private
+
+      # Whoever has got so far has a database with the right tables.
+      def database
+        { "name" => "database", "ok" => true, "found" => 0,
+          "detail" => "#{MaskedUrl.of(@client.url)} answers, and has the tables of version #{@client.schema_version}" }
+      end
+
+      def templates_here
+        Engine.templates if defined?(TaskerCore::Engine)
+      end
+
+      def templates
+        return unless templates_here
+
+        problems = templates_here.problems
+        wrong = problems.map { |file, problem| problem.start_with?(file) ? problem : "#{file}: #{problem}" }
+        check = { "name" => "templates", "ok" => wrong.empty?, "found" => wrong.size,
+                  "detail" => ["each file in #{templates_here.folder} can be loaded", *wrong].join("; ") }
+        wrong.empty? ? check : { **check, "advice" => ADVICE.fetch(:templates) }
+      end
+
+      def handlers(needed)
+        missing = @loaded ? needed.reject { |handler| here?(handler.fetch("handler_class")) } : []
+        return if missing.empty?
+
+        warning(:handlers, "tasks that have not ended need handlers that are not here: #{named(missing)}",
+                { "handlers" => missing })
+      end
+
+      def here?(name)
+        HandlerRegistry.resolve(name)
+        true
+      rescue HandlerNotFound
+        false
+      end
+
+      def named(missing)
+        names = missing.first(MOST_NAMES).map do |handler|
+          name, step, namespace, template, version = handler.values_at("handler_class", "step", "namespace", "name",
+                                                                       "version")
+          "#{name} (step #{step} of #{namespace}/#{template} #{version})"
+        end
+        more = missing.size - MOST_NAMES
+        names.join(", ") + (more.positive? ? " and #{more} more" : "")
+      end
+
+      def pool_size
+        threads = WorkerOptions.new(**TaskerCore.configuration.worker).concurrency
+        connections = active_record&.size
+        return unless connections && connections < threads
+
+        warning(:pool_size, "a worker has #{threads} threads here and Active Record #{connections} connections: " \
+                            "handlers that need one wait for others, and fail after some seconds",
+                { "threads" => threads, "connections" => connections })
+      end
+
+      def prepared_statements
+        settings = active_record&.db_config&.configuration_hash
+        return if settings.nil? || settings[:prepared_statements].to_s == "false"
+        return unless ActiveRecordDatabase.url(TaskerCore.configuration.database) == @client.url
+
+        warning(:prepared_statements, "Active Record prepares statements, and the pooler gives their sessions to " \
+                                      "others: queries of handlers, and submits in transactions, fail now and then", {})
+      rescue ConfigurationError # Its database is no Postgres.
+        nil
+      end
+
+      # Its pool of connections.
+      def active_record
+        ::ActiveRecord::Base.connection_pool if defined?(::ActiveRecord::Base)
+      rescue ::ActiveRecord::ConnectionNotEstablished
+        nil
+      end
+
+      def warning(name, detail, facts)
+        { "name" => name.name, "detail" => detail, "advice" => ADVICE.fetch(name), "facts" => facts }
+      end
+    end
+  end
+end
