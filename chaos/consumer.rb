@@ -24,6 +24,8 @@ module Chaos
       SELECT workflow_step_transition_id AS number FROM tasker_workflow_step_transitions
       UNION ALL SELECT task_transition_id FROM tasker_task_transitions ORDER BY 1
     SQL
+    # Transactions that may keep the feed waiting: also of hosts that are gone, until the server ends them.
+    OPEN = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
     # Seconds until a process is killed.
     LIVES = (0.5..5.0)
     # Seconds between two looks, and that the last process may take.
@@ -61,7 +63,7 @@ module Chaos
     #
     # @return [Array<String>] what is wrong
     def violations
-      complaint = take_rest
+      complaint = await_transactions || take_rest
       taken, written = [TAKEN, WRITTEN].map { |sql| @server.rows(sql).map { |row| row["number"].to_i } }
       [*complaint, *Consumer.compare(taken, written)]
     end
@@ -71,6 +73,16 @@ module Chaos
     def run
       until stopping?
         taking(@url, follow: true) { |process| wait_for(process, @random.rand(LIVES)) { stopping? } }
+        sleep(PAUSE)
+      end
+    end
+
+    # @return [String, nil] what is wrong
+    def await_transactions
+      till = Clock.now + PATIENCE
+      until @server.rows(OPEN).empty?
+        return "a transaction is open after #{PATIENCE} s, and keeps the feed waiting" if Clock.now > till
+
         sleep(PAUSE)
       end
     end

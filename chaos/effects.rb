@@ -18,6 +18,8 @@ module Chaos
     HANDLER = "Chaos::EffectiveHandler"
     # How often a step is tried: whatever becomes of a connection fails an attempt.
     RETRY_LIMIT = 200
+    # The server ends a transaction of which it has not heard for longer than handlers take.
+    LIMITED = "SET LOCAL idle_in_transaction_session_timeout = '20s'"
     # Seconds that a statement, or a connection, is waited for.
     PATIENCE = 5
 
@@ -67,7 +69,9 @@ module Chaos
     # @param step [TaskerCore::Step]
     # @return [void]
     def have(step)
-      Thread.current.thread_variable_get(:chaos_effects).exec_params(WRITTEN, [step.step_id, step.attempt])
+      connection = Thread.current.thread_variable_get(:chaos_effects)
+      connection.exec(LIMITED)
+      connection.exec_params(WRITTEN, [step.step_id, step.attempt])
     end
 
     private

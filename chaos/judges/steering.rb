@@ -105,9 +105,14 @@ module Chaos
           tell("its results are not those of #{actor}: #{step.results.inspect}",
                step)
         end
-        asked = request.told[:take]
+        judge_taken(step, request, change)
+      end
+
+      # Where he does not say it, the conditions on the edges do.
+      def judge_taken(step, request, change)
+        asked = Branches::DECISIONS.key?(step.name) ? request.told[:take] : Branches.told(record.seed, step.name)
         told = change.detail["took"]
-        tell("#{actor} took #{asked.inspect}, by the history #{told.inspect}", step) if asked != told
+        tell("#{request.actor} took #{asked.inspect}, by the history #{told.inspect}", step) if asked != told
       end
 
       def judge_request(request)

@@ -77,6 +77,20 @@ RSpec.describe Chaos::Judges::Steering do
     record.step("route").results = { "by" => "mara" }
   end
 
+  it_lets("conditions on edges take branches of a step that is resolved", "routed") do |record|
+    ask.call(record, :resolve, step: "plain")
+    change.call(record.step("plain"), "resolved_manually", "resolved_manually",
+                actor: "mara", took: Chaos::Branches.told(record.seed, "plain"))
+    record.step("plain").results = { "by" => "mara" }
+  end
+
+  it_finds("branches that conditions on edges do not take", "routed",
+           /mara took \[.*"merged"\], by the history nil/) do |record|
+    ask.call(record, :resolve, step: "plain")
+    change.call(record.step("plain"), "resolved_manually", "resolved_manually", actor: "mara")
+    record.step("plain").results = { "by" => "mara" }
+  end
+
   { skip: "s0", resolve: "s1" }.each do |kind, step|
     it_finds("a #{kind} that was acknowledged and lost", "chain",
              /\(#{step}\): #{kind} by mara was acknowledged, it is complete/) do |record|
