@@ -106,8 +106,9 @@ module Chaos
     end
 
     def mending(template)
-      second = template == ALL_FRAIL ? plan(:retry_all, @random.rand(MENDED), tag: template) : nil
-      [plan(:retry, @random.rand(MENDED)), second || plan(:retry, @random.rand(MENDED))]
+      all = template == ALL_FRAIL
+      [plan(:retry, @random.rand(MENDED)),
+       all ? plan(:retry_all, @random.rand(MENDED), tag: template) : plan(:retry, @random.rand(MENDED))]
     end
 
     def raising(template)

@@ -96,7 +96,7 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
   end
 
   it "is killed by its supervisor, and replaced, when that takes too long" do
-    words = ["work", "-r", fixture, "-p", "2", "-c", "1", "--hang-timeout", "1"]
+    words = ["work", "-r", fixture, "-p", "2", "-c", "1", "--hang-timeout", "3"]
     tasker_running(*words) do |supervisor|
       wait_until("both work") { TaskerCore.client.workers.size == 2 }
       before = TaskerCore.client.workers.map { |worker| worker["pid"] }
@@ -105,7 +105,7 @@ RSpec.describe "A worker whose handler lets no other thread run", :database do
       expect(sql(attempts).map { |row| row.values_at("attempt", "outcome") })
         .to contain_exactly(%w[1 worker_died], %w[2 succeeded])
       hung = supervisor.text[/process (\d+) executes attempt 1$/, 1].to_i
-      expect(supervisor.text).to match(/ERROR .*worker process #{hung} has run no Ruby for 1.0 s/)
+      expect(supervisor.text).to match(/ERROR .*worker process #{hung} has run no Ruby for 3.0 s/)
       wait_until("another is there") { TaskerCore.client.workers.count { |w| w["state"] == "running" } == 2 }
       expect(before - TaskerCore.client.workers.map { |worker| worker["pid"] }).to eq([hung])
     end

@@ -58,7 +58,7 @@ RSpec.describe "The native extension", :database, doctor: false do
   it "has exactly the methods that its signatures name" do
     names = ->(type, signatures) { signatures.to_h { |one| ["#{type}#{one.name}", one.types.size] } }
     of_classes = [nil, "Client", "Worker"].map { |type| names["#{type || "Bridge"}.", NativeMethods.of_class(type)] }
-    of_instances = %w[Client Worker].map { |type| names["#{type}#", NativeMethods.of_instances(type)] }
+    of_instances = %w[Client LargeText Worker].map { |type| names["#{type}#", NativeMethods.of_instances(type)] }
     expect(functions).to eq(of_classes.reduce(&:merge))
     expect(of_objects).to eq(of_instances.reduce(&:merge))
   end
@@ -111,7 +111,7 @@ RSpec.describe "The native extension", :database, doctor: false do
 
   it "makes no objects in other ways than by its functions" do
     native = client
-    [bridge::Client, bridge::Worker].each do |type|
+    [bridge::Client, bridge::LargeText, bridge::Worker].each do |type|
       expect { type.new }.to raise_error(TypeError)
       expect { type.allocate }.to raise_error(TypeError)
     end

@@ -354,7 +354,7 @@ RSpec.describe TaskerCore::Internal::Supervisor do
     end
 
     it "kills and replaces it, and leaves the others alone" do
-      supervise(hang_timeout: 1) do |number, ready|
+      supervise(hang_timeout: 2) do |number, ready|
         ready.call
         keep_lock if number.zero? && notes.none?(/keeps/)
         until_signal(number, &:pop)
