@@ -45,9 +45,11 @@ RSpec.describe "bin/setup" do
   it "sees to what specs are skipped without where that is asked for" do
     machine(*tools - ["id"], cargo: "echo cargo 1.99.0", id: "echo 1001", apt_get: "exit 1")
     gems = %w[activerecord activejob faraday railties]
-    named = [*gems, "puma"].map { |gem| "the gem #{gem}" }.join(", ")
-    expect(setup("--tests")[1]).to match(/#{named}.* ruby-#{gems.join(" ruby-")} puma /m)
-    expect(setup[1]).not_to match(/#{gems.join("|")}|puma/)
+    browser = %w[capybara selenium-webdriver]
+    named = [*gems, "puma", *browser].map { |gem| "the gem #{gem}" }.join(", ")
+    packages = "ruby-#{gems.join(" ruby-")} puma ruby-#{browser.join(" ruby-")} "
+    expect(setup("--tests")[1]).to match(/#{named}.* #{packages}/m)
+    expect(setup[1]).not_to match(/#{gems.join("|")}|puma|capybara/)
   end
 
   it "tells what is missing where there is no apt" do

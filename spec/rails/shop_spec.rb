@@ -1,13 +1,11 @@
 # frozen_string_literal: true
 
 require "net/http"
-require "socket"
 
 RSpec.describe "examples/shop" do
   include CommandLine
   include PrivateData
-
-  let(:port) { TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] } }
+  include OpenShop
 
   # A customer with a browser that keeps cookies.
   let(:customer) do
@@ -42,30 +40,7 @@ RSpec.describe "examples/shop" do
     end.new(port)
   end
 
-  def shop
-    env = { "TASKER_DATA_DIR" => data, "PORT" => port.to_s }
-    running(RbConfig.ruby, "examples/shop/bin/shop", env: env) do |program|
-      wait_until("the shop opens", within: 60) { opened? || ended(program) }
-      reader = Thread.new { loop { program.text && sleep(0.05) } }
-      yield program
-    ensure
-      reader&.kill&.join
-    end
-  end
-
-  def opened?
-    TCPSocket.open("127.0.0.1", port, &:close)
-    true
-  rescue Errno::ECONNREFUSED
-    false
-  end
-
-  def ended(program)
-    raise "the shop ended: #{program.text}" if program.status
-  end
-
   it "is opened by one command, and sees to what is ordered" do
-    skip("needs Rails; bin/setup --tests installs it") if Gem::Specification.find_all_by_name("railties").empty?
     shop do |program|
       expect(customer.page).to include("Lamp, 10 left", "Desk, 3 left")
       expect(Array.new(2) { |number| customer.order(number + 1, 2) }).to eq(%w[302 302])
