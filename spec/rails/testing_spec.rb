@@ -1,0 +1,77 @@
+# frozen_string_literal: true
+
+RSpec.describe "The test kit in a Rails application", database: :empty do
+  include RailsApplication
+
+  before { rails("db:migrate") }
+
+  # As Rails has each test in a transaction.
+  let(:in_transaction) do
+    <<~RUBY
+      require "tasker_core/testing"
+      class Note < TaskerCore::StepHandler::Base
+        self.transactional = true
+        def process(task, _sequence, step)
+          Order.create!
+          raise "after its order" if task.context["fails"] && step.attempt == 1
+          [Thread.current == Thread.main, task.context["order"].id, Order.count]
+        end
+      end
+      TaskerCore.define("noted") do
+        step "only", handler: "Note", retry: { base_seconds: 0.01 }
+      end
+      def in_transaction
+        connection = ActiveRecord::Base.connection
+        connection.begin_transaction(joinable: false, _lazy: false)
+        TaskerCore::Testing.use(:inline) { yield }
+      ensure
+        connection.rollback_transaction
+      end
+    RUBY
+  end
+
+  it "executes tasks in the transaction of the test, as the application's code" do
+    expect(in_rails(<<~RUBY)).to eq([[true, 1, 2], %w[complete], [0, 0]])
+      #{in_transaction}
+      seen = in_transaction do
+        id = Order.transaction do
+          order = Order.create!
+          TaskerCore.submit("noted", context: { order: order })
+        end
+        states = TaskerCore::Testing.drain.map(&:state)
+        [TaskerCore.result(id).results_of("only"), states]
+      end
+      [*seen, [Order.count, TaskerCore.client.list.size]]
+    RUBY
+  end
+
+  it "has the effects of a transactional handler once, whenever its worker dies or it fails" do
+    expect(in_rails(<<~RUBY)).to eq([[[true, 1, 2], 2]] * 5)
+      #{in_transaction}
+      deaths = %i[before_process after_process before_commit after_commit]
+      [nil, *deaths].map do |moment|
+        in_transaction do
+          Order.connection.execute("ALTER SEQUENCE orders_id_seq RESTART")
+          order = Order.create!
+          TaskerCore::Testing.crash_at(moment, step: "only") if moment
+          context = { order: order, fails: moment.nil? }
+          result = TaskerCore::Testing.run("noted", context: context, skip_time: true)
+          [result.results_of("only"), Order.count]
+        end
+      end
+    RUBY
+  end
+
+  it "leaves nothing of what a rolled back part of the test has submitted" do
+    expect(in_rails(<<~RUBY)).to eq([[], 0])
+      #{in_transaction}
+      in_transaction do
+        Order.transaction(requires_new: true) do
+          TaskerCore.submit("noted", context: { order: Order.create! })
+          raise ActiveRecord::Rollback
+        end
+        [TaskerCore.client.list.map(&:task_id), Order.count]
+      end
+    RUBY
+  end
+end
