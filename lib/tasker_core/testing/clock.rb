@@ -60,7 +60,9 @@ module TaskerCore
       # @return [Float, nil] seconds until the first step of the task, or of one that its steps run, can go on by the
       #   time alone; nil: none can
       def next_due_in(task_id)
-        seconds, = @run.call(statement("next_due"), [Internal::Check.id(task_id)]).first
+        due = statement("next_due")
+        due = due.gsub("statement_timestamp()", "#{SCHEMA}.statement_timestamp()") if @installed
+        seconds, = @run.call(due, [Internal::Check.id(task_id)]).first
         seconds && [seconds.to_f, 0.0].max
       end
 

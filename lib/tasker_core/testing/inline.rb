@@ -88,12 +88,12 @@ module TaskerCore
 
       # @api private
       def lend(&block)
-        @session.lend(&block)
+        @session.lend(@door, &block)
       end
 
       # @api private
       def lent(native)
-        Lent.new(native, @session)
+        Lent.new(native, @session, @door)
       end
 
       # @param options [Hash{Symbol => Object}] of {TaskerCore::Worker}

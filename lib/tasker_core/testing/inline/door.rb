@@ -61,9 +61,10 @@ module TaskerCore
           # What the engine's transactions are begun and ended by.
           ASKED = { "BEGIN" => :begin, "COMMIT" => :commit, "ROLLBACK" => :rollback }.freeze
 
-          def initialize(io, session, cut)
+          def initialize(io, session, door, cut)
             @io = io
             @session = session
+            @door = door
             @cut = cut
             @open = false
             @asked = []
@@ -116,7 +117,7 @@ module TaskerCore
             # Whether somebody is there is all that is asked.
             return tell([ready]) if asked.first.type == "S"
 
-            @session.hold(self)
+            @session.hold(self, @door)
             what = ASKED[asked.first.payload.delete_suffix("\0")] if asked.first.type == "Q"
             what ? transact(what) : pass(asked)
           ensure
@@ -189,7 +190,7 @@ module TaskerCore
         def accept
           loop do
             io = @server.accept
-            client = Client.new(io, @session, @cut)
+            client = Client.new(io, @session, self, @cut)
             @lock.synchronize { @clients << client }
             thread do
               client.serve

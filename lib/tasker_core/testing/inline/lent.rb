@@ -10,9 +10,11 @@ module TaskerCore
       class Lent < SimpleDelegator
         # @param native [Internal::Bridge::Client, Internal::Bridge::Worker]
         # @param session [Session]
-        def initialize(native, session)
+        # @param door [Door] by which the native object connects
+        def initialize(native, session, door)
           super(native)
           @session = session
+          @door = door
         end
 
         # As the native method.
@@ -20,7 +22,7 @@ module TaskerCore
         # @api private
         def method_missing(name, *arguments, &block)
           back = block && ->(*yielded) { @session.reclaim { block.call(*yielded) } }
-          @session.lend { __getobj__.public_send(name, *arguments, &back) }
+          @session.lend(@door) { __getobj__.public_send(name, *arguments, &back) }
         end
 
         # @api private

@@ -32,8 +32,9 @@ module TaskerCore
           bring
           @lock = Mutex.new
           @turn = ConditionVariable.new
-          @lent = 0
+          @lent = []
           @holder = nil
+          @for_good = false
           @saved = {}
         end
 
@@ -52,54 +53,62 @@ module TaskerCore
           @raw.db
         end
 
-        # The engine has the session while the block runs, and the test has it again afterwards.
+        # A part of the engine has the session while the block runs, and the test has it again afterwards. Other parts
+        # have not: what they write would be undone with a transaction that is within that of the test.
         #
+        # @param door [Door] by which that part connects
         # @return [Object] what the block returned
         # @raise [InvalidArgument] the test's transaction has failed
-        def lend
-          @lock.synchronize { hand_over }
+        def lend(door)
+          @lock.synchronize { hand_over([door]) }
           begin
             yield
           ensure
-            @lock.synchronize { take_back }
+            @lock.synchronize { take_back(1) }
           end
         end
 
-        # The engine has the session from now on.
+        # All of the engine has the session from now on.
         #
         # @return [void]
         def lend_for_good
-          @lock.synchronize { hand_over }
+          @lock.synchronize { hand_over([nil]) && @for_good = true }
         end
 
         # Ends what {#lend_for_good} began.
         #
         # @return [void]
         def take_back_for_good
-          @lock.synchronize { take_back }
+          @lock.synchronize { take_back(1) && @for_good = false }
+        end
+
+        # @return [Boolean]
+        def lent_for_good?
+          @for_good
         end
 
         # Within {#lend}: the test has the session while the block runs.
         #
         # @return [Object] what the block returned
         def reclaim
-          lent = @lock.synchronize { @lent.tap { take_back(by: @lent) } }
+          lent = @lock.synchronize { take_back(@lent.size) }
           begin
             yield
           ensure
-            @lock.synchronize { hand_over(by: lent) }
+            @lock.synchronize { hand_over(lent) }
           end
         end
 
-        # Waits until it is lent and no other client has it.
+        # Waits until it is lent to the client's part of the engine, and no other client has it.
         #
         # @param client [Object]
+        # @param door [Door] by which it has come
         # @return [void]
-        def hold(client)
+        def hold(client, door)
           @lock.synchronize do
             next if @holder.equal?(client)
 
-            @turn.wait(@lock) until @lent.positive? && @holder.nil?
+            @turn.wait(@lock) until @holder.nil? && @lent.any? { |lent| lent.nil? || lent.equal?(door) }
             @holder = client
           end
         end
@@ -173,15 +182,17 @@ module TaskerCore
           @nested
         end
 
-        def hand_over(by: 1)
-          bring if @lent.zero?
-          @lent += by
+        def hand_over(doors)
+          bring if @lent.empty?
+          @lent.concat(doors)
           @turn.broadcast
         end
 
-        def take_back(by: 1)
-          @lent -= by
-          @turn.wait(@lock) while @lent.zero? && @holder
+        # The last ones.
+        def take_back(count)
+          taken = @lent.pop(count)
+          @turn.wait(@lock) while @lent.empty? && @holder
+          taken
         end
 
         # Active Record begins its transactions when it is asked for the connection.

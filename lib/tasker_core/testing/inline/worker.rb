@@ -131,11 +131,12 @@ module TaskerCore
 
         def start
           @held = []
-          @armed = nil
+          @condemned = nil
+          @cut = false
           @door = Door.new(@session) { |moment| cut?(moment) }
           options = @options.native_json(@url.call(@door), @configuration,
                                          record_events: TaskerCore.subscriptions.wanted)
-          @port = Port.new(@session.lend { Internal::Bridge::Worker.start(options) }, @session)
+          @port = Port.new(@session.lend(@door) { Internal::Bridge::Worker.start(options) }, @session, @door)
           @plans = Internal::StepPlans.new(@port)
           @announcer = Announcer.new(@port, @configuration.logger, TaskerCore.subscriptions)
           TaskerCore.subscriptions.attach(@announcer)
@@ -156,10 +157,16 @@ module TaskerCore
           yield
         end
 
-        # Where the order is by chance, one of all that can be executed, whenever each became so.
+        # What a handler rolls back must be its own, so that nothing is being written while it runs.
         def take(wait_ms)
-          return @port.next_step(wait_ms) || nil unless @faults.shuffled?
+          return take_by_chance(wait_ms) if @faults.shuffled?
 
+          settle unless @session.lent_for_good?
+          @port.next_step(wait_ms) || nil
+        end
+
+        # One of all that can be executed, whenever each became so.
+        def take_by_chance(wait_ms)
           settle
           while (item = @port.next_step(@held.empty? ? wait_ms : 0))
             @held << item
@@ -170,8 +177,11 @@ module TaskerCore
         # Ends are written, and what they made ready is claimed.
         def settle
           by = Internal::Clock.seconds + PATIENCE
-          @session.lend { sleep(0.001) } until JSON.parse(@port.stats)["pending_writes"].zero? ||
-                                               Internal::Clock.seconds > by
+          @session.lend(@door) { sleep(0.001) } while unwritten? && Internal::Clock.seconds < by
+        end
+
+        def unwritten?
+          JSON.parse(@port.stats)["pending_writes"].positive?
         end
 
         def execute(item)
@@ -179,26 +189,26 @@ module TaskerCore
           @port.crash = @faults.crash_of(name, item[2])
           raise Faults::Crash if @port.crash == :before_process
 
-          @armed = item if %i[before_commit after_commit].include?(@port.crash)
+          @condemned = item if %i[before_commit after_commit].include?(@port.crash)
           @runner.run(item)
-          await_death if @armed
+          await_death if @condemned
         ensure
           @port.crash = nil
         end
 
+        # It may have come while the end was reported.
         def await_death
           by = Internal::Clock.seconds + PATIENCE
-          @session.lend { sleep(0.001) while @armed && Internal::Clock.seconds < by }
+          @session.lend(@door) { sleep(0.001) until @cut || Internal::Clock.seconds > by }
           raise Faults::Crash
         end
 
         # In the thread of a connection: whether this is the transaction with the end after which it dies.
         def cut?(moment)
-          return false unless @armed && @port.crash == moment && ended?(*@armed.values_at(0, 2))
+          return false unless @condemned && @port.crash == moment && ended?(*@condemned.values_at(0, 2))
 
-          @armed = nil
           @door.shut
-          true
+          @cut = true
         end
 
         def ended?(step, attempt)
