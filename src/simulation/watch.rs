@@ -39,6 +39,8 @@ pub(super) struct Watch {
     /// Executions to which a handler has attached something.
     attached: BTreeSet<(StepId, u32, WorkerId)>,
     hosts: BTreeMap<WorkerId, (Arc<Host>, bool)>,
+    /// Hosts on which a process runs.
+    running: BTreeSet<usize>,
     /// Workers that have not beaten since the server's clock was put forward or back: how long ago they did, nobody
     /// can tell.
     unheard: BTreeSet<WorkerId>,
@@ -130,12 +132,22 @@ impl Watch {
 
     /// A process is a worker from now on, and none of those that it was before.
     pub(super) fn registered(&mut self, worker: WorkerId, host: &Arc<Host>) {
-        self.gone(host);
-        self.hosts.insert(worker, (Arc::clone(host), true));
+        self.forget(host);
+        self.hosts.insert(worker, (Arc::clone(host), self.running.contains(&host.number)));
     }
 
-    /// The process of these registrations is gone.
+    /// A process begins there.
+    pub(super) fn came(&mut self, host: &Host) {
+        self.running.insert(host.number);
+    }
+
+    /// The process there is gone, and with it its registrations; one of them may be committed only now.
     pub(super) fn gone(&mut self, host: &Host) {
+        self.running.remove(&host.number);
+        self.forget(host);
+    }
+
+    fn forget(&mut self, host: &Host) {
         for (other, alive) in self.hosts.values_mut() {
             *alive &= other.number != host.number;
         }

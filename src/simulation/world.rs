@@ -776,6 +776,7 @@ async fn keep_running(process: Arc<Process>, plan: Arc<Plan>, server: Arc<Server
             stopped
         });
         wishes.mark_unchanged();
+        server.lock().watch.came(&process.host);
         let life = live(&process, &plan, &server, &mut wishes);
         let life = Arc::clone(&process.host.process).run(life);
         tokio::select! {
