@@ -13,20 +13,18 @@ RSpec.describe "Deadlines", :database do
   before { load workflow }
 
   it "end a task in time, whatever it does and whichever of two worker processes sees it" do
-    tasker_running("work", "-r", workflow, "-c", "2") do
-      tasker_running("work", "-r", workflow, "-c", "2") do
-        late = TaskerCore.submit("hold", context: { file: file }, deadline: 0.5)
-        paused = TaskerCore.submit("echo", deadline: 0.5).tap { |id| TaskerCore.pause(id) }
-        in_time = TaskerCore.submit("echo", deadline: 300)
+    in_two_processes(workflow) do
+      late = TaskerCore.submit("hold", context: { file: file }, deadline: 1)
+      paused = TaskerCore.submit("echo", deadline: 0.5).tap { |id| TaskerCore.pause(id) }
+      in_time = TaskerCore.submit("echo", deadline: 300)
 
-        expect([late, paused].map { |id| TaskerCore.wait(id, timeout: 30).state }).to eq(%w[cancelled cancelled])
-        expect(TaskerCore.wait(in_time, timeout: 30)).to be_complete.and have_attributes(deadline_at: be_a(Time))
-        explained = TaskerCore.explain(late)
-        expect(explained["summary"]).to match(/\Acancelled by its deadline, \S+ \(\S+ \S+ ago\): 0 of 1 steps/)
-        expect(explained["steps"].first["summary"])
-          .to eq("its task was cancelled by its deadline while attempt 1 ran, which was cut off")
-        expect(explained["history"].last["cause"]).to eq("deadline_passed")
-      end
+      expect([late, paused].map { |id| TaskerCore.wait(id, timeout: 30).state }).to eq(%w[cancelled cancelled])
+      expect(TaskerCore.wait(in_time, timeout: 30)).to be_complete.and have_attributes(deadline_at: be_a(Time))
+      explained = TaskerCore.explain(late)
+      expect(explained["summary"]).to match(/\Acancelled by its deadline, \S+ \(\S+ \S+ ago\): 0 of 1 steps/)
+      expect(explained["steps"].first["summary"])
+        .to eq("its task was cancelled by its deadline while attempt 1 ran, which was cut off")
+      expect(explained["history"].last["cause"]).to eq("deadline_passed")
     end
     expect(TaskerCore.client.doctor["ok"]).to be(true)
   end
