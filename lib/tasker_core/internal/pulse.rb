@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require "forwardable"
-require_relative "clock"
+require_relative "interval"
 
 module TaskerCore
   module Internal
@@ -44,14 +44,14 @@ module TaskerCore
         @reader, writer = IO.pipe
         @beats = Beats.new(writer, timeout / BEATS.to_f)
         @missed = {}
-        @due = Clock.seconds + interval
+        @looks = Interval.new(interval)
       end
 
       # @return [Float] seconds until the next look
       # @example
       #   wakeup.wait(pulse.left)
       def left
-        [@due - Clock.seconds, 0].max
+        @looks.left
       end
 
       # Looks, in the parent, for children that do not beat; before it is time to, for none.
@@ -61,9 +61,8 @@ module TaskerCore
       # @example
       #   pulse.silent(pids).each { |pid| Process.kill("KILL", pid) }
       def silent(pids)
-        return [] if left.positive?
+        return [] unless @looks.due?
 
-        @due = Clock.seconds + interval
         heard = read
         @missed = pids.to_h { |pid| [pid, heard.include?(pid) ? 0 : @missed.fetch(pid, 0) + 1] }
         pids.select { |pid| @missed[pid] > BEATS }
