@@ -2,7 +2,7 @@
 
 require_relative "../errors"
 require_relative "../internal/active_record_database"
-require_relative "../internal/check"
+require_relative "../internal/borrowed_connection"
 require_relative "../internal/connection"
 require_relative "clock"
 require_relative "inline/door"
@@ -17,11 +17,8 @@ module TaskerCore
     # The mode `:inline`: the engine works in the session of a connection of the test's, within its transaction, and the
     # thread that tests executes the steps.
     class Inline
-      # What is accepted.
-      ALLOWED = "a PG::Connection, or an Active Record connection to Postgres"
       # Milliseconds to wait for a step before tasks are looked at.
       LOOK_MS = 5
-      private_constant :ALLOWED
 
       # Has the clients of this process ask the database through the session, while there is one.
       module OverSession
@@ -72,8 +69,6 @@ module TaskerCore
       # @raise [ConfigurationError] there is none
       def initialize(connection)
         @connection = connection || application_connection
-        is_one = defined?(PG::Connection) && raw_connection.is_a?(PG::Connection)
-        Internal::Check.refuse("connection", raw_connection.class, ALLOWED) unless is_one
         @session = Session.new { raw_connection }
         @door = Door.new(@session)
         @parameter = nil
@@ -124,7 +119,7 @@ module TaskerCore
       private
 
       def raw_connection
-        @connection.respond_to?(:raw_connection) ? @connection.raw_connection : @connection
+        Internal::BorrowedConnection.new(@connection).raw
       end
 
       def application_connection

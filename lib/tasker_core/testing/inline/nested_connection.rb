@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../../internal/borrowed_connection"
+
 module TaskerCore
   module Testing
     class Inline
@@ -15,7 +17,7 @@ module TaskerCore
 
         # @return [PG::Connection]
         def raw_connection
-          active_record? ? @connection.raw_connection : @connection
+          Internal::BorrowedConnection.new(@connection).raw
         end
 
         # @return [Boolean] false: that of the test does not count

@@ -34,7 +34,6 @@ module TaskerCore
           @turn = ConditionVariable.new
           @lent = []
           @holder = nil
-          @for_good = false
           @saved = {}
         end
 
@@ -72,19 +71,19 @@ module TaskerCore
         #
         # @return [void]
         def lend_for_good
-          @lock.synchronize { hand_over([nil]) && @for_good = true }
+          @lock.synchronize { hand_over([nil]) }
         end
 
         # Ends what {#lend_for_good} began.
         #
         # @return [void]
         def take_back_for_good
-          @lock.synchronize { take_back(1) && @for_good = false }
+          @lock.synchronize { take_back(1) }
         end
 
         # @return [Boolean]
         def lent_for_good?
-          @for_good
+          @lent.include?(nil)
         end
 
         # Within {#lend}: the test has the session while the block runs.

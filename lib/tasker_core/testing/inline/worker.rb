@@ -51,8 +51,6 @@ module TaskerCore
         class Port < Lent
           # @return [Symbol, nil] of {Faults::POINTS}
           attr_accessor :crash
-          # @return [Boolean] what the attempt returned is committed by the application
-          attr_reader :recorded
 
           %i[succeed decide grow fail wait].each do |how|
             define_method(how) do |*said|
