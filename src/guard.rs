@@ -56,6 +56,10 @@ pub enum Guard {
     HeldAreParked,
     /// A task is made only if no other one has its identity.
     UniqueIdentity,
+    /// An identity is free again when the window of its task is over.
+    WindowsEnd,
+    /// A step is tried again when its handler asked for it, whatever its policy says.
+    AskedDelay,
     /// A task ends when its deadline has passed.
     DeadlinesEnd,
     /// No step of a task is claimed whose deadline has passed.
@@ -107,7 +111,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -133,6 +137,8 @@ impl Guard {
         Self::ConflictRereads,
         Self::HeldAreParked,
         Self::UniqueIdentity,
+        Self::WindowsEnd,
+        Self::AskedDelay,
         Self::DeadlinesEnd,
         Self::LateNotClaimed,
         Self::SignalsKept,

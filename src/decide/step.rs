@@ -213,7 +213,7 @@ fn retry(draft: &mut Draft<'_>, place: Place, failure: &Failure) -> Result<(), I
     let policy = draft.policy(place);
     let step = draft.step(place);
     let failures = step.failures + 1;
-    let asked = failure.retry_after_s;
+    let asked = failure.retry_after_s.filter(|_| !removed(Guard::AskedDelay));
     let unit = draft.jitter.unit(step.id, step.attempts);
     let delay = retry::delay(policy, failures, asked, unit);
     let at = draft.now + delay;

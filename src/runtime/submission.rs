@@ -345,8 +345,9 @@ impl Submission {
             return self.found(task, state, made.contains(&task));
         }
         let task_ids = self.create(tx, stored).await?;
+        let lasts = self.unique_for_s.filter(|_| !removed(Guard::WindowsEnd));
         for task in &task_ids {
-            let recorded = tx.record_identity(&identity, *task, self.unique_for_s).await?;
+            let recorded = tx.record_identity(&identity, *task, lasts).await?;
             if !recorded && !removed(Guard::UniqueIdentity) {
                 return Err(StoreError::Conflict { expected: 1, written: 0 }.into());
             }

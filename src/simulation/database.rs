@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::server::{Connection, Host, Progress, Row, Server, State, Work, held};
 use super::tables::{
-    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, EndRecord, ForkRecord, ReadyRecord,
-    SignalRecord, StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord, WorkerRecord,
-    steps_of,
+    AddedRecord, BatchRecord, CheckpointRecord, ChildRecord, EndRecord, ForkRecord, IdentityRecord,
+    ReadyRecord, SignalRecord, StepRecord, StepTransition, TaskRecord, TaskTransition, WaitRecord,
+    WorkerRecord, steps_of,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Task, Timestamp};
@@ -355,8 +355,10 @@ impl TaskWriter for SimulatedTransaction {
         identity: &Identity,
     ) -> Result<Option<(TaskId, TaskState)>, StoreError> {
         self.run(|state, _| {
-            let task = state.tables.identities.get(identity);
-            let record = task.and_then(|task| state.tables.tasks.get(task));
+            let now = state.now();
+            let identity = state.tables.identities.get(identity);
+            let identity = identity.filter(|identity| !identity.is_over(now));
+            let record = identity.and_then(|identity| state.tables.tasks.get(&identity.task));
             done(record.map(|record| (record.task.id, record.task.state)))
         })
         .await
@@ -378,13 +380,17 @@ impl TaskWriter for SimulatedTransaction {
         &mut self,
         identity: &Identity,
         task: TaskId,
-        _: Option<f64>,
+        seconds: Option<f64>,
     ) -> Result<bool, StoreError> {
         self.run(|state, work| {
             held!(state.hold(work.id, Row::Identity(*identity)));
-            let is_free = !state.tables.identities.contains_key(identity);
+            let now = state.now();
+            let known = state.tables.identities.get(identity);
+            let is_free = known.is_none_or(|known| known.is_over(now));
             if is_free {
-                work.written.identities.insert(*identity, task);
+                let expires_at = seconds.map(|seconds| now + Duration::from_secs_f64(seconds));
+                let record = IdentityRecord { task, given_at: now, expires_at };
+                work.written.identities.insert(*identity, record);
             }
             done(is_free)
         })
@@ -715,10 +721,10 @@ impl Transaction for SimulatedTransaction {
         self.run(|state, work| {
             for new in waits {
                 let signal = new.wait.signal.clone();
-                let waits = state.tables.waits.get(&new.step).map_or(0, |known| known.waits) + 1;
-                let checkpoint =
-                    state.tables.waits.get(&new.step).and_then(|known| known.checkpoint);
-                let record = WaitRecord { waits, signal, deadline: new.deadline, checkpoint };
+                let known = state.tables.waits.get(&new.step).cloned().unwrap_or_default();
+                let data = new.wait.data.as_ref().and_then(|data| data.parse().ok()).or(known.data);
+                let (waits, deadline) = (known.waits + 1, new.deadline);
+                let record = WaitRecord { waits, signal, deadline, data, ..known };
                 work.written.waits.insert(new.step, Some(record));
             }
             done(())

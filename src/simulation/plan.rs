@@ -151,6 +151,8 @@ impl When {
 pub(super) enum Conduct {
     Succeed,
     Fail,
+    /// The same, and says when it is to be tried again.
+    FailForNow,
     FailForGood,
     Block,
     /// Returns after a long time.
@@ -159,8 +161,12 @@ pub(super) enum Conduct {
     Crash,
     /// Waits for a while and begins anew, unless that is all that it would ever do.
     Nap,
+    /// Waits some times, each time for longer, and keeps how often.
+    Poll,
     /// Waits for a signal, and begins anew until it is there.
     Listen,
+    /// The same, for so long; then it fails for good.
+    ListenFor,
     /// The same, and somebody sends the signal while the handler begins to wait.
     Meet,
     /// Makes checkpoints, and dies between two of them now and then.
@@ -178,6 +184,22 @@ pub(super) struct TaskPlan {
     /// So many clients submit one task with the same key at once, each for itself. None: there is no key, and one client.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) clients: usize,
+    /// How much later than the one before each of these clients does so.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_ms",
+        rename = "apart_ms"
+    )]
+    pub(super) apart: Option<Duration>,
+    /// For how long a submit with that key is the same one.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_ms",
+        rename = "unique_for_ms"
+    )]
+    pub(super) unique_for: Option<Duration>,
     /// How long after they were made they have to have ended.
     #[serde(
         default,
@@ -387,6 +409,8 @@ impl Plan {
                 template: rng.usize(..templates.len()),
                 count: if rng.u8(..4) == 0 { rng.usize(1..=size.at_once) } else { 1 },
                 clients: 0,
+                apart: None,
+                unique_for: None,
                 deadline: None,
                 attempts: None,
                 cost: None,
@@ -445,8 +469,13 @@ impl Plan {
         let mut templates: Vec<Vec<_>> = templates.into_iter().map(declared).collect();
         let by_hand = (0..templates.len()).filter(|_| rng.u8(..3) == 0).collect();
         let conducts = templates.iter_mut().flatten().flat_map(|step| &mut step.conduct);
-        for conduct in conducts.filter(|conduct| **conduct == Conduct::Listen) {
-            *conduct = if rng.bool() { Conduct::Meet } else { Conduct::Listen };
+        for conduct in conducts {
+            *conduct = waiting(&mut rng, *conduct);
+        }
+        for task in tasks.iter_mut().filter(|task| task.clients > 0) {
+            task.apart = rng.bool().then(|| time(&mut rng, size.lasts / 4));
+            let least = Duration::from_millis(1);
+            task.unique_for = (rng.u8(..3) > 0).then(|| least + time(&mut rng, size.lasts / 2));
         }
         Self { seed, templates, tasks, workers, faults, weather, by_hand, lasts: size.lasts }
     }
@@ -530,6 +559,8 @@ impl Plan {
             without(&|plan| plan.tasks[index].count = 1);
             without(&|plan| plan.tasks[index].deadline = None);
             without(&|plan| plan.tasks[index].clients = 0);
+            without(&|plan| plan.tasks[index].apart = None);
+            without(&|plan| plan.tasks[index].unique_for = None);
             without(&|plan| plan.tasks[index].attempts = None);
             without(&|plan| plan.tasks[index].cost = None);
             without(&|plan| plan.tasks[index].correlation = None);
@@ -842,6 +873,17 @@ fn conduct(rng: &mut Rng) -> Conduct {
     }
 }
 
+/// A conduct, or another one that waits for the same as well.
+fn waiting(rng: &mut Rng, conduct: Conduct) -> Conduct {
+    match (conduct, rng.u8(..4)) {
+        (Conduct::Listen, 0 | 1) => Conduct::Meet,
+        (Conduct::Listen, 2) => Conduct::ListenFor,
+        (Conduct::Nap, 0 | 1) => Conduct::Poll,
+        (Conduct::Fail, 0) => Conduct::FailForNow,
+        (conduct, _) => conduct,
+    }
+}
+
 fn branching(rng: &mut Rng, step: StepPlan) -> StepPlan {
     let takes = (rng.u8(..5) == 0).then(|| rng.u64(..64));
     let when = match rng.u8(..20) {
@@ -1039,6 +1081,12 @@ impl fmt::Display for Plan {
             write!(f, "{:?}: {} of template t{}", task.at, task.count, task.template)?;
             if task.clients > 0 {
                 write!(f, ", with a key, by {} clients", task.clients)?;
+                if let Some(apart) = task.apart {
+                    write!(f, ", {apart:?} apart")?;
+                }
+                if let Some(lasts) = task.unique_for {
+                    write!(f, ", unique for {lasts:?}")?;
+                }
             }
             if let Some(deadline) = task.deadline {
                 write!(f, ", to end within {deadline:?}")?;

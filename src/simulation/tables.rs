@@ -179,7 +179,23 @@ pub(super) struct WaitRecord {
     pub(super) waits: u32,
     pub(super) signal: Option<AwaitedSignal>,
     pub(super) deadline: Option<Timestamp>,
+    /// What the handler kept: how often it has looked.
+    pub(super) data: Option<u32>,
     pub(super) checkpoint: Option<CheckpointRecord>,
+}
+
+/// The task of an identity, from when on and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IdentityRecord {
+    pub(super) task: TaskId,
+    pub(super) given_at: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl IdentityRecord {
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// The last checkpoint of a step.
@@ -225,7 +241,7 @@ pub(super) struct Tables {
     pub(super) ready: BTreeMap<StepId, ReadyRecord>,
     pub(super) batches: BTreeMap<ClaimBatchId, BatchRecord>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
-    pub(super) identities: BTreeMap<Identity, TaskId>,
+    pub(super) identities: BTreeMap<Identity, IdentityRecord>,
     pub(super) deadlines: BTreeMap<TaskId, Timestamp>,
     pub(super) step_deadlines: BTreeMap<StepId, Timestamp>,
     pub(super) budgets: BTreeMap<TaskId, Budget>,
@@ -262,7 +278,7 @@ pub(super) struct Written {
     pub(super) ready: BTreeMap<StepId, Option<ReadyRecord>>,
     pub(super) batches: BTreeMap<ClaimBatchId, Option<BatchRecord>>,
     pub(super) workers: BTreeMap<WorkerId, WorkerRecord>,
-    pub(super) identities: BTreeMap<Identity, TaskId>,
+    pub(super) identities: BTreeMap<Identity, IdentityRecord>,
     pub(super) deadlines: BTreeMap<TaskId, Option<Timestamp>>,
     pub(super) step_deadlines: BTreeMap<StepId, Option<Timestamp>>,
     pub(super) budgets: BTreeMap<TaskId, Budget>,

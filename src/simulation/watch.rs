@@ -13,9 +13,9 @@ use super::tables::{
     CheckpointRecord, ChildRecord, ForkRecord, StepRecord, StepTransition, Tables, Tally,
     TaskRecord, TaskTransition, WorkerRecord, Written, steps_of,
 };
-use super::world::{GO, NAP};
+use super::world::GO;
 use crate::decide::is_reset;
-use crate::decision::{Claim, NEVER};
+use crate::decision::{Claim, NEVER, Outcome, Until};
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskEvent, TaskState, WorkerState};
@@ -44,10 +44,10 @@ pub(super) struct Watch {
     /// Workers that have not beaten since the server's clock was put forward or back: how long ago they did, nobody
     /// can tell.
     unheard: BTreeSet<WorkerId>,
-    /// What clients were told of the tasks that they submitted with a key.
-    submitted: BTreeMap<usize, TaskId>,
-    /// The keys of which a client was told that it has made the task.
-    made: BTreeSet<usize>,
+    /// Of which tasks clients were told that they submitted with a key, and when for the first time.
+    submitted: BTreeMap<usize, BTreeMap<TaskId, Instant>>,
+    /// Those that a client was told it has made.
+    made: BTreeSet<(usize, TaskId)>,
     /// Tasks to which somebody was told that a signal was sent.
     signalled: BTreeSet<TaskId>,
     /// Tasks that operators have asked to be undone.
@@ -56,8 +56,11 @@ pub(super) struct Watch {
     waits: BTreeMap<StepId, Instant>,
     /// When tasks have ended, the last time.
     ended_at: BTreeMap<TaskId, Instant>,
-    /// When the handler of a step has reported, the last time.
-    reported_at: BTreeMap<StepId, Instant>,
+    /// When the step of an execution may begin anew at the earliest, as its handler has reported, if it ends with this event.
+    asked: BTreeMap<(StepId, u32, WorkerId), (StepEvent, Instant)>,
+    /// What the handler of an execution has kept, as it has reported, and of a step, as it was committed.
+    keeps: BTreeMap<(StepId, u32, WorkerId), u32>,
+    kept: BTreeMap<StepId, u32>,
     /// The last checkpoint of each step of which its handler was told that it is written.
     checkpoints: BTreeMap<StepId, u64>,
     /// Tasks of steps that were executed anew since.
@@ -234,14 +237,15 @@ impl Watch {
     /// A step that waits for a time, or to be tried again, goes on when that has come, not before, unless somebody asks for it.
     fn waits_last(&mut self, after: &Tables, change: &StepTransition) {
         let its = change.worker.map(|worker| (change.step, change.attempt, worker));
-        // That a step waits was decided after the report; that it failed, after the begin, where the handler was too slow.
+        let asked = its.and_then(|its| self.asked.get(&its));
+        let asked = asked.filter(|(event, _)| *event == change.event).map(|(_, until)| *until);
         let least = if change.event == StepEvent::WentWaiting {
-            let naps = after.waits.get(&change.step).is_some_and(|wait| wait.signal.is_none());
-            self.reported_at.get(&change.step).filter(|_| naps).map(|reported| *reported + NAP)
+            asked
         } else if change.event == StepEvent::RetryScheduled {
             let failures = after.steps.get(&change.step).map_or(0, |step| step.failures);
             let delay = shortest_delay(after.position(change.step), failures);
-            its.and_then(|its| self.begun.get(&its)).map(|begun| *begun + delay)
+            // Where the handler was too slow, that it failed was decided after the begin.
+            asked.or_else(|| Some(*self.begun.get(&its?)? + delay))
         } else {
             None
         };
@@ -265,8 +269,9 @@ impl Watch {
             return self.violated(format!("step {id} waits, and nobody knows for what"));
         };
         let sent = wait.signal.as_ref().and_then(|signal| tables.signal(id.task(), signal));
-        let never = tables.ready.get(&id).is_some_and(|ready| ready.available_at == NEVER);
-        if let Some(signal) = sent.filter(|_| never) {
+        let last = wait.deadline.unwrap_or(NEVER);
+        let waits = tables.ready.get(&id).is_some_and(|ready| ready.available_at == last);
+        if let Some(signal) = sent.filter(|_| waits) {
             self.violated(format!("step {id} waits for signal {signal}, which was sent"));
         }
     }
@@ -505,28 +510,44 @@ impl Watch {
         }
     }
 
-    /// A client is told which task it is that it has submitted with a key, and whether another one has made it.
-    pub(super) fn submitted(&mut self, key: usize, task: TaskId, existing: bool) {
-        let first = *self.submitted.entry(key).or_insert(task);
-        if first != task {
-            self.violated(format!("key {key} is that of task {first} and of task {task}"));
+    /// A client is told which task it is that it has submitted with a key, and whether another one has made it. With a window
+    /// it is known when the client asked.
+    pub(super) fn submitted(
+        &mut self,
+        key: usize,
+        task: TaskId,
+        existing: bool,
+        window: Option<(Duration, Instant)>,
+    ) {
+        let told = self.submitted.entry(key).or_default();
+        let first = *told.entry(task).or_insert_with(Instant::now);
+        let other = told.keys().copied().find(|other| *other != task && window.is_none());
+        let is_over = window.is_some_and(|(lasts, asked)| first + lasts < asked);
+        if let Some(other) = other {
+            self.violated(format!("key {key} is that of task {other} and of task {task}"));
         }
-        if !existing && !self.made.insert(key) {
+        if existing && is_over && !self.clock_put {
+            self.violated(format!("key {key} is that of task {task}, and its window is over"));
+        }
+        if !existing && !self.made.insert((key, task)) {
             self.violated(format!("two clients have made task {task} of key {key}"));
         }
     }
 
-    /// Every key that was submitted has its task, and one client has made it.
+    /// Every key that was submitted has a task of which a client was told that it has made it.
     pub(super) fn all_made(&mut self) {
-        if let Some(key) = self.submitted.keys().find(|key| !self.made.contains(*key)).copied() {
+        let made: BTreeSet<_> = self.made.iter().map(|(key, _)| *key).collect();
+        if let Some(key) = self.submitted.keys().find(|key| !made.contains(*key)).copied() {
             self.violated(format!("nobody has made the task of key {key}"));
         }
     }
 
-    /// An identity stays with its task.
+    /// An identity stays with its task as long as its window lasts.
     fn identities_stay(&mut self, before: &Tables, written: &Written) {
-        for (identity, task) in &written.identities {
-            if let Some(other) = before.identities.get(identity).filter(|other| *other != task) {
+        for (identity, new) in &written.identities {
+            let last = before.identities.get(identity);
+            if let Some(last) = last.filter(|last| !last.is_over(new.given_at)) {
+                let (task, other) = (new.task, last.task);
                 self.violated(format!("the identity of task {other} was given to task {task}"));
             }
         }
@@ -554,10 +575,47 @@ impl Watch {
         }
     }
 
-    /// A handler reports how it ended.
-    pub(super) fn reports(&mut self, step: StepId, attempt: u32, worker: WorkerId, success: bool) {
-        self.reported.insert((step, attempt, worker), success);
-        self.reported_at.insert(step, Instant::now());
+    /// A handler reports how it ended; where its time is limited, the engine may have said before that it failed.
+    pub(super) fn reports(&mut self, claim: Claim, outcome: &Outcome, is_limited: bool) {
+        let its = (claim.step, claim.attempt, claim.worker);
+        self.reported.insert(its, outcome.is_success());
+        let (event, lasts) = if let Outcome::Waiting(wait) = outcome {
+            let kept = wait.data.as_ref().and_then(|data| data.parse().ok());
+            self.keeps.extend(kept.map(|kept| (its, kept)));
+            let until = wait.until.filter(|_| wait.signal.is_none());
+            let lasts = until.and_then(|until| match until {
+                Until::After(lasts) => Some(lasts),
+                Until::At(_) => None,
+            });
+            (StepEvent::WentWaiting, lasts)
+        } else if let Outcome::Failed(failure) = outcome
+            && !is_limited
+        {
+            (StepEvent::RetryScheduled, failure.retry_after_s.map(Duration::from_secs_f64))
+        } else {
+            return;
+        };
+        self.asked.extend(lasts.map(|lasts| (its, (event, Instant::now() + lasts))));
+    }
+
+    /// A handler reads what an earlier attempt has kept.
+    pub(super) fn goes_on(&mut self, tables: &Tables, claim: Claim) -> u32 {
+        let found = tables.waits.get(&claim.step).and_then(|wait| wait.data).unwrap_or_default();
+        let kept = self.kept.get(&claim.step).copied().unwrap_or_default();
+        // One of before a rerun is forgotten.
+        if found != kept && is_held(tables, claim) {
+            self.violated(format!("step {} is given {found}, and has kept {kept}", claim.step));
+        }
+        found
+    }
+
+    /// What the handler has kept is kept from now on.
+    fn keeps_what_it_said(&mut self, change: &StepTransition) {
+        let its = change.worker.map(|worker| (change.step, change.attempt, worker));
+        let kept = its.and_then(|its| self.keeps.get(&its)).copied();
+        if change.event == StepEvent::WentWaiting {
+            self.kept.extend(kept.map(|kept| (change.step, kept)));
+        }
     }
 
     /// A constraint of the schema refuses a row.
@@ -701,9 +759,11 @@ impl Watch {
             }
             if is_reset(Some(change.event)) {
                 self.checkpoints.remove(&change.step);
+                self.kept.remove(&change.step);
                 self.replaced.extend(after.child_of(change.step).map(|(child, _)| child));
             }
             self.waits_last(after, change);
+            self.keeps_what_it_said(change);
             self.ends_as_its_child(after, change);
             let task = after.tasks.get(&change.step.task());
             if change.event == StepEvent::Claimed

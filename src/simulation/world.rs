@@ -49,8 +49,17 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The same of a handler thread that has just begun to wait.
 const SHORTEST_LOOK: Duration = Duration::from_millis(1);
 
-/// How long a handler waits that naps.
-pub(super) const NAP: Duration = Duration::from_secs(2);
+/// How long a handler waits that naps, and at most for a signal where there is a limit.
+const NAP: Duration = Duration::from_secs(2);
+
+/// How long a handler waits that polls, for the first time; then twice as long each time.
+const FIRST_POLL: Duration = Duration::from_millis(300);
+
+/// How often it does.
+const POLLS: u32 = 3;
+
+/// After how many seconds a handler is to be tried again that says so: more than any policy here.
+const ASKED: f64 = 3.0;
 
 /// Between two looks of a handler at whether its attempt is still its own.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
@@ -197,9 +206,11 @@ impl World {
         let templates = Arc::new(Templates::default());
         let mut makers = Vec::new();
         for (key, task) in self.plan.tasks.iter().enumerate() {
-            for number in 0..task.clients.max(1) {
+            let clients = u32::try_from(task.clients.max(1)).unwrap_or(1);
+            for number in 0..clients {
                 let client = if number == 0 { client.clone() } else { self.somebody() };
-                let made = make(client, Arc::clone(&templates), *task, key, began);
+                let at = began + task.at + task.apart.unwrap_or_default() * number;
+                let made = make(client, Arc::clone(&templates), *task, key, at);
                 makers.push(AbortOnDropHandle::new(tokio::spawn(made)));
             }
         }
@@ -584,14 +595,15 @@ async fn make(
     templates: Arc<Templates>,
     plan: TaskPlan,
     key: usize,
-    began: Instant,
+    at: Instant,
 ) {
-    sleep_until(began + plan.at).await;
+    sleep_until(at).await;
     let contexts = vec![serde_json::json!({}); plan.count];
     let mut json =
         serde_json::json!({ "name": format!("t{}", plan.template), "contexts": contexts });
     if plan.clients > 0 {
         json["idempotency_key"] = format!("key {key}").into();
+        json["unique_for_s"] = plan.unique_for.map(|lasts| lasts.as_secs_f64()).into();
     }
     if let Some(key) = plan.correlation {
         json["correlation_key"] = correlation(key).into();
@@ -610,6 +622,7 @@ async fn make(
     let id = TemplateId(i32::try_from(plan.template).unwrap_or(0));
     let mut made = Vec::new();
     loop {
+        let asked = Instant::now();
         let submitted = async {
             let mut tx = client.begin().await?;
             let stored = templates.get_within(&mut tx, id).await?;
@@ -622,7 +635,8 @@ async fn make(
         match submitted {
             Ok(submitted) => {
                 if plan.clients > 0 {
-                    state.watch.submitted(key, submitted.task_ids[0], submitted.existing);
+                    let window = plan.unique_for.map(|lasts| (lasts, asked));
+                    state.watch.submitted(key, submitted.task_ids[0], submitted.existing, window);
                 }
                 return;
             }
@@ -741,7 +755,8 @@ async fn fork_task(
         match (forked.await, key) {
             (Ok(submitted), Some(key)) => {
                 let mut state = client.server.lock();
-                return state.watch.submitted(key, submitted.task_ids[0], submitted.existing);
+                let (task, existing) = (submitted.task_ids[0], submitted.existing);
+                return state.watch.submitted(key, task, existing, None);
             }
             (Err(error), Some(_)) if error.is_retryable() => {}
             (Ok(_) | Err(_), _) => return,
@@ -875,6 +890,10 @@ fn of_added(claim: Claim) -> Conduct {
     }
 }
 
+fn succeeded(claim: Claim) -> Outcome {
+    Outcome::Succeeded(format!("[{},{}]", claim.step, claim.attempt).into())
+}
+
 impl Hand {
     async fn work(self) {
         while let Some(steps) = self.take().await {
@@ -945,8 +964,8 @@ impl Hand {
             }
             (outcome, _) => outcome,
         };
-        let success = outcome.is_success();
-        self.server.lock().watch.reports(claim.step, claim.attempt, claim.worker, success);
+        let is_limited = self.step(delivery).is_some_and(|step| step.timeout.is_some());
+        self.server.lock().watch.reports(claim, &outcome, is_limited);
         let (step, attempt, execution) = (claim.step, claim.attempt, began.elapsed());
         let growth = self.growth(delivery).filter(|_| !self.is_transactional(delivery));
         let outcome = match (outcome, self.is_transactional(delivery)) {
@@ -1107,43 +1126,79 @@ impl Hand {
 
     async fn behave(&self, conduct: Conduct, claim: Claim) -> Outcome {
         let ms = self.server.lock().rng.u64(0..200);
-        let failure =
-            |kind| Outcome::Failed(Failure::new(kind, "Simulated", format!("step {}", claim.step)));
+        let failure = |kind| Failure::new(kind, "Simulated", format!("step {}", claim.step));
         let long = if conduct == Conduct::Dawdle { Duration::from_secs(4) } else { Duration::ZERO };
         sleep(Duration::from_millis(ms) + long).await;
         match conduct {
-            Conduct::Succeed | Conduct::Dawdle => {
-                Outcome::Succeeded(format!("[{},{}]", claim.step, claim.attempt).into())
-            }
+            Conduct::Succeed | Conduct::Dawdle => succeeded(claim),
             Conduct::Nap => Outcome::Waiting(Arc::new(Wait {
                 until: Some(Until::After(NAP)),
                 ..Wait::default()
             })),
-            Conduct::Listen | Conduct::Meet => {
-                let awaited = AwaitedSignal { name: GO.to_owned(), after: None };
-                let there = self.server.lock().tables.signal(claim.step.task(), &awaited).is_some();
-                if there {
-                    return Outcome::Succeeded(
-                        format!("[{},{}]", claim.step, claim.attempt).into(),
-                    );
-                }
-                if conduct == Conduct::Meet {
-                    self.signal_soon(claim.step.task());
-                } else {
-                    // Between the look and the end is time for one to be sent.
-                    sleep(Duration::from_millis(ms)).await;
-                }
-                Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }))
+            Conduct::Poll => self.poll(claim),
+            Conduct::Listen | Conduct::ListenFor | Conduct::Meet => {
+                self.listen(conduct, claim, Duration::from_millis(ms)).await
             }
             Conduct::Advance => self.advance(claim).await,
-            Conduct::Fail => failure(FailureKind::Retryable),
-            Conduct::FailForGood => failure(FailureKind::Permanent),
-            Conduct::Block => failure(FailureKind::Blocked),
+            Conduct::Fail => Outcome::Failed(failure(FailureKind::Retryable)),
+            Conduct::FailForNow => Outcome::Failed(Failure {
+                retry_after_s: Some(ASKED),
+                ..failure(FailureKind::Retryable)
+            }),
+            Conduct::FailForGood => Outcome::Failed(failure(FailureKind::Permanent)),
+            Conduct::Block => Outcome::Failed(failure(FailureKind::Blocked)),
             Conduct::Crash => {
                 self.process.killed.notify_one();
                 std::future::pending().await
             }
         }
+    }
+
+    /// Waits, each time for longer, and keeps how often it did.
+    fn poll(&self, claim: Claim) -> Outcome {
+        let polled = {
+            let mut state = self.server.lock();
+            let super::server::State { watch, tables, .. } = &mut *state;
+            watch.goes_on(tables, claim)
+        };
+        if polled >= POLLS {
+            return succeeded(claim);
+        }
+        Outcome::Waiting(Arc::new(Wait {
+            until: Some(Until::After(FIRST_POLL * 2_u32.pow(polled))),
+            data: Some((polled + 1).to_string().into()),
+            ..Wait::default()
+        }))
+    }
+
+    /// Waits for the signal, as `step.wait_for` does. Between the look and the end is time for one to be sent.
+    async fn listen(&self, conduct: Conduct, claim: Claim, late: Duration) -> Outcome {
+        let awaited = AwaitedSignal { name: GO.to_owned(), after: None };
+        let (is_there, deadline, now) = {
+            let mut state = self.server.lock();
+            let now = state.now();
+            let last = state.tables.waits.get(&claim.step);
+            let last = last.filter(|last| last.signal.as_ref() == Some(&awaited));
+            let is_there = state.tables.signal(claim.step.task(), &awaited).is_some();
+            (is_there, last.and_then(|last| last.deadline), now)
+        };
+        if is_there {
+            return succeeded(claim);
+        }
+        if conduct == Conduct::Meet {
+            self.signal_soon(claim.step.task());
+        } else {
+            sleep(late).await;
+        }
+        if conduct != Conduct::ListenFor {
+            return Outcome::Waiting(Arc::new(Wait { signal: Some(awaited), ..Wait::default() }));
+        }
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            let failure = Failure::new(FailureKind::Permanent, "Simulated", "no signal came");
+            return Outcome::Failed(failure);
+        }
+        let until = Some(deadline.map_or(Until::After(NAP), Until::At));
+        Outcome::Waiting(Arc::new(Wait { until, signal: Some(awaited), ..Wait::default() }))
     }
 
     /// Somebody sends the signal about when the end of an attempt is written that ends now.
@@ -1208,6 +1263,6 @@ impl Hand {
                 }
             }
         }
-        Outcome::Succeeded(format!("[{step},{attempt}]").into())
+        succeeded(claim)
     }
 }
