@@ -209,7 +209,7 @@ impl Client {
         let undoing = template.compensation()?;
         self.check_schema().await?;
         let stored = async {
-            let mut tx = self.store.begin().await?;
+            let mut tx = self.store.begin_plain().await?;
             let id = store_template(&mut tx, &template).await?;
             if let Some(undoing) = &undoing {
                 store_template(&mut tx, undoing).await?;
@@ -274,7 +274,7 @@ impl Client {
         submission: &Submission,
         made: &mut Vec<TaskId>,
     ) -> Result<Option<Submitted>, Error> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_plain().await?;
         let Some(id) = find_version(&mut tx, submission).await? else {
             drop(tx);
             return Err(self.unknown(&submission.name, submission.wanted()).await?);

@@ -104,7 +104,7 @@ impl DerefMut for Tx {
 /// How the statements of a pool are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Planning {
-    /// As the server is configured: reads, bulk submits.
+    /// As the server is configured: reads, submits. Transactions that decide are planned as those of a worker.
     Server,
     /// Plans are made once and keep to indexes: the short statements of a worker, whose arrays
     /// Postgres would otherwise plan anew each time, or scan whole tables for
@@ -124,25 +124,42 @@ impl Planning {
     }
 
     /// What a session is asked for.
-    fn settings(self) -> &'static [(&'static str, &'static str)] {
+    fn settings(self) -> Vec<Setting> {
         match self {
-            Self::Server => &[ABANDONED],
-            Self::Fixed => &[
-                ("plan_cache_mode", "force_generic_plan"),
-                ("enable_seqscan", "off"),
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-                ("enable_material", "off"),
-                ("max_parallel_workers_per_gather", "0"),
-                ("random_page_cost", "1"),
-                ("lock_timeout", "5s"),
-                ("statement_timeout", "60s"),
-                ("jit", "off"),
-                ABANDONED,
-            ],
+            Self::Server => vec![ABANDONED],
+            Self::Fixed => {
+                let limits = [("lock_timeout", "5s"), ("statement_timeout", "60s"), ABANDONED];
+                [PLANS, &limits].concat()
+            }
+        }
+    }
+
+    /// What a transaction that decides is asked for besides.
+    fn of_decisions(self) -> Option<Vec<Setting>> {
+        match self {
+            Self::Server => Some([PLANS, &[("statement_timeout", LONGEST_STATEMENT)]].concat()),
+            Self::Fixed => None,
         }
     }
 }
+
+/// A setting of the server's: its name and its value.
+type Setting = (&'static str, &'static str);
+
+/// One plan for a statement, which keeps to indexes.
+const PLANS: &[Setting] = &[
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("random_page_cost", "1"),
+    ("jit", "off"),
+];
+
+/// No client waits for longer: what one has given up does not hold a task.
+const LONGEST_STATEMENT: &str = "120s";
 
 /// Who stands still or is cut off in a transaction holds its locks no longer.
 const ABANDONED: (&str, &str) = ("idle_in_transaction_session_timeout", "5s");
@@ -181,6 +198,8 @@ impl Distrust {
 pub(crate) struct Store {
     pool: Pool,
     way: Way,
+    /// What a transaction that decides asks for first.
+    decides: Option<Arc<str>>,
     distrust: Distrust,
     keys: Keyring,
 }
@@ -227,7 +246,13 @@ impl Store {
                     async move { if closed { Err(sqlx::Error::PoolClosed) } else { Ok(true) } },
                 )
             });
-        Ok(Self { pool: Pool::new(&way, options), way, distrust, keys })
+        let decides = planning.of_decisions().map(|asked| sessions::set(&asked).into());
+        Ok(Self { pool: Pool::new(&way, options), way, decides, distrust, keys })
+    }
+
+    /// A transaction whose statements are planned as those of the pool: one that decides nothing.
+    pub(crate) async fn begin_plain(&self) -> Result<Tx, StoreError> {
+        Ok(Tx { sql: self.pool.begin().await?, keys: self.keys.clone() })
     }
 
     /// The text of a value that was read.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sqlx::Executor;
+
 use super::database::{Database, Line, ResultsByStep, TaskWriter, Transaction};
 use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
@@ -31,7 +33,11 @@ impl Database for Store {
     }
 
     async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(Tx { sql: self.pool.begin().await?, keys: self.keys.clone() })
+        let mut tx = self.begin_plain().await?;
+        if let Some(asked) = &self.decides {
+            tx.sql.execute(sqlx::raw_sql(asked)).await?;
+        }
+        Ok(tx)
     }
 
     async fn listen(&self, patience: Duration) -> Result<Heartline, StoreError> {

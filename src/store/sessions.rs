@@ -41,7 +41,7 @@ impl Way {
         limit: Duration,
         planning: Planning,
     ) -> Result<Self, StoreError> {
-        let options = connect_options(url)?.options(planning.settings().iter().copied());
+        let options = connect_options(url)?.options(planning.settings());
         let looked = async {
             if is_own(&options).await? {
                 return Ok(Self { options: options.clone(), shared: None });
@@ -192,11 +192,16 @@ fn words(options: &str) -> Vec<String> {
 
 /// The statements with which a transaction begins in a session of which nothing is known.
 fn preparation(settings: &[(String, String)]) -> String {
+    if settings.is_empty() { FORGET.to_owned() } else { format!("{FORGET}; {}", set(settings)) }
+}
+
+/// The statement by which a transaction gets settings.
+pub(super) fn set(settings: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
     let set = settings.iter().map(|(name, value)| {
-        format!("pg_catalog.set_config({}, {}, true)", literal(name), literal(value))
+        let (name, value) = (literal(name.as_ref()), literal(value.as_ref()));
+        format!("pg_catalog.set_config({name}, {value}, true)")
     });
-    let set = set.collect::<Vec<_>>().join(", ");
-    if set.is_empty() { FORGET.to_owned() } else { format!("{FORGET}; SELECT {set}") }
+    format!("SELECT {}", set.collect::<Vec<_>>().join(", "))
 }
 
 /// A literal that reads the same whatever `standard_conforming_strings` is.
