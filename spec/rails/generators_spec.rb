@@ -84,7 +84,8 @@ RSpec.describe "The generators", database: :empty do
 
     expect(migrations).to contain_exactly("create_tasker_core.rb", "update_tasker_core_to_2.rb")
     update = files.find { |path, _| path.end_with?("_to_2.rb") }.last
-    expect(update).to match(/class UpdateTaskerCoreTo2 < .*\[6\.1\]$/)
+    rails = Gem::Specification.find_by_name("railties").version.segments.first(2).join(".")
+    expect(update).to match(/class UpdateTaskerCoreTo2 < .*\[#{Regexp.escape(rails)}\]$/)
     expect(update).to match(/def up\n.*version: 2\)\n  end\n\n  def down\n.*version: 1\)/)
   end
 

@@ -152,6 +152,28 @@ RSpec.describe "Puma's plugin", database: :empty, timeout: 180 do
     in_rails("TaskerCore.result(#{task_id}).results_of('hold')")
   end
 
+  it "goes along where the first process forks the others anew (fork_worker), once what it executes has ended" do
+    rails("db:migrate")
+    serving("workers 2\nfork_worker\ntasker_worker concurrency: 1") do
+      wait_for("is ready", 2)
+      first = @server.text[/Worker 0 \(PID: (\d+)\) booted/, 1].to_i
+      ids = submit_holding("one", "two")
+      own, other = %w[one two].partition { |name| pids_of(name) == [first] }
+      @server.signal("URG")
+      wait_for("stopping the worker")
+      release(*other)
+      wait_for("stopping the worker", 2)
+      release(*own)
+      wait_for("is ready", 4)
+      ids += submit_holding("three", "four")
+      expect(pids_of("one", "two") & pids_of("three", "four")).to eq([first])
+      expect(pids_of("three", "four").sort).to eq(ready.last(2).sort)
+      release("three", "four")
+      expect([get, ends_of(*ids)]).to eq(["200", [["succeeded"]] * 4])
+    end
+    expect(@server.text.scan(/worker \d+ stopped/).size).to eq(4)
+  end
+
   it "starts another worker when the server is started anew by USR2" do
     rails("db:migrate")
     serving("") do
