@@ -44,7 +44,7 @@ RSpec.describe "Steps that Sidekiq executes", :database, timeout: 180 do
 
   def with_sidekiq
     library = File.join(CommandLine::ROOT, "lib")
-    running(RbConfig.ruby, "-I", library, "-S", "sidekiq", "-r", application, "-q", "rendering", "-c", "2", "-t", "1",
+    running(RbConfig.ruby, "-I", library, "-S", "sidekiq", "-r", application, "-q", "rendering", "-c", "1", "-t", "1",
             env: env) do |sidekiq|
       wait_until("Sidekiq works", within: Workflows::PATIENCE_SECONDS) { sidekiq.text.include?("Sidekiq works") }
       yield sidekiq

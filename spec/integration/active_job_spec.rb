@@ -135,11 +135,14 @@ RSpec.describe "Active Job", :database do
       expect(queuing("answers")).to eq("seen" => [false, false], "without" => true, "name" => "tasker_core")
     end
 
-    it "refuses what would not come back as it was" do
-      seen = queuing("refused")
+    it "refuses a BigDecimal, which would not come back as it was before Active Job 7.1" do
+      seen = queuing("decimal")
 
-      expect(seen["message"]).to include("context.job.arguments[0] is of class BigDecimal")
-      expect(seen["tasks"]).to eq(0)
+      if Gem::Specification.find_by_name("activejob").version < Gem::Version.new("7.1")
+        expect(seen).to match("message" => /context\.job\.arguments\[0\] is of class BigDecimal/, "tasks" => 0)
+      else
+        expect(seen).to eq("seen" => ["BigDecimal"], "tasks" => 1)
+      end
     end
   end
 

@@ -126,27 +126,45 @@ RSpec.describe "The engine in a Rails application", database: :empty do
       .to match(/\[TaskerCore\] \[task #{task_id}\] \[step #{step_id} charge_card\] charging order /)
   end
 
+  # Code that gives a Rails without it (before 7.0) what Rails 7.1 has.
+  def reporter
+    <<~RUBY
+      unless Rails.respond_to?(:error)
+        reporter = Object.new
+        def reporter.subscribe(subscriber)
+          @subscriber = subscriber
+        end
+        def reporter.report(error, handled: true, severity: :warning, context: {}, source: "application")
+          @subscriber.report(error, handled: handled, severity: severity, context: { **@context, **context }, source: source)
+        end
+        def reporter.set_context(**context)
+          @context = context
+        end
+        Rails.define_singleton_method(:error) { reporter }
+      end
+    RUBY
+  end
+
   it "reports what handlers raise where Rails is told of errors" do
     migrate
     reported, state = in_rails(<<~RUBY)
       #{work}
-      # As Rails 7.1 has it.
-      reporter = Object.new
-      def reporter.report(error, handled: true, severity: :warning, context: {}, source: nil)
-        (@reports ||= []) << [error.message, handled, severity, { **@context, **context }, source]
+      class Subscriber
+        attr_accessor :reports
+        def report(error, handled:, severity:, context:, source:)
+          (@reports ||= []) << [error.message, handled, severity, context, source]
+        end
       end
-      def reporter.set_context(**context)
-        @context = context
-      end
-      Rails.define_singleton_method(:error) { reporter }
+      #{reporter}
+      Rails.error.subscribe(subscriber = Subscriber.new)
       order = Order.create!
       result = work_until(TaskerCore.submit("order_fulfilment", context: { order_id: order.id, lost: true }))
-      [reporter.instance_variable_get(:@reports), result.state]
+      [subscriber.reports, result.state]
     RUBY
 
     context = { "task_id" => 1, "template" => "order_fulfilment", "step_id" => (1 << 20) + 1, "step" => "ship",
                 "attempt" => 1 }
-    expect(reported).to eq([["looking for the parcel", true, "warning", context, nil],
+    expect(reported).to eq([["looking for the parcel", true, "warning", context, "application"],
                             ["the parcel is lost", false, "error", context, "tasker_core"]])
     expect(state).to eq("error")
   end

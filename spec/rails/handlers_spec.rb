@@ -43,6 +43,11 @@ RSpec.describe "Handlers in a Rails application", database: :empty do
         .to eq([nil, nil])
     end
 
+    it "have it where Rails gives the block of `set` the instance, as 7.2 does" do
+      set = "def Current.set(attributes)\n  super(attributes) { yield instance }\nend"
+      expect(carried("#{step(seen)}\n#{set}")).to eq([[["ada", 1]], nil, nil])
+    end
+
     it "have it in what they run, and Active Job executes for them" do
       below = step(seen, name: "below", handler: "executor :active_job", template: strict)
       before = "ActiveJob::Base.queue_adapter = :async\n#{below}\n#{step("step.run_workflow('below')")}"

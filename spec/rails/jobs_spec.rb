@@ -29,7 +29,8 @@ RSpec.describe "Jobs of a Rails application that tasker_core performs", database
           Current.user = "ada"
           Time.use_zone("Europe/Oslo") do
             Order.transaction do
-              ShipJob.perform_later(Order.create!)
+              job = ShipJob.perform_later(Order.create!)
+              response.headers["X-Task"] = job.provider_job_id.to_s
               raise ActiveRecord::Rollback if params[:lost]
             end
           end
@@ -39,14 +40,14 @@ RSpec.describe "Jobs of a Rails application that tasker_core performs", database
     RUBY
   end
 
-  it "are performed as requests enqueued them, and only where they were committed" do
+  it "are performed as requests enqueued them, in whose transactions they are written" do
     seen = in_rails(<<~RUBY)
       #{work}
       session = ActionDispatch::Integration::Session.new(Rails.application)
-      statuses = ["/orders", "/orders?lost=1"].map { |path| session.post(path) }
-      [statuses, TaskerCore.list.map { |task| work_until(task.task_id).state }, Order.pluck(:id, :shipped), Current.user]
+      answers = ["/orders", "/orders?lost=1"].map { |path| [session.post(path), session.response.headers["X-Task"]] }
+      [answers, TaskerCore.list.map { |task| work_until(task.task_id).state }, Order.pluck(:id, :shipped), Current.user]
     RUBY
 
-    expect(seen).to eq([[201, 201], ["complete"], [[1, true]], nil])
+    expect(seen).to eq([[[201, "1"], [201, "2"]], ["complete"], [[1, true]], nil])
   end
 end

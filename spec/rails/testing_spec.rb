@@ -62,6 +62,30 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
     RUBY
   end
 
+  it "works in a transactional test as Rails has it, and so does a submit without it" do
+    seen, left = in_rails(<<~RUBY)
+      #{in_transaction}
+      class OrderTest < ActiveSupport::TestCase
+        include ActiveRecord::TestFixtures
+        cattr_accessor :seen, default: []
+        def test_inline
+          TaskerCore::Testing.use(:inline) do
+            id = TaskerCore.submit("noted", context: { order: Order.create! })
+            seen << TaskerCore::Testing.drain(id).map(&:state) << Order.count
+          end
+        end
+        def test_submit
+          id = TaskerCore.submit("noted", context: { order: Order.create! })
+          seen << Order.connection.select_value("SELECT count(*) FROM tasker_tasks WHERE task_id = \#{id}")
+        end
+      end
+      tests = %w[test_inline test_submit].map { |name| OrderTest.new(name).run }
+      [[tests.flat_map(&:failures).map(&:message), OrderTest.seen], [Order.count, TaskerCore.client.list.size]]
+    RUBY
+    expect(seen).to eq([[], [["complete"], 2, 1]])
+    expect(left).to eq([0, 0])
+  end
+
   it "leaves nothing of what a rolled back part of the test has submitted" do
     expect(in_rails(<<~RUBY)).to eq([[], 0])
       #{in_transaction}

@@ -48,7 +48,9 @@ module TaskerCore
 
       # @api private
       def set(type, said, &block)
-        type.set(**said.transform_keys(&:to_sym).select { |name, _| type.respond_to?("#{name}=") }, &block)
+        known = said.transform_keys(&:to_sym).select { |name, _| type.respond_to?("#{name}=") }
+        # Rails 7.2 gives the block the instance, which a lambda would not take.
+        type.set(**known) { |*| block.call }
       end
 
       # @api private

@@ -10,7 +10,7 @@ require "tasker_core"
 # A shop whose orders are fulfilled by a workflow.
 module Dummy
   class Application < Rails::Application
-    config.load_defaults 6.1
+    config.load_defaults Rails::VERSION::STRING.to_f
     config.eager_load = Rails.env.production?
     config.cache_classes = !Rails.env.development?
     config.secret_key_base = "of no use to anybody"
