@@ -120,6 +120,7 @@ module TaskerCore
       end
 
       def attempt(plan, task, sequence, step, started, &committing)
+        plan.find_handler
         return perform(plan, task, sequence, step) unless plan.transactional?
 
         @transactions.run do |borrowed|
