@@ -74,4 +74,20 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
       end
     RUBY
   end
+
+  it "executes tasks in memory although the test is in a transaction, and has nothing of them in the database" do
+    expect(in_rails(<<~RUBY)).to eq([["complete", "hello"], ["complete", "hello"], 0])
+      #{in_transaction}
+      run = lambda do |**options|
+        result = TaskerCore::Testing.run("greeting", **options)
+        [result.state, result.results_of("greet")]
+      end
+      connection = Order.connection
+      connection.begin_transaction(joinable: false, _lazy: false)
+      seen = TaskerCore::Testing.use(:memory) do
+        [run.call, Order.transaction { run.call(connection: connection) }]
+      end
+      [*seen, TaskerCore.client.list.size]
+    RUBY
+  end
 end
