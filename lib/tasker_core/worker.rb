@@ -7,6 +7,7 @@ require_relative "errors"
 require_relative "internal/announcer"
 require_relative "internal/bridge"
 require_relative "internal/crew"
+require_relative "internal/handler_connections"
 require_relative "internal/inbox"
 require_relative "internal/step_runner"
 require_relative "internal/wakeup"
@@ -91,6 +92,7 @@ module TaskerCore
         @native = connect
         begin_work
       end
+      tell_shortage
       self
     end
 
@@ -239,6 +241,12 @@ module TaskerCore
       notice = @native.take_notice or return
 
       @configuration.logger.warn { "worker #{id}: #{notice}" }
+    end
+
+    def tell_shortage
+      shortage = Internal::HandlerConnections.shortage(@options.concurrency) or return
+
+      @configuration.logger.warn { "worker #{id}: #{shortage}; #{Internal::HandlerConnections::ADVICE}" }
     end
 
     def tell_rest(deadline)

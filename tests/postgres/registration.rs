@@ -33,6 +33,9 @@ async fn hold(db: &Database) -> Transaction<'static, Postgres> {
 async fn a_template_that_is_as_it_was_is_registered_while_transactions_hold_it() {
     let db = Database::migrated().await;
     let first = register(&db, &undone("quick")).await.unwrap();
+    assert_eq!(register(&db, &undone("quick")).await.unwrap(), first);
+    // Who locks a row leaves that in it.
+    assert_eq!(db.count("SELECT count(*) FROM tasker_named_tasks WHERE xmax <> '0'").await, 0);
     let held = hold(&db).await;
     assert_eq!(register(&db, &undone("quick")).await.unwrap(), first);
     held.rollback().await.unwrap();

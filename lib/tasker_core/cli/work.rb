@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../internal/child_process"
+require_relative "../internal/handler_connections"
 require_relative "../internal/process_memory"
 require_relative "../internal/program"
 require_relative "../internal/service_manager"
@@ -63,7 +64,7 @@ module TaskerCore
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
-        Internal::ChildProcess.in_program { |ready| work(ready) } || (supervised? ? supervise : work_alone)
+        Internal::ChildProcess.in_program { |ready| work(ready) } || begin_work
       end
 
       private
@@ -127,6 +128,13 @@ module TaskerCore
         return Loader.load(options[:require]) if options[:require]
 
         refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty?
+      end
+
+      # What workers write to the log as well, which the application may have elsewhere.
+      def begin_work
+        shortage = Internal::HandlerConnections.shortage(settings[:concurrency])
+        output.note("tasker: #{shortage}; #{Internal::HandlerConnections::ADVICE}") if shortage
+        supervised? ? supervise : work_alone
       end
 
       # What the worker is made with: the options here, then those of the configuration.
