@@ -81,6 +81,7 @@ module TaskerCore
     # @raise [DatabaseUnavailable]
     # @raise [SchemaMismatch] the message says what to run
     # @raise [TemplateConflict] the database has another template under a name and version of this process's
+    # @raise [DatabaseError] the same, without tasks but of a transaction that is open
     # @raise [InvalidArgument] started before
     # @example
     #   worker = TaskerCore::Worker.new.start
@@ -92,7 +93,7 @@ module TaskerCore
         @native = connect
         begin_work
       end
-      tell_shortage
+      check_connections
       self
     end
 
@@ -243,10 +244,10 @@ module TaskerCore
       @configuration.logger.warn { "worker #{id}: #{notice}" }
     end
 
-    def tell_shortage
-      shortage = Internal::HandlerConnections.shortage(@options.concurrency) or return
-
-      @configuration.logger.warn { "worker #{id}: #{shortage}; #{Internal::HandlerConnections::ADVICE}" }
+    def check_connections
+      Internal::HandlerConnections.check(@options.concurrency) do |warning|
+        @configuration.logger.warn { "worker #{id}: #{warning}" }
+      end
     end
 
     def tell_rest(deadline)

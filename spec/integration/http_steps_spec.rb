@@ -62,7 +62,7 @@ RSpec.describe "A step that calls an HTTP service", :database do
       step.error.values_at("kind", "code", "message").tap { sql("DELETE FROM tasker_tasks") }
     end
 
-    expect(failed).to match([["permanent", "INVALID_CONFIG", /\AGET .*orders.* names no host, and url of .* is not set/],
+    expect(failed).to match([["permanent", "INVALID_CONFIG", /\AGET .*orders.* names no host, and url of .* not set/],
                              ["permanent", "INVALID_CONFIG", /url of .* is "not a url", allowed: a URL/]])
     expect(@service.requests).to be_empty
   end

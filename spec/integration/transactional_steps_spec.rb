@@ -274,7 +274,7 @@ RSpec.describe "A transactional handler", :database do
   end
 
   describe "that the test kit executes once" do
-    let(:pg) { connect }
+    let(:pg) { connect.tap { |pg| pg.exec("SET client_min_messages = error") } }
 
     before do
       require "tasker_core/testing/attempt"

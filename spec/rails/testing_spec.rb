@@ -76,7 +76,7 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
   end
 
   it "executes tasks in memory although the test is in a transaction, and has nothing of them in the database" do
-    expect(in_rails(<<~RUBY)).to eq([["complete", "hello"], ["complete", "hello"], 0])
+    expect(in_rails(<<~RUBY)).to eq([%w[complete hello], %w[complete hello], 0])
       #{in_transaction}
       run = lambda do |**options|
         result = TaskerCore::Testing.run("greeting", **options)

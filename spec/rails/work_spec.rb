@@ -40,7 +40,8 @@ RSpec.describe "bin/tasker work", database: :empty do
 
   it "warns of more threads than Active Record has connections, here and in the log" do
     told = [%w[-c 6], %w[-c 5]].map do |threads|
-      program = CommandLine::Running.new([RbConfig.ruby, "bin/tasker", "work", *threads], env: environment, chdir: folder)
+      words = [RbConfig.ruby, "bin/tasker", "work", *threads]
+      program = CommandLine::Running.new(words, env: environment, chdir: folder)
       wait_until("it is ready", within: 30) { ready(program).any? }
       program.text.scan(/tasker: a worker has 6 threads here and Active Record 5 connections: .* or -c$/).size
     ensure

@@ -132,8 +132,7 @@ module TaskerCore
 
       # What workers write to the log as well, which the application may have elsewhere.
       def begin_work
-        shortage = Internal::HandlerConnections.shortage(settings[:concurrency])
-        output.note("tasker: #{shortage}; #{Internal::HandlerConnections::ADVICE}") if shortage
+        Internal::HandlerConnections.check(settings[:concurrency]) { |warning| output.note("tasker: #{warning}") }
         supervised? ? supervise : work_alone
       end
 
@@ -201,9 +200,7 @@ module TaskerCore
       # The worker hears signals while the block runs, and is gone after it.
       def stoppable(worker)
         answers = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once, "USR1" => :refer }
-        before = answers.to_h do |signal, answer|
-          [signal, Signal.trap(signal) { send(answer, worker) }]
-        end
+        before = answers.to_h { |signal, answer| [signal, Signal.trap(signal) { send(answer, worker) }] }
         yield
       ensure
         worker.stop!

@@ -28,6 +28,16 @@ module TaskerCore
         "a worker has #{threads} threads here and Active Record #{connections} connections: handlers that need one " \
           "wait for others, and fail after some seconds"
       end
+
+      # @param threads [Integer] of a worker
+      # @yieldparam warning [String] where they are more than the connections
+      # @return [void]
+      # @example
+      #   HandlerConnections.check(10) { |warning| logger.warn { warning } }
+      def check(threads)
+        shortage = shortage(threads)
+        yield "#{shortage}; #{ADVICE}" if shortage
+      end
     end
   end
 end

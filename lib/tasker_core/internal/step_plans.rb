@@ -42,18 +42,19 @@ module TaskerCore
       # Finds the handler's class, where that was not done since code was loaded. In the attempt, around which the
       # application has its code loaded anew, and before anything is asked about the handler.
       #
-      # @return [void]
+      # @return [self]
       # @raise [HandlerNotFound] it is looked for again with the next attempt
       # @raise [BlockedError] the handler cannot be executed here
       # @example
-      #   plan.find_handler
+      #   plan.find_handler.transactional?
       def find_handler
         generation = HandlerRegistry.generation
-        return if @generation == generation
+        return self if @generation == generation
 
         find(@definition || template.definition(@index))
         @definition = nil
         @generation = generation
+        self
       end
 
       # @return [Object] a handler for one attempt

@@ -109,7 +109,9 @@ module TaskerCore
       #
       # @api private
       def end_recorded(step, attempt, took_us, failure)
-        failure ? fail(step, attempt, took_us, failure) : @ended = @recorded
+        return @ended = @recorded unless failure
+
+        public_send(:fail, step, attempt, took_us, failure)
       end
 
       # As {Internal::Bridge::Worker}.

@@ -13,7 +13,7 @@ RSpec.describe TaskerCore::Internal::StepPlan do
 
   # The plan of the first step, whose handler is found.
   def found(*given)
-    steps(*given).plan(0).tap(&:find_handler)
+    steps(*given).plan(0).find_handler
   end
 
   def handler(&initializer)
