@@ -48,6 +48,20 @@ pub enum Error {
         /// Its version.
         version: String,
     },
+    /// The version cannot be replaced while tasks are being made from it.
+    #[error(
+        "the template {namespace}/{name} version {version} is stored with another definition, which cannot be replaced \
+         while a transaction is open that has submitted a task of it; end that transaction (`tasker doctor` shows old \
+         ones), or give the changed definition a higher version"
+    )]
+    TemplateHeld {
+        /// The template's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+    },
     /// No such template is stored.
     #[error("there is no template {wanted}{}", known(.suggestions))]
     UnknownTemplate {
@@ -255,6 +269,7 @@ impl Error {
             Self::Argument { .. } => ErrorKind::InvalidArgument,
             Self::Template(_) => ErrorKind::InvalidTemplate,
             Self::TemplateConflict { .. } => ErrorKind::TemplateConflict,
+            Self::TemplateHeld { .. } => ErrorKind::Database,
             Self::UnknownTemplate { .. } => ErrorKind::UnknownTemplate,
             Self::Context { .. } | Self::Json { .. } => ErrorKind::InvalidContext,
             Self::UnknownTask { .. } => ErrorKind::NotFound,
@@ -276,7 +291,10 @@ impl Error {
     /// Whether the same call may succeed when it is made again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_retryable())
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            other => matches!(other, Self::TemplateHeld { .. }),
+        }
     }
 
     /// A statement waited for a lock, or took, for longer than it may.
@@ -301,6 +319,7 @@ impl Error {
             | Self::Argument { .. }
             | Self::Template(_)
             | Self::TemplateConflict { .. }
+            | Self::TemplateHeld { .. }
             | Self::UnknownTemplate { .. }
             | Self::Context { .. }
             | Self::Json { .. }
@@ -328,6 +347,9 @@ impl Error {
             Self::Template(error) => error.details(),
             Self::TemplateConflict { namespace, name, version } => {
                 json!({ "namespace": namespace, "name": name, "version": version })
+            }
+            Self::TemplateHeld { namespace, name, version } => {
+                json!({ "namespace": namespace, "name": name, "version": version, "retryable": true })
             }
             Self::UnknownTemplate { wanted, suggestions } => {
                 json!({ "template": wanted, "suggestions": suggestions })

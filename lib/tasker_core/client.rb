@@ -290,9 +290,14 @@ module TaskerCore
     end
 
     def request(submission, connection)
-      connection = @transaction_connection&.call if connection.nil?
-      borrowed = Internal::BorrowedConnection.new(connection) if connection
+      borrowed = borrow(connection)
       parse(submit_registered(submission) { |json| borrowed ? borrowed.submit(native, json) : native.submit(json) })
+    end
+
+    # The one in whose transaction the tasks are written; nil: in one of their own.
+    def borrow(connection)
+      connection = @transaction_connection&.call if connection.nil?
+      Internal::BorrowedConnection.new(connection) if connection
     end
 
     # The database may have been emptied since the template was recorded: then it is recorded again, once.

@@ -7,6 +7,7 @@ require_relative "errors"
 require_relative "internal/announcer"
 require_relative "internal/bridge"
 require_relative "internal/crew"
+require_relative "internal/handler_connections"
 require_relative "internal/inbox"
 require_relative "internal/step_runner"
 require_relative "internal/wakeup"
@@ -80,6 +81,7 @@ module TaskerCore
     # @raise [DatabaseUnavailable]
     # @raise [SchemaMismatch] the message says what to run
     # @raise [TemplateConflict] the database has another template under a name and version of this process's
+    # @raise [DatabaseError] the same, without tasks but of a transaction that is open
     # @raise [InvalidArgument] started before
     # @example
     #   worker = TaskerCore::Worker.new.start
@@ -91,6 +93,7 @@ module TaskerCore
         @native = connect
         begin_work
       end
+      check_connections
       self
     end
 
@@ -239,6 +242,12 @@ module TaskerCore
       notice = @native.take_notice or return
 
       @configuration.logger.warn { "worker #{id}: #{notice}" }
+    end
+
+    def check_connections
+      Internal::HandlerConnections.check(@options.concurrency) do |warning|
+        @configuration.logger.warn { "worker #{id}: #{warning}" }
+      end
     end
 
     def tell_rest(deadline)

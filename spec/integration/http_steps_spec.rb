@@ -55,6 +55,26 @@ RSpec.describe "A step that calls an HTTP service", :database do
     )
   end
 
+  it "fails for good where nothing says what host to ask, and asks none" do
+    failed = [{}, { url: "not a url" }].map do |config|
+      TaskerCore.registry.clear
+      define(config: config) { connection.get("orders/7") }
+      step.error.values_at("kind", "code", "message").tap { sql("DELETE FROM tasker_tasks") }
+    end
+
+    expect(failed).to match([["permanent", "INVALID_CONFIG", /\AGET .*orders.* names no host, and url of .* not set/],
+                             ["permanent", "INVALID_CONFIG", /url of .* is "not a url", allowed: a URL/]])
+    expect(@service.requests).to be_empty
+  end
+
+  it "asks whom the request names where there is no url" do
+    answering
+    url = "#{@service.url}/orders/7"
+    define { connection.get(url) }
+
+    expect([step.state, @service.requests.size]).to eq(["complete", 1])
+  end
+
   it "turns the response into results itself" do
     answering(200, {}, "7")
     define_get

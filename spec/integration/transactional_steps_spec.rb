@@ -273,6 +273,51 @@ RSpec.describe "A transactional handler", :database do
     end
   end
 
+  describe "that the test kit executes once" do
+    let(:pg) { connect.tap { |pg| pg.exec("SET client_min_messages = error") } }
+
+    before do
+      require "tasker_core/testing/attempt"
+      Thread.current[:effects] = pg
+      TaskerCore.configure { |c| c.transaction_connection = -> { pg } }
+    end
+
+    after { Thread.current[:effects] = nil }
+
+    # How an attempt ended, and which effects are seen over its connection.
+    def attempted(attempt: 1, **options, &process)
+      transactional("Effective", &process)
+      around = { context: {}, results: {}, attempt: attempt, of: nil }
+      made = TaskerCore::Testing::Attempt.of(Effective, **around, **options)
+      [made.state, made.results || made.error&.fetch("class"), pg.exec("SELECT attempt FROM effects").values.flatten]
+    end
+
+    it "has its effect kept where it completes, and only there" do
+      expect(attempted { raise PG::Error, "no" }).to eq(["waiting_for_retry", "PG::Error", []])
+      expect(attempted { pg.exec("SELECT 1/0") }).to eq(["waiting_for_retry", "PG::DivisionByZero", []])
+      expect(attempted { |_, _, step| step.sleep_for(5) }).to eq(["waiting", nil, []])
+      expect(attempted(cancelled: true) { "late" }).to eq(["error", "TaskerCore::Step", []])
+      expect(attempted { |_, _, step| 2.times { have_effect(step, 7) } })
+        .to eq(["waiting_for_retry", "PG::UniqueViolation", []])
+      expect(attempted(attempt: 2) { "done" }).to eq(["complete", "done", ["2"]])
+      expect(effects).to eq([2])
+    end
+
+    it "has its effect within the transaction of the test" do
+      pg.exec("BEGIN")
+      have_effect(Struct.new(:step_id, :attempt).new(1, 7))
+      expect(attempted { pg.exec("SELECT 1/0") }).to eq(["waiting_for_retry", "PG::DivisionByZero", ["7"]])
+      expect(attempted(branches: %w[air road]) { |_, _, step| step.take("air") }).to eq(["complete", %w[air], %w[7 1]])
+      pg.exec("ROLLBACK")
+      expect(effects).to eq([])
+    end
+
+    it "is blocked where there is no connection" do
+      TaskerCore.configure { |c| c.transaction_connection = nil }
+      expect(attempted { nil }).to eq(["blocked", "TaskerCore::BlockedError", []])
+    end
+  end
+
   describe "without a connection that it can use" do
     def refusal(&connection)
       bring(&connection)

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "tempfile"
+
 RSpec.describe "Submitting a task in a transaction of the application's", :database do
   include Workflows
   include CommandLine
@@ -200,6 +202,63 @@ RSpec.describe "Submitting a task in a transaction of the application's", :datab
       connection.exec("ROLLBACK")
 
       expect(orders_and_tasks).to eq([1, 1])
+    end
+  end
+
+  describe "that is open" do
+    let(:workflow) do
+      <<~RUBY
+        class Any < TaskerCore::StepHandler::Base
+          def process(*) = nil
+        end
+        TaskerCore.define("order") { step "only", handler: "Any" }
+      RUBY
+    end
+
+    before do
+      connection.exec("BEGIN")
+      submit
+    end
+
+    def change_template
+      TaskerCore.registry.clear
+      TaskerCore.define("order", queue: "slow") { step "only", handler: "Any" }
+    end
+
+    it "keeps no other process from starting, nor from submitting" do
+      Tempfile.create(%w[workflow .rb]) do |file|
+        File.write(file.path, workflow)
+        tasker_running("work", "-r", file.path) do |worker|
+          wait_until("the worker is ready") { worker.status || worker.text.include?("is ready") }
+          expect(worker.status).to be_nil, worker.text
+          submitting = run_program(RbConfig.ruby, "-Ilib", "-rtasker_core", "-r", file.path,
+                                   "-e", "puts TaskerCore.submit('order')", env: { "DATABASE_URL" => database_url })
+          expect(submitting.err).to eq("")
+          expect(TaskerCore.wait(Integer(submitting.out), timeout: 30).state).to eq("complete")
+        end
+      end
+      connection.exec("ROLLBACK")
+    end
+
+    it "is waited for by who registers a changed template, and by nobody else in that process" do
+      change_template
+      thread = Thread.new { TaskerCore.submit("order") }
+      wait_until("it waits") { sql("SELECT FROM pg_locks WHERE NOT granted").any? }
+      expect(TaskerCore.list).to eq([])
+      expect(thread).to be_alive
+      connection.exec("ROLLBACK")
+
+      expect(TaskerCore.status(thread.value).state).to eq("pending")
+    end
+
+    it "is named where that is in vain" do
+      change_template
+
+      expect { TaskerCore.submit("order", connection: false) }.to raise_error(TaskerCore::DatabaseError) { |e|
+        expect(e.message).to match(%r{default/order version 0.1.0 .* while a transaction is open that has submitted a})
+        expect(e).to be_retryable
+      }
+      connection.exec("ROLLBACK")
     end
   end
 

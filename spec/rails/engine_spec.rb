@@ -196,6 +196,40 @@ RSpec.describe "The engine in a Rails application", database: :empty do
     expect(greetings).to eq([[%w[greet hello]], [["greet", "good morning"]], [["greet_again", "good morning"]]])
   end
 
+  it "executes handlers that came after the worker, and in a transaction what has become transactional" do
+    migrate
+    seen = in_rails(<<~RUBY, RAILS_ENV: "development")
+      worker = TaskerCore::Worker.new(heartbeat_interval: 0.1).start
+      # By another process: this one executes steps, and nothing else has it load code.
+      submit = lambda do |name|
+        program = "require './config/environment'; puts TaskerCore.submit('\#{name}')"
+        id = Integer(IO.popen([RbConfig.ruby, "-e", program], &:read))
+        TaskerCore.wait(id, timeout: 30)
+        step = TaskerCore.result(id).steps.first
+        step.results || step.error
+      end
+      handler = lambda do |name, more = ""|
+        File.write("app/handlers/\#{name.downcase}.rb", <<~CODE)
+          class \#{name} < TaskerCore::StepHandler::Base
+            \#{more}
+            def process(*) = ["\#{name}", Order.connection.transaction_open?]
+          end
+        CODE
+      end
+      seen = [submit.call("greeting")]
+      handler.call("Fresh")
+      File.write("config/tasker/fresh.rb", 'TaskerCore.define("fresh") { step "only", handler: "Fresh" }')
+      seen << submit.call("fresh")
+      handler.call("Fresh", "self.transactional = true")
+      seen << submit.call("fresh")
+      worker.stop!
+      worker.wait
+      seen
+    RUBY
+
+    expect(seen).to eq(["hello", ["Fresh", false], ["Fresh", true]])
+  end
+
   it "blocks the step whose handler is missing, and executes the others" do
     migrate
     task_id = in_rails('TaskerCore.submit("order_fulfilment", context: { order_id: 7 })')

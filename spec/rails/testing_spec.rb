@@ -98,4 +98,37 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
       end
     RUBY
   end
+
+  it "executes tasks in memory although the test is in a transaction, and has nothing of them in the database" do
+    expect(in_rails(<<~RUBY)).to eq([%w[complete hello], %w[complete hello], 0])
+      #{in_transaction}
+      run = lambda do |**options|
+        result = TaskerCore::Testing.run("greeting", **options)
+        [result.state, result.results_of("greet")]
+      end
+      connection = Order.connection
+      connection.begin_transaction(joinable: false, _lazy: false)
+      seen = TaskerCore::Testing.use(:memory) do
+        [run.call, Order.transaction { run.call(connection: connection) }]
+      end
+      [*seen, TaskerCore.client.list.size]
+    RUBY
+  end
+
+  it "executes a transactional handler once, in a transaction that is kept where it completes" do
+    attempts = <<~RUBY
+      fails = { fails: true, order: Order.create! }
+      seen = [fails, { order: Order.last }].map do |context|
+        attempt = TaskerCore::Testing.run_step(Note, context: context)
+        [attempt.state, (attempt.results || attempt.error["message"]), Order.count]
+      end
+    RUBY
+    ended = [["waiting_for_retry", "after its order", 1], ["complete", [true, 1, 2], 2]]
+    expect(in_rails(<<~RUBY)).to eq([ended, ended, 2])
+      #{in_transaction}
+      inside = in_transaction { #{attempts} }
+      Order.connection.execute("ALTER SEQUENCE orders_id_seq RESTART")
+      [inside, begin #{attempts} end, Order.count]
+    RUBY
+  end
 end

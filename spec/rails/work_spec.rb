@@ -37,4 +37,19 @@ RSpec.describe "bin/tasker work", database: :empty do
   ensure
     program&.close
   end
+
+  it "warns of more threads than Active Record has connections, here and in the log" do
+    told = [%w[-c 6], %w[-c 5]].map do |threads|
+      words = [RbConfig.ruby, "bin/tasker", "work", *threads]
+      program = CommandLine::Running.new(words, env: environment, chdir: folder)
+      wait_until("it is ready", within: 30) { ready(program).any? }
+      program.text.scan(/tasker: a worker has 6 threads here and Active Record 5 connections: .* or -c$/).size
+    ensure
+      program&.close
+    end
+
+    expect(told).to eq([1, 0])
+    expect(read("log/test.log").scan(/worker \d+: a worker has . threads here/))
+      .to match([/has 6 threads/])
+  end
 end

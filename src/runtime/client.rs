@@ -21,6 +21,7 @@ use super::grown::GrownTask;
 use super::items::{self, Item};
 use super::patience::Patience;
 use super::pruner::{self, Pruned, Pruning};
+use super::registration::Registration;
 use super::reports::{TaskResult, TaskStatus, TemplateInfo, WorkerInfo};
 use super::signals::{self, SignalRequest};
 use super::steering::{Steered, Steering, refuse_changed, steer};
@@ -34,7 +35,7 @@ use crate::error::Error;
 use crate::ids::{SignalId, StepId, TaskId, TemplateId};
 use crate::json::JsonLimits;
 use crate::state::TaskState;
-use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
+use crate::store::templates as rows;
 use crate::store::{
     Audit, BorrowedConnection, Database, Migrated, OLD_TRANSACTION, Planning, SCHEMA_VERSION,
     Store, StoreError, TaskFilter, TaskWriter, Transaction, Tx,
@@ -197,27 +198,31 @@ impl Client {
         Ok(())
     }
 
-    /// Stores a version of a template, or finds it stored with the same definition. A version that no
-    /// task was made from is replaced.
+    /// Stores a version of a template, or finds it stored with the same definition, which waits for nobody. A version that
+    /// no task was made from is replaced.
     ///
     /// # Errors
     /// [`Error::Template`] when it is wrong, [`Error::TemplateConflict`] when the version has tasks and
-    /// another definition.
+    /// another definition, [`Error::TemplateHeld`] when it may get some.
     pub async fn register_template(&self, json: &str) -> Result<TemplateId, Error> {
-        let template = TaskTemplate::from_json(json)?;
-        template.check_name()?;
-        let undoing = template.compensation()?;
+        let wanted = Registration::from_json(json)?;
         self.check_schema().await?;
-        let stored = async {
-            let mut tx = self.store.begin_plain().await?;
-            let id = store_template(&mut tx, &template).await?;
-            if let Some(undoing) = &undoing {
-                store_template(&mut tx, undoing).await?;
+        for _ in 0..TRIES {
+            if let Some(id) = self.answer(wanted.find(&self.store)).await? {
+                return Ok(id);
             }
-            tx.commit().await?;
-            Ok(id)
-        };
-        self.answer(stored).await
+            match self.answer(wanted.write(&self.store)).await {
+                Ok(Some(id)) => return Ok(id),
+                // It was replaced meanwhile.
+                Ok(None) => {}
+                // Perhaps by whom it waited for, and with the same.
+                Err(held @ Error::TemplateHeld { .. }) => {
+                    return self.answer(wanted.find(&self.store)).await?.ok_or(held);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(wanted.conflict())
     }
 
     /// Every stored version.
@@ -1008,44 +1013,4 @@ pub(super) fn choose_version(
         None => versions.iter().max_by_key(|(_, version)| semver::Version::parse(version).ok()),
     };
     found.map(|(id, _)| *id)
-}
-
-async fn store_template(tx: &mut Tx, template: &TaskTemplate) -> Result<TemplateId, Error> {
-    let key = TemplateKey {
-        namespace: template.namespace(),
-        name: template.name(),
-        version: template.version(),
-    };
-    let configuration = template.to_json();
-    let inserted = rows::insert(tx, key, template.description(), &configuration).await?;
-    if let Some(id) = inserted {
-        rows::insert_steps(tx, id, &named_steps(template)).await?;
-        return Ok(id);
-    }
-    let conflict = || Error::TemplateConflict {
-        namespace: key.namespace.to_owned(),
-        name: key.name.to_owned(),
-        version: key.version.to_owned(),
-    };
-    let stored = rows::lock(tx, key).await?.ok_or_else(conflict)?;
-    if stored.configuration == configuration {
-        return Ok(stored.id);
-    }
-    if rows::is_used(tx, stored.id).await? {
-        return Err(conflict());
-    }
-    rows::delete(tx, stored.id).await?;
-    let id = rows::insert(tx, key, template.description(), &configuration).await?;
-    let id = id.ok_or_else(conflict)?;
-    rows::insert_steps(tx, id, &named_steps(template)).await?;
-    Ok(id)
-}
-
-fn named_steps(template: &TaskTemplate) -> NamedSteps {
-    let steps = template.steps();
-    NamedSteps {
-        indexes: (0i32..).take(steps.len()).collect(),
-        names: steps.iter().map(|step| step.name.clone()).collect(),
-        queues: steps.iter().map(|step| step.queue.clone()).collect(),
-    }
 }

@@ -35,6 +35,7 @@ mod parts;
 mod patience;
 mod pruner;
 mod recorded;
+mod registration;
 mod remedies;
 mod reports;
 mod rerun;

@@ -1,13 +1,10 @@
 //! Identities: by what a task is found that is submitted again.
 
-use super::{StoreError, Tx};
+use super::{LONGEST_WAIT, StoreError, Tx};
 use crate::encryption::Keyring;
 use crate::identity::Identity;
 use crate::ids::TaskId;
 use crate::state::TaskState;
-
-/// How long a submit waits for another one of the same, which it learns of when it records the identity.
-const LONGEST_WAIT: &str = "5s";
 
 /// The task of the identity, if there is one.
 pub(super) async fn find(

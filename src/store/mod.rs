@@ -161,6 +161,10 @@ const PLANS: &[Setting] = &[
 /// No client waits for longer: what one has given up does not hold a task.
 const LONGEST_STATEMENT: &str = "120s";
 
+/// How long a client waits for another one's transaction: a submit for one of the same, which it learns of when it records
+/// the identity, and who replaces a template for those that make tasks from it.
+const LONGEST_WAIT: &str = "5s";
+
 /// Who stands still or is cut off in a transaction holds its locks no longer.
 const ABANDONED: (&str, &str) = ("idle_in_transaction_session_timeout", "5s");
 

@@ -1,14 +1,16 @@
 //! Templates: one immutable row a version, with a row a step for those who read SQL.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::{Store, StoreError, Tx};
+use super::{LONGEST_WAIT, Store, StoreError, Tx};
 use crate::ids::TemplateId;
 
-/// A version that is stored already, locked.
+/// A version that is stored already.
 #[derive(Debug)]
-pub(crate) struct LockedTemplate {
+pub(crate) struct StoredTemplate {
     pub(crate) id: TemplateId,
     pub(crate) configuration: String,
 }
@@ -66,16 +68,20 @@ pub(crate) struct NamedSteps {
     pub(crate) queues: Vec<String>,
 }
 
-/// Locks the version if it is stored.
+/// Locks the version if it is stored; [`StoreError::Timeout`] where it is held for too long.
 pub(crate) async fn lock(
     tx: &mut Tx,
     key: TemplateKey<'_>,
-) -> Result<Option<LockedTemplate>, StoreError> {
-    let row =
-        sqlx::query_file!("src/store/sql/lock_template.sql", key.namespace, key.name, key.version)
-            .fetch_optional(&mut **tx)
-            .await?;
-    Ok(row.map(|row| LockedTemplate {
+) -> Result<Option<StoredTemplate>, StoreError> {
+    let locked = sqlx::query_file!(
+        "src/store/sql/lock_template.sql",
+        key.namespace,
+        key.name,
+        key.version,
+        LONGEST_WAIT
+    );
+    let row = locked.fetch_optional(&mut **tx).await?;
+    Ok(row.map(|row| StoredTemplate {
         id: TemplateId(row.named_task_id),
         configuration: row.configuration,
     }))
@@ -104,9 +110,12 @@ pub(crate) async fn load(
 }
 
 /// Whether a task was made from the version.
-pub(crate) async fn is_used(tx: &mut Tx, id: TemplateId) -> Result<bool, StoreError> {
+pub(crate) async fn is_used(
+    connection: impl PgExecutor<'_>,
+    id: TemplateId,
+) -> Result<bool, StoreError> {
     Ok(sqlx::query_file_scalar!("src/store/sql/template_is_used.sql", id.0)
-        .fetch_one(&mut **tx)
+        .fetch_one(connection)
         .await?)
 }
 
@@ -166,6 +175,29 @@ pub(crate) async fn insert_steps(
 }
 
 impl Store {
+    /// Those of these names that are stored, by name.
+    pub(crate) async fn find_registered(
+        &self,
+        namespace: &str,
+        names: &[String],
+        version: &str,
+    ) -> Result<HashMap<String, StoredTemplate>, StoreError> {
+        let rows =
+            sqlx::query_file!("src/store/sql/find_registered.sql", namespace, names, version)
+                .fetch_all(&self.pool)
+                .await?;
+        let stored = rows.into_iter().map(|row| {
+            let id = TemplateId(row.named_task_id);
+            (row.name, StoredTemplate { id, configuration: row.configuration })
+        });
+        Ok(stored.collect())
+    }
+
+    /// Whether a task was made from the version.
+    pub(crate) async fn template_is_used(&self, id: TemplateId) -> Result<bool, StoreError> {
+        is_used(&self.pool, id).await
+    }
+
     pub(crate) async fn list_templates(&self) -> Result<Vec<TemplateListRow>, StoreError> {
         Ok(sqlx::query_file_as!(TemplateListRow, "src/store/sql/list_templates.sql")
             .fetch_all(&self.pool)

@@ -15,6 +15,7 @@ mod joins;
 mod overviews;
 mod plans;
 mod prune;
+mod registration;
 mod rescue;
 mod silence;
 mod store;

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../internal/child_process"
+require_relative "../internal/handler_connections"
 require_relative "../internal/process_memory"
 require_relative "../internal/program"
 require_relative "../internal/service_manager"
@@ -63,7 +64,7 @@ module TaskerCore
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
-        Internal::ChildProcess.in_program { |ready| work(ready) } || (supervised? ? supervise : work_alone)
+        Internal::ChildProcess.in_program { |ready| work(ready) } || begin_work
       end
 
       private
@@ -127,6 +128,12 @@ module TaskerCore
         return Loader.load(options[:require]) if options[:require]
 
         refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty?
+      end
+
+      # What workers write to the log as well, which the application may have elsewhere.
+      def begin_work
+        Internal::HandlerConnections.check(settings[:concurrency]) { |warning| output.note("tasker: #{warning}") }
+        supervised? ? supervise : work_alone
       end
 
       # What the worker is made with: the options here, then those of the configuration.
@@ -193,9 +200,7 @@ module TaskerCore
       # The worker hears signals while the block runs, and is gone after it.
       def stoppable(worker)
         answers = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once, "USR1" => :refer }
-        before = answers.to_h do |signal, answer|
-          [signal, Signal.trap(signal) { send(answer, worker) }]
-        end
+        before = answers.to_h { |signal, answer| [signal, Signal.trap(signal) { send(answer, worker) }] }
         yield
       ensure
         worker.stop!

@@ -42,16 +42,20 @@ module TaskerCore
         @lock.synchronize { connected }
       end
 
+      # Other threads do not wait for it. Where two register the same, both ask, and find the same.
+      #
       # @param template [TaskTemplate]
       # @return [Integer] its id in the database
       # @raise [TemplateConflict]
+      # @raise [DatabaseError] the database has another definition, of which an open transaction has submitted a task
       # @example
       #   connection.register(template)
       def register(template)
-        @lock.synchronize do
-          connection = connected
-          @registered[template] ||= connection.register_template(template.json)
-        end
+        connection, registered, id = @lock.synchronize { [connected, @registered, @registered[template]] }
+        return id if id
+
+        id = connection.register_template(template.json)
+        @lock.synchronize { registered[template] = id }
       end
 
       # The next {#register} of this template asks the database again.

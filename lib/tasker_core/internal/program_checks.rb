@@ -2,6 +2,7 @@
 
 require_relative "../errors"
 require_relative "../handler_registry"
+require_relative "handler_connections"
 require_relative "masked_url"
 require_relative "worker_options"
 
@@ -17,8 +18,7 @@ module TaskerCore
         templates: "correct the files; no template of the folder can be used before",
         handlers: "load the files that define them (-r FILE), or deploy them; where no worker has them, their steps " \
                   "are blocked, and `tasker retry` has them executed afterwards",
-        pool_size: "set pool: in config/database.yml to the threads of the process and one more, or concurrency: in " \
-                   "config/tasker.yml lower",
+        pool_size: HandlerConnections::ADVICE,
         prepared_statements: "set prepared_statements: false and advisory_locks: false in config/database.yml"
       }.freeze
       private_constant :MOST_NAMES, :ADVICE
@@ -91,29 +91,19 @@ module TaskerCore
 
       def pool_size
         threads = WorkerOptions.new(**TaskerCore.configuration.worker).concurrency
-        connections = active_record&.size
-        return unless connections && connections < threads
+        shortage = HandlerConnections.shortage(threads) or return
 
-        warning(:pool_size, "a worker has #{threads} threads here and Active Record #{connections} connections: " \
-                            "handlers that need one wait for others, and fail after some seconds",
-                { "threads" => threads, "connections" => connections })
+        warning(:pool_size, shortage, { "threads" => threads, "connections" => HandlerConnections.pool.size })
       end
 
       def prepared_statements
-        settings = active_record&.db_config&.configuration_hash
+        settings = HandlerConnections.pool&.db_config&.configuration_hash
         return if settings.nil? || settings[:prepared_statements].to_s == "false"
         return unless ActiveRecordDatabase.url(TaskerCore.configuration.database) == @client.url
 
         warning(:prepared_statements, "Active Record prepares statements, and the pooler gives their sessions to " \
                                       "others: queries of handlers, and submits in transactions, fail now and then", {})
       rescue ConfigurationError # Its database is no Postgres.
-        nil
-      end
-
-      # Its pool of connections.
-      def active_record
-        ::ActiveRecord::Base.connection_pool if defined?(::ActiveRecord::Base)
-      rescue ::ActiveRecord::ConnectionNotEstablished
         nil
       end
 

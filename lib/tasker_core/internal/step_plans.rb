@@ -24,7 +24,6 @@ module TaskerCore
 
       # @param index [Integer] position of the step
       # @param template [TemplateSteps]
-      # @raise [HandlerNotFound]
       def initialize(index, template)
         definition = template.definition(index)
         @index = index
@@ -36,15 +35,32 @@ module TaskerCore
         @branches = definition.fetch("branches")
         @error_classes = definition.fetch("error_classes", {})
         @parents = definition.fetch("depends_on_steps").to_h { |parent| [parent, true] }
-        find_handler(definition)
+        @definition = definition
+        @generation = nil
+      end
+
+      # Finds the handler's class, where that was not done since code was loaded. In the attempt, around which the
+      # application has its code loaded anew, and before anything is asked about the handler.
+      #
+      # @return [self]
+      # @raise [HandlerNotFound] it is looked for again with the next attempt
+      # @raise [BlockedError] the handler cannot be executed here
+      # @example
+      #   plan.find_handler.transactional?
+      def find_handler
+        generation = HandlerRegistry.generation
+        return self if @generation == generation
+
+        find(@definition || template.definition(@index))
+        @definition = nil
+        @generation = generation
+        self
       end
 
       # @return [Object] a handler for one attempt
-      # @raise [HandlerNotFound] classes were loaded anew, and it is not among them
       # @example
       #   plan.handler.process(task, sequence, step)
       def handler
-        find_handler(template.definition(@index)) unless @generation == HandlerRegistry.generation
         return @in_place if @in_place
 
         @takes_config ? @handler_class.new(config: @config) : @handler_class.new
@@ -93,14 +109,12 @@ module TaskerCore
 
       private
 
-      def find_handler(definition)
-        generation = HandlerRegistry.generation
+      def find(definition)
         @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
         @in_place = template.in_place_of(@handler_class, definition)
         @takes_config = takes_config?
         @processes_results = @in_place.nil? && @handler_class.public_method_defined?(:process_results)
         @transactional = transactional_here?
-        @generation = generation
       end
 
       # The transaction is one of the process that executes the handler.
@@ -165,9 +179,8 @@ module TaskerCore
 
       # @param index [Integer] position of the step
       # @return [StepPlan]
-      # @raise [HandlerNotFound] it is looked for again with the next attempt
       # @example
-      #   steps.plan(0).handler
+      #   steps.plan(0).retry_limit
       def plan(index)
         @plans[index] ||= StepPlan.new(index, self)
       end

@@ -120,7 +120,7 @@ module TaskerCore
       end
 
       def attempt(plan, task, sequence, step, started, &committing)
-        return perform(plan, task, sequence, step) unless plan.transactional?
+        return perform(plan, task, sequence, step) unless plan.find_handler.transactional?
 
         @transactions.run do |borrowed|
           record(borrowed, step, started, perform(plan, task, sequence, step), &committing)

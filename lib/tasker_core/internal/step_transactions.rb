@@ -16,6 +16,19 @@ module TaskerCore
       class Undone < StandardError
       end
 
+      # @param bring [#call, nil] see {Configuration#transaction_connection}
+      # @return [PG::Connection, Object, nil] what it brings, where it brings one, else Active Record's, where that is
+      #   loaded
+      # @example
+      #   StepTransactions.connection(TaskerCore.configuration.transaction_connection)
+      def self.connection(bring)
+        brought = bring&.call
+        return brought if brought || !defined?(::ActiveRecord::Base)
+
+        base = ::ActiveRecord::Base
+        base.respond_to?(:lease_connection) ? base.lease_connection : base.connection
+      end
+
       # @param native [Bridge::Worker] knows the tables
       # @param bring [#call, nil] see {Configuration#transaction_connection}
       def initialize(native, bring)
@@ -50,7 +63,7 @@ module TaskerCore
       private
 
       def open(&block)
-        connection = @bring&.call || active_record
+        connection = self.class.connection(@bring)
         return refuse(MISSING) unless connection
 
         if connection.respond_to?(:transaction_open?)
@@ -72,13 +85,6 @@ module TaskerCore
           refuse("the handler is transactional, and its Active Record connection is in a transaction before it begins")
         end
         connection.transaction { yield checked(usable { BorrowedConnection.new(connection) }) }
-      end
-
-      def active_record
-        return unless defined?(::ActiveRecord::Base)
-
-        base = ::ActiveRecord::Base
-        base.respond_to?(:lease_connection) ? base.lease_connection : base.connection
       end
 
       # Once for each connection to the database: it must lead to the engine's tables.

@@ -6,7 +6,9 @@ require_relative "../errors"
 require_relative "../internal/check"
 require_relative "../internal/json_text"
 require_relative "../internal/step_runner"
+require_relative "../internal/step_transactions"
 require_relative "../task_template"
+require_relative "inline/nested_connection"
 require_relative "surroundings"
 
 module TaskerCore
@@ -94,9 +96,7 @@ module TaskerCore
         @step = step
         given = [Surroundings::ID, Surroundings::ID, Internal::Check.count(attempt, "attempt"), Surroundings::ID, index,
                  text(context, "context"), around.parents, added_by(inputs, item, item_index)]
-        settings = TaskerCore.configuration
-        Internal::StepRunner.new(around, Logger.new(nil), error_classes: settings.error_classes,
-                                                          around_steps: settings.around_steps).run(given)
+        runner(around).run(given)
         @artifacts = around.artifacts.freeze
         @checkpoints = around.checkpoints.freeze
         @spent = around.spent
@@ -117,6 +117,19 @@ module TaskerCore
       end
 
       private
+
+      def runner(around)
+        settings = TaskerCore.configuration
+        Internal::StepRunner.new(around, Logger.new(nil), error_classes: settings.error_classes,
+                                                          around_steps: settings.around_steps,
+                                                          transaction_connection: method(:connection))
+      end
+
+      # A transactional handler has a transaction of its own within the one of the test.
+      def connection
+        connection = Internal::StepTransactions.connection(TaskerCore.configuration.transaction_connection)
+        Inline::NestedConnection.new(connection) if connection
+      end
 
       def text(value, what)
         Internal::JsonText.new(symbols: true, records: true).generate(value, what: what)

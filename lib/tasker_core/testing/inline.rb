@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../client"
 require_relative "../errors"
 require_relative "../internal/active_record_database"
 require_relative "../internal/borrowed_connection"
@@ -44,7 +45,18 @@ module TaskerCore
         end
       end
 
+      # Has clients submit in no other transaction than that in which the mode's connection is: what is written over
+      # another one is not where the engine works.
+      module InSession
+        private
+
+        def borrow(connection)
+          Inline.current ? Inline.current.own(super) : super
+        end
+      end
+
       Internal::Connection.class_eval { prepend OverSession }
+      Client.class_eval { prepend InSession }
 
       class << self
         # @return [Inline, nil] the one in force
@@ -89,6 +101,13 @@ module TaskerCore
       # @api private
       def lent(native)
         Lent.new(native, @session, @door)
+      end
+
+      # @api private
+      # @param borrowed [Internal::BorrowedConnection, nil]
+      # @return [Internal::BorrowedConnection, nil] nil where it is not the one that is shared
+      def own(borrowed)
+        borrowed if borrowed && borrowed.raw.equal?(raw_connection)
       end
 
       # @param options [Hash{Symbol => Object}] of {TaskerCore::Worker}

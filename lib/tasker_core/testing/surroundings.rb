@@ -53,7 +53,7 @@ module TaskerCore
         @artifacts = []
         @checkpoints = []
         @spent = 0.0
-        @ended = nil
+        @ended = @recorded = nil
       end
 
       # @return [String] JSON of the results of the step's parents, as far as they have some
@@ -88,6 +88,30 @@ module TaskerCore
 
       %i[succeed decide grow fail wait].each do |how|
         define_method(how) { |_step, _attempt, _took_us, *said| @ended = { how: how, said: said }.freeze }
+      end
+
+      # As {Internal::Bridge::Worker}: any connection of the application's will do.
+      #
+      # @api private
+      def check_connection; end
+
+      # As {Internal::Bridge::Worker}.
+      #
+      # @api private
+      def record_end(_step, _attempt, _took_us, *said)
+        return "lost" if @cancelled
+
+        @recorded = { how: said.last ? :decide : :succeed, said: said.compact.freeze }.freeze
+        "recorded"
+      end
+
+      # As {Internal::Bridge::Worker}: what fails when it is committed is not.
+      #
+      # @api private
+      def end_recorded(step, attempt, took_us, failure)
+        return @ended = @recorded unless failure
+
+        public_send(:fail, step, attempt, took_us, failure)
       end
 
       # As {Internal::Bridge::Worker}.

@@ -11,6 +11,11 @@ RSpec.describe TaskerCore::Internal::StepPlan do
     TaskerCore::Internal::TemplateSteps.new(pieces, 1)
   end
 
+  # The plan of the first step, whose handler is found.
+  def found(*given)
+    steps(*given).plan(0).find_handler
+  end
+
   def handler(&initializer)
     stub_const("PlannedHandler", Class.new do
       attr_reader :made_with
@@ -23,24 +28,24 @@ RSpec.describe TaskerCore::Internal::StepPlan do
   it "makes a handler with its config where it takes one" do
     handler { |config:| @made_with = config }
 
-    expect(steps("handler_config" => { "url" => "u" }).plan(0).handler.made_with).to eq("url" => "u").and be_frozen
+    expect(found("handler_config" => { "url" => "u" }).handler.made_with).to eq("url" => "u").and be_frozen
   end
 
   it "makes a handler with its config where it takes any keyword" do
     handler { |**options| @made_with = options }
 
-    expect(steps.plan(0).handler.made_with).to eq(config: {})
+    expect(found.handler.made_with).to eq(config: {})
   end
 
   it "makes a handler without arguments where it takes no config" do
     handler { @made_with = "nothing" }
 
-    expect(steps("handler_config" => { "url" => "u" }).plan(0).handler.made_with).to eq("nothing")
+    expect(found("handler_config" => { "url" => "u" }).handler.made_with).to eq("nothing")
   end
 
   it "makes another handler for each attempt" do
     handler
-    plan = steps.plan(0)
+    plan = found
 
     expect(plan.handler).not_to be(plan.handler)
   end
@@ -61,10 +66,25 @@ RSpec.describe TaskerCore::Internal::StepPlan do
   end
 
   it "is made once for a step, but looks for a missing class each time" do
-    template = steps
-    expect { template.plan(0) }.to raise_error(TaskerCore::HandlerNotFound, /PlannedHandler/)
+    plan = steps.tap { |template| expect(template.plan(0)).to be(template.plan(0)) }.plan(0)
+    2.times { expect { plan.find_handler }.to raise_error(TaskerCore::HandlerNotFound, /PlannedHandler/) }
     handler
+    plan.find_handler
 
-    expect(template.plan(0)).to be(template.plan(0))
+    expect(plan.handler).to be_a(PlannedHandler)
+  end
+
+  it "finds the class, and what it says of itself, anew when code was loaded, and not before" do
+    handler
+    plan = found
+    before = PlannedHandler
+    handler
+    PlannedHandler.define_singleton_method(:transactional?) { true }
+    plan.find_handler
+    expect([plan.handler.class, plan.transactional?]).to eq([before, false])
+
+    TaskerCore::HandlerRegistry.forget
+    plan.find_handler
+    expect([plan.handler.class, plan.transactional?]).to eq([PlannedHandler, true])
   end
 end

@@ -2,6 +2,7 @@
 
 require_relative "../../step_handler/errors"
 require_relative "hosts"
+require_relative "settings"
 
 module TaskerCore
   module Internal
@@ -30,9 +31,11 @@ module TaskerCore
         # @param env [Faraday::Env]
         # @return [Faraday::Response]
         # @raise [RetryableError] the host has failed; says when a request may be sent
+        # @raise [PermanentError] nothing says what host to ask
         # @example
         #   guard.call(env).status # => 200
         def call(env)
+          refuse(env) if env.url.host.to_s.empty?
           put_key(env)
           return @app.call(env) unless @rule
 
@@ -42,6 +45,13 @@ module TaskerCore
         end
 
         private
+
+        # An adapter would ask the own host.
+        def refuse(env)
+          raise PermanentError.new("#{env.method.to_s.upcase} #{env.url.path} names no host, and url of the step's " \
+                                   "handler_config is not set: set it, or ask for a whole URL",
+                                   error_code: Settings::INVALID_CONFIG)
+        end
 
         # One key stands for one request: another one of the same attempt has none, unless the handler gives it one.
         def put_key(env)

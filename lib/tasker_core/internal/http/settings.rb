@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
+require "uri"
 require_relative "../../step_handler/errors"
+require_relative "../masked_url"
 require_relative "circuit_breaker"
 
 module TaskerCore
@@ -12,6 +14,8 @@ module TaskerCore
         INVALID_CONFIG = "INVALID_CONFIG"
         # Headers of requests that name no others.
         HEADERS = { "Content-Type" => "application/json", "Accept" => "application/json" }.freeze
+        # What requests can be sent to.
+        ALLOWED_URL = "a URL that begins with http:// or https://"
         # Longest time that may be set, in seconds.
         LONGEST = 86_400
         # Most failures that a circuit breaker may wait for.
@@ -20,7 +24,7 @@ module TaskerCore
         # Keys of circuit_breaker.
         RULE_KEYS = %w[failures open_seconds].freeze
 
-        # @return [String, nil]
+        # @return [String, nil] nil: requests name theirs themselves
         attr_reader :url
         # @return [Hash] parameters of every request
         attr_reader :params
@@ -42,6 +46,7 @@ module TaskerCore
         def initialize(config)
           @config = (config || {}).transform_keys(&:to_s)
           @url = optional("url", String, nil)
+          checked("url", MaskedUrl.of(@url), ALLOWED_URL) { address?(@url) } if @url
           @params = optional("params", Hash, {})
           @headers = HEADERS.merge(optional("headers", Hash, {}).transform_values(&:to_s))
           @ssl = optional("ssl", Hash, {}).transform_keys(&:to_sym)
@@ -52,6 +57,13 @@ module TaskerCore
         end
 
         private
+
+        def address?(url)
+          uri = URI.parse(url)
+          uri.is_a?(URI::HTTP) && !uri.host.to_s.empty?
+        rescue URI::InvalidURIError
+          false
+        end
 
         def optional(key, type, default)
           value = @config[key]

@@ -30,6 +30,11 @@ RSpec.describe TaskerCore::Internal::Http::Settings do
 
   {
     { "url" => 7 } => /url .* is 7, allowed: String/,
+    { "url" => "not a url" } => %r{url .* is "not a url", allowed: a URL that begins with http:// or https://},
+    { "url" => "bank.example/v1" } => /url .* is "bank.example/,
+    { "url" => "ftp://bank.example" } => /url .* is "ftp:/,
+    { "url" => "https:///v1" } => /url .* is "https:/,
+    { "url" => "https://shop:s3 cret@bank.example" } => %r{url .* is "https://shop:\*\*\*@bank.example"},
     { "headers" => [] } => /headers .* is \[\], allowed: Hash/,
     { "timeout_seconds" => 0 } => /timeout_seconds .* is 0, allowed: a number from 0.001 to 86400/,
     { "open_timeout_seconds" => "5" } => /open_timeout_seconds .* is "5"/,
