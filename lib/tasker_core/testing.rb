@@ -41,7 +41,7 @@ module TaskerCore
       #   RSpec.configure { |c| c.around { |example| TaskerCore::Testing.use(:inline) { example.run } } }
       def use(mode, connection: nil)
         Internal::Check.choice(mode.to_s, "mode", MODES.map(&:to_s))
-        before = Inline.current
+        before = Inline.inherited? ? nil : Inline.current
         enter(mode.to_sym, connection)
         return before&.close unless block_given?
 
@@ -193,6 +193,7 @@ module TaskerCore
       # @example
       #   TaskerCore::Testing.submitted.map(&:name) # => ["order_fulfilment"]
       def submitted
+        Inline.current&.renew
         Submissions.all
       end
 
@@ -210,7 +211,7 @@ module TaskerCore
 
       # One that cannot be entered changes nothing.
       def enter(mode, connection)
-        before = Inline.current
+        before = Inline.inherited? ? nil : Inline.current
         Inline.current = nil
         entered = { inline: -> { Inline.new(connection) }, memory: -> { Memory.new } }[mode]
         before = entered&.call
@@ -224,7 +225,8 @@ module TaskerCore
       end
 
       def inline(method)
-        Inline.current || Internal::Check.refuse("mode", mode, "inline and memory for #{method}")
+        inline = Inline.current || Internal::Check.refuse("mode", mode, "inline and memory for #{method}")
+        inline.tap(&:renew)
       end
 
       def clock

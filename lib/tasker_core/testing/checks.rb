@@ -165,9 +165,9 @@ module TaskerCore
         # @yield what is to submit them
         # @return [String, nil]
         def fault
-          before = Submissions.all.size
+          before = Testing.submitted.size
           yield
-          submitted = Submissions.all.drop(before)
+          submitted = Testing.submitted.drop(before)
           found = submitted.count { |one| wanted?(one) }
           return if @times ? found == @times : found.positive?
 
