@@ -107,7 +107,8 @@ RSpec.describe TaskerCore::Testing::Attempt do
   end
 
   it "refuses what is unknown, and keeps a handler's mistakes as failures" do
-    expect { run(contxt: 1) { nil } }.to raise_error(TaskerCore::InvalidArgument, "unknown option contxt")
+    expect { run(contxt: 1) { nil } }
+      .to raise_error(TaskerCore::InvalidArgument, 'unknown option contxt; did you mean "context"?')
     expect { described_class.of("a", of: "none", context: {}, results: {}) }
       .to raise_error(TaskerCore::InvalidArgument, /of is "none", allowed: the name of a template that is loaded/)
     expect { described_class.of(Class.new, of: nil, context: {}, results: {}) }
