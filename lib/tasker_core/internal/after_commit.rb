@@ -1,7 +1,6 @@
 # frozen_string_literal: true
 
 require_relative "../errors"
-require_relative "active_record_database"
 
 module TaskerCore
   module Internal
@@ -50,6 +49,7 @@ module TaskerCore
         refuse unless defined?(::ActiveRecord::Base)
         return by_active_record(&block) if ::ActiveRecord.respond_to?(:after_all_transactions_commit)
 
+        require_relative "active_record_database" # not loaded in programs without
         open = open_connections
         return yield if open.empty?
 
