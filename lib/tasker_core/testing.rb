@@ -138,6 +138,18 @@ module TaskerCore
         clock.advance(seconds)
       end
 
+      # Puts the engine's clock ahead, as {advance} does, to a time. It does not come back: {reset_clock}.
+      #
+      # @param time [Time, DateTime, ActiveSupport::TimeWithZone]
+      # @return [void]
+      # @raise [InvalidArgument] before the time that the engine's clock shows
+      # @raise [ConfigurationError] without the gem pg
+      # @example
+      #   TaskerCore::Testing.travel_to(Time.now + 86_400)
+      def travel_to(time)
+        clock.travel_to(time)
+      end
+
       # The engine's clock shows the time again as it is.
       #
       # @return [void]
@@ -197,7 +209,7 @@ module TaskerCore
         Submissions.all
       end
 
-      # Forgets what was {submitted}, and crashes that are planned.
+      # Forgets what was {submitted}, crashes that are planned, and the circuit breakers of HTTP steps.
       #
       # @return [void]
       # @example
@@ -205,6 +217,7 @@ module TaskerCore
       def clear
         Submissions.clear
         Inline.current&.faults&.clear
+        Internal::Http::HOSTS.clear if defined?(Internal::Http::HOSTS)
       end
 
       private

@@ -7,6 +7,7 @@ require_relative "../internal/check"
 require_relative "../internal/json_text"
 require_relative "../internal/step_runner"
 require_relative "../task_template"
+require_relative "executors"
 require_relative "surroundings"
 
 module TaskerCore

@@ -112,8 +112,7 @@ module TaskerCore
 
         let_go
         begin_anew
-        Submissions.clear
-        @faults.clear
+        Testing.clear
       end
 
       # @return [Clock] the engine's

@@ -106,6 +106,13 @@ RSpec.describe TaskerCore::Testing::Attempt do
     expect([attempt.state, attempt.error["message"]]).to eq(["error", "the attempt was ended by others"])
   end
 
+  it "executes what a worker would hand to Active Job" do
+    handler { "here" }.executor(:active_job, queue: "rendering")
+
+    attempt = described_class.of(Tested, of: nil, context: {}, results: {})
+    expect([attempt.state, attempt.results]).to eq(%w[complete here])
+  end
+
   it "refuses what is unknown, and keeps a handler's mistakes as failures" do
     expect { run(contxt: 1) { nil } }
       .to raise_error(TaskerCore::InvalidArgument, 'unknown option contxt; did you mean "context"?')
