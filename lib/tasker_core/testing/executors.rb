@@ -19,8 +19,8 @@ module TaskerCore
         else super
         end
       end
-
-      Internal::TemplateSteps.prepend(self)
     end
+
+    Internal::TemplateSteps.class_eval { prepend Executors }
   end
 end
