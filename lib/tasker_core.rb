@@ -211,7 +211,7 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     # Makes a task. See {Client#submit}.
     #
     # @yieldparam task_id [Integer] called when the task was there already
-    # @return [Integer] the task's id
+    # @return [Integer, nil] the task's id; nil: it is submitted later, by `after_commit`
     # @example
     #   TaskerCore.submit("order_fulfilment", context: { order_id: 42 }, idempotency_key: "order-42") # => 1
     def submit(name, context: {}, **options, &existing)
@@ -220,7 +220,7 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
 
     # Makes many tasks, all or none. See {Client#submit_all}.
     #
-    # @return [Array<Integer>] the tasks' ids
+    # @return [Array<Integer>, nil] the tasks' ids; nil: they are submitted later, by `after_commit`
     # @example
     #   TaskerCore.submit_all("reindex", contexts: [{ id: 1 }, { id: 2 }]) # => [2, 3]
     def submit_all(name, contexts:, **options)

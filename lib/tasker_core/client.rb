@@ -15,6 +15,7 @@ require_relative "client/signals"
 require_relative "client/budgets"
 require_relative "client/steering"
 require_relative "errors"
+require_relative "internal/after_commit"
 require_relative "internal/borrowed_connection"
 require_relative "internal/check"
 require_relative "internal/connection"
@@ -101,6 +102,8 @@ module TaskerCore
     # @param connection [PG::Connection, Object, false, nil] or an Active Record connection, to the database that this
     #   client uses. Default nil: what {Configuration#transaction_connection} brings; false: none, so that the task is
     #   there when this returns
+    # @param after_commit [Boolean] once the transactions of Active Record's that are open are committed, not at all
+    #   when one is rolled back. Default false.
     # @param options [Hash{Symbol => Object}] as for {#submit_all}, and
     #   idempotency_key [String] 1 to 256 bytes: the task is known by it, among those of all versions of the template;
     #   unique [Boolean] the task is known by its context, among those of this version. Default false;
@@ -108,7 +111,7 @@ module TaskerCore
     #   Default nil: as long as the task is kept;
     #   on_duplicate [Symbol] :return (default) the task that is there, or :raise
     # @yieldparam task_id [Integer] called when the task was there already, with `on_duplicate: :return`
-    # @return [Integer] the task's id
+    # @return [Integer, nil] the task's id; nil: it is submitted later, by `after_commit`
     # @raise [DuplicateTask] the task is there already, with `on_duplicate: :raise`
     # @raise [UnknownTemplate]
     # @raise [InvalidContext] not JSON, too large or deep, or against the template's schema; names the key path
@@ -119,11 +122,14 @@ module TaskerCore
     #   client.submit("order_fulfilment", context: { order_id: 42 }, idempotency_key: "order-42") do |task_id|
     #     logger.info("order 42 is task #{task_id} already")
     #   end
-    def submit(name, context: {}, connection: nil, **options, &existing)
-      submitted = request(Internal::Submission.new(name, [context], **options), connection)
-      task_id = submitted.fetch("task_ids").first
-      existing&.call(task_id) if submitted.fetch("existing")
-      task_id
+    def submit(name, context: {}, connection: nil, after_commit: false, **options, &existing)
+      submission = Internal::Submission.new(name, [context], **options)
+      now_or_committed(after_commit, connection) do
+        submitted = request(submission, connection)
+        task_id = submitted.fetch("task_ids").first
+        existing&.call(task_id) if submitted.fetch("existing")
+        task_id
+      end
     end
 
     # Makes many tasks of one template, all or none.
@@ -131,6 +137,7 @@ module TaskerCore
     # @param name [String] of the template
     # @param contexts [Array<Hash>] one for each task
     # @param connection [PG::Connection, Object, false, nil] as for {#submit}
+    # @param after_commit [Boolean] as for {#submit}
     # @param options [Hash{Symbol => Object}] may all be left out.
     #   namespace [String] of the template, default "default";
     #   version [String] of the template, default: the highest this process has loaded, else the database's highest;
@@ -140,14 +147,17 @@ module TaskerCore
     #   correlation_key [String] 1 to 256 bytes: {#signal_all} finds the tasks by it;
     #   deadline [Numeric] seconds from now in which the task has to end, else it is cancelled (docs/deadlines.md), at
     #   most 366 days. Default: the template's
-    # @return [Array<Integer>] the tasks' ids, in the order of the contexts
+    # @return [Array<Integer>, nil] the tasks' ids, in the order of the contexts; nil: they are submitted later, by
+    #   `after_commit`
     # @raise [InvalidArgument] also for what identifies a task, beside several contexts: {#submit} each by itself
     # @raise [Error] as {#submit}
     # @example
     #   client.submit_all("reindex", contexts: ids.map { |id| { id: id } }, tags: ["nightly"])
-    def submit_all(name, contexts:, connection: nil, **options)
+    def submit_all(name, contexts:, connection: nil, after_commit: false, **options)
       submission = Internal::Submission.new(name, contexts, **options)
-      submission.empty? ? [] : request(submission, connection).fetch("task_ids")
+      return [] if submission.empty?
+
+      now_or_committed(after_commit, connection) { request(submission, connection).fetch("task_ids") }
     end
 
     # @param task_id [Integer]
@@ -287,6 +297,13 @@ module TaskerCore
 
     def parse(json)
       JSON.parse(json, freeze: true, max_nesting: false)
+    end
+
+    def now_or_committed(after_commit, connection, &submit)
+      return yield unless Internal::Check.flag(after_commit, "after_commit")
+
+      Internal::Check.refuse("connection", connection.class, "none beside after_commit") if connection
+      Internal::AfterCommit.call(&submit)
     end
 
     def request(submission, connection)

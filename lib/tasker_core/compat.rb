@@ -19,3 +19,7 @@ require_relative "compat/task"
 require_relative "compat/handler_factory"
 require_relative "compat/task_handler"
 require_relative "compat/configured_task"
+require_relative "internal/application_templates"
+
+# In the folder of an application's templates the engine has those of subscriptions and of event catalogues.
+TaskerCore::Internal::ApplicationTemplates.left_out = %w[events subscriptions].freeze

@@ -149,8 +149,7 @@ module TaskerCore
     def with
       draft = dup
       yield draft if block_given?
-      draft.check
-      draft.freeze
+      draft.tap(&:check).freeze
     end
 
     # @return [void]
@@ -174,6 +173,13 @@ module TaskerCore
       check_table(:error_classes, Internal::ErrorClasses)
     end
 
+    # @api private
+    # @param key [Symbol]
+    # @return [Boolean] the file makes the setting, and nothing that comes after it
+    def made_in_file?(key)
+      !@variables.key?(key) && !@given.key?(key) && in_file?(key)
+    end
+
     # Hides the password that a URL may hold, and the keys.
     #
     # @return [String]
@@ -193,8 +199,7 @@ module TaskerCore
     end
 
     def value(name)
-      layer = layer_of(name)
-      layer ? layer.fetch(name) : DEFAULTS.fetch(name)
+      (layer_of(name) || DEFAULTS).fetch(name)
     end
 
     def layer_of(name)
@@ -282,10 +287,9 @@ module TaskerCore
 
     # Where a setting was made, as a message begins.
     def place(key)
-      layer = layer_of(key)
-      return Internal::EnvironmentSettings.variable(key) if layer.equal?(@variables)
+      return Internal::EnvironmentSettings.variable(key) if @variables.key?(key)
 
-      in_file?(key) && !@given.key?(key) ? "#{file.path}: #{key}" : key
+      made_in_file?(key) ? "#{file.path}: #{key}" : key
     end
 
     def shown_keys

@@ -32,6 +32,23 @@ module TaskerCore
           around_steps: [Internal::RailsStep.new(app), Internal::CurrentAttributes], **database_settings }
       end
 
+      # What settings name is there.
+      #
+      # @api private
+      # @param configuration [Configuration]
+      # @return [void]
+      # @raise [ConfigurationError]
+      def check(configuration)
+        Internal::CurrentAttributes.check(configuration.current_attributes)
+        database = configuration.database
+        Internal::ActiveRecordDatabase.url(database) if database && defined?(::ActiveRecord::Railtie)
+      rescue ConfigurationError => e
+        raise unless configuration.made_in_file?(e.details["key"].to_sym)
+
+        path = configuration.file.path
+        raise ConfigurationError.new("#{path}: #{e.message}", details: { **e.details, "file" => path })
+      end
+
       private
 
       def database_settings
@@ -58,6 +75,8 @@ module TaskerCore
       app.reloader.before_class_unload { HandlerRegistry.forget }
       app.reloader.to_prepare { templates.expect }
     end
+
+    config.after_initialize { Engine.check(TaskerCore.configuration) }
 
     # As any other code of the application: all at the start where that is asked for.
     config.after_initialize { |app| TaskerCore.registry.settle if app.config.eager_load }

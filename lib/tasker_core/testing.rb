@@ -41,7 +41,7 @@ module TaskerCore
       #   RSpec.configure { |c| c.around { |example| TaskerCore::Testing.use(:inline) { example.run } } }
       def use(mode, connection: nil)
         Internal::Check.choice(mode.to_s, "mode", MODES.map(&:to_s))
-        before = Inline.current
+        before = Inline.inherited? ? nil : Inline.current
         enter(mode.to_sym, connection)
         return before&.close unless block_given?
 
@@ -138,6 +138,18 @@ module TaskerCore
         clock.advance(seconds)
       end
 
+      # Puts the engine's clock ahead, as {advance} does, to a time. It does not come back: {reset_clock}.
+      #
+      # @param time [Time, DateTime, ActiveSupport::TimeWithZone]
+      # @return [void]
+      # @raise [InvalidArgument] before the time that the engine's clock shows
+      # @raise [ConfigurationError] without the gem pg
+      # @example
+      #   TaskerCore::Testing.travel_to(Time.now + 86_400)
+      def travel_to(time)
+        clock.travel_to(time)
+      end
+
       # The engine's clock shows the time again as it is.
       #
       # @return [void]
@@ -193,10 +205,11 @@ module TaskerCore
       # @example
       #   TaskerCore::Testing.submitted.map(&:name) # => ["order_fulfilment"]
       def submitted
+        Inline.current&.renew
         Submissions.all
       end
 
-      # Forgets what was {submitted}, and crashes that are planned.
+      # Forgets what was {submitted}, crashes that are planned, and the circuit breakers of HTTP steps.
       #
       # @return [void]
       # @example
@@ -204,13 +217,14 @@ module TaskerCore
       def clear
         Submissions.clear
         Inline.current&.faults&.clear
+        Internal::Http::HOSTS.clear if defined?(Internal::Http::HOSTS)
       end
 
       private
 
       # One that cannot be entered changes nothing.
       def enter(mode, connection)
-        before = Inline.current
+        before = Inline.inherited? ? nil : Inline.current
         Inline.current = nil
         entered = { inline: -> { Inline.new(connection) }, memory: -> { Memory.new } }[mode]
         before = entered&.call
@@ -224,7 +238,8 @@ module TaskerCore
       end
 
       def inline(method)
-        Inline.current || Internal::Check.refuse("mode", mode, "inline and memory for #{method}")
+        inline = Inline.current || Internal::Check.refuse("mode", mode, "inline and memory for #{method}")
+        inline.tap(&:renew)
       end
 
       def clock

@@ -51,8 +51,10 @@ RSpec.describe "Active Job", :database do
                                       "states" => %w[waiting complete], "all" => 2)
     end
 
-    it "refuses a time that is further away than a step can wait" do
-      expect(queuing("too_late")).to eq("message" => "allowed: at most 365 days from now", "tasks" => 0)
+    it "refuses a time that is further away than a step can wait, and a queue that no worker can serve" do
+      expect(queuing("refusals"))
+        .to match("messages" => [/allowed: at most 365 days from now\z/,
+                                 "the queue of Tell is \"#{"q" * 59}, allowed: text of 1 to 64 bytes"], "tasks" => 0)
     end
 
     it "keeps locale and time zone" do

@@ -23,13 +23,14 @@ RSpec.describe "the test kit", :database do
 
   it "has matchers that hold" do
     output, success = suite
-    expect(output).to include("5 examples, 0 failures")
+    expect(output).to include("6 examples, 0 failures")
     expect(success).to be(true)
   end
 
   it "says what is wrong, and shows the graph" do
     output, = suite(env: { "WITH_FAILURES" => "1" })
-    expect(output).to include("15 examples, 10 failures")
+    expect(output).to include("18 examples, 12 failures")
+    expect(output).to match(/expected it not to complete\n\s+task \d+: ✓ complete\n\s+✓ complete +charge/)
     expect(output.lines.map(&:strip).join("\n")).to include(
       "expected the task to be complete, it is blocked\n", "charge (1 attempt)\n",
       "ship (1 attempt) TaskerCore::BlockedError: no address",
@@ -39,7 +40,8 @@ RSpec.describe "the test kit", :database do
       "expected charge to have been tried again 3 times, it was 1 times",
       "expected the task to be waiting for the signal paid; it waits for signal packed",
       "expected order to be submitted with {:a=>1}; submitted were:\norder {}", 'has no step "shp"',
-      "expected it not to complete"
+      %(expected order to be submitted with a hash including {"a" => 1}; none was),
+      "expected it not to enqueue a task order\nsubmitted were:\norder {}"
     )
   end
 
@@ -53,7 +55,7 @@ RSpec.describe "the test kit", :database do
     it "executes tasks in the transaction of the test, on #{what}" do
       skip_without_active_record if env.any?
       output, success = ruby("-S", "rspec", "--no-color", "#{fixtures}/inline_suite.rb", env: env)
-      expect(output).to include("20 examples, 0 failures")
+      expect(output).to include("21 examples, 0 failures")
       expect(success).to be(true)
     end
   end

@@ -8,9 +8,13 @@ RSpec.describe "tasker doctor in a Rails application", database: :empty do
   before { rails("db:migrate") }
   after { @pooler&.close }
 
-  def doctor(*words, **env)
+  def tasker(*words, **env)
     program = 'require "./config/environment"; require "tasker_core/cli"; exit TaskerCore::CLI.start(ARGV)'
-    run_in_application(RbConfig.ruby, "-e", program, "doctor", *words, **env)
+    run_in_application(RbConfig.ruby, "-e", program, *words, **env)
+  end
+
+  def doctor(*words, **env)
+    tasker("doctor", *words, **env)
   end
 
   def report(**env)
@@ -24,6 +28,14 @@ RSpec.describe "tasker doctor in a Rails application", database: :empty do
   it "finds nothing where all is well, also for people" do
     expect(report).to include("ok" => true, "warnings" => [])
     expect(doctor.out).to match(/ok +0 +database +\S+ answers, and has the tables of version 1\n.* templates /)
+  end
+
+  it "knows what `templates validate` refuses here: templates whose handlers are missing" do
+    write("config/tasker/broken.yaml", "name: broken\nstep_templates: [{name: a, handler_class: Nowhere}]")
+    outcome = tasker("templates", "validate", "config/tasker/broken.yaml", "config/tasker/order_fulfilment.yaml")
+
+    expect([outcome.status, outcome.out]).to match([2, %r{✓ ok  config/tasker/order_fulfilment\.yaml: }])
+    expect(outcome.err).to match(/broken\.yaml: step "a": handler class Nowhere cannot be found/)
   end
 
   it "names every template that cannot be loaded, and looks at the others" do

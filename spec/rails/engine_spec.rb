@@ -73,16 +73,24 @@ RSpec.describe "The engine in a Rails application", database: :empty do
                "options=-c%20search_path%3Dtasker%2C%5C%20public")
     end
 
-    it "that name no Postgres are refused when a database is needed, and not before" do
+    it "that name no Postgres stop the boot with file and key" do
       write("config/database.yml",
             "test: { primary: { adapter: postgresql }, other: { adapter: sqlite3, database: x } }")
-      code = "begin TaskerCore.client.url; rescue TaskerCore::ConfigurationError => e; e.message; end"
+      refused = -> { rails_process("1", DATABASE_URL: nil).err }
 
       write("config/tasker.yml", "database: other")
-      expect(in_rails(code, DATABASE_URL: nil))
-        .to match(/database other of .* is no Postgres \(its adapter is sqlite3\)/)
+      expect(refused.call).to match(/tasker\.yml: the database other of .* is no Postgres \(its adapter is sqlite3\)/)
       write("config/tasker.yml", "database: othr")
-      expect(in_rails(code, DATABASE_URL: nil)).to match(/"othr", which config.* does not have .*it has primary, other/)
+      expect(refused.call)
+        .to match(%r{/config/tasker\.yml: database is "othr", which config.* does not have .*it has primary, other})
+    end
+
+    it "that name classes which are not there stop the boot with file and key" do
+      write("config/tasker.yml", "current_attributes: [Current, Currentt]")
+      expect(rails_process("1").err)
+        .to match(%r{/config/tasker\.yml: current_attributes names Currentt, which cannot be found})
+      write("config/tasker.yml", "current_attributes: [Order]")
+      expect(rails_process("1").err).to match(/current_attributes names Order, which is not a class of ActiveSupport/)
     end
   end
 

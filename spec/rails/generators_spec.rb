@@ -50,20 +50,25 @@ RSpec.describe "The generators", database: :empty do
   end
 
   it "change nothing when they run again" do
+    write("spec/rails_helper.rb", "")
     write("Procfile.dev", "web: bin/rails server")
     write("config/puma.rb", "threads 5, 5")
     2.times { generate("tasker_core:install") }
     generate("tasker_core:task_handler", "OrderFulfilment", "validate")
     once = files
-    write("config/initializers/tasker_core.rb", "# mine\n")
+    mine = %w[config/initializers/tasker_core.rb app/handlers/order_fulfilment/validate.rb
+              spec/handlers/order_fulfilment/validate_spec.rb config/tasker/order_fulfilment.yaml]
+           .to_h { |path| [path, "#{once.fetch(path)}\n# mine\n"] }
+    mine.each { |path, text| write(path, text) }
     generate("tasker_core:install")
     generate("tasker_core:task_handler", "OrderFulfilment", "validate")
     generate("tasker_core:update")
 
-    expect(files).to eq(once.merge("config/initializers/tasker_core.rb" => "# mine\n"))
+    expect(files).to eq(once.merge(mine))
     expect(once["Procfile.dev"]).to eq("web: bin/rails server\ntasker: bin/tasker work\n")
     expect(once).not_to have_key("Procfile")
-    expect(once["config/puma.rb"]).to eq(%(threads 5, 5\nplugin :tasker_core if ENV["TASKER_IN_PUMA"]\n))
+    expect(once["config/puma.rb"])
+      .to eq(%(threads 5, 5\nif ENV["TASKER_IN_PUMA"]\n  plugin :tasker_core\n  # tasker_worker concurrency: 2\nend\n))
     expect(once["config/routes.rb"].scan("TaskerCore::Engine").size).to eq(1)
     expect(File.stat(File.join(folder, "bin/tasker")).mode & 0o111).to eq(0o111)
   end
@@ -89,6 +94,18 @@ RSpec.describe "The generators", database: :empty do
     expect(update).to match(/def up\n.*version: 2\)\n  end\n\n  def down\n.*version: 1\)/)
   end
 
+  it "say which database an update is to name, where there are several" do
+    write("config/database.yml", <<~YAML)
+      test:
+        primary: { adapter: postgresql, url: "#{database_url}" }
+        tasker: { adapter: postgresql, url: "#{database_url}", migrations_paths: db/tasker_migrate }
+    YAML
+    generate("tasker_core:install", "--database", "tasker")
+
+    expect(said_by("tasker_core:update")).to match(/name it: .*tasker_core:update --database NAME \(tasker\)/)
+    expect(said_by("tasker_core:update", "--database", "tasker")).to match(/exist\s+a migration to version 1/)
+  end
+
   it "write the template in Ruby, in a namespace and for a module" do
     generate("tasker_core:task_handler", "Shop::Refund", "check", "pay:check", "--dsl", "--namespace", "shop",
              "--skip-specs")
@@ -97,6 +114,21 @@ RSpec.describe "The generators", database: :empty do
     expect(seen).to eq([["shop/refund 1.0.0", %w[Shop::Refund::Check Shop::Refund::Pay]]])
     expect(files.keys).to include("config/tasker/shop/refund.rb", "app/handlers/shop/refund/pay.rb")
     expect(files.keys.grep(/spec|test/)).to eq([])
+  end
+
+  it "take the module of a name as namespace of the template" do
+    %w[Billing::Refund Shop::Eu::Refund].each do |name|
+      generate("tasker_core:task_handler", name, "check", "--skip-specs", *("--dsl" if name.start_with?("Shop")))
+    end
+
+    expect(in_rails("TaskerCore.templates.map(&:to_s)")).to eq(["shop_eu/refund 1.0.0", "billing/refund 1.0.0"])
+  end
+
+  it "write nothing for a name that no class can have" do
+    before = files
+
+    expect(said_by("tasker_core:task_handler", "9x", "check")).to match(/the name "9x" is not allowed, it is that of a/)
+    expect(files).to eq(before)
   end
 
   it "write specs that pass" do
@@ -110,7 +142,7 @@ RSpec.describe "The generators", database: :empty do
     write("test/test_helper.rb", "require_relative '../config/environment'\nrequire 'rails/test_help'\n")
     rails("db:migrate")
     tests = run_in_application(RbConfig.ruby, "-Itest", "test/handlers/order_fulfilment/charge_test.rb")
-    expect(tests.out).to include("1 runs, 1 assertions, 0 failures, 0 errors")
+    expect(tests.out).to include("1 runs, 2 assertions, 0 failures, 0 errors")
   end
 
   {

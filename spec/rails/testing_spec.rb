@@ -131,4 +131,59 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
       [inside, begin #{attempts} end, Order.count]
     RUBY
   end
+
+  describe "for the whole process, in Rails' own tests" do
+    before do
+      rails("db:schema:dump")
+      write("test/orders_test.rb", <<~RUBY)
+        require_relative "../config/environment"
+        require "rails/test_help"
+        require "tasker_core/testing/assertions"
+
+        class Note < TaskerCore::StepHandler::Base
+          def process(_task, _sequence, step)
+            step.sleep_for(86_400) if step.waits.zero?
+            Order.create!
+            nil
+          end
+        end
+
+        TaskerCore::Testing.use(:inline)
+        TaskerCore.define("noted") { step "only", handler: "Note" }
+
+        class OrdersTest < ActiveSupport::TestCase
+          include TaskerCore::Testing::Assertions
+          parallelize(workers: ENV.fetch("WORKERS").to_i)
+
+          6.times do |number|
+            test "is alone \#{number}" do
+              assert_equal [0, []], [Order.count, TaskerCore.client.list]
+              assert_enqueued_task("noted", times: 1) { TaskerCore.submit("noted") }
+              TaskerCore::Testing.drain
+              assert_waiting_for TaskerCore::Testing.submitted.first, :time
+              TaskerCore::Testing.advance(86_401)
+              assert_equal ["complete"], TaskerCore::Testing.drain.map(&:state)
+              assert_equal [1, 1], [Order.count, TaskerCore.client.list.size]
+            end
+          end
+        end
+      RUBY
+    end
+    # @param workers [Integer] with a database for each, where there are several
+    def test_with(workers:)
+      outcome = run_in_application(RbConfig.ruby, "-Itest", "test/orders_test.rb", WORKERS: workers.to_s)
+      outcome.out + outcome.err
+    ensure
+      name = File.basename(database_url)
+      workers.times { |number| TestServer.drop_database(%("#{name}-#{number}")) } if workers > 1
+    end
+
+    it "is alone with each test" do
+      expect(test_with(workers: 1)).to include("6 runs, 30 assertions, 0 failures, 0 errors")
+    end
+
+    it "is alone with each test, in the processes of parallel ones" do
+      expect(test_with(workers: 2)).to include("6 runs, 30 assertions, 0 failures, 0 errors")
+    end
+  end
 end

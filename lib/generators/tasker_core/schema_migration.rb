@@ -26,6 +26,12 @@ module TaskerCore
         files.flat_map { |file| File.read(file).scan(MIGRATES).flatten.map(&:to_i) }.max || 0
       end
 
+      # Databases of the application, but the one of which the generator takes the migrations.
+      def other_databases
+        all = ActiveRecord::Base.configurations.configs_for(env_name: ::Rails.env).map(&:name)
+        all - [options[:database] || all.first]
+      end
+
       def migrations_folder
         Array(db_migrate_path).first
       end

@@ -11,7 +11,8 @@ module TaskerCore
       SUMMARY = "check YAML templates, with each of their environments"
       ARGUMENTS = %w[FILE...].freeze
       DETAILS = <<~TEXT
-        Needs no database and loads no handlers. Each file is checked, also after one that was refused.
+        Needs no database. With a Rails application (bin/tasker) handler classes are looked for as well, else no
+        handlers are loaded. Each file is checked, also after one that was refused.
         Exit status 2 when a file was refused.
       TEXT
       EXAMPLES = ["tasker templates validate config/tasker/*.yaml"].freeze
@@ -34,10 +35,16 @@ module TaskerCore
 
       def report_on(file)
         template = TaskTemplate.load_file(file)
+        HandlerRegistry.check(template) if application?
         { "file" => file, "ok" => true, "namespace" => template.namespace, "name" => template.name,
           "version" => template.version, "steps" => template.steps.size }
       rescue Error => e
         { "file" => file, "ok" => false, "error" => e.message, "details" => e.details }
+      end
+
+      # Whether classes are found that a template names.
+      def application?
+        defined?(TaskerCore::Engine) && !Engine.templates.nil?
       end
 
       def show(report)

@@ -10,6 +10,9 @@ module Tasker
   class HandlerFactory
     include Singleton
 
+    # Folder of a Rails application with the classes of its task handlers.
+    FOLDER = "app/tasks"
+
     def initialize
       @lock = Mutex.new
       @handlers = {}.freeze
@@ -36,14 +39,14 @@ module Tasker
     # @param name [String, Symbol]
     # @param namespace_name [String, Symbol] Default "default".
     # @param version [String] Default "0.1.0".
-    # @return [TaskHandler] made anew
+    # @return [TaskHandler] made anew; in a Rails application that has not loaded its classes, once those in {FOLDER}
+    #   are loaded
     # @raise [ProceduralError] none is registered; names what is near
     # @example
     #   HandlerFactory.instance.get("process_order").initialize_task!(request)
     def get(name, namespace_name: "default", version: "0.1.0")
       key = [namespace_name.to_s, name.to_s, version.to_s]
-      TaskerCore.templates # has the classes register themselves whose names stand in files
-      handler = @handlers.fetch(key) { refuse_unknown(key) }
+      handler = registered(key) || (load_application && registered(key)) || refuse_unknown(key)
       (handler.is_a?(String) ? Object.const_get(handler) : handler).new
     end
 
@@ -78,6 +81,20 @@ module Tasker
     end
 
     private
+
+    # The classes register themselves whose names stand in files.
+    def registered(key)
+      TaskerCore.templates
+      @handlers[key]
+    end
+
+    # Rails loads a class when it is named, and those of task handlers are named nowhere else.
+    def load_application
+      return false unless defined?(::Rails) && ::Rails.respond_to?(:root) && ::Rails.root
+
+      files = Dir.glob("**/*.rb", base: ::Rails.root.join(FOLDER)).sort
+      files.each { |file| Object.const_get(file.delete_suffix(".rb").camelize) }.any?
+    end
 
     def refuse(key, known, handler)
       raise ProceduralError, "#{shown(key)} is registered as #{known}, not #{handler}; say replace: true to replace it"

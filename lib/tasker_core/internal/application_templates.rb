@@ -10,6 +10,12 @@ module TaskerCore
       # Endings of the files.
       EXTENSIONS = %w[rb yaml yml].freeze
 
+      class << self
+        # @return [Array<String>] folders in that of the templates whose files are something else. Default [].
+        attr_accessor :left_out
+      end
+      self.left_out = [].freeze
+
       # @return [String]
       attr_reader :folder
 
@@ -60,7 +66,9 @@ module TaskerCore
       end
 
       def files
-        PATTERNS.flat_map { |pattern| Dir.glob(pattern, base: @folder).sort }.map { |file| File.join(@folder, file) }
+        files = PATTERNS.flat_map { |pattern| Dir.glob(pattern, base: @folder).sort }
+        others = self.class.left_out.map { |folder| "#{folder}/" }
+        files.reject { |file| file.start_with?(*others) }.map { |file| File.join(@folder, file) }
       end
     end
   end

@@ -180,7 +180,9 @@ module TaskerCore
       def keywords(given, known, others = [])
         unknown = given.keys.find { |key| !known.include?(key) } or return
         known = (known + others).map(&:name)
-        raise InvalidArgument.new("unknown option #{unknown}#{Suggestion.sentence(unknown, known)}",
+        nearest = Suggestion.sentence(unknown, known)
+        nearest = ", allowed: #{known.join(", ")}" if nearest.empty?
+        raise InvalidArgument.new("unknown option #{unknown}#{nearest}",
                                   details: { "key" => unknown.to_s, "allowed" => known.join(", ") })
       end
 

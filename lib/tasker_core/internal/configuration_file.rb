@@ -5,6 +5,7 @@ require "psych"
 require_relative "../errors"
 require_relative "suggestion"
 require_relative "worker_options"
+require_relative "yaml_builder"
 
 module TaskerCore
   module Internal
@@ -19,6 +20,9 @@ module TaskerCore
                 error_classes worker].freeze
       # The key with the settings of environments.
       ENVIRONMENTS = "environments"
+      # Environments that most applications have: another one that is like one of these, which the file does not have,
+      # is a slip.
+      USUAL = %w[development test staging production].freeze
       # Settings that hold keys and values: those of the environment are merged over the others.
       TABLES = %w[encryption_keys error_classes worker].freeze
 
@@ -42,6 +46,7 @@ module TaskerCore
           environments = section(all[ENVIRONMENTS], ENVIRONMENTS, nil)
           check(nil, all)
           environments.each do |name, own|
+            check_name(name, [*USUAL, environment], environments.keys)
             check("#{ENVIRONMENTS}.#{name}", section(own, "#{ENVIRONMENTS}.#{name}", KEYS))
           end
           merge(all.except(ENVIRONMENTS), environments[environment] || {})
@@ -56,8 +61,10 @@ module TaskerCore
       private
 
       def document
-        @document ||= [Psych.safe_load(evaluated(File.read(@path, encoding: Encoding::UTF_8)))]
+        @document ||= [YamlBuilder.new(@path).build(evaluated(File.read(@path, encoding: Encoding::UTF_8)))]
         @document.first
+      rescue InvalidTemplate => e
+        raise ConfigurationError.new(e.message, details: e.details)
       rescue Errno::ENOENT, Errno::ENOTDIR
         nil
       rescue SystemCallError => e
@@ -89,6 +96,15 @@ module TaskerCore
       def check(place, settings)
         key = [place, "worker"].compact.join(".")
         section(settings["worker"], key, WorkerOptions::DEFAULTS.keys.map(&:to_s))
+      end
+
+      def check_name(name, known, all)
+        return if known.include?(name)
+
+        meant = Suggestion.nearest(name, known)
+        return if meant.nil? || all.include?(meant)
+
+        refuse("unknown environment #{ENVIRONMENTS}.#{name}; did you mean #{meant.inspect}?")
       end
 
       def merge(all, own)

@@ -28,6 +28,15 @@ module TaskerCore
         JsonText.new(records: true).generate(held, what: SETTING) if held.any?
       end
 
+      # @param names [Array<String>] of the classes
+      # @return [void]
+      # @raise [ConfigurationError] there is no such class
+      # @example
+      #   CurrentAttributes.check(["Current"])
+      def check(names)
+        names.each { |name| find(name) }
+      end
+
       # Has them hold what they held where the task was submitted, for the time of an attempt. Attributes that the
       # class does not have any more are left out.
       #

@@ -177,6 +177,8 @@ module TaskerCore
       def hint_for(value)
         return "pass its to_global_id.to_s, and GlobalID::Locator.locate it" if value.respond_to?(:to_global_id)
 
+        return "call to_a on it" if value.respond_to?(:each) && !value.respond_to?(:each_pair)
+
         value.respond_to?(:to_h) ? "call to_h on it" : "pass its parts"
       end
 

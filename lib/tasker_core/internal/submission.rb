@@ -18,11 +18,18 @@ module TaskerCore
       LONGEST_DEADLINE = 366 * 86_400
       # Options that are text or nil.
       TEXTS = %i[version initiator source_system reason].freeze
+      # What else {Client#submit} and {Client#submit_all} take.
+      BESIDE = %i[context contexts connection after_commit].freeze
+      private_constant :BESIDE
 
       # @return [String]
       attr_reader :name, :namespace
       # @return [String, nil] nil: the highest
       attr_reader :version
+      # @return [Array<String>] JSON
+      attr_reader :contexts
+      # @return [Hash{Symbol => Object}] as they were given
+      attr_reader :options
 
       # @param name [String]
       # @param contexts [Array<Hash>]
@@ -30,7 +37,8 @@ module TaskerCore
       # @raise [InvalidArgument] an unknown option, or a value that is not allowed
       # @raise [InvalidContext] a context is no Hash, or holds what JSON cannot say
       def initialize(name, contexts, **options)
-        Check.keywords(options, DEFAULTS.keys)
+        Check.keywords(options, DEFAULTS.keys, BESIDE)
+        @options = options
         options = DEFAULTS.merge(options)
         @name = Check.text(name, "name")
         @namespace = Check.text(options[:namespace], "namespace")

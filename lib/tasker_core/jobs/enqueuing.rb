@@ -25,7 +25,7 @@ module TaskerCore
         # @param job [ActiveJob::Base] gets its provider_job_id, the id of the task
         # @param at [Time, nil] when it is to be performed. Default nil: as soon as possible.
         # @return [void]
-        # @raise [InvalidArgument] more than 365 days from now
+        # @raise [InvalidArgument] more than 365 days from now; a queue with a name that is not allowed
         # @raise [Error] as {Client#submit}
         def enqueue(job, at: nil)
           check_time(at)
@@ -99,6 +99,10 @@ module TaskerCore
                                   description: "jobs of the queue #{queue}") do
             step "perform", handler: "TaskerCore::Jobs::Perform", retry_limit: 1
           end
+        rescue InvalidTemplate => e
+          raise unless e.details["key"] == "queue"
+
+          Internal::Check.refuse("the queue of #{name}", queue, e.details["allowed"])
         end
 
         # What a version may hold, another one for each queue.

@@ -8,6 +8,7 @@ require_relative "../internal/json_text"
 require_relative "../internal/step_runner"
 require_relative "../internal/step_transactions"
 require_relative "../task_template"
+require_relative "executors"
 require_relative "inline/nested_connection"
 require_relative "surroundings"
 
@@ -27,7 +28,9 @@ module TaskerCore
       DEFAULTS = { attempt: 1, inputs: nil, item: nil, item_index: 0 }.freeze
       # What can be said of a step whose handler is given as a class.
       OF_CLASS = { config: nil, branches: [].freeze, retry_limit: nil }.freeze
-      private_constant :STATES, :TEMPLATE, :DEFAULTS, :OF_CLASS
+      # What else {Testing.run_step} takes.
+      OF_ALL = %i[of context results].freeze
+      private_constant :STATES, :TEMPLATE, :DEFAULTS, :OF_CLASS, :OF_ALL
 
       # @return [String] what the step's state would be: complete, waiting, waiting_for_retry, blocked or error
       attr_reader :state
@@ -53,7 +56,7 @@ module TaskerCore
       # @return [Attempt]
       def self.of(handler, of:, context:, results:, **options)
         known = [DEFAULTS, Surroundings::DEFAULTS, (OF_CLASS if handler.is_a?(Class))].compact.inject(:merge)
-        Internal::Check.keywords(options, known.keys)
+        Internal::Check.keywords(options, known.keys, OF_ALL)
         template = template_of(handler, of, results.keys, options)
         index = index_of(template, handler)
         step = template.steps.fetch(index)

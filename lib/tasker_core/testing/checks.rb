@@ -16,9 +16,20 @@ module TaskerCore
         # @param task [Integer, #task_id]
         # @return [String, nil]
         def fault(task)
-          id = task.respond_to?(:task_id) ? task.task_id : Internal::Check.id(task)
-          wrong = wrong_with(TaskerCore.result(id))
-          wrong && "#{wrong}\n#{Picture.of(id)}"
+          wrong = wrong_with(TaskerCore.result(id_of(task)))
+          wrong && "#{wrong}\n#{seen(task)}"
+        end
+
+        # @param task [Integer, #task_id]
+        # @return [String] the state of its graph
+        def seen(task)
+          Picture.of(id_of(task))
+        end
+
+        private
+
+        def id_of(task)
+          task.respond_to?(:task_id) ? task.task_id : Internal::Check.id(task)
         end
       end
 
@@ -43,7 +54,7 @@ module TaskerCore
           name, expected = @results.find { |step, wanted| !Checks.same?(wanted, result.results_of(step)) }
           return unless name
 
-          "expected #{name} to have returned #{expected.inspect}, it returned #{result.results_of(name).inspect}"
+          "expected #{name} to have returned #{Checks.shown(expected)}, it returned #{result.results_of(name).inspect}"
         end
       end
 
@@ -165,26 +176,27 @@ module TaskerCore
         # @yield what is to submit them
         # @return [String, nil]
         def fault
-          before = Submissions.all.size
+          before = Testing.submitted.size
           yield
-          submitted = Submissions.all.drop(before)
-          found = submitted.count { |one| wanted?(one) }
+          @submitted = Testing.submitted.drop(before)
+          found = @submitted.count { |one| wanted?(one) }
           return if @times ? found == @times : found.positive?
 
           "expected #{[@times, @name].compact.join(" times ")} to be submitted" \
-            "#{" with #{@context.inspect}" if @context}; #{told(submitted)}"
+            "#{" with #{Checks.shown(@context)}" if @context}; #{seen}"
+        end
+
+        # @return [String] what the block has submitted
+        def seen
+          return "none was" if @submitted.empty?
+
+          "submitted were:\n#{@submitted.map { |one| "  #{one.name} #{JSON.generate(one.context)}" }.join("\n")}"
         end
 
         private
 
         def wanted?(submitted)
           submitted.name == @name && (@context.nil? || Checks.same?(@context, submitted.context))
-        end
-
-        def told(submitted)
-          return "none was" if submitted.empty?
-
-          "submitted were:\n#{submitted.map { |one| "  #{one.name} #{JSON.generate(one.context)}" }.join("\n")}"
         end
       end
 
@@ -196,6 +208,13 @@ module TaskerCore
 
         written = Internal::GlobalIds.written([expected], Internal::JsonText::MAX_DEPTH)
         JSON.parse(JSON.generate(written, max_nesting: 0), max_nesting: false) == [actual]
+      end
+
+      # What is expected, in a message: matchers describe themselves.
+      #
+      # @api private
+      def self.shown(expected)
+        expected.respond_to?(:matches?) && expected.respond_to?(:description) ? expected.description : expected.inspect
       end
 
       # @api private

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "time"
 require "uri"
 require_relative "../errors"
 require_relative "../internal/check"
@@ -49,6 +50,17 @@ module TaskerCore
         @run.call("UPDATE tasker_clock.ahead SET by = by + interval '1 second' * $1", [seconds.to_f])
       end
 
+      # @param time [#to_time]
+      # @return [void]
+      # @raise [InvalidArgument]
+      def travel_to(time)
+        Internal::Check.refuse("time", time, "a Time") unless time.respond_to?(:to_time)
+        install
+        now = Time.at(@run.call("SELECT extract(epoch FROM #{SCHEMA}.clock_timestamp())", []).first.first.to_r)
+        seconds = time.to_time - now
+        seconds.negative? ? refuse_earlier(time, now) : advance(seconds)
+      end
+
       # The clock shows the time again as it is.
       #
       # @return [void]
@@ -67,6 +79,10 @@ module TaskerCore
       end
 
       private
+
+      def refuse_earlier(time, now)
+        Internal::Check.refuse("time", time, "one that is not before that of the engine's clock, #{now.getutc.inspect}")
+      end
 
       def statement(name)
         File.read(File.join(SQL, "#{name}.sql"))

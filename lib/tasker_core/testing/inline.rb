@@ -27,8 +27,10 @@ module TaskerCore
         #
         # @api private
         def native
-          inline = Inline.current
-          inline ? inline.lent(inline.lend { super }) : super
+          inline = Inline.current or return super
+
+          inline.renew
+          inline.lent(inline.lend { super })
         end
 
         # As {Internal::Connection#register}.
@@ -59,33 +61,76 @@ module TaskerCore
       Client.class_eval { prepend InSession }
 
       class << self
-        # @return [Inline, nil] the one in force
-        attr_reader :current
+        # @return [Inline, nil] the one in force; that of a forked process is its own
+        # @raise [ConfigurationError] its connection is that of the process that forked
+        def current
+          @current = @current.anew if inherited?
+          @current
+        end
+
+        # @return [Boolean] the process that forked this one has made it
+        def inherited?
+          !@current.nil? && @current.pid != Process.pid
+        end
 
         # @param inline [Inline, nil]
         # @return [void]
         def current=(inline)
-          @current ? @current.let_go : TaskerCore.client.close
+          @current && !inherited? ? @current.let_go : TaskerCore.client.close
           @current = inline
         end
       end
 
-      # @return [Clock] the engine's
-      attr_reader :clock
       # @return [Faults] what goes wrong on purpose
       attr_reader :faults
+      # @return [Integer] of the process that has made it
+      attr_reader :pid
 
       # @param connection [PG::Connection, Object, nil] or an Active Record connection. Default nil: Active Record's for
       #   this thread.
       # @raise [InvalidArgument]
       # @raise [ConfigurationError] there is none
       def initialize(connection)
-        @connection = connection || application_connection
+        @pid = Process.pid
+        @given = connection
         @session = Session.new { raw_connection }
         @door = Door.new(@session)
-        @parameter = nil
         @faults = Faults.new
-        @clock = Clock.new(run: method(:run)) { |parameter| adjust(parameter) }
+        @transaction = @session.transaction
+        begin_anew
+      end
+
+      # For a process that was forked.
+      #
+      # @return [Inline]
+      # @raise [ConfigurationError] the connection is that of the other one
+      def anew
+        return Inline.new(nil) unless @given
+
+        raise ConfigurationError, "the mode :inline uses the connection of process #{@pid}, which has forked this " \
+                                  "one; say TaskerCore::Testing.use(:inline, connection: ...) here, with one of its own"
+      end
+
+      # Where the test is in another transaction than at the last look, what the engine's clients and its clock have
+      # written in that is gone, and so is what was submitted.
+      #
+      # @return [void]
+      def renew
+        return if @session.lent? || @session.failed?
+
+        before = @transaction
+        @transaction = @session.transaction
+        return if @transaction == before
+
+        let_go
+        begin_anew
+        Testing.clear
+      end
+
+      # @return [Clock] the engine's
+      def clock
+        renew
+        @clock
       end
 
       # @return [String] for a client
@@ -114,8 +159,9 @@ module TaskerCore
       # @yieldparam pause [#call] executes what can be executed
       # @return [Object] what the block returned
       def working(**options)
-        connection = NestedConnection.new(@connection)
-        worker = Worker.new(@session, connection, @faults, **options) { |door| door.url(@parameter) }
+        renew
+        nested = NestedConnection.new(connection)
+        worker = Worker.new(@session, nested, @faults, **options) { |door| door.url(@parameter) }
         yield(-> { nil while worker.step(LOOK_MS) })
       ensure
         worker&.stop
@@ -137,8 +183,21 @@ module TaskerCore
 
       private
 
+      def begin_anew
+        @parameter = nil
+        @clock = Clock.new(run: method(:run)) { |parameter| adjust(parameter) }
+      end
+
       def raw_connection
-        Internal::BorrowedConnection.new(@connection).raw
+        Internal::BorrowedConnection.new(connection).raw
+      end
+
+      # The pool may have closed the one that it gave before.
+      def connection
+        return @given if @given
+
+        @connection = nil if @connection&.raw_connection&.finished?
+        @connection ||= application_connection
       end
 
       def application_connection

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "rspec/matchers"
 require_relative "checks"
 
 module TaskerCore
@@ -15,6 +16,8 @@ module TaskerCore
     module Matchers
       # What all have in common.
       class Matcher
+        include RSpec::Matchers::Composable
+
         # @param check [Class] one of {Checks}
         def initialize(check, *arguments, **options)
           @check = check
@@ -24,8 +27,7 @@ module TaskerCore
 
         # @api private
         def matches?(actual)
-          @fault = made.fault(actual)
-          @fault.nil?
+          judge(actual)
         end
 
         # @return [String]
@@ -40,10 +42,18 @@ module TaskerCore
 
         # @api private
         def failure_message_when_negated
-          "expected it not to #{description}"
+          "expected it not to #{description}\n#{@seen}"
         end
 
         private
+
+        # What was seen is told where it was not to be.
+        def judge(*actual, &block)
+          check = made
+          @fault = check.fault(*actual, &block)
+          @seen = check.seen(*actual) if @fault.nil?
+          @fault.nil?
+        end
 
         def made
           @options.empty? ? @check.new(*@arguments) : @check.new(*@arguments, **@options)
@@ -99,8 +109,12 @@ module TaskerCore
 
         # @api private
         def matches?(block)
-          @fault = made.fault(&block)
-          @fault.nil?
+          judge(&block)
+        end
+
+        # @api private
+        def supports_value_expectations?
+          false
         end
 
         # @api private

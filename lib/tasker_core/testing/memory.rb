@@ -73,6 +73,13 @@ module TaskerCore
         @session.lend_for_good
       end
 
+      # As {Inline#anew}.
+      #
+      # @return [Memory]
+      def anew
+        Memory.new
+      end
+
       # As {Inline#close}; all that was written is gone.
       #
       # @return [void]

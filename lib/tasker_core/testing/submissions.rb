@@ -2,8 +2,6 @@
 
 require "json"
 require_relative "../client"
-require_relative "../internal/global_ids"
-require_relative "../internal/json_text"
 
 module TaskerCore
   module Testing
@@ -36,33 +34,25 @@ module TaskerCore
         end
 
         # @api private
-        def keep(task_ids, name, contexts, options)
-          kept = task_ids.zip(contexts).map do |task_id, context|
-            written = Internal::GlobalIds.written(context, Internal::JsonText::MAX_DEPTH)
-            context = JSON.parse(JSON.generate(written, max_nesting: 0), freeze: true, max_nesting: false)
-            Submitted.new(task_id: task_id, name: name.to_s, context: context, options: options.freeze).freeze
+        # @param task_ids [Array<Integer>]
+        # @param submission [Internal::Submission]
+        def keep(task_ids, submission)
+          kept = task_ids.zip(submission.contexts).map do |task_id, context|
+            Submitted.new(task_id: task_id, name: submission.name, options: submission.options.freeze,
+                          context: JSON.parse(context, freeze: true, max_nesting: false)).freeze
           end
           @lock.synchronize { @all.concat(kept) }
         end
       end
 
-      # In front of the methods of {Client} that submit. One that finds the task there already has submitted none.
+      # In front of the method of {Client} that submits. One that finds the task there already has submitted none.
       module Kept
-        # As {Client#submit}.
-        #
-        # @api private
-        def submit(name, context: {}, **options, &existing)
-          found = false
-          task_id = super(name, context: context, **options) { |*told| (found = true) && existing&.call(*told) }
-          Submissions.keep([task_id], name, [context], options) unless found
-          task_id
-        end
+        private
 
-        # As {Client#submit_all}.
-        #
-        # @api private
-        def submit_all(name, contexts:, **options)
-          super.tap { |task_ids| Submissions.keep(task_ids, name, contexts.to_a, options) }
+        def request(submission, connection)
+          super.tap do |submitted|
+            Submissions.keep(submitted.fetch("task_ids"), submission) unless submitted.fetch("existing")
+          end
         end
       end
 

@@ -62,6 +62,8 @@ RSpec.describe TaskerCore::Internal::ConfigurationFile do
 
   {
     "poolsize: 3" => /unknown key poolsize, allowed: .*; did you mean "pool_size"\?/,
+    "environments: { prodution: { pool_size: 3 } }" =>
+      /unknown environment environments\.prodution; did you mean "production"\?/,
     "environments: { qa: { poolsize: 3 } }" => /unknown key environments\.qa\.poolsize, allowed: /,
     "worker: { threads: 3, concurency: 4 }" => /unknown key worker\.threads, allowed: concurrency, /,
     "environments: { qa: { worker: { concurency: 4 } } }" =>
@@ -77,6 +79,14 @@ RSpec.describe TaskerCore::Internal::ConfigurationFile do
     it "is refused, with its path and the key: #{text.inspect}" do
       expect(refusal(text)).to start_with("#{path}: ").and match(message)
     end
+  end
+
+  it "is refused where a key is given twice, with the line" do
+    expect(refusal("pool_size: 3\npool_size: 4")).to eq(%(#{path}:2: key "pool_size" is given twice, first in line 1))
+  end
+
+  it "may have any environment that is like no other" do
+    expect(configuration("environments: { eu: {}, production: {}, production2: { pool_size: 3 } }").pool_size).to eq(4)
   end
 
   it "is refused whichever environment has what is unknown" do

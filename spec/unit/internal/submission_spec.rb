@@ -72,7 +72,9 @@ RSpec.describe TaskerCore::Internal::Submission do
     { on_duplicate: :return } => /\Aon_duplicate is :return, allowed: only with idempotency_key or unique/,
     { unique: true, contexts: [{}, {}] } => /\Acontexts\.size is 2, allowed: 1, with/,
     { idempotency_key: "a", contexts: [] } => /\Acontexts\.size is 0, allowed: 1, with/,
-    { reson: "x" } => /\Aunknown option reson; did you mean "reason"\?/
+    { reson: "x" } => /\Aunknown option reson; did you mean "reason"\?/,
+    { conection: 1 } => /\Aunknown option conection; did you mean "connection"\?/,
+    { colour: 1 } => /\Aunknown option colour, allowed: namespace, version, /
   }.each do |given, message|
     it "refuses #{given}" do
       name, contexts = { name: "order", contexts: [{}] }.merge(given).values_at(:name, :contexts)

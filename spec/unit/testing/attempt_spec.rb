@@ -106,8 +106,16 @@ RSpec.describe TaskerCore::Testing::Attempt do
     expect([attempt.state, attempt.error["message"]]).to eq(["error", "the attempt was ended by others"])
   end
 
+  it "executes what a worker would hand to Active Job" do
+    handler { "here" }.executor(:active_job, queue: "rendering")
+
+    attempt = described_class.of(Tested, of: nil, context: {}, results: {})
+    expect([attempt.state, attempt.results]).to eq(%w[complete here])
+  end
+
   it "refuses what is unknown, and keeps a handler's mistakes as failures" do
-    expect { run(contxt: 1) { nil } }.to raise_error(TaskerCore::InvalidArgument, "unknown option contxt")
+    expect { run(contxt: 1) { nil } }
+      .to raise_error(TaskerCore::InvalidArgument, 'unknown option contxt; did you mean "context"?')
     expect { described_class.of("a", of: "none", context: {}, results: {}) }
       .to raise_error(TaskerCore::InvalidArgument, /of is "none", allowed: the name of a template that is loaded/)
     expect { described_class.of(Class.new, of: nil, context: {}, results: {}) }

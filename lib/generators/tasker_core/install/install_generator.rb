@@ -13,7 +13,12 @@ module TaskerCore
       # How a worker is started.
       WORKER = "bin/tasker work"
       # How Puma has one where that is asked for.
-      PUMA = 'plugin :tasker_core if ENV["TASKER_IN_PUMA"]'
+      PUMA = <<~RUBY.chomp
+        if ENV["TASKER_IN_PUMA"]
+          plugin :tasker_core
+          # tasker_worker concurrency: 2
+        end
+      RUBY
 
       desc "Adds the tables of tasker_core, its settings, and what starts a worker, to the application."
       source_root File.expand_path("templates", __dir__)

@@ -16,10 +16,20 @@ module TaskerCore
       def create_schema_migration
         @before = migrated_version
         @version = Schema.latest
-        raise Thor::Error, "no migration makes the tables yet: run rails generate tasker_core:install" if @before.zero?
+        raise Thor::Error, missing if @before.zero?
         return say_status(:exist, "a migration to version #{@version}", :blue) if @before >= @version
 
         migration_template("migration.rb.tt", File.join(migrations_folder, "update_tasker_core_to_#{@version}.rb"))
+      end
+
+      private
+
+      def missing
+        said = "no migration of #{migrations_folder} makes the tables yet: run rails generate tasker_core:install"
+        return said if other_databases.empty?
+
+        "#{said}; or, where another database has them, name it: rails generate tasker_core:update --database NAME " \
+          "(#{other_databases.join(", ")})"
       end
     end
   end

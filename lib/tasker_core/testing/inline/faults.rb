@@ -91,8 +91,9 @@ module TaskerCore
           left = @planned.first or return
 
           @planned.clear
-          Internal::Check.refuse("crash_at #{left.point}", "#{left.step}, attempt #{left.attempt}",
-                                 "an attempt that is made")
+          planned = "crash_at(:#{left.point}, step: #{left.step.inspect}, attempt: #{left.attempt})"
+          raise InvalidArgument.new("#{planned} did not happen: no step of that name has made this attempt",
+                                    details: { "key" => "step", "value" => left.step })
         end
 
         # @return [void]

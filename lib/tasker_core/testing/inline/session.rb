@@ -20,10 +20,12 @@ module TaskerCore
                   false => { begin: "BEGIN", commit: "COMMIT", rollback: "ROLLBACK" } }.freeze
         # Names of settings that a statement changes until its transaction ends.
         SETTINGS = /set_config\(E'((?:[^'\\]|\\.|'')+)'/.freeze
+        # When the transaction has begun.
+        STARTED = "SELECT pg_catalog.transaction_timestamp()::text"
         # Parameters that a server tells each client.
         TOLD = %w[server_version server_encoding client_encoding DateStyle TimeZone integer_datetimes
                   standard_conforming_strings].freeze
-        private_constant :WORDS, :SETTINGS
+        private_constant :WORDS, :SETTINGS, :STARTED
 
         # @yieldreturn [PG::Connection] the test's
         # @raise [InvalidArgument] it cannot be shared
@@ -50,6 +52,25 @@ module TaskerCore
         # @return [String] name of the database
         def database
           @raw.db
+        end
+
+        # @return [String, nil] by which the transaction of the test is told from others; nil where it is in none
+        # @raise [InvalidArgument] it cannot be shared
+        def transaction
+          @lock.synchronize do
+            bring if @lent.empty?
+            @raw.exec(STARTED).getvalue(0, 0) if nested?
+          end
+        end
+
+        # @return [Boolean] the transaction of the test has failed
+        def failed?
+          @connection.call.transaction_status == PG::PQTRANS_INERROR
+        end
+
+        # @return [Boolean] the engine has it
+        def lent?
+          @lent.any?
         end
 
         # A part of the engine has the session while the block runs, and the test has it again afterwards. Other parts
