@@ -291,10 +291,8 @@ impl Error {
     /// Whether the same call may succeed when it is made again.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_retryable(),
-            other => matches!(other, Self::TemplateHeld { .. }),
-        }
+        matches!(self, Self::TemplateHeld { .. })
+            || matches!(self, Self::Store(error) if error.is_retryable())
     }
 
     /// A statement waited for a lock, or took, for longer than it may.
