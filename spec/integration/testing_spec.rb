@@ -55,7 +55,7 @@ RSpec.describe "the test kit", :database do
     it "executes tasks in the transaction of the test, on #{what}" do
       skip_without_active_record if env.any?
       output, success = ruby("-S", "rspec", "--no-color", "#{fixtures}/inline_suite.rb", env: env)
-      expect(output).to include("21 examples, 0 failures")
+      expect(output).to include("22 examples, 0 failures")
       expect(success).to be(true)
     end
   end

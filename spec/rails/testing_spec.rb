@@ -132,6 +132,22 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
     RUBY
   end
 
+  it "keeps what was committed, where tests are in no transaction" do
+    expect(in_rails(<<~RUBY)).to eq([true, ["complete"], 1, 1])
+      #{in_transaction}
+      require "tasker_core/testing/checks"
+      TaskerCore::Testing.use(:inline)
+      rolled_back = lambda do
+        Order.transaction { TaskerCore.submit("noted", context: { order: Order.create! }) && raise(ActiveRecord::Rollback) }
+      end
+      noticed = TaskerCore::Testing::Checks::Enqueued.new("noted", times: 1).fault(&rolled_back).nil?
+      Order.transaction { TaskerCore.submit("noted", context: { order: Order.create! }) }
+      Order.transaction { Order.count }
+      states = TaskerCore::Testing.drain.map(&:state)
+      [noticed, states, TaskerCore::Testing.submitted.size, TaskerCore.client.list.size]
+    RUBY
+  end
+
   describe "for the whole process, in Rails' own tests" do
     before do
       rails("db:schema:dump")

@@ -95,8 +95,8 @@ RSpec.describe TaskerCore::Database do
     "a list" => ["- 1", /must hold keys and values, it is a Array/],
     "an environment that is text" => ["environments: { test: no }", /environments\.test must hold keys and values/],
     "broken YAML" => ["a: [", /is not understood/],
-    "a tag" => ["database_url: !ruby/object:Object {}", /is not understood/],
-    "an alias" => ["a: &a 1\nb: *a", /is not understood/],
+    "a tag" => ["database_url: !ruby/object:Object {}", /tasker\.yml:1: tag .* is not allowed/],
+    "an alias" => ["a: &a 1\nb: *a", /tasker\.yml:1: anchors .* are not allowed/],
     "bytes that are no UTF-8" => ["database_url: \xFF".b, /is not understood/],
     "a number for a URL" => ["database_url: 7", /must begin with postgres/]
   }.each do |name, (text, message)|

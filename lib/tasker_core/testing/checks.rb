@@ -178,7 +178,7 @@ module TaskerCore
         def fault
           before = Testing.submitted.size
           yield
-          @submitted = Testing.submitted.drop(before)
+          @submitted = Submissions.all.drop(before)
           found = @submitted.count { |one| wanted?(one) }
           return if @times ? found == @times : found.positive?
 

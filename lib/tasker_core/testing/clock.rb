@@ -56,7 +56,7 @@ module TaskerCore
       def travel_to(time)
         Internal::Check.refuse("time", time, "a Time") unless time.respond_to?(:to_time)
         install
-        now = Time.at(@run.call("SELECT extract(epoch FROM #{SCHEMA}.clock_timestamp())", []).first.first.to_r)
+        now = Time.at(@run.call("SELECT extract(epoch FROM tasker_clock.clock_timestamp())", []).first.first.to_r)
         seconds = time.to_time - now
         seconds.negative? ? refuse_earlier(time, now) : advance(seconds)
       end

@@ -20,7 +20,7 @@ module TaskerCore
         end
       end
     end
-
-    Internal::TemplateSteps.class_eval { prepend Executors }
   end
 end
+
+TaskerCore::Internal::TemplateSteps.class_eval { prepend TaskerCore::Testing::Executors }

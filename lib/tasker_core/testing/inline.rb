@@ -111,8 +111,8 @@ module TaskerCore
                                   "one; say TaskerCore::Testing.use(:inline, connection: ...) here, with one of its own"
       end
 
-      # Where the test is in another transaction than at the last look, what the engine's clients and its clock have
-      # written in that is gone, and so is what was submitted.
+      # Where the transaction in which the test was at the last look was rolled back, what the engine's clients and its
+      # clock have written in it is gone, and so is what was submitted.
       #
       # @return [void]
       def renew
@@ -120,7 +120,7 @@ module TaskerCore
 
         before = @transaction
         @transaction = @session.transaction
-        return if @transaction == before
+        return if before.nil? || @transaction == before || @session.committed?(before)
 
         let_go
         begin_anew

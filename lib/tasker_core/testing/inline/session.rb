@@ -20,12 +20,13 @@ module TaskerCore
                   false => { begin: "BEGIN", commit: "COMMIT", rollback: "ROLLBACK" } }.freeze
         # Names of settings that a statement changes until its transaction ends.
         SETTINGS = /set_config\(E'((?:[^'\\]|\\.|'')+)'/.freeze
-        # When the transaction has begun.
-        STARTED = "SELECT pg_catalog.transaction_timestamp()::text"
+        # The id of the transaction around all savepoints, and what has become of one.
+        CURRENT = "SELECT pg_catalog.txid_current()"
+        STATUS = "SELECT pg_catalog.txid_status($1)"
         # Parameters that a server tells each client.
         TOLD = %w[server_version server_encoding client_encoding DateStyle TimeZone integer_datetimes
                   standard_conforming_strings].freeze
-        private_constant :WORDS, :SETTINGS, :STARTED
+        private_constant :WORDS, :SETTINGS, :CURRENT, :STATUS
 
         # @yieldreturn [PG::Connection] the test's
         # @raise [InvalidArgument] it cannot be shared
@@ -54,13 +55,19 @@ module TaskerCore
           @raw.db
         end
 
-        # @return [String, nil] by which the transaction of the test is told from others; nil where it is in none
+        # @return [String, nil] the id of the test's transaction; nil where it is in none
         # @raise [InvalidArgument] it cannot be shared
         def transaction
           @lock.synchronize do
             bring if @lent.empty?
-            @raw.exec(STARTED).getvalue(0, 0) if nested?
+            @raw.exec(CURRENT).getvalue(0, 0).to_s if nested?
           end
+        end
+
+        # @param transaction [String] id of one that has ended
+        # @return [Boolean]
+        def committed?(transaction)
+          @raw.exec_params(STATUS, [transaction]).getvalue(0, 0) == "committed"
         end
 
         # @return [Boolean] the transaction of the test has failed
