@@ -205,8 +205,7 @@ impl Client {
     /// another definition.
     pub async fn register_template(&self, json: &str) -> Result<TemplateId, Error> {
         let template = TaskTemplate::from_json(json)?;
-        template.check_name()?;
-        let undoing = template.compensation()?;
+        let undoing = template.check_registrable()?;
         self.check_schema().await?;
         let stored = async {
             let mut tx = self.store.begin().await?;
