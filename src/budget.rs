@@ -158,21 +158,20 @@ impl Budget {
 
     /// What of it keeps a step from starting that reserves so much, in words.
     pub(crate) fn used_up(&self, constraint: Constraint, reserve: Cost) -> String {
-        let most = match constraint {
-            Constraint::Attempts => self.limits.attempts.map_or(0, NonZeroU32::get),
+        match constraint {
+            Constraint::Attempts => {
+                let most = self.limits.attempts.map_or(0, NonZeroU32::get);
+                format!("{} of {most} attempts are used up", self.attempts)
+            }
             Constraint::Cost => {
                 let most = self.limits.cost.unwrap_or_default().number();
-                let and_reserve = match reserve {
+                let reserves = match reserve {
                     Cost(0) => String::new(),
                     Cost(_) => format!(", and the step reserves {}", reserve.number()),
                 };
-                return format!(
-                    "{} of a cost of {most} are spent{and_reserve}",
-                    self.spent.number()
-                );
+                format!("{} of a cost of {most} is spent{reserves}", self.spent.number())
             }
-        };
-        format!("{} of {most} attempts are used up", self.attempts)
+        }
     }
 
     /// As history keeps it, JSON text.

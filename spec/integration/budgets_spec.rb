@@ -91,7 +91,7 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
     task_id = TaskerCore.submit("one", budget: { cost: 1 })
     working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
     expect { TaskerCore.rerun(task_id, "only") }.to raise_error(
-      TaskerCore::InvalidTransition, /budget #{task_id}: 0.6 of a cost of 1 are spent, and the step reserves 0.5\z/
+      TaskerCore::InvalidTransition, /budget #{task_id}: 0.6 of a cost of 1 is spent, and the step reserves 0.5\z/
     )
   end
 
