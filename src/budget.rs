@@ -156,6 +156,24 @@ impl Budget {
         }
     }
 
+    /// What of it keeps a step from starting that reserves so much, in words.
+    pub(crate) fn used_up(&self, constraint: Constraint, reserve: Cost) -> String {
+        match constraint {
+            Constraint::Attempts => {
+                let most = self.limits.attempts.map_or(0, NonZeroU32::get);
+                format!("{} of {most} attempts are used up", self.attempts)
+            }
+            Constraint::Cost => {
+                let most = self.limits.cost.unwrap_or_default().number();
+                let reserves = match reserve {
+                    Cost(0) => String::new(),
+                    Cost(_) => format!(", and the step reserves {}", reserve.number()),
+                };
+                format!("{} of a cost of {most} is spent{reserves}", self.spent.number())
+            }
+        }
+    }
+
     /// As history keeps it, JSON text.
     #[must_use]
     pub fn detail(&self) -> serde_json::Value {

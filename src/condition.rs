@@ -204,15 +204,25 @@ fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), ConditionFault> {
     })
 }
 
-/// What the parser says, without its list of all that could have stood there.
+/// What the parser says, without its list of all that could have stood there, and without its own values.
 fn unparsed(message: &str) -> String {
+    if message.contains("Recursion limit of ") {
+        return too_deep();
+    }
     let message = message.replace('\n', " ");
+    if message.contains("ParseError {") || message == "UNKNOWN" {
+        return "cannot be parsed".to_owned();
+    }
     let message = message.split(" expecting ").next().unwrap_or_default();
     if message.contains("'<EOF>'") {
         return "ends too early".to_owned();
     }
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     shorten(&format!("cannot be parsed: {message}"), LONGEST_REASON)
+}
+
+fn too_deep() -> String {
+    format!("lies more than {DEEPEST} levels deep")
 }
 
 /// Looks for what an expression must not hold.
@@ -226,7 +236,7 @@ impl Checker<'_> {
     /// `bound`: the variables of the loop that the expression is part of.
     fn check(&self, node: &IdedExpr, bound: &[&str], depth: u16) -> Result<(), ConditionFault> {
         if depth > DEEPEST {
-            return Err(self.fault(node, format!("lies more than {DEEPEST} levels deep")));
+            return Err(self.fault(node, too_deep()));
         }
         let check = |node: &IdedExpr| self.check(node, bound, depth + 1);
         match &node.expr {

@@ -6,7 +6,11 @@
 
 use serde::de::IgnoredAny;
 
+pub(crate) use place::path;
+
 use crate::encryption;
+
+mod place;
 
 /// Digits that Postgres' `numeric`, and with it `jsonb`, holds before the decimal point. Source:
 /// Postgres manual, chapter 8.1 "Numeric Types", table 8.2.

@@ -368,6 +368,7 @@ pub const TASK_TRANSITIONS: &[(TaskState, TaskEvent, TaskState)] = {
         (S::Blocked, E::BudgetRaised, S::Blocked),
         (S::Paused, E::BudgetRaised, S::Paused),
         (S::Error, E::BudgetRaised, S::Error),
+        (S::Complete, E::BudgetRaised, S::Complete),
         (S::Error, E::CompensationRequested, S::Error),
         (S::Cancelled, E::CompensationRequested, S::Cancelled),
     ]

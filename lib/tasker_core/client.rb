@@ -213,7 +213,7 @@ module TaskerCore
     # @example
     #   client.wait(task_id, timeout: 60).complete?
     def wait(task_id, timeout: nil)
-      deadline = Internal::Check.seconds(timeout, "timeout") && (Internal::Clock.seconds + timeout)
+      deadline = Internal::Check.optional_seconds(timeout, "timeout") && (Internal::Clock.seconds + timeout)
       interval, longest = WAIT_INTERVALS
       until (status = status(task_id)).settled?
         left = deadline ? deadline - Internal::Clock.seconds : longest

@@ -32,6 +32,8 @@ module TaskerCore
     GROWTH = 1.5
     # Seconds without events after which it is found out whom the feed waits for.
     PATIENCE = 2.0
+    # Most events in a batch.
+    MOST_EVENTS = 10_000
     # Numbers that a consumer passes over without an event before its position is kept nevertheless.
     UNKEPT = 10_000
 
@@ -79,7 +81,7 @@ module TaskerCore
     def each_batch(size: 1_000, follow: true, waiting: nil, &block)
       raise InvalidArgument, "a feed needs a block that takes the events" unless block
 
-      @size = Internal::Check.count(size, "size")
+      @size = Internal::Check.at_most(size, MOST_EVENTS, "size")
       @follow = Internal::Check.flag(follow, "follow")
       @waiting = called(waiting)
       @wakeup = Internal::Wakeup.new

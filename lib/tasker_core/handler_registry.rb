@@ -2,7 +2,7 @@
 
 require_relative "errors"
 require_relative "internal/suggestion"
-require_relative "step_handler/base"
+require_relative "step_handler/workflow"
 
 module TaskerCore
   # Finds the class behind the name of a handler: the constant of that name, loaded by whatever loads constants
@@ -45,12 +45,14 @@ module TaskerCore
       #
       # @param template [TaskTemplate]
       # @return [void]
-      # @raise [HandlerNotFound] naming the file, the step and the class
+      # @raise [HandlerNotFound] naming the file, the step and the class; also where it would not run the workflow that
+      #   the step declares
       # @example
       #   TaskerCore::HandlerRegistry.check(template)
       def check(template)
         template.steps.each do |step|
           [step.fetch("handler_class"), step.dig("compensate", "handler_class")].compact.each { |name| resolve(name) }
+          check_workflow(step) if step["workflow"]
         rescue HandlerNotFound => e
           raise HandlerNotFound.new("#{template.source}: step #{step.fetch("name").inspect}: #{e.message}",
                                     details: e.details.merge("file" => template.source, "step" => step.fetch("name")))
@@ -72,6 +74,15 @@ module TaskerCore
       end
 
       private
+
+      # Another handler would be executed in the place of the workflow.
+      def check_workflow(step)
+        name = step.fetch("handler_class")
+        return if resolve(name) <= StepHandler::Workflow
+
+        refuse(name, "does not run the workflow #{step["workflow"].fetch("name").inspect} that the step declares; " \
+                     "allowed: a subclass of #{StepHandler::Workflow}, or no handler")
+      end
 
       def constant(name)
         name.delete_prefix("::").split("::").inject(Object) { |scope, segment| member(scope, segment, name) }

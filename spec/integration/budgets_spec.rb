@@ -60,11 +60,58 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
     TaskerCore.raise_budget(task_id, attempts: 8, actor: "ada")
     working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
     expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", attempts_total: 8)
-    expect { TaskerCore.raise_budget(task_id, attempts: 9) }.to raise_error(
-      TaskerCore::InvalidTransition, "task #{task_id} is complete: its budget cannot be raised; " \
-                                     "allowed: tasks that are in error or have not ended"
-    )
     expect(TaskerCore.raise_budget(task_id, attempts: 8).budget).to include("max_attempts" => 8)
+    cancelled = TaskerCore.cancel(TaskerCore.submit("row")).task_id
+    expect { TaskerCore.raise_budget(cancelled, attempts: 9) }.to raise_error(
+      TaskerCore::InvalidTransition, "task #{cancelled} is cancelled: its budget cannot be raised; " \
+                                     "allowed: tasks that are neither cancelled nor resolved manually"
+    )
+  end
+
+  it "keeps a step from being executed anew that could not start, until it is raised" do
+    define_row(budget: { attempts: 3 })
+    handler("Fails") { "it works" }
+    task_id = run("row").task_id
+    expect { TaskerCore.rerun(task_id, "third") }.to raise_error(
+      TaskerCore::InvalidTransition,
+      "step \"third\" of task #{task_id} is complete: it cannot be rerun; allowed: a rerun once the task's budget is " \
+      "raised, tasker budget #{task_id}: 3 of 3 attempts are used up"
+    )
+    expect(TaskerCore.status(task_id).state).to eq("complete")
+    TaskerCore.raise_budget(task_id, attempts: 4, actor: "ada")
+    expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", budget: include("max_attempts" => 4))
+    TaskerCore.rerun(task_id, "third")
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.status(task_id)).to have_attributes(state: "complete", attempts_total: 4)
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "says of its cost what keeps a step from being executed anew" do
+    define_one(reserve_cost: 0.5) { |_, _, step| step.spend(0.6) }
+    task_id = TaskerCore.submit("one", budget: { cost: 1 })
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect { TaskerCore.rerun(task_id, "only") }.to raise_error(
+      TaskerCore::InvalidTransition, /budget #{task_id}: 0.6 of a cost of 1 is spent, and the step reserves 0.5\z/
+    )
+  end
+
+  it "tries nothing again where that of a complete task is raised" do
+    define_row
+    TaskerCore.define("tolerant", budget: { attempts: 1 }) do
+      step "first", handler: "Any"
+      step "second", handler: "Any", depends_on: "first"
+      step "last", handler: "Any", depends_on: "second", join: "all_done", skippable: true
+    end
+    task_id = run("tolerant").task_id
+    TaskerCore.skip(task_id, "last")
+    expect(TaskerCore.raise_budget(task_id, attempts: 9).state).to eq("complete")
+    expect(TaskerCore.result(task_id).steps.map(&:state)).to eq(%w[complete error skipped])
+    expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "is refused where a step reserves more than there is" do
+    expect { TaskerCore.define("x", budget: { cost: 1 }) { step "a", handler: "Any", reserve_cost: 2 } }
+      .to raise_error(TaskerCore::InvalidTemplate, /reserve_cost \(step "a"\) is 2.0; allowed: at most 1, the cost of/)
   end
 
   it "asks the submit before the template, each limit for itself" do

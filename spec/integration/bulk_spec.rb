@@ -118,10 +118,14 @@ RSpec.describe "Steering many tasks at once", :database do
     expect(report.canary["failures"].first).to include(error: "TaskerCore::PermanentError",
                                                        message: "the bank is closed")
     expect(ids.first(2).map { |id| TaskerCore.status(id).attempts_total }).to eq([1, 1])
+  end
 
-    expect(working {
-             TaskerCore.retry_all(canary: 2, tolerate: 2, watch: 30)
-           }).to have_attributes(done: 4, stopped: nil)
+  it "goes on when no more canaries fail again than may" do
+    fail_payments({}, { broke: true }, { broke: true }, {})
+    bank[:open] = true
+    report = working { TaskerCore.retry_all(canary: 3, tolerate: 2, watch: 30) }
+    expect(report).to have_attributes(done: 4, stopped: nil)
+    expect(report.canary).to include("complete" => 1, "failed" => 2)
   end
 
   it "leaves the others alone when nothing is known of the canaries in the end" do
@@ -319,7 +323,13 @@ RSpec.describe "Steering many tasks at once", :database do
         .to raise_error(TaskerCore::InvalidArgument, /canary is #{canary}, allowed: a whole number from 1 to 1000/)
     end
     expect(TaskerCore.retry_all(canary: 1_000, dry_run: true).matched).to eq(1)
-    expect { TaskerCore.retry_all(canary: 1, tolerate: -1) }.to raise_error(TaskerCore::InvalidArgument, /tolerate/)
+    { { canary: 1, tolerate: -1 } => "tolerate is -1, allowed: 0, fewer than canary",
+      { canary: 3, tolerate: 3 } => "tolerate is 3, allowed: a whole number from 0 to 2, fewer than canary",
+      { canary: 3, watch: "soon" } => /\Awatch is "soon", allowed: a number of seconds/,
+      { watch: "soon" } => 'watch is "soon", allowed: nil without canary',
+      { tolerate: 0 } => "tolerate is 0, allowed: nil without canary" }.each do |options, message|
+      expect { TaskerCore.retry_all(**options) }.to raise_error(TaskerCore::InvalidArgument, message)
+    end
     expect { TaskerCore.retry_all(rate: 0) }.to raise_error(TaskerCore::InvalidArgument, /rate/)
     { { stat: "error" } => 'unknown option stat; did you mean "state"?',
       { canry: 1 } => 'unknown option canry; did you mean "canary"?',
@@ -328,7 +338,7 @@ RSpec.describe "Steering many tasks at once", :database do
       expect { TaskerCore.retry_all(**options) }.to raise_error(TaskerCore::InvalidArgument, message)
     end
     { { actr: "ada" } => 'unknown option actr; did you mean "actor"?',
-      { state: "pausd" } => /\Astate is "pausd", allowed: pending, .*, resolved_manually; did you mean "paused"\?\z/ }
+      { state: "pausd" } => /\Astate is "pausd", allowed: pending, .*, blocked, paused.*; did you mean "paused"\?\z/ }
       .each do |options, message|
         expect { TaskerCore.cancel_all(**options) }.to raise_error(TaskerCore::InvalidArgument, message)
         expect { TaskerCore.raise_budget_all(name: "order", attempts: 3, **options) }
@@ -369,12 +379,15 @@ RSpec.describe "Steering many tasks at once", :database do
 
   it "is refused on the command line where options do not go together" do
     wrong = [%w[retry], %w[retry 1 --canary 2], %w[retry --all 1], %w[retry --all --watch 5s], %w[retry --all --rate 5],
-             %w[cancel --all --older-than x], %w[expire], %w[skip --all --state complete]]
+             %w[cancel --all --older-than x], %w[expire], %w[skip --all --state complete],
+             %w[cancel --all --state complete], %w[retry --all --canary 2 --tolerate 2]]
     errors = wrong.map { |words| tasker(*words) }
     expect(errors.map(&:status).uniq).to eq([2])
     expect(errors.map { |one| one.err.lines.first }).to match(
       [/missing ID/, /--canary goes with --all/, /unexpected argument "1" beside --all/, /--watch goes with --canary/,
-       %r{--rate is "5".*20/s}, /--older-than is "x"/, /missing --older-than/, /--state complete/]
+       %r{--rate is "5".*20/s}, /--older-than is "x"/, /missing --older-than/, /--state complete/,
+       /state is "complete", allowed: pending, in_progress, waiting, blocked, paused$/,
+       /tolerate is 2, allowed: a whole number from 0 to 1/]
     )
   end
 

@@ -186,9 +186,16 @@ RSpec.describe "tasker", :database do
     it "checks templates without a database, each of them" do
       good = file("good.yaml", "name: c\nstep_templates:\n- {name: a, handler_class: NotLoaded}\n")
       bad = file("bad.yaml", "name: c\nstep_templates:\n- {name: a, handler_class: X, depends_on_step: b}\n")
-      outcome = tasker("templates", "validate", bad, good, "/no/such.yaml", env: { "DATABASE_URL" => unreachable })
+      named = file("named.yaml", "name: c (compensation)\nstep_templates:\n- {name: a, handler_class: X}\n")
+      long = file("long.yaml", "name: #{"c" * 114}\nstep_templates:\n" \
+                               "- {name: a, handler_class: X, compensate_with: X}\n")
+      files = [bad, good, "/no/such.yaml", named, long]
+      outcome = tasker("templates", "validate", *files, env: { "DATABASE_URL" => unreachable })
       expect([outcome.status, outcome.out]).to eq([2, "✓ ok  #{good}: default/c 0.1.0, 1 step\n"])
-      expect(outcome.err.lines.grep(/failed/)).to match([/bad\.yaml.*"b"/, %r{/no/such\.yaml}])
+      expect(outcome.err.lines.grep(/failed/)).to match(
+        [/bad\.yaml.*"b"/, %r{/no/such\.yaml}, /named\.yaml: name is "c \(comp.*; allowed: a name that does/,
+         /long\.yaml: name is "c.*; allowed: at most 113 bytes/]
+      )
     end
   end
 

@@ -59,7 +59,7 @@ RSpec.describe "Compensation", :database do
     define_order { raise TaskerCore::PermanentError, "out of stock" }
     by = undoing(run_and_undo)
     expect { TaskerCore.fork(by, from: "reserve") }
-      .to raise_error(TaskerCore::InvalidArgument, /task is #{by}, which undoes another one; allowed/)
+      .to raise_error(TaskerCore::InvalidArgument, /which undoes another one; allowed: a task that undoes no other/)
     expect(TaskerCore.list.size).to eq(2)
   end
 
@@ -172,6 +172,7 @@ RSpec.describe "Compensation", :database do
       TaskerCore.wait(undoing(1), timeout: 30)
       expect(out).to include("undone by")
       expect(TaskerCore.compensate(1, actor: "eve").compensated_by).to eq(undoing(1))
+      expect(tasker("compensate", "1").err).to eq("")
     end
     by = TaskerCore.status(undoing(1))
     expect(by.reason).to eq("the customer agreed")
@@ -242,11 +243,23 @@ RSpec.describe "Compensation", :database do
     handler("Work") { 1 }
     expect { TaskerCore.define("x") { step "a", handler: "Work", compensate_with: "A", compensate: {} } }
       .to raise_error(TaskerCore::InvalidTemplate, / compensate_with.*one of compensate_with and/)
-    TaskerCore.define("x (compensation)") { step "a", handler: "Work" }
-    expect { TaskerCore.submit("x (compensation)") }
-      .to raise_error(TaskerCore::InvalidTemplate, /does not end with " \(compensation\)"/)
+    expect { TaskerCore.define("x (compensation)") { step "a", handler: "Work" } }
+      .to raise_error(TaskerCore::InvalidTemplate, /name is "x .*" \(compensation\)"/)
+    expect { TaskerCore.define("x" * 114) { step "a", handler: "Work", compensate_with: "Work" } }
+      .to raise_error(TaskerCore::InvalidTemplate, /name is "x.*; allowed: at most 113 bytes where a step says how/)
     expect { define_order(compensation: "never") { nil } }
       .to raise_error(TaskerCore::InvalidTemplate, /compensation is "never"; allowed: automatic, manual/)
+  end
+
+  it "says on the command line where there is nothing to undo" do
+    define_order(compensation: "manual") { 1 }
+    handler("Work") { raise TaskerCore::PermanentError, "out of stock" }
+    task_id = run("order").task_id
+    told = tasker("compensate", task_id.to_s)
+    expect([told.status, told.err]).to eq(
+      [0, "tasker: there is nothing to undo: no step that says how is complete; nothing was changed\n"]
+    )
+    expect(TaskerCore.status(task_id).compensated_by).to be_nil
   end
 
   describe "with two worker processes" do

@@ -74,6 +74,11 @@ RSpec.describe "Steps that handlers add", :database do
     "more than one attempt may" => [->(s) { 200_001.times { |n| s.add("one #{n}", like: "part") } },
                                     "the steps that the handler adds are refused: steps is a list of 200001; " \
                                     "allowed: at most 200000 steps in one attempt"],
+    "a name twice" => [->(s) { 2.times { s.add("one", like: "part") } },
+                       'name is "one", allowed: a name that was not added before'],
+    "an empty name" => [->(s) { s.add("", like: "part") }, 'name is "", allowed: text that is not empty'],
+    "what is no name" => [->(s) { s.add("one", like: 7) }, "like is 7, allowed: text that is not empty"],
+    "inputs that JSON cannot say" => [->(s) { s.add("one", like: "part", inputs: Float::NAN) }, "inputs of one"],
     "the name of an item" => [->(s) { s.add("a[0]", like: "part") }, "as items of map steps have them"]
   }.each do |what, (plan, message)|
     it "fails an attempt for good that adds #{what}" do
@@ -81,6 +86,7 @@ RSpec.describe "Steps that handlers add", :database do
       result = run("plan")
       expect(failure_of(result, "plan")).to include("code" => "INVALID_GROWTH",
                                                     "message" => a_string_including(message))
+      expect(TaskerCore.status(result.task_id).attempts_total).to eq(1)
       expect([states(result)["plan"], count("tasker_added_steps")]).to eq(["error", 0])
       expect(TaskerCore.client.doctor).to include("ok" => true)
     end

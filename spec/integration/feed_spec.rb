@@ -138,6 +138,7 @@ RSpec.describe TaskerCore::Feed, :database do
     expect { feed.each_batch { nil } }.to raise_error(TaskerCore::InvalidArgument, /from is 1; allowed: 0 to 0/)
     expect { feed.each_batch }.to raise_error(TaskerCore::InvalidArgument, /block/)
     { { waiting: 5 } => "waiting is 5, allowed: nil or what can be called, such as a lambda",
+      { size: 20_000 } => "size is 20000, allowed: a whole number from 1 to 10000",
       { follow: "x" } => 'follow is "x", allowed: true or false' }.each do |options, message|
       expect { described_class.new.each_batch(**options) { nil } }.to raise_error(TaskerCore::InvalidArgument, message)
     end

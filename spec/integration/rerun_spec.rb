@@ -360,7 +360,8 @@ RSpec.describe "Executing a step anew", :database do
     it "is refused of an item alone" do
       task_id = run("priced", context: { list: [1] }).task_id
       expect { TaskerCore.rerun(task_id, "price[0]") }.to raise_error(
-        TaskerCore::InvalidArgument, /a step that no step below it has added, as a map step its items: execute that one/
+        TaskerCore::InvalidArgument,
+        'step is "price[0]"; allowed: "price": no item is executed anew alone, but the map step with all its items'
       )
     end
 

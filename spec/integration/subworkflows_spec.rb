@@ -254,6 +254,17 @@ RSpec.describe "Sub-workflows", :database do
     end
   end
 
+  it "is refused beside a handler that would not run it" do
+    handler("Bill") { 1 }
+    expect { TaskerCore.define("above") { step "bill", handler: "Bill", workflow: "child" } }.to raise_error(
+      TaskerCore::HandlerNotFound,
+      /_spec.rb:\d+: step "bill": handler class Bill does not run the workflow "child" that the step declares; \
+allowed: a subclass of TaskerCore::StepHandler::Workflow, or no handler\z/
+    )
+    stub_const("Own", Class.new(TaskerCore::StepHandler::Workflow))
+    expect(TaskerCore.define("above") { step "bill", handler: "Own", workflow: "child" }.steps.size).to eq(1)
+  end
+
   describe "step.run_workflow" do
     it "runs one task for each name, whatever becomes of the attempts" do
       define_child { |task, _, _| task.context["n"] }

@@ -71,8 +71,20 @@ RSpec.describe "A step that waits", :database do
     end
 
     it "is refused what is no time" do
-      define_one { |_, _, step| step.sleep_for("soon") }
-      expect(run("one", worker: {}).step("only").error["message"]).to include('seconds is "soon"')
+      define_one { |task, _, step| step.sleep_for(task.context["seconds"]) }
+      ["soon", -5, nil].each do |seconds|
+        said = run("one", context: { seconds: seconds }, worker: {}).step("only").error["message"]
+        expect(said).to include("seconds is #{seconds.inspect}, allowed: a number of seconds, not negative")
+      end
+    end
+
+    it "is refused a signal that only the engine sends" do
+      name = "tasker_core.ended:1:x"
+      define_one(retry_limit: 1) { |task, _, step| step.public_send(task.context["how"], name) }
+      %w[wait_for signal].each do |how|
+        said = run("one", context: { how: how }).step("only").error["message"]
+        expect(said).to include("name is #{name.inspect}; allowed: a name that does not begin with tasker_core.")
+      end
     end
 
     it "keeps what it kept when it fails after the wait" do

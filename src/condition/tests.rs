@@ -111,6 +111,19 @@ fn length_and_depth_are_bounded() {
     assert!(Condition::parse(&deep(24), &[]).is_ok());
     let fault = Condition::parse(&deep(25), &[]).expect_err("too deep");
     assert!(fault.problem.contains("24 levels deep"), "{fault:?}");
+    for (start, middle, end) in [
+        ("(", "true", ")"),
+        ("[", "1", "]"),
+        ("!(", "true", ")"),
+        ("size([", "1", "])"),
+        ("{1: ", "1", "}"),
+    ] {
+        let text = format!("{}{middle}{}", start.repeat(40), end.repeat(40));
+        assert_eq!(
+            Condition::parse(&text, &[]).expect_err("too deep").problem,
+            "lies more than 24 levels deep"
+        );
+    }
     for text in [
         format!("{}true{}", "(".repeat(500), ")".repeat(500)),
         format!("{}true", "!".repeat(1_000)),

@@ -1,6 +1,7 @@
 //! An operator has a step executed anew, and with it every step below: what they did before counts no more. The counts of
 //! parents are made anew from what these do.
 
+use super::budget;
 use super::cancel::taken_away;
 use super::draft::{Draft, Place};
 use super::readiness::{Verdict, verdict};
@@ -26,6 +27,7 @@ pub(super) fn rerun(
         return Ok(());
     }
     can_start(&recounted(draft, place, first), state)?;
+    has_budget(draft, first.step, state)?;
     let detail = request.detail_from(name);
     let below = if removed(Guard::RerunGoesDown) { &[] } else { below };
     for reset in std::iter::once(first).chain(below) {
@@ -91,6 +93,21 @@ fn can_start(step: &Step, state: StepState) -> Result<(), InvalidTransition> {
         Verdict::Skip => Err(state
             .refuses(StepEvent::Rerun, "a rerun from a step above it: its parents leave it out")),
     }
+}
+
+/// A task that has done well would fail for it. What is left may suffice for some of the steps below, or for none.
+fn has_budget(draft: &Draft<'_>, step: StepId, state: StepState) -> Result<(), InvalidTransition> {
+    let crate::budget::Verdict::Never(constraint) = budget::verdict(draft, step) else {
+        return Ok(());
+    };
+    let used = draft.budgets.get(&step.task()).copied().unwrap_or_default();
+    let reserve = draft.view.reserves.get(&step).copied().unwrap_or_default();
+    let allowed = format!(
+        "a rerun once the task's budget is raised, tasker budget {}: {}",
+        step.task(),
+        used.used_up(constraint, reserve)
+    );
+    Err(state.refuses(StepEvent::Rerun, allowed))
 }
 
 /// The step as it is when it has begun nothing, and counts its parents by what they do.

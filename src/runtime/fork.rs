@@ -123,7 +123,9 @@ pub(crate) async fn fork(
     let stored = templates.get_within(tx, row.template).await?;
     if stored.compensates {
         let seen = format!("{source}, which undoes another one");
-        return Err(refused("task", &seen, "a task that undoes none: nothing is undone twice"));
+        let allowed =
+            "a task that undoes no other; a fork of this one would undo the same once more";
+        return Err(refused("task", &seen, allowed));
     }
     let first = first_steps(&stored, &request.from)?;
     let unreadable = |what: String| move |source| Error::Decryption { what, source };

@@ -27,8 +27,7 @@ impl Registration {
     /// [`Error::Template`] when it is wrong.
     pub(super) fn from_json(json: &str) -> Result<Self, Error> {
         let template = TaskTemplate::from_json(json)?;
-        template.check_name()?;
-        let undoing = template.compensation()?.map(Wanted::new);
+        let undoing = template.check_registrable()?.map(Wanted::new);
         Ok(Self { template: Wanted::new(template), undoing })
     }
 

@@ -179,8 +179,7 @@ async fn anew(
     Anew::of_links(step, &links).map_err(|stuck| {
         let seen = format!("{name:?}");
         let Stuck::At(stuck) = stuck else {
-            let allowed = "a step that no step below it has added, as a map step its items: execute that one anew";
-            return refused("step", &seen, allowed);
+            return refused("step", &seen, &instead_of(step, &links, stored));
         };
         let adds = |link: &&Link| link.added.is_some() && link.to == stuck;
         let added = links.iter().find(adds).and_then(|link| link.added.as_deref());
@@ -192,6 +191,24 @@ async fn anew(
         );
         refused("step", &seen, &allowed)
     })
+}
+
+/// Where a step was added by one below it: that one, which adds it anew.
+fn instead_of(step: StepId, links: &[Link], stored: &Stored) -> String {
+    let adds = |link: &&Link| link.added.is_some() && link.to == step;
+    let adding = links.iter().find(adds).and_then(|link| stored.step(link.from));
+    match adding {
+        Some(adding) if adding.map.is_some() => {
+            format!(
+                "{:?}: no item is executed anew alone, but the map step with all its items",
+                adding.name
+            )
+        }
+        Some(adding) => {
+            format!("{:?}, which is below this step and has added it: it adds it anew", adding.name)
+        }
+        None => "the step below this one that has added it: it adds it anew".to_owned(),
+    }
 }
 
 /// Has a step executed anew, and those below it; the caller commits. What they returned before is kept as artifacts.

@@ -60,12 +60,7 @@ impl SignalRequest {
     /// [`Error::Argument`] for unknown keys, and for texts that are empty or too long.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let request: Self = parse("signal", json)?;
-        check_name(&request.name)?;
-        if request.name.starts_with(RESERVED) {
-            let allowed =
-                format!("a name that does not begin with {RESERVED}: the engine sends those");
-            return Err(refused("name", &format!("{:?}", request.name), &allowed));
-        }
+        check_name_of_users(&request.name)?;
         at_most("actor", request.actor.as_deref(), 128)?;
         if let Some(key) = &request.idempotency_key {
             not_empty("idempotency_key", key, LONGEST_KEY)?;
@@ -83,8 +78,18 @@ impl SignalRequest {
     }
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), Error> {
+fn check_name(name: &str) -> Result<(), Error> {
     not_empty("name", name, LONGEST_NAME)
+}
+
+/// The name of a signal that users send and wait for.
+pub(super) fn check_name_of_users(name: &str) -> Result<(), Error> {
+    check_name(name)?;
+    if name.starts_with(RESERVED) {
+        let allowed = format!("a name that does not begin with {RESERVED}: the engine sends those");
+        return Err(refused("name", &format!("{name:?}"), &allowed));
+    }
+    Ok(())
 }
 
 /// Writes a signal and has the steps claimed that wait for it; the caller commits. No decisions where it was sent before

@@ -244,6 +244,9 @@ async fn steer_locked(
             };
             let detail = request.detail_of_raise(before, limits.or(before));
             let noted = note(tx, row, TaskEvent::BudgetRaised, detail).await?;
+            if row.task.state == TaskState::Complete {
+                return Ok(noted); // For steps that are to be executed anew.
+            }
             let stored = templates.get_within(tx, row.template).await?;
             let queues = tx
                 .resume_postponed_steps(&BTreeMap::from([(task, i32::MAX.unsigned_abs())]))
@@ -393,8 +396,9 @@ async fn raise(
         return Ok(None);
     }
     let state = row.task.state;
-    if state.is_terminal() && state != TaskState::Error {
-        let source = state.refuses("budget_raised", "tasks that are in error or have not ended");
+    if matches!(state, TaskState::Cancelled | TaskState::ResolvedManually) {
+        let allowed = "tasks that are neither cancelled nor resolved manually";
+        let source = state.refuses("budget_raised", allowed);
         return Err(Error::transition(row.task.id, source));
     }
     tx.write_budgets(&[(task, raised)]).await?;

@@ -20,7 +20,7 @@ use super::patience::Patience;
 use super::pruner;
 use super::recorded::{self, Recording};
 use super::shared::{Counts, Shared};
-use super::signals::{CheckpointReport, WaitInfo, check_name, wait_from_json};
+use super::signals::{CheckpointReport, WaitInfo, check_name_of_users, wait_from_json};
 use super::step_plans;
 use super::subworkflows::{WorkflowCall, WorkflowRun};
 use super::templates::Stored;
@@ -395,7 +395,7 @@ impl Worker {
         after: Option<SignalId>,
     ) -> Result<WaitInfo, Error> {
         let shared = self.shared();
-        signal.map_or(Ok(()), check_name)?;
+        signal.map_or(Ok(()), check_name_of_users)?;
         let after = after.unwrap_or(SignalId(0));
         insist(async || {
             let row = shared.answer(shared.database.look_at_wait(step, signal, after)).await??;

@@ -11,7 +11,7 @@ use super::parse::LONGEST_TASK_NAME;
 use super::section::{LONGEST_SECONDS, Section};
 use super::steps::{Common, complete_class, retry_policy};
 use super::{Content, ErrorClasses, MapTemplate, RetryJson, StepTemplate, TaskTemplate};
-use crate::budget::Limits;
+use crate::budget::{Cost, Limits};
 use crate::condition::Condition;
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;
@@ -84,11 +84,6 @@ impl Serialize for Compensation {
     }
 }
 
-/// The key by which a step says how it is undone.
-pub(super) fn key(step: &Section) -> &'static str {
-    if step.has("compensate") { "compensate" } else { "compensate_with" }
-}
-
 /// Reads the keys of a step.
 pub(super) fn read(step: &mut Section, common: &Common) -> Result<Option<Compensation>> {
     let long = step.take("compensate");
@@ -132,14 +127,44 @@ impl TaskTemplate {
         self.content.compensation
     }
 
-    /// Refuses a name that only the engine gives.
-    pub(crate) fn check_name(&self) -> Result<()> {
+    /// Refuses what only the engine may name, and what could never run. Templates that are stored already are read without it.
+    /// Returns the template that undoes tasks of this one, as [`compensation`](Self::compensation).
+    ///
+    /// # Errors
+    /// [`TemplateError`] for a name that only the engine gives, or is too long, and for a step that reserves more than the budget.
+    ///
+    /// # Examples
+    /// ```
+    /// use tasker_core::template::TaskTemplate;
+    ///
+    /// let template = TaskTemplate::from_json(
+    ///     r#"{"name": "x", "budget": {"cost": 1}, "step_templates": [
+    ///         {"name": "a", "handler_class": "A", "reserve_cost": 2}]}"#,
+    /// )?;
+    /// let error = template.check_registrable().unwrap_err();
+    /// assert_eq!(error.key.as_ref(), "step_templates[0].reserve_cost");
+    /// # Ok::<(), tasker_core::template::TemplateError>(())
+    /// ```
+    pub fn check_registrable(&self) -> Result<Option<TaskTemplate>> {
         if self.name().ends_with(COMPENSATION_SUFFIX) {
             let allowed =
                 format!("a name that does not end with {COMPENSATION_SUFFIX:?}: those undo others");
             return Err(TemplateError::value("name", &Value::from(self.name()), allowed));
         }
-        Ok(())
+        self.check_reserves()?;
+        self.compensation()
+    }
+
+    /// A step that reserves more than there is can never start.
+    fn check_reserves(&self) -> Result<()> {
+        let Some(most) = self.budget().cost else { return Ok(()) };
+        let above = |step: &StepTemplate| step.reserve_cost.is_some_and(|cost| cost > most);
+        let Some(index) = self.steps().iter().position(above) else { return Ok(()) };
+        let step = &self.steps()[index];
+        let seen = Value::from(step.reserve_cost.map(Cost::number));
+        let allowed = format!("at most {}, the cost of the template's budget", most.number());
+        let key = format!("step_templates[{index}].reserve_cost");
+        Err(TemplateError::value(key, &seen, allowed).in_step(Some(&step.name)))
     }
 
     /// The template that undoes a task of this one; nothing where no step says how it is undone. It has a step of the same

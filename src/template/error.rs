@@ -83,6 +83,12 @@ impl TemplateError {
         self
     }
 
+    /// Where the problem says what is allowed.
+    pub(super) fn without_allowed(mut self) -> Self {
+        self.allowed = None;
+        self
+    }
+
     /// With more of what is wrong.
     pub(super) fn and(mut self, more: &str) -> Self {
         self.problem = format!("{}, and {more}", self.problem).into();

@@ -12,7 +12,7 @@ use super::section::Section;
 use super::steps::{Common, LONGEST_STEP_NAME, Steps};
 use super::{Content, TaskTemplate, classes, compensation, schema};
 use crate::budget::Limits;
-use crate::json::{self, JsonLimits};
+use crate::json::{self, JsonError, JsonLimits};
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
@@ -114,7 +114,8 @@ impl StepTexts<'_> {
     /// Why the text of a step was refused, told of the text as a whole.
     pub(super) fn refusal(&self, error: &serde_json::Error) -> TemplateError {
         let whole = serde_json::from_str::<Value>(self.whole).err();
-        refusal(&json::syntax_error(self.whole, whole.as_ref().unwrap_or(error)))
+        let error = json::syntax_error(self.whole, whole.as_ref().unwrap_or(error));
+        refusal(self.whole, &error)
     }
 }
 
@@ -123,11 +124,30 @@ impl StepTexts<'_> {
 fn read(text: &str, limits: JsonLimits) -> Result<(Value, Option<StepTexts<'_>>)> {
     json::check(text, limits)
         .and_then(|()| parts(text).map_err(|error| json::syntax_error(text, &error)))
-        .map_err(|error| refusal(&error))
+        .map_err(|error| refusal(text, &error))
 }
 
-fn refusal(error: &json::JsonError) -> TemplateError {
-    TemplateError::problem("template", format!("is refused: {error}"), "a JSON object")
+/// Names the key where the text is JSON up to what is refused.
+fn refusal(text: &str, error: &JsonError) -> TemplateError {
+    let place = |offset| match json::path(text, offset) {
+        path if path.is_empty() => "template".to_owned(),
+        path => path,
+    };
+    let refused =
+        |key| TemplateError::problem(key, format!("is refused: {error}"), "a JSON object");
+    match error {
+        JsonError::NulCharacter { offset } => {
+            let allowed = "every other character; the database stores none such";
+            TemplateError::problem(place(*offset), "holds the character U+0000", allowed)
+        }
+        JsonError::TooDeep { offset, .. }
+        | JsonError::LoneSurrogate { offset, .. }
+        | JsonError::NumberOutOfRange { offset, .. } => refused(place(*offset)).without_allowed(),
+        JsonError::TooLarge { .. }
+        | JsonError::TooLargeWrittenOut { .. }
+        | JsonError::LooksEncrypted => refused("template".to_owned()).without_allowed(),
+        JsonError::Syntax { .. } | JsonError::NotAnObject { .. } => refused("template".to_owned()),
+    }
 }
 
 fn parts(text: &str) -> serde_json::Result<(Value, Option<StepTexts<'_>>)> {

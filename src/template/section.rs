@@ -76,6 +76,16 @@ impl Section {
         self.map.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether the key is given, and neither null nor false.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.has(name) && *self.peek(name) != Value::Bool(false)
+    }
+
+    /// The key's value, which stays; null where it is left out.
+    pub(super) fn peek(&self, name: &str) -> &Value {
+        self.map.get(name).unwrap_or(&Value::Null)
+    }
+
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.take_even_null(name).filter(|value| !value.is_null())
     }

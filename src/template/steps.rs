@@ -52,6 +52,15 @@ const KEYS: [&str; 28] = [
     "custom_events",
 ];
 
+/// Keys that stand beside none of others, and what is allowed where one of these is there.
+const EXCLUDED: [(&str, &[&str], &str); 5] = [
+    ("decides", &["dynamic", "map"], "false with dynamic or map"),
+    ("dynamic", &["map"], "false with map"),
+    ("compensate_with", &["dynamic", "map"], "none with dynamic or map"),
+    ("compensate", &["dynamic", "map"], "none with dynamic or map"),
+    ("workflow", &["dynamic", "map"], "none with dynamic or map"),
+];
+
 const RETRY_KEYS: [&str; 5] =
     ["backoff", "base_seconds", "max_seconds", "jitter", "delays_seconds"];
 
@@ -106,8 +115,6 @@ struct Written {
     has_single_parent: bool,
     /// By the names of parents, the paths of the keys at which the conditions on the edges stand.
     edges: BTreeMap<String, String>,
-    /// The key that says how it is undone.
-    compensation: &'static str,
 }
 
 impl Steps {
@@ -141,9 +148,9 @@ impl Steps {
     fn add(&mut self, path: String, value: Value, common: &Common) -> Result<()> {
         let mut section = Section::open(path, value, &KEYS)?;
         let name = name(&mut section, common)?;
+        check_combinations(&section)?;
         let Parents { names: depends_on_steps, has_single, edge_conditions, edge_keys } =
             parents(&mut section)?;
-        let compensation_key = compensation::key(&section);
         let workflow = workflow::read(&mut section, &depends_on_steps)?;
         let handler_class = handler_class(&mut section, common, workflow.is_some())?;
         let dynamic = section.flag("dynamic", false)?;
@@ -153,11 +160,7 @@ impl Steps {
         let queue = section.word("queue", LONGEST_QUEUE)?;
         let dependent_system = section.word("dependent_system", LONGEST_SYSTEM)?;
         section.list("custom_events")?;
-        self.written.push(Written {
-            has_single_parent: has_single,
-            edges: edge_keys,
-            compensation: compensation_key,
-        });
+        self.written.push(Written { has_single_parent: has_single, edges: edge_keys });
         self.steps.push(StepTemplate {
             name,
             handler_class,
@@ -236,26 +239,11 @@ impl Steps {
 
     /// What is made while a task runs fits into no graph before.
     fn check_growth(&self, graph: &Graph) -> Result<()> {
-        for ((index, step), written) in (0..).zip(&self.steps).zip(&self.written) {
+        for (index, step) in (0..).zip(&self.steps) {
             let in_graph = !graph.children(index).is_empty() || !step.depends_on_steps.is_empty();
-            let wrong = if step.dynamic && in_graph {
-                Some((
-                    "dynamic",
-                    "false where it depends on another step, or another on it: a step that is added says it",
-                ))
-            } else if step.decides && (step.dynamic || step.map.is_some()) {
-                Some(("decides", "false with dynamic or map"))
-            } else if step.dynamic && step.map.is_some() {
-                Some(("dynamic", "false with map"))
-            } else if step.compensation.is_some() && (step.dynamic || step.map.is_some()) {
-                Some((written.compensation, "none with dynamic or map"))
-            } else if step.workflow.is_some() && (step.dynamic || step.map.is_some()) {
-                Some(("workflow", "none with dynamic or map"))
-            } else {
-                None
-            };
-            if let Some((key, allowed)) = wrong {
-                let key = format!("step_templates[{index}].{key}");
+            if step.dynamic && in_graph {
+                let key = format!("step_templates[{index}].dynamic");
+                let allowed = "false where it depends on another step, or another on it: a step that is added says it";
                 let refusal = TemplateError::value(key, &Value::from(true), allowed);
                 return Err(refusal.in_step(Some(&step.name)));
             }
@@ -325,6 +313,19 @@ impl Steps {
         };
         let key = format!("step_templates[{index}].{key}");
         TemplateError::value(key, &Value::from(parent), allowed).in_step(Some(child))
+    }
+}
+
+/// Keys that exclude one another.
+fn check_combinations(step: &Section) -> Result<()> {
+    let excluded = EXCLUDED
+        .iter()
+        .find(|(key, others, _)| step.is_set(key) && others.iter().any(|other| step.is_set(other)));
+    match excluded {
+        Some((key, _, allowed)) => {
+            Err(TemplateError::value(step.key(key), step.peek(key), *allowed))
+        }
+        None => Ok(()),
     }
 }
 

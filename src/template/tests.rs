@@ -66,6 +66,13 @@ fn what_is_wrong_inside_a_large_list_is_told_at_its_place() {
     assert_eq!(key, "template");
     let told = (at..=at + 5).any(|offset| message.contains(&format!("byte {offset}: number out")));
     assert!(told, "{at}: {message}");
+    let nul = text(&format!(r#"[{good}, {{"name": "b", "when": "context.a == '\u0000'"}}]"#));
+    let (key, message) = refused(TaskTemplate::from_json(&nul));
+    assert_eq!(key, "step_templates[1].when");
+    let allowed = "allowed: every other character; the database stores none such";
+    assert_eq!(message, format!("{key} holds the character U+0000; {allowed}"));
+    let half = text(&format!(r#"[{good}, {{"name": "b\ud800"}}]"#));
+    assert_refused(TaskTemplate::from_json(&half), "step_templates[1].name", "half a surrogate");
     let kind = text(&format!(r#"[{good}, 7]"#));
     assert_refused(TaskTemplate::from_json(&kind), "step_templates[1]", "is 7");
     let twice = format!(r#"{{"step_templates": [1], "name": "x", "step_templates": [{good}]}}"#);

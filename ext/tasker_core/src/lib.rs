@@ -25,11 +25,12 @@ use worker::Worker;
 /// Longest part of a caller's word for something that a message repeats, in characters.
 const LONGEST_NAME: usize = 80;
 
-/// The normalised JSON of a template, checked.
+/// The normalised JSON of a template that can be registered.
 fn check_template(ruby: &Ruby, json: magnus::RString) -> Result<String, Error> {
     guard(ruby, || {
         let json = json::text(ruby, json)?;
         let template = tasker_core::TaskTemplate::from_json(&json)
+            .and_then(|template| template.check_registrable().map(|_| template))
             .map_err(|error| errors::raise(ruby, &error.into()))?;
         Ok(template.to_json())
     })

@@ -11,7 +11,8 @@ module TaskerCore
       ARGUMENTS = %w[ID].freeze
       DETAILS = <<~TEXT
         The steps that the budget kept from being started are tried again, and a task that ended in error goes on. What was
-        used up so far counts. Who asked for it and why is kept in the history.
+        used up so far counts. A task that is complete stays so, and its steps can be executed anew. Who asked for it and
+        why is kept in the history.
 
         With --all it is done with all tasks of a template that have not ended, or are in error, that the options
         describe, each by itself: one that refuses does not stop the others. --name is needed. Exit status 1 when one

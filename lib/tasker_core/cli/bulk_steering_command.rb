@@ -16,6 +16,8 @@ module TaskerCore
       OF_ONE = %i[reason json database-url help].freeze
       # Options that `--all` needs.
       NEEDED = [].freeze
+      # `--where`, as it is asked for elsewhere.
+      HINTS = { "--where" => "--all means all that options such as --name, --state and --tag describe" }.freeze
       # What the help says of `--all`.
       ALL = <<~TEXT.chomp
         With --all it is done with all that the options describe, each by itself: one that refuses does not stop the

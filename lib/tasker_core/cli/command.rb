@@ -37,8 +37,15 @@ module TaskerCore
       ARGUMENTS = [].freeze
       # What the help says beyond the summary.
       DETAILS = ""
+      # What is said of an option that there is not, by its name.
+      HINTS = {}.freeze
       # What the help shows as examples; at least one.
       EXAMPLES = [].freeze
+
+      # What options take that are numbers, in words.
+      NUMBERS = { Integer => "a whole number", Float => "a number" }
+                .transform_keys { |type| OptionParser::DefaultList.atype.fetch(type).first }.compare_by_identity.freeze
+      private_constant :NUMBERS
 
       # @param output [Output] where results and notes go
       # @param input [IO] where "-" reads from
@@ -133,14 +140,30 @@ module TaskerCore
       end
 
       def parse_message(error)
-        message = error.message.lines.first.chomp
-        guess = error.is_a?(OptionParser::InvalidOption) && guess_option(error.args.first)
-        guess ? "#{message}; did you mean #{guess}?" : message
+        [error.message.lines.first.chomp, advice(error)].compact.join("; ")
       end
 
-      def guess_option(word)
-        known = parser.top.list.flat_map { |switch| switch.respond_to?(:long) ? switch.long : [] }
-        Internal::Suggestion.nearest(word.to_s[/\A[^=]*/], known)
+      def advice(error)
+        name = error.args.first.to_s[/\A[^=]*/]
+        case error
+        when OptionParser::InvalidOption then self.class::HINTS.fetch(name) { guess_option(name) }
+        when OptionParser::InvalidArgument then allowed_of(name)
+        end
+      end
+
+      def guess_option(name)
+        guess = Internal::Suggestion.nearest(name, switches.flat_map(&:long))
+        guess && "did you mean #{guess}?"
+      end
+
+      def allowed_of(name)
+        pattern = switches.find { |switch| (switch.long + switch.short).include?(name) }&.pattern
+        allowed = pattern.respond_to?(:keys) ? pattern.keys.join(", ") : NUMBERS[pattern]
+        allowed && "allowed: #{allowed}"
+      end
+
+      def switches
+        parser.top.list.grep(OptionParser::Switch)
       end
 
       def check_number_of(arguments)
@@ -180,8 +203,12 @@ module TaskerCore
         "uid #{Process.uid}"
       end
 
+      def id?(text)
+        text.match?(/\A[0-9]+\z/)
+      end
+
       def id_from(text)
-        text.match?(/\A[0-9]+\z/) ? Internal::Check.id(text.to_i) : Internal::Check.id(text)
+        id?(text) ? Internal::Check.id(text.to_i) : Internal::Check.id(text)
       end
 
       def help_text

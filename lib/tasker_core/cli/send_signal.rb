@@ -43,7 +43,7 @@ module TaskerCore
       end
 
       def to_many(name, payload = "null")
-        payload = JsonArgument.new("JSON", payload).read(input)
+        payload = payload_of_many(name, payload)
         task_ids = connected do |client|
           client.signal_all(name, payload, key: options[:key], actor: actor,
                                            idempotency_key: options[:"idempotency-key"])
@@ -53,11 +53,23 @@ module TaskerCore
         OK
       end
 
+      def payload_of_many(name, payload)
+        JsonArgument.new("JSON", payload).read(input)
+      rescue UsageError
+        id?(name) ? refuse_id(name) : raise
+      end
+
       def check_number_of(arguments)
         return super unless options[:key]
 
         refuse("missing NAME") if arguments.empty?
-        refuse("unexpected argument #{arguments[2].inspect}") if arguments.size > 2
+        return unless arguments.size > 2
+
+        id?(arguments.first) ? refuse_id(arguments.first) : refuse("unexpected argument #{arguments[2].inspect}")
+      end
+
+      def refuse_id(word)
+        refuse("unexpected argument #{word.inspect}: --key stands in the place of ID")
       end
 
       def define_options(parser)

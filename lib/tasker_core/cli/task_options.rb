@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "age"
-require_relative "style"
+require_relative "../internal/bridge"
 
 module TaskerCore
   class CLI
@@ -10,7 +10,7 @@ module TaskerCore
       private
 
       def task_options(parser)
-        parser.on("--state STATE", Style::STATES.keys, "only tasks in this state (default: any)")
+        parser.on("--state STATE", Internal::Bridge::TASK_STATES, "only tasks in this state (default: any)")
         parser.on("--name NAME", "only tasks of templates of this name (default: any)")
         parser.on("--namespace NAME", "only tasks of this namespace (default: any)")
         parser.on("--version VERSION", "only tasks of templates of this version (default: any)")

@@ -12,7 +12,7 @@ module TaskerCore
       ALL_OPEN_TO_MORE = [{ unfinished: true }, { state: "error", unfinished: false }].freeze
 
       # Raises the budget of a task: the steps that it kept from being started are tried again, and a task that ended in
-      # error goes on. What was used up so far counts.
+      # error goes on. What was used up so far counts. A task that is complete stays so: its steps can be executed anew.
       #
       # @param task_id [Integer]
       # @param attempts [Integer, nil] of all steps together, no fewer than before. Default nil: as before.
@@ -22,7 +22,7 @@ module TaskerCore
       # @param unknown [Hash{Symbol => Object}] none
       # @return [TaskStatus]
       # @raise [NotFound]
-      # @raise [InvalidTransition] the task is complete or cancelled
+      # @raise [InvalidTransition] the task was cancelled
       # @raise [InvalidArgument] neither `attempts` nor `cost`, fewer or less than before, or the task has no budget
       # @example
       #   client.raise_budget(1, attempts: 400, actor: "support", reason: "the bank was down")

@@ -10,6 +10,8 @@ module TaskerCore
     module BulkRetry
       # Seconds between two looks at the steps that were tried first.
       LOOK_EVERY = 0.25
+      # Seconds that they are watched where nobody says how long.
+      WATCH = 60
       # Most steps that are tried first.
       MOST_CANARIES = 1_000
 
@@ -20,16 +22,17 @@ module TaskerCore
       # unless none of them has ended; a step that waits for another attempt has failed then.
       #
       # @param canary [Integer, nil] how many are tried first, up to 1,000. Default nil: none.
-      # @param watch [Numeric] seconds that they are watched at most. Default 60.
-      # @param tolerate [Integer] how many of them may fail again. Default 0.
+      # @param watch [Numeric, nil] with `canary`: seconds that they are watched at most. Default nil: 60.
+      # @param tolerate [Integer, nil] with `canary`, and fewer: how many of them may fail again. Default nil: 0.
       # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run; which steps: as {Failures#failures}
       # @yieldparam so_far [BulkReport]
       # @return [BulkReport]
+      # @raise [InvalidArgument]
       # @raise [DecryptionError] as {Failures#failures}
       # @example
       #   client.retry_all(error: "Net::ReadTimeout", reason: "the bank is back", canary: 5, rate: 20).ok?
-      def retry_all(canary: nil, watch: 60, tolerate: 0, **options, &progress)
-        trial = canary && trial_of(canary, watch, tolerate)
+      def retry_all(canary: nil, watch: nil, tolerate: nil, **options, &progress)
+        trial = canary ? trial_of(canary, watch, tolerate) : refuse_of_canary({ watch: watch, tolerate: tolerate })
         with_failures("retry", options, progress, others: %i[canary watch tolerate]) do |bulk, filter, request|
           work = ->(target) { try_again(target.task_id, target.step, seen: target.seen, **request) }
           last = trial && !options[:dry_run] ? try_first(bulk, filter, canary, trial, &work) : nil
@@ -41,10 +44,21 @@ module TaskerCore
 
       def trial_of(canary, watch, tolerate)
         Internal::Check.at_most(canary, MOST_CANARIES, "canary")
-        unless tolerate.is_a?(Integer) && !tolerate.negative?
-          Internal::Check.refuse("tolerate", tolerate, "a whole number, not negative")
-        end
-        Internal::Canary.new(watch: Internal::Check.age(watch, "watch"), tolerate: tolerate)
+        watch = watch.nil? ? WATCH : Internal::Check.age(watch, "watch")
+        Internal::Canary.new(watch: watch, tolerate: tolerate.nil? ? 0 : fewer_than(canary, tolerate))
+      end
+
+      # As many failures as are tried first would never stop it.
+      def fewer_than(canary, tolerate)
+        return tolerate if tolerate.is_a?(Integer) && (0...canary).cover?(tolerate)
+
+        allowed = canary == 1 ? "0" : "a whole number from 0 to #{canary - 1}"
+        Internal::Check.refuse("tolerate", tolerate, "#{allowed}, fewer than canary")
+      end
+
+      def refuse_of_canary(given)
+        name, value = given.compact.first
+        Internal::Check.refuse(name.name, value, "nil without canary") if name
       end
 
       # Returns the id of the last step that was looked at.

@@ -25,6 +25,8 @@ module TaskerCore
 
       # Those that have not ended; all.
       UNFINISHED = [{ unfinished: true }].freeze
+      # States of tasks that have not ended.
+      OPEN_STATES = %w[pending in_progress waiting blocked paused].freeze
       ALL_TASKS = [{ unfinished: false }].freeze
       # States of tasks that can be undone.
       FAILED = %w[error cancelled].freeze
@@ -71,10 +73,11 @@ module TaskerCore
       # Ends tasks that have not ended.
       #
       # @param options [Hash{Symbol => Object}] actor, reason, rate, dry_run; and which tasks, all of which may be left
-      #   out: state, name, namespace and version [String]; tags [Array<String>], all of which they have; older_than
-      #   [Numeric], seconds since they were requested
+      #   out: state (of a task that has not ended), name, namespace and version [String]; tags [Array<String>], all of
+      #   which they have; older_than [Numeric], seconds since they were requested
       # @yieldparam so_far [BulkReport]
       # @return [BulkReport]
+      # @raise [InvalidArgument]
       # @example
       #   client.cancel_all(name: "reindex", reason: "the index is gone").done
       def cancel_all(**options, &progress)
@@ -153,6 +156,7 @@ module TaskerCore
       # Tasks that one filter after another means, each once.
       def with_tasks(action, options, progress, filters: UNFINISHED, only: nil, rehearsed: false) # rubocop:disable Metrics/ParameterLists -- what, with which, and how
         bulk, request, rest = bulk_of(action, options, progress, rehearsed)
+        Internal::Check.choice(rest[:state], "state", OPEN_STATES) if filters.equal?(UNFINISHED)
         meant = filters.map { |filter| tasks(bulk.batch, only, filter, **rest) }.lazy.flat_map(&:lazy)
         asking(rehearsed && options[:dry_run]) do |client|
           bulk.run(meant.uniq(&:task_id)) { |target| yield target, request, client }

@@ -20,6 +20,7 @@ module TaskerCore
       # @return [TaskStatus]
       # @raise [NotFound]
       # @raise [InvalidTransition] the task was cancelled, or the step could not start because of what its parents did
+      #   or of what is used up of the task's budget
       # @raise [InvalidArgument] the task has no such step
       # @example
       #   client.rerun(1, "enrich", actor: "support", reason: "its data were corrected")

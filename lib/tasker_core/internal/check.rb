@@ -72,16 +72,27 @@ module TaskerCore
         values.each_with_index.map { |value, index| text(value, "#{key}[#{index}]") }
       end
 
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @param allowed [String] what is allowed, in words
+      # @return [Numeric]
+      # @raise [InvalidArgument] negative, not finite or no number
+      # @example
+      #   Check.seconds(1.5, "seconds") # => 1.5
+      def seconds(value, key, allowed = "a number of seconds, not negative")
+        return value if value.is_a?(Numeric) && value.real? && value.to_f.finite? && !value.negative?
+
+        refuse(key, value, allowed)
+      end
+
       # @param value [Object] nil passes
       # @param key [String] name of the argument
       # @return [Numeric, nil]
       # @raise [InvalidArgument] negative, not finite or no number
       # @example
-      #   Check.seconds(1.5, "timeout") # => 1.5
-      def seconds(value, key)
-        return value if value.nil? || (value.is_a?(Numeric) && value.real? && value.to_f.finite? && !value.negative?)
-
-        refuse(key, value, "nil or a number of seconds, not negative")
+      #   Check.optional_seconds(nil, "timeout") # => nil
+      def optional_seconds(value, key)
+        value.nil? ? nil : seconds(value, key, "nil or a number of seconds, not negative")
       end
 
       # @param value [Object]

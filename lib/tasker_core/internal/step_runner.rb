@@ -29,8 +29,6 @@ module TaskerCore
                               "message" => "the attempt was ended by others").freeze
       # Code of attempts whose results cannot be kept.
       INVALID_RESULTS = "INVALID_RESULTS"
-      # Code of attempts that add what cannot be added.
-      INVALID_GROWTH = "INVALID_GROWTH"
 
       # @api private
       # The handler ended its thread (Thread.exit, Thread#kill) before it returned.
@@ -183,10 +181,6 @@ module TaskerCore
         PermanentError.new("the handler's results cannot be kept: #{error.message}", error_code: INVALID_RESULTS)
       end
 
-      def unaddable(error)
-        PermanentError.new("the steps that the handler adds are refused: #{error.message}", error_code: INVALID_GROWTH)
-      end
-
       # Where the native library refuses the results (their size, U+0000) or the steps, the attempt is still open.
       def report(item, execution_us, ended)
         how, *said = ended
@@ -195,7 +189,7 @@ module TaskerCore
         @native.public_send(how, item[0], item[2], execution_us, *said)
       rescue InvalidContext, InvalidArgument => e
         refused = how == :grow && e.is_a?(InvalidArgument)
-        report_failure(item, execution_us, refused ? unaddable(e) : unkept(e))
+        report_failure(item, execution_us, refused ? Step::Growth.refusal(e) : unkept(e))
       end
 
       # Whether the transaction was committed, the native library finds out.

@@ -4,6 +4,7 @@ require "json"
 require_relative "../errors"
 require_relative "../internal/check"
 require_relative "../internal/json_text"
+require_relative "../step_handler/errors"
 
 module TaskerCore
   class Step
@@ -17,6 +18,9 @@ module TaskerCore
     #     pages.size
     #   end
     module Growth
+      # Code of attempts that add what cannot be added.
+      INVALID = "INVALID_GROWTH"
+
       # Adds a step to the task, at the moment at which this attempt succeeds; one that fails or waits adds nothing.
       #
       # @param name [String, Symbol] 1 to 512 bytes, and a name that no other step of the task has
@@ -27,8 +31,7 @@ module TaskerCore
       #   steps that this attempt adds. Default nil: this step; [] for none.
       # @param before [String, Symbol, Array] names of steps that are pending and are to wait for it. Default none.
       # @return [String] the name
-      # @raise [InvalidArgument] no name, or one that this attempt has added before
-      # @raise [InvalidContext] inputs that JSON cannot say
+      # @raise [PermanentError] no name, or one that this attempt has added before; inputs that JSON cannot say
       # @example
       #   step.add("notify_7", like: "notify", inputs: { user: 7 }, before: "close")
       def add(name, like:, inputs: nil, depends_on: nil, before: [])
@@ -41,6 +44,15 @@ module TaskerCore
                        depends_on: depends_on.nil? ? nil : names(depends_on), before: names(before) }
         @growing[name] = growth_json(attributes.compact, inputs)
         name
+      rescue InvalidArgument, InvalidContext => e
+        raise Growth.refusal(e)
+      end
+
+      # @api private
+      # @param error [Error] why what is added is refused
+      # @return [PermanentError] what the attempt ends with: every other one would add the same
+      def self.refusal(error)
+        PermanentError.new("the steps that the handler adds are refused: #{error.message}", error_code: INVALID)
       end
 
       # @api private

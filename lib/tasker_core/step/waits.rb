@@ -54,8 +54,8 @@ module TaskerCore
       # @example
       #   step.sleep_for(3_600) if step.waits.zero?
       def sleep_for(seconds, data: nil)
-        seconds = Internal::Check.seconds(seconds, "seconds") || Internal::Check.refuse("seconds", nil, "a number")
-        wait(data, after_s: [seconds.to_f, LONGEST].min)
+        seconds = Internal::Check.seconds(seconds, "seconds").to_f
+        wait(data, after_s: [seconds, LONGEST].min)
       end
 
       # Ends the attempt and begins anew at that time; returns when it has come.
@@ -76,7 +76,7 @@ module TaskerCore
       # the attempt ends; the signal, or the end of the timeout, begins it anew. A signal is not used up: it is there
       # in each attempt, and for each step that asks for it.
       #
-      # @param name [String, Symbol] 1 to 128 bytes
+      # @param name [String, Symbol] 1 to 128 bytes; not as those that the engine sends, "tasker_core." and more
       # @param timeout [Numeric, nil] seconds from the first attempt that waits for it, at most 365 days. Default nil:
       #   for ever.
       # @param after [Integer, nil] id of a signal: only later ones count. Default nil: all.
@@ -89,7 +89,7 @@ module TaskerCore
       #   approval["by"]
       def wait_for(name, timeout: nil, after: nil, data: nil)
         name = Internal::Check.text(name, "name")
-        timeout = Internal::Check.seconds(timeout, "timeout")
+        timeout = Internal::Check.optional_seconds(timeout, "timeout")
         after &&= Internal::Check.id(after, "after")
         look = look_at_wait(name, after)
         return look["signal"]["payload"] if look["signal"]
@@ -191,7 +191,7 @@ module TaskerCore
         Internal::Check.within(every, "every", INTERVALS)
         Internal::Check.within(max, "max", every..LONGEST) unless max.nil?
         Internal::Check.within(backoff, "backoff", 1..100)
-        Internal::Check.seconds(timeout, "timeout")
+        Internal::Check.optional_seconds(timeout, "timeout")
       end
 
       def look_at_wait(name, after)

@@ -29,7 +29,7 @@ module TaskerCore
       def executor(name, queue: nil, priority: nil, timeout: nil)
         Internal::Check.refuse("executor", name, "active_job") unless name.to_s == "active_job"
         @executor_options = { queue: queue&.to_s, priority: priority,
-                              timeout: Internal::Check.seconds(timeout, "timeout") }.freeze
+                              timeout: Internal::Check.optional_seconds(timeout, "timeout") }.freeze
       end
 
       # @api private

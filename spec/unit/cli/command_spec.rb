@@ -76,10 +76,10 @@ RSpec.describe TaskerCore::CLI::Command do
     %w[1 --reson x] => "invalid option: --reson; did you mean --reason?",
     %w[1 --reaso x] => "invalid option: --reaso; did you mean --reason?",
     %w[1 --quark] => "invalid option: --quark",
-    %w[1 --limit many] => "invalid argument: --limit many",
+    %w[1 --limit many] => "invalid argument: --limit many; allowed: a whole number",
     %w[1 --reason] => "missing argument: --reason",
     %w[1 --reson=x] => "invalid option: --reson=x; did you mean --reason?",
-    %w[1 --limit=many] => "invalid argument: --limit many",
+    %w[1 --limit=many] => "invalid argument: --limit many; allowed: a whole number",
     ["1", "\xFF"] => "argument \"\\xFF\" is not UTF-8"
   }.each do |argv, message|
     it "refuses #{argv.inspect} and says where help is" do

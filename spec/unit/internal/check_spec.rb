@@ -39,14 +39,23 @@ RSpec.describe TaskerCore::Internal::Check do
     it("names the one at fault") { expect { described_class.texts(["a", 1], "tags") }.to refusal("tags[1]") }
   end
 
-  describe ".seconds" do
-    [nil, 0, 1.5, Rational(1, 2)].each do |value|
-      it("accepts #{value.inspect}") { expect(described_class.seconds(value, "timeout")).to eq(value) }
-    end
+  { seconds: [0, 1.5, Rational(1, 2)], optional_seconds: [nil, 0, 1.5, Rational(1, 2)] }.each do |check, accepted|
+    describe ".#{check}" do
+      accepted.each do |value|
+        it("accepts #{value.inspect}") { expect(described_class.public_send(check, value, "timeout")).to eq(value) }
+      end
 
-    [-1, Float::NAN, Float::INFINITY, "1", Complex(1, 1)].each do |value|
-      it("refuses #{value.inspect}") { expect { described_class.seconds(value, "timeout") }.to refusal("timeout") }
+      [-1, Float::NAN, Float::INFINITY, "1", Complex(1, 1)].each do |value|
+        it "refuses #{value.inspect}" do
+          expect { described_class.public_send(check, value, "timeout") }.to refusal("timeout")
+        end
+      end
     end
+  end
+
+  it "says of a time that is needed nothing of nil" do
+    expect { described_class.seconds(-5, "seconds") }
+      .to raise_error(TaskerCore::InvalidArgument, "seconds is -5, allowed: a number of seconds, not negative")
   end
 
   describe ".count" do

@@ -117,9 +117,74 @@ fn what_undoes_a_step_has_its_own_policy() {
         assert_refused(
             refused,
             &format!("step_templates[0].{written}"),
-            "none with dynamic or map",
+            &format!("is {undone}; allowed: none with dynamic or map"),
         );
     }
+}
+
+#[test]
+fn a_name_is_refused_before_it_is_registered() {
+    let registered = |name: &str, keys: &Value| {
+        let template = read(&with(&json!({"name": name}), keys)).expect("it can be read");
+        template.check_registrable().map(|undoing| undoing.is_some())
+    };
+    let undone = json!({"compensate_with": "Undo"});
+    assert_eq!(registered(&"x".repeat(113), &undone), Ok(true));
+    assert_eq!(registered(&"x".repeat(128), &json!({})), Ok(false));
+    for (name, allowed) in [
+        ("x (compensation)".to_owned(), "does not end with"),
+        ("x".repeat(114), "at most 113 bytes"),
+    ] {
+        let error = registered(&name, &undone).expect_err("it cannot be registered");
+        assert_eq!(error.key.as_ref(), "name");
+        assert!(error.to_string().contains(allowed), "{error}");
+    }
+}
+
+#[test]
+fn a_step_that_reserves_more_than_the_budget_is_refused() {
+    let registered = |budget: &Value| {
+        let first = json!({"name": "a", "handler_class": "A"});
+        let steps = json!([first, {"name": "b", "handler_class": "B", "reserve_cost": 2}]);
+        let keys = json!({"name": "x", "budget": budget, "step_templates": steps});
+        read(&keys).expect("it can be read").check_registrable()
+    };
+    for budget in [json!({}), json!({"attempts": 1}), json!({"cost": 2})] {
+        assert_eq!(registered(&budget), Ok(None), "{budget}");
+    }
+    let error = registered(&json!({"cost": 1.5})).expect_err("it could never start");
+    let said = "step_templates[1].reserve_cost (step \"b\") is 2.0; allowed: at most 1.5, the cost of the template's budget";
+    assert_eq!(error.to_string(), said);
+}
+
+#[test]
+fn keys_that_exclude_one_another_are_refused_with_the_value_that_is_there() {
+    for (keys, key, said) in [
+        (
+            json!({"workflow": "x", "dynamic": true}),
+            "workflow",
+            r#"is "x"; allowed: none with dynamic or map"#,
+        ),
+        (
+            json!({"workflow": {"name": "x"}, "map": {"over": "[1]"}}),
+            "workflow",
+            r#"is {"name":"x"}; allowed: none"#,
+        ),
+        (
+            json!({"decides": true, "map": {"over": "[1]"}}),
+            "decides",
+            "is true; allowed: false with dynamic or map",
+        ),
+        (
+            json!({"dynamic": true, "map": {"over": "[1]"}}),
+            "dynamic",
+            "is true; allowed: false with map",
+        ),
+    ] {
+        assert_refused(step(&keys), &format!("step_templates[0].{key}"), said);
+    }
+    let none = json!({"workflow": "x", "dynamic": false, "map": null, "decides": false});
+    assert!(step(&none).is_ok());
 }
 
 #[test]
