@@ -90,16 +90,12 @@ module Chaos
 
     def own(name, states)
       step = @steps[name]
-      return "error" if step && (step.given_up? || failed_outside?(step))
+      return "error" if step && (step.given_up? || Growth.refused?(@record, step))
 
       map = Growth.map(name)
       return list(map, states) if map
 
       Behaviour.of(@seed, name).state(step ? step.attempts : 1)
-    end
-
-    def failed_outside?(step)
-      Growth.refused?(@record, step) || Growth.given_up?(@record, step)
     end
 
     # With too many items in error it is so itself.

@@ -106,17 +106,17 @@ module Chaos
       record.steps.count { |step| item?(step.name) && step.state_before(before) == "error" }
     end
 
-    # An item is not executed when it has not begun and more have failed than may: its first attempt fails instead.
+    # An item is not executed when it has not begun and more have failed than may.
     #
     # @param record [Record]
     # @param step [Record::Step]
-    # @param ended [Record::Transition, nil] that ends an attempt of it. Default: that of the last one.
-    # @return [Boolean] whether that became of the attempt
-    def given_up?(record, step, ended = step.ends.last)
+    # @param change [Record::Transition] by which it was given up
+    # @return [Boolean] whether it might be
+    def may_be_given_up?(record, step, change)
       most = MAPS[record.template]&.tolerate
-      return false unless most && item?(step.name) && [ended&.outcome, ended&.attempt] == ["permanent", 1]
+      return false unless most && item?(step.name) && ever_failed(record, before: change) > most
 
-      step.execution(1).nil? && ever_failed(record, before: ended) > most
+      step.transitions.take_while { |other| other.id < change.id }.none?(&:tries?)
     end
 
     # Steps cannot be added before one that an operator has skipped or resolved: then the attempt that would fails.

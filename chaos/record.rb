@@ -47,6 +47,11 @@ module Chaos
       detail && detail["reason"]
     end
 
+    # @return [Boolean] whether it ended an attempt, or an operator had the step tried again
+    def tries?
+      !outcome.nil? || event == "retried"
+    end
+
     # @return [Boolean] whether that is how the step ended in the task of which its own is a fork
     def copied?
       detail&.key?("copied_from") || false

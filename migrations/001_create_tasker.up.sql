@@ -13,7 +13,7 @@ CREATE TYPE tasker_step_event AS ENUM (
   'retries_exhausted', 'not_retryable', 'needs_intervention', 'condition_unmet', 'given_back', 'interrupted',
   'worker_died', 'crashes_exhausted', 'cancelled', 'retried', 'skipped', 'resolved_manually',
   'went_waiting', 'signalled', 'timed_out', 'mapped', 'items_done', 'items_failed', 'items_retried',
-  'budget_exhausted', 'rerun', 'reset', 'copied');
+  'item_given_up', 'budget_exhausted', 'rerun', 'reset', 'copied');
 
 CREATE TYPE tasker_task_event AS ENUM (
   'started', 'went_waiting', 'resumed', 'got_blocked', 'completed', 'failed', 'cancelled', 'paused',

@@ -222,6 +222,8 @@ pub enum Outcome {
     Waiting(Arc<Wait>),
     /// The step's condition, which is this expression, was not met before the handler began.
     ConditionUnmet(Arc<str>),
+    /// So many items of the map step had failed before the handler of this one began that it is not executed.
+    ItemGivenUp(GivenUp),
     /// No handler has begun: the worker stopped, or none of its threads came. Since when the step could be claimed, if that
     /// is known: it keeps its place in the queue.
     GivenBack(Option<Timestamp>),
@@ -229,6 +231,15 @@ pub enum Outcome {
     Interrupted,
     /// The worker's heartbeat ended.
     WorkerDied,
+}
+
+/// Why an item of a map step is not executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// How many others have failed.
+    pub failed: u32,
+    /// How many may.
+    pub tolerate: u32,
 }
 
 /// What a handler waits for: a time, a signal, or whichever comes first. Without either, for an operator.

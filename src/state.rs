@@ -140,6 +140,8 @@ database_enum!(
         ItemsFailed = "items_failed",
         /// An item of a map step that has failed by its items is tried again.
         ItemsRetried = "items_retried",
+        /// Too many other items of its map step have failed before it began.
+        ItemGivenUp = "item_given_up",
         /// It was to be claimed, and its task's budget was used up.
         BudgetExhausted = "budget_exhausted",
         /// An operator has it executed anew.
@@ -266,6 +268,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Pending, E::ItemsFailed, S::Error),
         (S::Error, E::ItemsRetried, S::Pending),
         (S::Error, E::ItemsDone, S::Complete),
+        (S::InProgress, E::ItemGivenUp, S::Error),
         (S::Enqueued, E::BudgetExhausted, S::Error),
         (S::WaitingForRetry, E::BudgetExhausted, S::Error),
         (S::Waiting, E::BudgetExhausted, S::Error),

@@ -27,6 +27,7 @@ module Chaos
           step.ends.each { |ended| judge_end(step, ended) }
           judge_executions(step)
           judge_condition(step)
+          judge_given_up(step)
         end
       end
 
@@ -54,11 +55,17 @@ module Chaos
         Chaos::Effects.of?(step.name) && ended.outcome == "retryable"
       end
 
-      # Steps that a handler adds may be refused after it has ended; items of a list that is given up are not executed,
-      # nor are steps whose condition cannot be told.
+      def judge_given_up(step)
+        step.transitions.select { |change| change.event == "item_given_up" }.each do |change|
+          tell("it was given up, and was to be executed", step) unless Growth.may_be_given_up?(record, step, change)
+        end
+      end
+
+      # Steps that a handler adds may be refused after it has ended; steps whose condition cannot be told are not
+      # executed.
       def failed_outside?(step, ended, outcomes)
         return true if undone?(step, ended)
-        return Growth.given_up?(record, step, ended) || untold?(step, ended) if outcomes.empty?
+        return untold?(step, ended) if outcomes.empty?
 
         outcomes.include?("succeeded") && Growth.refused?(record, step, ended)
       end

@@ -58,7 +58,17 @@ module Chaos
 
     # @return [Boolean] whether it ended in error otherwise than its {Behaviour} says
     def given_up?
-      crashed? || timed_out? || rejected? || workflow_failed? || out_of_budget? || overdue? || hung?
+      crashed? || timed_out? || rejected? || workflow_failed? || overdue? || hung? || kept_back?
+    end
+
+    # @return [Boolean] whether it was not to begin any more
+    def kept_back?
+      out_of_budget? || unbegun?
+    end
+
+    # @return [Boolean] whether it is an item that had not begun when too many others had failed
+    def unbegun?
+      transitions.last&.event == "item_given_up"
     end
 
     # @return [Boolean] whether its last attempt was ended for its time, and was one too many

@@ -97,7 +97,7 @@ module Chaos
       @now_ns += (Wait::DELAYS.fetch(step.name, 0) * 1_000_000_000).round
       results = @results.slice(*parents)
       met = Branches.met?(@seed, step.name, parents.to_h { |parent| [parent, results.fetch(parent, {})] })
-      return give_up(step, Judges::Executions::UNTOLD) if met.nil?
+      return fail_untold(step) if met.nil?
       return leave_out(step) unless met
 
       map = Growth.map(step.name)
@@ -149,11 +149,16 @@ module Chaos
       most && failed_items > most
     end
 
-    def give_up(step, error = nil)
+    def fail_untold(step)
       step.attempts += 1
       move(step, "in_progress", "claimed")
       move(step, "error", "failed_permanently", "permanent")
-      step.transitions.last.error = error
+      step.transitions.last.error = Judges::Executions::UNTOLD
+    end
+
+    def give_up(step)
+      move(step, "in_progress", "claimed")
+      move(step, "error", "item_given_up")
     end
 
     def leave_out(step)

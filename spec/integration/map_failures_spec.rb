@@ -10,7 +10,7 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
   end
 
   # Items fail that the context names, in their first attempts; the steps below have a second parent.
-  def define_joins(map: {}, joins: self.joins)
+  def define_joins(map: {}, joins: self.joins, **options)
     handler("List") { |task| task.context["list"] }
     handler("Each") do |task, _, step|
       raise TaskerCore::PermanentError, "no" if task.context["bad"].include?(step.item) && step.attempt == 1
@@ -18,7 +18,7 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
       step.item
     end
     handler("State") { |_, sequence| sequence.state_of("each") }
-    TaskerCore.define("joins") do
+    TaskerCore.define("joins", **options) do
       step "list", handler: "List"
       step "beside", handler: "List"
       step "each", handler: "Each", depends_on: "list", skippable: true, map: { over: "results.list", **map }
@@ -58,6 +58,7 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
   it "go on when what failed is tried again, and so do the steps below that still wait" do
     task_id = submit([1, 2, 3, 4], [2, 3], tolerate: 0)
     settled(task_id)
+    handler("Each") { |_, _, step| step.item }
     TaskerCore.retry(task_id, step: "each[1]")
     expect(states(TaskerCore.result(task_id), "each", "report", "sum")).to eq(%w[pending complete pending])
     expect(states(settled(task_id), "each", "sum")).to eq(%w[error pending])
@@ -77,12 +78,43 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
     result = settled(task_id)
     expect([result.state, *states(result, "each", "report")]).to eq(%w[complete error complete])
     expect(TaskerCore.explain(task_id, step: "each")["steps"].first["summary"])
-      .to eq("failed by its items: 0 of 1 items are complete, 1 failed and none may")
+      .to eq("failed by its items: 0 of 1 items are complete, 1 failed and none may; look at each[0] (error)")
+  end
+
+  it "have no attempt and use up no budget where they are given up, and leave it to be seen which failed first",
+     :aggregate_failures do
+    define_joins(map: { max_parallel: 2 }, budget: { attempts: 10 })
+    task_id = TaskerCore.submit("joins", context: { list: [*1..20], bad: [1] })
+    result = settled(task_id)
+    status = TaskerCore.status(task_id)
+    expect([result.state, status.budget["exhausted"]]).to eq(["error", nil])
+    expect(status.budget["attempts"]).to eq(status.attempts_total).and be < 10
+    given_up = TaskerCore.each_item(task_id, "each").select { |item| item.state == "error" }.drop(1)
+    expect(given_up.map(&:attempts)).to all(eq(0))
+    expect(given_up.size).to be >= 17
+    last = TaskerCore.result(task_id, step: "each[19]").steps.first
+    expect(last.error).to include("code" => "MAP_GIVEN_UP", "class" => "TaskerCore::PermanentError")
+    expect(TaskerCore.failures(task_id: task_id).map(&:step)).to eq(%w[each[0] each])
+    expect(TaskerCore.failures(task_id: task_id, step: "each[19]").map(&:code)).to eq(["MAP_GIVEN_UP"])
+    expect(TaskerCore.explain(task_id, step: "each")["steps"].first["summary"])
+      .to end_with("(#{given_up.size} of them without an attempt) and none may; look at each[0] (error)")
+    handler("Each") { |_, _, step| step.item }
+    TaskerCore.raise_budget(task_id, attempts: 100)
+    TaskerCore.retry(task_id)
+    expect(settled(task_id).results_of("each")).to include("complete" => 20)
+  end
+
+  it "are executed for which an operator asks, also while too many others are in error" do
+    task_id = submit([1, 2, 3, 4], [1], max_parallel: 1)
+    settled(task_id)
+    TaskerCore.retry(task_id, step: "each[3]")
+    items = settled(task_id) && TaskerCore.each_item(task_id, "each").map { |item| [item.state, item.attempts] }
+    expect(items).to eq([["error", 1], ["error", 0], ["error", 0], ["complete", 1]])
   end
 
   it "are not executed for when they were skipped, and the task is tried again" do
     define_joins(joins: { "report" => "all_complete" })
-    task_id = TaskerCore.submit("joins", context: { list: [1, 2], bad: [1, 2] })
+    task_id = TaskerCore.submit("joins", context: { list: [1], bad: [1] })
     settled(task_id)
     handler("List") { raise TaskerCore::PermanentError, "no" }
     TaskerCore.rerun(task_id, "beside")
@@ -92,7 +124,7 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
     TaskerCore.retry(task_id)
     settled(task_id)
     items = TaskerCore.each_item(task_id, "each").map { |item| [item.state, item.attempts] }
-    expect(items).to eq([["error", 1], ["error", 1]])
+    expect(items).to eq([["error", 1]])
     expect(TaskerCore.result(task_id).step("beside").state).to eq("complete")
   end
 

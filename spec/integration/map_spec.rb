@@ -120,9 +120,30 @@ RSpec.describe "Map steps", :database do
     task_id = TaskerCore.submit("squares", context: { list: (1..10).to_a })
     settled = ->(status) { status.steps_by_state.values_at("blocked", "waiting_for_retry") == [7, 1] }
     working { wait_until("they have failed") { settled.call(TaskerCore.status(task_id)) } }
-    named = (5..9).reverse_each.map { |number| "square[#{number}] (blocked)" }.join(", ")
+    named = (3..7).map { |number| "square[#{number}] (blocked)" }.join(", ")
     expect(summary(task_id, "square"))
-      .to include("2 of 10 items are complete", "1 waits for its next attempt; look at #{named} and 2 more")
+      .to include("2 of 10 items are complete", "1 waits for its next attempt, 7 need a person; look at #{named} and 2")
+  end
+
+  it "says what its items wait for, how many run, and which have not begun" do
+    define_squares(map: { max_parallel: 6 }) do |_, _, step|
+      case step.item
+      when 1, 4 then step.wait_for("go")
+      when 2 then step.wait_for(step.name, timeout: 3_600)
+      when 3 then step.sleep_for(3_600)
+      else step.item
+      end
+    end
+    task_id = TaskerCore.submit("squares", context: { list: [1, 2, 3, 4, *5..8] })
+    settle = ->(status) { status.steps_by_state.values_at("complete", "waiting") == [5, 4] }
+    working { wait_until("they wait") { settle.call(TaskerCore.status(task_id)) } }
+    told = /0 failed and none may, 4 wait \(square\[0\] for the signal "go"; square\[1\] for approval, at the latest \
+until \S+ \(in [^)]+\); square\[2\] until \S+ \(in [^)]+\); square\[3\] for the signal "go"\)\z/
+    expect(summary(task_id, "square")).to match(/\Awaits for its items: 4 of 8 items are complete, #{told.source}/)
+    TaskerCore.signal(task_id, "go")
+    expect(summary(task_id, "square")).to match(/none may, 2 are ready to go on, 2 wait \(square\[1\] for approval/)
+    expect(TaskerCore.explain(task_id)["steps"].find { |step| step["name"] == "square" }["summary"])
+      .to eq(summary(task_id, "square"))
   end
 
   it "lists the items that failed by their own names, which are tried again by them" do
@@ -151,9 +172,11 @@ RSpec.describe "Map steps", :database do
     result = settled(task_id)
     expect([result.state, Array.new(begun.size) { begun.pop }]).to eq(["error", [1, 2]])
     expect(summary(task_id, "square"))
-      .to start_with("failed by its items: 1 of 4 items are complete, 3 failed and none may; look at square[3] (")
-    expect(summary(task_id, "square[2]")).to include(
-      "1 item of the map step has failed and none may: it is not executed; have it tried again (code MAP_GIVEN_UP)"
+      .to eq("failed by its items: 1 of 4 items are complete, 3 failed (2 of them without an attempt) and none may; " \
+             "look at square[1] (error)")
+    expect(summary(task_id, "square[2]")).to start_with(
+      "1 item of the map step has failed and none may: it is not executed; have it tried again (code MAP_GIVEN_UP); " \
+      "the first that failed: square[1]; item 2 of square"
     )
     expect(TaskerCore.client.doctor).to include("ok" => true)
     TaskerCore.retry(task_id)

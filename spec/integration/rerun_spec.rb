@@ -183,7 +183,7 @@ RSpec.describe "Executing a step anew", :database do
       expect(TaskerCore.status(task_id)).to have_attributes(
         state: "complete", steps_total: 4, steps_retired: 6, steps_by_state: { "complete" => 4 }, attempts_total: 16
       )
-      expect(tasker("status", task_id.to_s).out).to match(/4 \(.*4 complete\); 6 more were added anew/)
+      expect(tasker("status", task_id.to_s).out).to match(/4 \(.*4 complete\); 6 more of before a rerun/)
       expect(TaskerCore.explain(task_id)["summary"]).to start_with("all 4 steps are complete")
       expect(count("tasker_added_steps WHERE NOT retired")).to eq(2)
       expect(TaskerCore.client.doctor["ok"]).to be(true)

@@ -55,6 +55,27 @@ RSpec.describe "Sub-workflows", :database do
     connection&.close
   end
 
+  it "are told of where items and steps that were added run them, as where others do", :aggregate_failures do
+    define_child { |_, _, step| step.wait_for("go") }
+    handler("Plan") { |_, _, step| step.add("extra", like: "more") && [1] }
+    handler("Runs") { |_, _, step| step.run_workflow("child") }
+    TaskerCore.define("parent") do
+      step "plan", handler: "Plan"
+      step "each", handler: "Runs", depends_on: "plan", map: { over: "results.plan" }
+      step "more", handler: "Runs", dynamic: true
+    end
+    task_id = TaskerCore.submit("parent")
+    states = -> { TaskerCore.status(task_id).children.map { |child| child["state"] } }
+    working { wait_until("both run theirs") { states.call == %w[waiting waiting] } }
+    TaskerCore.status(task_id).children.each do |child|
+      expect(summary(task_id, child["step"]))
+        .to start_with("runs task #{child["task_id"]} (child 1.0.0), which is waiting: 0 of 1")
+      expect(TaskerCore.status(child["task_id"]).parent).to include("step" => child["step"])
+    end
+    expect(TaskerCore.status(task_id).children.map { |child| child["step"] }).to contain_exactly("each[0]", "extra")
+    expect(summary(task_id, "each")).to include("1 waits (each[0] for its task)")
+  end
+
   describe "a step that runs a workflow" do
     it "completes with the results of its last steps" do
       define_child { |task, _, _| { "seen" => task.context } }

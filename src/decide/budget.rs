@@ -37,7 +37,13 @@ pub(super) fn count(draft: &mut Draft<'_>, place: Place, event: StepEvent, to: S
         }
         budget.reserved = budget.reserved.minus(reserve);
         budget.spent = budget.spent.plus(spent);
-        if matches!(event, StepEvent::GivenBack | StepEvent::ConditionUnmet | StepEvent::Mapped) {
+        if matches!(
+            event,
+            StepEvent::GivenBack
+                | StepEvent::ConditionUnmet
+                | StepEvent::Mapped
+                | StepEvent::ItemGivenUp
+        ) {
             // Of a claim that is not current any more, whose end the write refuses, there may be no attempt.
             budget.attempts = budget.attempts.saturating_sub(1);
         }

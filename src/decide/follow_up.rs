@@ -49,6 +49,7 @@ pub(super) fn abandoned(change: &StepChange) -> Option<StepId> {
         | StepEvent::ItemsDone
         | StepEvent::ItemsFailed
         | StepEvent::ItemsRetried
+        | StepEvent::ItemGivenUp
         | StepEvent::Signalled
         | StepEvent::Copied => false,
     };

@@ -1,18 +1,20 @@
 //! Steps that are added while a task runs, as tables.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::budget::{Budget, Limits};
 use crate::decision::{
-    Claim, ClaimEnd, Growth, Items, Join, Mapped, NewStep, Outcome, Relative, Request,
+    Claim, ClaimEnd, GivenUp, Growth, Items, Join, Mapped, NewStep, Outcome, Relative, Request,
     ResolvedStep, Room, Step, StepChange, Task,
 };
 use crate::ids::{StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
-use crate::state::{StepEvent, StepState, TaskState};
+use crate::state::{StepEvent, StepState, TaskEvent, TaskState};
 
 const TASK: TaskId = TaskId(5);
 const WORKER: WorkerId = WorkerId(9);
@@ -251,6 +253,11 @@ fn failed() -> Outcome {
     Outcome::Failed(crate::decision::Failure::new(kind, "A", "b"))
 }
 
+/// The first failure was one too many.
+fn given_up() -> Outcome {
+    Outcome::ItemGivenUp(GivenUp { failed: 1, tolerate: 0 })
+}
+
 fn change(decisions: &Decisions, index: u32) -> &crate::decision::StepChange {
     decisions.steps.iter().find(|change| change.after.id == TASK.step(index)).unwrap()
 }
@@ -299,6 +306,32 @@ fn failures_that_are_tolerated_complete_a_map_step_and_others_fail_it() {
     assert_eq!((child.open_parents, child.failed_parents), (0, 1));
     let task = strict.tasks[0].after;
     assert_eq!((task.failures, task.state), (1, TaskState::Error));
+}
+
+#[test]
+fn an_item_that_is_given_up_has_failed_without_an_attempt_which_its_task_has_left() {
+    let mut view = mapped(3, 2, Some(0));
+    let limits = Limits { attempts: NonZeroU32::new(2), cost: None };
+    view.budgets.insert(TASK, Budget { limits, attempts: 2, ..Budget::default() });
+    let ended = [ends(&[0], &failed()), ends(&[1], &given_up())].concat();
+    let decisions = see(&view, ended, 0).unwrap();
+    let item = change(&decisions, 4);
+    assert_eq!((item.event, item.after.state), (Some(StepEvent::ItemGivenUp), StepState::Error));
+    assert_eq!((item.after.attempts, item.after.failures, &item.ended), (0, 0, &None));
+    assert_eq!(item.detail.as_deref(), Some(r#"{"failed":1,"tolerate":0}"#));
+    assert_eq!(decisions.budgets[0].1.attempts, 1);
+    let map = change(&decisions, 0).after;
+    assert_eq!((map.state, map.open_parents, map.failed_parents), (StepState::Pending, 1, 2));
+    // It was not the budget that ended it.
+    apply(&mut view, &decisions);
+    view.budgets.extend(decisions.budgets);
+    let seen = Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(5)] };
+    let claimed = decide(&view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap();
+    apply(&mut view, &claimed);
+    view.budgets.extend(claimed.budgets);
+    let last = see(&view, ends(&[2], &given_up()), 0).unwrap();
+    assert_eq!(change(&last, 0).event, Some(StepEvent::ItemsFailed));
+    assert_eq!(last.tasks[0].event, Some(TaskEvent::Failed));
 }
 
 #[test]
@@ -478,6 +511,12 @@ fn happen(view: &View, what: u8, pick: usize) -> Option<Decisions> {
             let step = pick_of(&[StepState::Error, StepState::Blocked, StepState::Pending])?.id;
             steer(Observation::SkipRequested { step, request: request() })
         }
+        8 => {
+            let mapped = view.grown.maps[&TASK.step(0)];
+            let is_new = |step: &&Step| mapped.has(step.id) && step.attempts == 1;
+            let claim = view.steps.values().filter(is_new).find_map(Step::claim)?;
+            see(view, vec![ClaimEnd { claim, outcome: given_up(), execution: None }], pick % 3).ok()
+        }
         _ => {
             let step = pick_of(&[StepState::Error, StepState::Blocked, StepState::InProgress])?.id;
             let (results, request) = ("1".into(), request());
@@ -544,7 +583,7 @@ proptest! {
             JoinPolicy::AllComplete, JoinPolicy::AllDone, JoinPolicy::AnyComplete, JoinPolicy::NoneFailed,
             JoinPolicy::Quorum(2),
         ]),
-        turns in prop::collection::vec((0_u8..9, any::<usize>()), 1..40),
+        turns in prop::collection::vec((0_u8..10, any::<usize>()), 1..40),
     ) {
         let mut view = mapped_beside(items, most, tolerate, policy);
         let mapped = view.grown.maps[&TASK.step(0)];

@@ -204,9 +204,12 @@ impl Failed {
                 message: format!("the failure is {why}"),
                 ..Self::default()
             }),
-            None => Ok(match row.items {
-                Some(failed) => Self::of(items::failure(&row.step, failed)),
-                None => Self { message: row.event.as_str().replace('_', " "), ..Self::default() },
+            None => Ok(match (row.items, &row.given_up) {
+                (Some(failed), _) => Self::of(items::failure(&row.step, failed)),
+                (None, Some(detail)) => Self::of(items::given_up(detail)),
+                (None, None) => {
+                    Self { message: row.event.as_str().replace('_', " "), ..Self::default() }
+                }
             }),
         }
     }
@@ -358,6 +361,7 @@ mod tests {
             failed_at: DateTime::UNIX_EPOCH,
             event: StepEvent::FailedPermanently,
             error,
+            given_up: None,
             items: None,
         }
     }

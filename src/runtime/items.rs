@@ -1,6 +1,7 @@
 //! The items of map steps, for whoever puts their results together or looks at them.
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::arguments::refused;
@@ -22,12 +23,28 @@ const MOST_BYTES: i64 = 16 * 1024 * 1024;
 /// Code of the failure of a map step more of whose items failed than may.
 const MAP_ITEMS_FAILED: &str = "MAP_ITEMS_FAILED";
 
+/// Code of the failure of items that are not executed any more.
+const MAP_GIVEN_UP: &str = "MAP_GIVEN_UP";
+
 /// The failure of a map step by its items.
 pub(super) fn failure(map: &str, items: FailedItems) -> Failure {
     let FailedItems { all, failed, tolerate, first } = items;
     let (may, first) = (how_many_may(tolerate), Items::name_of(map, first));
     let message = format!("{failed} of {all} items failed and {may}; the first of them: {first}");
     let code = Some(MAP_ITEMS_FAILED.to_owned());
+    let class = "TaskerCore::PermanentError";
+    Failure { code, ..Failure::new(FailureKind::Permanent, class, message) }
+}
+
+/// The failure of an item that was given up, for the reason that the detail of its change tells.
+pub(super) fn given_up(detail: &str) -> Failure {
+    let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+    let number = |key: &str| detail[key].as_u64().and_then(|number| u32::try_from(number).ok());
+    let (failed, may) = (number("failed").unwrap_or(0), how_many_may(number("tolerate")));
+    let items = if failed == 1 { "item of the map step has" } else { "items of the map step have" };
+    let message =
+        format!("{failed} {items} failed and {may}: it is not executed; have it tried again");
+    let code = Some(MAP_GIVEN_UP.to_owned());
     let class = "TaskerCore::PermanentError";
     Failure { code, ..Failure::new(FailureKind::Permanent, class, message) }
 }

@@ -6,13 +6,10 @@ use super::delivery::{AddedDelivery, Prepared, given};
 use super::failure::bounded;
 use super::growth::LARGEST_INPUTS;
 use super::orchestrator::{blocked, failure};
-use crate::decision::{Claim, FailureKind, Items, MOST_STEPS, Outcome};
+use crate::decision::{Claim, FailureKind, GivenUp, Items, MOST_STEPS, Outcome};
 use crate::error::Error;
 use crate::ids::StepId;
 use crate::store::{AddedToRun, Database};
-
-/// Code of the attempts of items that are not executed any more.
-const MAP_GIVEN_UP: &str = "MAP_GIVEN_UP";
 
 /// Gives steps that were added what they were given, read in one query. Takes out the claims that no handler is to execute,
 /// with their ends.
@@ -55,20 +52,9 @@ fn attach(one: &mut Prepared, row: AddedToRun) -> Option<Outcome> {
     one.delivery.added = Some(Box::new(AddedDelivery { prototype, name, inputs, item }));
     let map = one.step().and_then(|step| step.map.as_ref()).filter(|_| item.is_some());
     let tolerate = map.and_then(|map| map.tolerate);
-    let first = one.delivery.claim.attempt == 1;
-    let passed = tolerate.filter(|most| first && failed_items > *most)?;
-    Some(given_up(failed_items, passed))
-}
-
-/// The end of an item that has not begun when too many others have failed.
-fn given_up(failed: u32, most: u32) -> Outcome {
-    let items = if failed == 1 { "item of the map step has" } else { "items of the map step have" };
-    let may = if most == 0 { "none".to_owned() } else { most.to_string() };
-    let message =
-        format!("{failed} {items} failed and {may} may: it is not executed; have it tried again");
-    let mut failure = failure(FailureKind::Permanent, "Permanent", message);
-    failure.code = Some(MAP_GIVEN_UP.to_owned());
-    Outcome::Failed(failure)
+    let never_begun = one.delivery.claim.attempt == 1;
+    let tolerate = tolerate.filter(|most| never_begun && failed_items > *most)?;
+    Some(Outcome::ItemGivenUp(GivenUp { failed: failed_items, tolerate }))
 }
 
 /// The end of a map step's claim: the items that it is executed for; `None` for any other step, which a handler executes.

@@ -72,6 +72,7 @@ pub(super) fn to_json(end: &ClaimEnd, spent: Option<Cost>) -> Option<String> {
         | Outcome::Recorded(_)
         | Outcome::Waiting(_)
         | Outcome::ConditionUnmet(_)
+        | Outcome::ItemGivenUp(_)
         | Outcome::GivenBack(_)
         | Outcome::Interrupted
         | Outcome::WorkerDied => return None,
@@ -116,6 +117,7 @@ fn may_be_recorded(outcome: &Outcome) -> bool {
         | Outcome::Failed(_)
         | Outcome::Waiting(_)
         | Outcome::ConditionUnmet(_)
+        | Outcome::ItemGivenUp(_)
         | Outcome::GivenBack(_) => false,
     }
 }

@@ -7,10 +7,11 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::grown::GrownTask;
+use super::items;
 use crate::encryption::Text;
 use crate::error::Error;
 use crate::graph::parents_first;
-use crate::ids::{TaskId, WorkerId};
+use crate::ids::{StepId, TaskId, WorkerId};
 use crate::state::{StepState, TaskState, WorkerState};
 use crate::store::{KinRow, StepListRow, TaskListRow, TemplateListRow, WorkerRow};
 use crate::template::TaskTemplate;
@@ -110,6 +111,9 @@ pub struct ChildTask {
     pub task_id: TaskId,
     /// The name of the step.
     pub step: String,
+    /// The step.
+    #[serde(skip)]
+    pub step_id: Option<StepId>,
     /// The name of the call.
     pub call: String,
     /// Its template's name.
@@ -148,7 +152,16 @@ impl TaskStatus {
                 "parent" => self.parent = Some(ParentStep { task_id, step, call, state }),
                 "child" => {
                     let (name, version) = (row.name.clone(), row.version.clone());
-                    self.children.push(ChildTask { task_id, step, call, name, version, state });
+                    let step_id = row.step;
+                    self.children.push(ChildTask {
+                        task_id,
+                        step,
+                        step_id,
+                        call,
+                        name,
+                        version,
+                        state,
+                    });
                 }
                 "compensates" => self.compensates = Some(task_id),
                 "compensated_by" => self.compensated_by = Some(task_id),
@@ -326,7 +339,8 @@ impl TaskResult {
             };
             let added_by = grown.added(id).map(|added| name_of(added.added_by_step_id));
             let items = grown.items(id);
-            let failure = grown.failure(id, row.state, template);
+            let given_up = row.given_up.as_deref().map(items::given_up);
+            let failure = given_up.or_else(|| grown.failure(id, row.state, template));
             let step = StepResult::new(name, depends_on, results, row);
             let error = failure.and_then(|failure| raw(serde_json::to_string(&failure).ok()?));
             let error = error.or(step.error);

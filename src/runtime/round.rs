@@ -422,7 +422,7 @@ fn strike<'a, D>(
             | Outcome::Failed(_)
             | Outcome::Recorded(_)
             | Outcome::Waiting(_) => &counts.ended,
-            Outcome::ConditionUnmet(_) | Outcome::Mapped(_) => continue,
+            Outcome::ConditionUnmet(_) | Outcome::ItemGivenUp(_) | Outcome::Mapped(_) => continue,
             Outcome::GivenBack(_) => &counts.given_back,
             Outcome::Interrupted | Outcome::WorkerDied => &counts.interrupted,
         }

@@ -149,13 +149,18 @@ impl Database for SimulatedDatabase {
                 let map = tables.steps.get(&added.by);
                 let waiting = map.filter(|map| map.state == StepState::Pending);
                 let failed_items = waiting.map_or(0, |map| map.failed_parents);
+                let is_item = added.item.is_some();
                 Some(AddedToRun {
                     step: *step,
                     prototype: added.prototype,
                     name: format!("added {step}"),
                     item: added.item,
                     inputs: Ok("{}".to_owned()),
-                    failed_items: if added.item.is_some() { failed_items } else { 0 },
+                    failed_items: if is_item && !tables.retried.contains_key(step) {
+                        failed_items
+                    } else {
+                        0
+                    },
                 })
             };
             done(steps.iter().filter_map(to_run).collect())

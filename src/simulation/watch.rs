@@ -72,9 +72,8 @@ pub(super) struct Watch {
     cut_off: BTreeMap<(StepId, u32, WorkerId), Instant>,
     /// The server's clock was put forward or back: waits by it may be shorter or longer.
     clock_put: bool,
-    /// Map steps, their items, and steps whose handlers add others, that have changed.
+    /// Map steps, and steps whose handlers add others, that have changed.
     mapping: BTreeSet<StepId>,
-    items: BTreeSet<StepId>,
     growing: BTreeSet<StepId>,
     /// The number of the last transition of each step and each task in the history, and of the last claim of a task.
     last_of_step: BTreeMap<StepId, u64>,

@@ -45,6 +45,8 @@ pub(crate) struct FailureRow {
     pub(crate) failed_at: DateTime<Utc>,
     pub(crate) event: StepEvent,
     pub(crate) error: Option<Text>,
+    /// Why an item was given up, a JSON object.
+    pub(crate) given_up: Option<String>,
     /// Of a map step that failed by its items.
     pub(crate) items: Option<FailedItems>,
 }
@@ -58,7 +60,7 @@ pub(crate) struct FailedItems {
     pub(crate) failed: u32,
     /// How many may be; `None` for all.
     pub(crate) tolerate: Option<u32>,
-    /// The number of the first one.
+    /// The number of the first one, of those that were tried if there are any.
     pub(crate) first: u32,
 }
 
@@ -109,6 +111,7 @@ impl Store {
                 failed_at: row.failed_at,
                 event: row.event,
                 error: row.error.map(|error| self.keys.open(Content::Failure, error)),
+                given_up: row.given_up,
                 items: row.items.zip(row.first_failed).map(|(all, first)| FailedItems {
                     all: count(all),
                     failed: count(row.failed_items),

@@ -67,6 +67,8 @@ pub(crate) struct KinRow {
     pub(crate) kin: String,
     pub(crate) task: TaskId,
     pub(crate) call: Option<String>,
+    /// The step that runs the other one, or is run by it.
+    pub(crate) step: Option<StepId>,
     pub(crate) step_name: Option<String>,
     pub(crate) state: TaskState,
     pub(crate) name: String,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
 use super::steps::QueueOf;
@@ -50,7 +51,7 @@ pub(crate) struct AddedToRun {
     pub(crate) name: String,
     pub(crate) item: Option<u32>,
     pub(crate) inputs: Text,
-    /// How many items of its map step have failed.
+    /// How many items of its map step have failed; none for an item that an operator has had tried again.
     pub(crate) failed_items: u32,
 }
 
@@ -72,8 +73,21 @@ pub(crate) struct MapRow {
     pub(crate) parents: i32,
     /// A JSON object: state => items.
     pub(crate) by_state: String,
-    /// The number of the first item in error.
+    /// How many of them were never tried.
+    pub(crate) untried_by_state: String,
+    /// The number of the first item in error, of those that were tried if there are any.
     pub(crate) first_failed: Option<i32>,
+}
+
+/// An item of a map step that waits.
+#[derive(Debug)]
+pub(crate) struct WaitingItemRow {
+    pub(crate) map: i64,
+    /// Its number.
+    pub(crate) index: u32,
+    pub(crate) signal: Option<String>,
+    /// Until when at the latest.
+    pub(crate) available_at: DateTime<Utc>,
 }
 
 /// An item of a map step.
@@ -259,6 +273,26 @@ impl Store {
         Ok(sqlx::query_file_as!(MapRow, "src/store/sql/list_maps.sql", task.0)
             .fetch_all(&self.pool)
             .await?)
+    }
+
+    /// Of each of these map steps the first items that wait, so many.
+    pub(crate) async fn waiting_items(
+        &self,
+        maps: &[StepId],
+        most: i64,
+    ) -> Result<Vec<WaitingItemRow>, StoreError> {
+        let rows = sqlx::query_file!("src/store/sql/waiting_items.sql", maps as &[StepId], most)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| WaitingItemRow {
+                map: row.workflow_step_id,
+                index: u32::try_from(row.item_id - row.first_item_id).unwrap_or(0),
+                signal: row.signal,
+                available_at: row.available_at,
+            })
+            .collect())
     }
 
     /// The steps of these names that were added to a task.

@@ -52,6 +52,8 @@ pub(crate) struct StepListRow {
     pub(crate) available_at: Option<DateTime<Utc>>,
     pub(crate) queue: Option<String>,
     pub(crate) error: Option<String>,
+    /// Why an item was given up, a JSON object.
+    pub(crate) given_up: Option<String>,
     pub(crate) execution_us: Option<i64>,
     pub(crate) attempt_claimed_at: Option<DateTime<Utc>>,
     pub(crate) attempt_finished_at: Option<DateTime<Utc>>,

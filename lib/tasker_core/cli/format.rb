@@ -113,9 +113,10 @@ module TaskerCore
       # @example
       #   Format.facts("failures" => 1) # => "failures=1"
       def facts(hash)
-        return NOTHING if hash.nil? || hash.empty?
+        said = hash.to_h.compact
+        return NOTHING if said.empty?
 
-        hash.map { |name, value| clean("#{name}=#{value.is_a?(String) ? value : JSON.generate(value)}") }.join(" ")
+        said.map { |name, value| clean("#{name}=#{value.is_a?(String) ? value : JSON.generate(value)}") }.join(" ")
       end
 
       # A value as JSON on one line.

@@ -117,7 +117,7 @@ module TaskerCore
           @output.style.state(state.to_s, "#{Format.count(number)} #{state}")
         end
         retired = status.steps_retired
-        more = "; #{Format.count(retired)} more #{retired == 1 ? "was" : "were"} added anew" if retired.positive?
+        more = "; #{Format.count(retired)} more of before a rerun" if retired.positive?
         "#{Format.count(status.steps_total)} (#{parts.join(", ")})#{more}"
       end
 

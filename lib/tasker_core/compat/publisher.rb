@@ -16,7 +16,7 @@ module Tasker
       # What ends an attempt as a failure.
       FAILURES = %w[step.retry_scheduled step.failed_permanently step.retries_exhausted step.not_retryable
                     step.needs_intervention step.timed_out step.worker_died step.crashes_exhausted
-                    step.budget_exhausted step.items_failed].freeze
+                    step.budget_exhausted step.items_failed step.item_given_up].freeze
       # The ancestor's name => names of the engine's events that it stands for.
       SOURCES = {
         "task.start_requested" => %w[task.started], "workflow.task_started" => %w[task.started],

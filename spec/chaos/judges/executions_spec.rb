@@ -60,15 +60,18 @@ RSpec.describe Chaos::Judges::Executions do
            /\(split\): attempt 1 is permanent; by the ledger it is succeeded/,
            such: adds_at_once) { |record| refuse.call(record, nil) }
 
-  given_up = ->(record) { record.steps.any? { |step| Chaos::Growth.given_up?(record, step) } }
+  given_up = ->(record) { record.steps.any?(&:unbegun?) }
 
-  it "lets items of a list that is given up be failed without an execution, and no others" do
+  it "lets items of a list that is given up be failed without an attempt, and no others", :aggregate_failures do
     record = Chaos::Play.of("picked", &given_up)
     expect(SpoiledRecords.judged(described_class, record)).to eq([])
     failed = record.steps.select { |step| step.state == "error" && step.executions.any? }
     failed.drop(1).each { |step| step.transitions.last.to = "blocked" }
-    expect(SpoiledRecords.judged(described_class, record))
-      .to include(/\(pick\[\d\]\): attempt 1 is permanent; by the ledger it is not there/)
+    told = /\(pick\[\d\]\): it was given up, and was to be executed/
+    expect(SpoiledRecords.judged(described_class, record)).to include(told)
+    retried = Chaos::Play.of("picked", &given_up)
+    retried.steps.find(&:unbegun?).transitions.first.event = "retried"
+    expect(SpoiledRecords.judged(described_class, retried)).to include(told)
   end
 
   it_finds("results of another attempt than the one that was accepted", "chain",

@@ -41,6 +41,7 @@ impl Facts<'_> {
             Some(StepEvent::ItemsFailed) => self
                 .failed_by_items(at)
                 .unwrap_or_else(|| "failed by its items, which are retired".to_owned()),
+            Some(StepEvent::ItemGivenUp) => self.given_up(at, change),
             Some(StepEvent::NotRetryable) => {
                 format!(
                     "attempt {} ended with {failure}, and the step must not be retried",

@@ -21,7 +21,7 @@ pub use answer::{
     Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, SentSignal,
     StepExplanation,
 };
-use growth::{failed_items, in_turn};
+use growth::{failed_items, in_turn, waiting_items};
 use parents::decisions_above;
 use relatives::{Undoing, related};
 
@@ -35,7 +35,7 @@ use crate::ids::{StepId, TaskId};
 use crate::state::StepState;
 use crate::store::{
     ArtifactSizeRow, AttemptRow, FailureRow, SentSignalRow, StepListRow, StepProgressRow,
-    StepTransitionRow, Store, TaskTransitionRow, WorkerRow,
+    StepTransitionRow, Store, TaskTransitionRow, WaitingItemRow, WorkerRow,
 };
 use crate::template::{StepTemplate, TaskTemplate};
 
@@ -67,14 +67,14 @@ pub(super) async fn explain(
     let id = |at: usize| StepId(steps[at].workflow_step_id);
     let ids: Vec<_> = chosen.iter().map(|at| id(*at)).collect();
     let failures = failed_items(store, &grown, task, &ids).await?;
+    let waiting_items = waiting_items(store, &grown, &ids).await?;
     let skipped = chosen.iter().filter(|at| steps[**at].state == StepState::Skipped);
     let decisions = skipped.flat_map(|at| decisions_above(template, id(*at)));
     let told: BTreeSet<_> = ids.iter().copied().chain(decisions).collect();
     let told: Vec<_> = told.into_iter().collect();
     let mut latest: BTreeMap<(i64, &str), TaskId> = BTreeMap::new();
     for child in &status.children {
-        let index = template.step_index(&child.step);
-        if let Some(step) = index.map(|index| task.step(index)).filter(|step| ids.contains(step)) {
+        if let Some(step) = child.step_id.filter(|step| ids.contains(step)) {
             latest.insert((step.0, child.call.as_str()), child.task_id);
         }
     }
@@ -103,6 +103,7 @@ pub(super) async fn explain(
         template,
         turns,
         failures,
+        waiting_items,
         children,
         signals,
         undoing,
@@ -183,6 +184,8 @@ struct Facts<'a> {
     turns: Vec<StepListRow>,
     /// Items of map steps that are in error or blocked, the last ones.
     failures: Vec<FailureRow>,
+    /// Items of map steps that wait, the first ones.
+    waiting_items: Vec<WaitingItemRow>,
     /// The tasks that steps run, by step: the last one of each call.
     children: HashMap<i64, Vec<RelatedTask>>,
     /// Signals that were sent to the task, that no step waits for and that none was given; none of a task that has ended.

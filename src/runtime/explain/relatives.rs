@@ -43,6 +43,7 @@ pub(super) async fn related(
             progress: HashMap::new(),
             task_history: store.task_history(*task).await?,
             failures: Vec::new(),
+            waiting_items: Vec::new(),
             turns: Vec::new(),
             task: *task,
             children: HashMap::new(),

@@ -81,17 +81,19 @@ impl Facts<'_> {
             ),
             TaskState::Error => {
                 let failed = count(StepState::Error);
-                let waits = count(StepState::Pending);
+                let because = match count(StepState::Pending) {
+                    0 => String::new(),
+                    waits => format!(", and {waits} cannot start because of that"),
+                };
                 if self.ended_with(TaskEvent::BudgetExhausted) {
                     return format!(
                         "its budget was used up, {since}: {done} of {total} steps are complete, {failed} failed or \
-                         may not start, and {waits} cannot start because of that; tasker budget {} raises it",
-                        status.task_id
+                         may not start{because}; tasker budget {} raises it{}",
+                        status.task_id,
+                        self.failed_before_that()
                     );
                 }
-                format!(
-                    "{failed} of {total} steps failed for good, and {waits} cannot start because of that; ended {since}"
-                )
+                format!("{failed} of {total} steps failed for good{because}; ended {since}")
             }
             TaskState::Cancelled => {
                 let by = self.cancelled_by();
@@ -99,6 +101,16 @@ impl Facts<'_> {
             }
             TaskState::ResolvedManually => format!("an operator declared it done {since}"),
         }
+    }
+
+    /// The first items that failed of map steps, as the end of a sentence.
+    fn failed_before_that(&self) -> String {
+        let maps = self.steps.iter().map(|row| row.workflow_step_id);
+        let names: Vec<_> = maps.filter_map(|map| self.first_failed(map)).collect();
+        if names.is_empty() {
+            return String::new();
+        }
+        format!("; look first at {}", shown(&names))
     }
 
     /// How many steps are ready and must not start yet, and, as the end of a sentence, when the first of them may.

@@ -176,6 +176,7 @@ fn came_back(event: StepEvent) -> &'static str {
         | StepEvent::ItemsDone
         | StepEvent::ItemsFailed
         | StepEvent::ItemsRetried
+        | StepEvent::ItemGivenUp
         | StepEvent::BudgetExhausted
         | StepEvent::ConditionUnmet
         | StepEvent::Cancelled

@@ -302,11 +302,7 @@ impl Watch {
             // Nobody executes a map step.
             StepEvent::Succeeded => reported == Some(true) || self.mapping.contains(&step),
             StepEvent::WentWaiting => reported == Some(false),
-            StepEvent::FailedPermanently => {
-                reported == Some(false)
-                    || self.growing.contains(&step)
-                    || self.items.contains(&step)
-            }
+            StepEvent::FailedPermanently => reported == Some(false) || self.growing.contains(&step),
             StepEvent::NeedsIntervention => reported == Some(false),
             StepEvent::RetryScheduled | StepEvent::RetriesExhausted => {
                 reported == Some(false) || self.began(step, attempt, worker)
@@ -327,6 +323,7 @@ impl Watch {
             | StepEvent::ItemsDone
             | StepEvent::ItemsFailed
             | StepEvent::ItemsRetried
+            | StepEvent::ItemGivenUp
             | StepEvent::BudgetExhausted
             | StepEvent::Rerun
             | StepEvent::Reset
@@ -339,7 +336,10 @@ impl Watch {
                 "attempt {attempt} of step {step} ended with {event}, and its handler reported {reported:?}"
             ));
         }
-        let before_it_began = matches!(event, StepEvent::GivenBack | StepEvent::ConditionUnmet);
+        let before_it_began = matches!(
+            event,
+            StepEvent::GivenBack | StepEvent::ConditionUnmet | StepEvent::ItemGivenUp
+        );
         if before_it_began && self.began(step, attempt, worker) {
             self.violated(format!(
                 "attempt {attempt} of step {step} ended with {event} after it began"

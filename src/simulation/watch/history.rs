@@ -127,9 +127,35 @@ impl Watch {
         if unmet && before.when(step) != Some(When::Unmet) && undone.is_none() {
             self.violated(format!("step {step} was left out, and nothing says so"));
         }
+        if event == StepEvent::ItemGivenUp {
+            self.may_be_given_up(before, step);
+        }
         // Nobody executes a step whose condition cannot be told.
         if before.when(step) != Some(When::Fails) {
             self.was_reported(change);
+        }
+    }
+
+    /// Only an item is given up that was never tried, when more others have failed than may. Those may be tried again since
+    /// its worker has seen that.
+    fn may_be_given_up(&mut self, before: &Tables, step: StepId) {
+        let attempts = before.steps.get(&step).map(|item| item.attempts);
+        if attempts != Some(1) || before.retried.contains_key(&step) {
+            self.violated(format!("step {step} was given up, and was to be executed"));
+        }
+        let map =
+            before.added.get(&step).filter(|added| added.item.is_some()).map(|added| added.by);
+        let tolerate = map.and_then(|map| before.map(map)?.tolerate);
+        let Some((map, tolerate)) = map.and_then(|map| before.steps.get(&map)).zip(tolerate) else {
+            self.violated(format!("step {step} was given up, and is no item that may be"));
+            return;
+        };
+        let (failed, waits) = (map.failed_parents, map.state == StepState::Pending);
+        let is_steered = self.steered.get(&step.task()).is_some_and(|times| *times > 0);
+        if waits && failed <= tolerate && !is_steered {
+            self.violated(format!(
+                "step {step} was given up after {failed} items had failed, and {tolerate} may"
+            ));
         }
     }
 
@@ -185,7 +211,6 @@ impl Watch {
                 continue;
             };
             if before.is_item(step) {
-                self.items.insert(step);
                 let steered = matches!(
                     change.event,
                     StepEvent::Retried | StepEvent::Skipped | StepEvent::ResolvedManually
