@@ -23,7 +23,8 @@ class SqlTexts
   ALLOWED = {
     ["src/store/migrate.rs", "raw_sql("] => "the migrations, which are compiled into the library",
     ["src/store/sessions.rs", "raw_sql("] => "a literal; a prepared statement is what a pooler may not pass on",
-    ["src/store/pool.rs", "raw_sql("] => "settings from the database's URL, each as a literal",
+    ["src/store/sessions.rs", "format!(\"SELECT"] => "names and values of settings, each as a literal",
+    ["src/store/pool.rs", "raw_sql("] => "settings of the engine's and from the database's URL, each as a literal",
     ["lib/tasker_core/internal/postgres_cluster.rb", "\"SELECT 1 FROM pg_database WHERE datname = '\#{"] =>
       "the name is a constant of the embedded Postgres",
     ["lib/tasker_core/internal/postgres_cluster.rb", "\"CREATE DATABASE \#{"] => "as above",

@@ -81,8 +81,7 @@ impl Pool {
         session.connection.beginning = false;
         // Not together with BEGIN: sqlx rolls back what it has seen to begin.
         if let Some(preparation) = &self.preparation {
-            let asked = sqlx::raw_sql(preparation);
-            session.connection.execute(asked).await?;
+            session.set(preparation).await?;
         }
         Ok(session)
     }
@@ -190,6 +189,13 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// Settings for the transaction, as [`sessions`](super::sessions) write them.
+    pub(super) async fn set(&mut self, settings: &str) -> Result<(), sqlx::Error> {
+        let asked = sqlx::raw_sql(settings);
+        self.connection.execute(asked).await?;
+        Ok(())
+    }
+
     /// # Errors
     /// An error does not say that nothing was written: the answer may be what was lost.
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {

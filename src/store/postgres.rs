@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::Executor;
-
 use super::database::{Database, Line, ResultsByStep, TaskWriter, Transaction};
 use super::steps::QueueOf;
 use super::tasks::TaskContextRow;
@@ -35,7 +33,7 @@ impl Database for Store {
     async fn begin(&self) -> Result<Tx, StoreError> {
         let mut tx = self.begin_plain().await?;
         if let Some(asked) = &self.decides {
-            tx.sql.execute(sqlx::raw_sql(asked)).await?;
+            tx.sql.set(asked).await?;
         }
         Ok(tx)
     }
