@@ -44,8 +44,11 @@ RSpec.describe "Two worker processes", :database do
   it "keep to retry limits, to what a failure means, and to the times that attempts and steps have" do
     conducts = [{ first: %w[again again] }, { first: %w[again again again] }, { first: "never" }, { first: "closed" },
                 { second: "hang" }]
-    late = TaskerCore.submit("conduct_late", context: { only: "hang" })
-    ids = at_work { settle([late]) && settle(TaskerCore.submit_all("conduct", contexts: conducts * 2)) }
+    late = nil
+    ids = at_work do
+      settle([late = TaskerCore.submit("conduct_late", context: { only: "hang" })])
+      settle(TaskerCore.submit_all("conduct", contexts: conducts * 2))
+    end
     seen = ids.map { |id| steps(id).values_at("first", "second", "beside") }
     done = ["complete", 1]
     left = ["pending", 0]

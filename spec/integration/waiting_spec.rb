@@ -433,8 +433,9 @@ RSpec.describe "A step that waits", :database do
     load File.join(CommandLine::ROOT, "spec/fixtures/waiting_workflow.rb")
     Dir.mktmpdir do |folder|
       door = File.join(folder, "door")
-      at = Time.now.to_f + 2
+      at = nil
       ids = in_two_processes(File.join(CommandLine::ROOT, "spec/fixtures/waiting_workflow.rb")) do
+        at = Time.now.to_f + 3
         submitted = TaskerCore.submit_all("errand", contexts: Array.new(20) { { at: at, door: door } })
         wait_until("all look for the second time") do
           submitted.all? { |id| TaskerCore.result(id).step("look").attempts > 1 }
