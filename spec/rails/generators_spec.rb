@@ -82,7 +82,8 @@ RSpec.describe "The generators", database: :empty do
   end
 
   it "write a migration to the next version from the one that there is" do
-    expect(said_by("tasker_core:update")).to match(/no migration of db\/migrate makes the tables yet.*tasker_core:install/)
+    expect(said_by("tasker_core:update"))
+      .to match(%r{no migration of db/migrate makes the tables yet.*tasker_core:install})
     generate("tasker_core:install")
     write("config/initializers/newer.rb", "TaskerCore::Schema.define_singleton_method(:latest) { 2 }")
     generate("tasker_core:update")

@@ -17,6 +17,7 @@ module TaskerCore
         @configuration = configuration
         @dry_run = dry_run
         @lock = Mutex.new
+        @registering = Mutex.new
         @url = nil
         forget
       end
@@ -42,7 +43,8 @@ module TaskerCore
         @lock.synchronize { connected }
       end
 
-      # Other threads do not wait for it. Where two register the same, both ask, and find the same.
+      # One at a time: behind a pooler each takes a session beside those of the threads. Who does not register waits for
+      # nobody.
       #
       # @param template [TaskTemplate]
       # @return [Integer] its id in the database
@@ -51,11 +53,11 @@ module TaskerCore
       # @example
       #   connection.register(template)
       def register(template)
-        connection, registered, id = @lock.synchronize { [connected, @registered, @registered[template]] }
-        return id if id
-
-        id = connection.register_template(template.json)
-        @lock.synchronize { registered[template] = id }
+        registered(template).last || @registering.synchronize do
+          connection, known, id = registered(template)
+          id ||= connection.register_template(template.json)
+          @lock.synchronize { known[template] = id }
+        end
       end
 
       # The next {#register} of this template asks the database again.
@@ -80,6 +82,10 @@ module TaskerCore
       end
 
       private
+
+      def registered(template)
+        @lock.synchronize { [connected, @registered, @registered[template]] }
+      end
 
       def connected
         forget unless @pid == Process.pid
