@@ -181,8 +181,7 @@ async fn anew(
         let Stuck::At(stuck) = stuck else {
             return refused("step", &seen, &instead_of(step, &links, stored));
         };
-        let adds = |link: &&Link| link.added.is_some() && link.to == stuck;
-        let added = links.iter().find(adds).and_then(|link| link.added.as_deref());
+        let added = addition(&links, stuck).and_then(|link| link.added.as_deref());
         let of_template = stored.step(stuck).map(|step| step.name.as_str());
         let stuck = of_template.or(added).unwrap_or_default();
         let allowed = format!(
@@ -193,10 +192,14 @@ async fn anew(
     })
 }
 
+/// The link to a step from the one that has added it.
+fn addition(links: &[Link], step: StepId) -> Option<&Link> {
+    links.iter().find(|link| link.added.is_some() && link.to == step)
+}
+
 /// Where a step was added by one below it: that one, which adds it anew.
 fn instead_of(step: StepId, links: &[Link], stored: &Stored) -> String {
-    let adds = |link: &&Link| link.added.is_some() && link.to == step;
-    let adding = links.iter().find(adds).and_then(|link| stored.step(link.from));
+    let adding = addition(links, step).and_then(|link| stored.step(link.from));
     match adding {
         Some(adding) if adding.map.is_some() => {
             format!(

@@ -1,13 +1,14 @@
 # frozen_string_literal: true
 
 require "json"
+require_relative "bulk_steering"
 
 module TaskerCore
   class Client
     # What operators do about the budgets of tasks. See docs/budgets.md.
     module Budgets
       # States of tasks to which a higher budget means something.
-      OPEN_TO_MORE = %w[pending in_progress waiting blocked paused error].freeze
+      OPEN_TO_MORE = [*BulkSteering::OPEN_STATES, "error"].freeze
       # These tasks. One that ends meanwhile is found by the second.
       ALL_OPEN_TO_MORE = [{ unfinished: true }, { state: "error", unfinished: false }].freeze
 

@@ -25,9 +25,9 @@ module TaskerCore
 
       # Those that have not ended; all.
       UNFINISHED = [{ unfinished: true }].freeze
+      ALL_TASKS = [{ unfinished: false }].freeze
       # States of tasks that have not ended.
       OPEN_STATES = %w[pending in_progress waiting blocked paused].freeze
-      ALL_TASKS = [{ unfinished: false }].freeze
       # States of tasks that can be undone.
       FAILED = %w[error cancelled].freeze
 
