@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::debug;
 
 use super::arguments::{parse, refused};
 use super::engine::Engine;
@@ -40,6 +42,9 @@ use crate::suggest::nearest;
 /// Connections of a worker, for rounds first of all, and for look-ups and rescues between them. The heart has
 /// a fourth.
 const CONNECTIONS: u32 = 3;
+
+/// How long the start of a worker waits at most for its sessions to learn their statements, some 30 ms.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// A worker's counters since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -96,6 +101,10 @@ impl Worker {
         let found = Patience::default().with(&store, store.schema_version()).await??;
         if found != SCHEMA_VERSION {
             return Err(Error::SchemaMismatch { found });
+        }
+        // A session that could not learn its statements now learns them with its first steps.
+        if let Ok(Err(error)) = time::timeout(WARM_UP, store.warm_up(CONNECTIONS)).await {
+            debug!(%error, "sessions begin without their statements");
         }
         let engine = Engine::start(store, options).await?;
         let shared = engine.shared();

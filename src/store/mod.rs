@@ -27,6 +27,7 @@ mod steps;
 mod tasks;
 pub(crate) mod templates;
 mod waits;
+mod warm_up;
 mod warnings;
 mod workers;
 

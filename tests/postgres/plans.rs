@@ -58,6 +58,17 @@ async fn plans_made_on_empty_tables_do_not_read_full_ones() {
     db.assert_sound().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_sessions_know_their_statements_before_there_is_work() {
+    let db = Database::migrated().await;
+    let now = db.count("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint").await;
+    let worker = db.worker(1).await;
+    // Three for rounds, and the heart's.
+    let begun = format!("{SESSIONS} AND backend_start > to_timestamp({now} / 1e6)");
+    db.wait_for_count(&begun, 4).await;
+    stop(worker, vec![]).await;
+}
+
 /// Rows that statements read while a worker completes these tasks, in so many attempts.
 async fn rows_read(
     db: &Database,

@@ -3,7 +3,8 @@
 -- caller compares the counts and rolls back when one differs. BETWEEN stands for equality: see
 -- docs/decisions/0004-plans.md. $1 to $9: the changes; their kind is a position in $10 to $19, which hold what
 -- many changes have in common (before: state, attempts, holder; after: state, attempts, failures, crashes,
--- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped). A task that begins to run
+-- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped). $32 to $34: whether any change
+-- claims, leaves the hot table, enters it; where none does, they are not looked through for it. A task that begins to run
 -- is numbered before its steps' transitions, what else becomes of it after them: so that it waits for them. The
 -- transaction has written or locked rows before it takes numbers, which the feed relies on
 -- (docs/decisions/0014-feed.md). Changes stand in an order in which each follows from those before it, and are numbered so.
@@ -45,7 +46,7 @@ WITH changed_step AS (
   INSERT INTO tasker_claim_batches (worker_id, workflow_step_ids)
   SELECT max(($17::bigint[])[c.kind]), array_agg(c.id)
   FROM changed_step c
-  WHERE ($18::tasker_step_event[])[c.kind] = 'claimed'
+  WHERE $32::boolean AND ($18::tasker_step_event[])[c.kind] = 'claimed'
   HAVING count(*) > 0
   RETURNING claim_batch_id
 ), ended_batch AS (
@@ -54,7 +55,7 @@ WITH changed_step AS (
 ), left_ready AS (
   DELETE FROM tasker_ready_steps r
   USING changed_step c
-  WHERE r.workflow_step_id BETWEEN c.id AND c.id
+  WHERE $33::boolean AND r.workflow_step_id BETWEEN c.id AND c.id
     AND ($10::tasker_step_state[])[c.kind] IN ('enqueued', 'waiting_for_retry', 'waiting')
     AND c.to_state NOT IN ('enqueued', 'waiting_for_retry', 'waiting')
   RETURNING r.workflow_step_id
@@ -62,7 +63,7 @@ WITH changed_step AS (
   INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at)
   SELECT c.id, c.queue, c.available_at
   FROM changed_step c
-  WHERE c.to_state IN ('enqueued', 'waiting_for_retry', 'waiting')
+  WHERE $34::boolean AND c.to_state IN ('enqueued', 'waiting_for_retry', 'waiting')
 ), changed_task AS (
   UPDATE tasker_tasks t
   SET state = c.to_state,
