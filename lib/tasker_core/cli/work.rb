@@ -58,16 +58,23 @@ module TaskerCore
       # @return [Integer] exit status
       def call
         @program = Internal::Program.new
+        # Until a worker or a supervisor hears signals itself, nothing has begun that would have to end.
+        answering("TERM" => proc { exit(OK) }, "QUIT" => proc { exit(OK) }) do
+          prepare
+          Internal::ChildProcess.in_program { |ready| work(ready) } || begin_work
+        end
+      end
+
+      private
+
+      def prepare
         check_processes
         check_memory_limit
         check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
-        Internal::ChildProcess.in_program { |ready| work(ready) } || begin_work
       end
-
-      private
 
       def define_options(parser)
         require_option(parser)
@@ -200,11 +207,19 @@ module TaskerCore
       # The worker hears signals while the block runs, and is gone after it.
       def stoppable(worker)
         answers = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once, "USR1" => :refer }
-        before = answers.to_h { |signal, answer| [signal, Signal.trap(signal) { send(answer, worker) }] }
+        answering(answers.transform_values { |answer| proc { send(answer, worker) } }) do
+          yield
+        ensure
+          worker.stop!
+          worker.wait if worker.running?
+        end
+      end
+
+      # Signals are answered so while the block runs.
+      def answering(answers)
+        before = answers.to_h { |signal, answer| [signal, Signal.trap(signal, &answer)] }
         yield
       ensure
-        worker.stop!
-        worker.wait if worker.running?
         before&.each { |signal, handler| Signal.trap(signal, handler || "DEFAULT") }
       end
 

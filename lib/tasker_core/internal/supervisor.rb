@@ -211,7 +211,7 @@ module TaskerCore
       end
 
       def refuse(child)
-        keep_status(child)
+        @status = child.status
         stop_all("TERM")
       end
 
