@@ -130,11 +130,12 @@ module TaskerCore
         refuse("--hang-timeout must be from #{HANG_TIMEOUTS.min} to #{HANG_TIMEOUTS.max} seconds, got #{hang_timeout}")
       end
 
-      # In an application that has loaded its templates there may be nothing more to load.
+      # In an application there may be nothing more to load, and no template where it has jobs only. Templates that cannot
+      # be loaded are found before a process is started.
       def load_code
         return Loader.load(options[:require]) if options[:require]
 
-        refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty?
+        refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty? && !application?
       end
 
       # What workers write to the log as well, which the application may have elsewhere.
