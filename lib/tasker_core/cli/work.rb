@@ -6,11 +6,13 @@ require_relative "../internal/process_memory"
 require_relative "../internal/program"
 require_relative "../internal/service_manager"
 require_relative "../internal/supervisor"
+require_relative "../internal/traps"
 require_relative "age"
 require_relative "command"
 require_relative "failure"
 require_relative "format"
 require_relative "loader"
+require_relative "worker_process"
 
 module TaskerCore
   class CLI
@@ -59,9 +61,9 @@ module TaskerCore
       def call
         @program = Internal::Program.new
         # Until a worker or a supervisor hears signals itself, nothing has begun that would have to end.
-        answering("TERM" => proc { exit(OK) }, "QUIT" => proc { exit(OK) }) do
+        Internal::Traps.during("TERM" => proc { exit(OK) }, "QUIT" => proc { exit(OK) }) do
           prepare
-          Internal::ChildProcess.in_program { |ready| work(ready) } || begin_work
+          Internal::ChildProcess.in_program { |ready| work_below_supervisor(ready) } || begin_work
         end
       end
 
@@ -130,8 +132,8 @@ module TaskerCore
         refuse("--hang-timeout must be from #{HANG_TIMEOUTS.min} to #{HANG_TIMEOUTS.max} seconds, got #{hang_timeout}")
       end
 
-      # In an application there may be nothing more to load, and no template where it has jobs only. Templates that cannot
-      # be loaded are found before a process is started.
+      # In an application there may be nothing more to load, and no template where it has jobs only. A template that
+      # cannot be loaded is found before a process is started.
       def load_code
         return Loader.load(options[:require]) if options[:require]
 
@@ -162,18 +164,13 @@ module TaskerCore
       end
 
       def work_alone
-        @manager = Internal::ServiceManager.new(logger: TaskerCore.configuration.logger)
-        @manager.while_alive { work(-> { @manager.ready(capacity) }) }
+        manager = Internal::ServiceManager.new(logger: TaskerCore.configuration.logger)
+        process = WorkerProcess.new(settings, output, manager: manager)
+        manager.while_alive { process.work { manager.ready(process.capacity) } }
       end
 
-      def work(ready)
-        worker = Worker.new(**settings)
-        stoppable(worker) do
-          worker.start
-          output.line("worker #{worker.id} (pid #{Process.pid}) is ready: #{capacity}; stop it with Ctrl-C")
-          ready.call
-          tell(worker.wait)
-        end
+      def work_below_supervisor(ready)
+        WorkerProcess.new(settings, output).work(&ready)
       end
 
       # What would stop every process is found, and told, before any is started.
@@ -192,66 +189,13 @@ module TaskerCore
                                  leave_seconds: settings[:shutdown_timeout] + GRACE_SECONDS, program: @program,
                                  hang_timeout: hang_timeout,
                                  look: limit && ->(pid) { too_large(pid, limit) }) do |_number, ready|
-          failure.guard { work(ready) }
+          failure.guard { work_below_supervisor(ready) }
         end
       end
 
       def too_large(pid, limit)
         used = Internal::ProcessMemory.megabytes(pid)
         "it has #{used} MB, --memory-limit is #{limit}" if used && used > limit
-      end
-
-      def capacity
-        "#{Format.many(settings[:concurrency], "thread")}, queues: #{settings[:queues]&.join(", ") || "all"}"
-      end
-
-      # The worker hears signals while the block runs, and is gone after it.
-      def stoppable(worker)
-        answers = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once, "USR1" => :refer }
-        answering(answers.transform_values { |answer| proc { send(answer, worker) } }) do
-          yield
-        ensure
-          worker.stop!
-          worker.wait if worker.running?
-        end
-      end
-
-      # Signals are answered so while the block runs.
-      def answering(answers)
-        before = answers.to_h { |signal, answer| [signal, Signal.trap(signal, &answer)] }
-        yield
-      ensure
-        before&.each { |signal, handler| Signal.trap(signal, handler || "DEFAULT") }
-      end
-
-      def ask(worker)
-        return stop_at_once(worker) if @asked
-
-        @asked = true
-        worker.stop
-        @manager&.stopping
-        output.line("stopping: what runs may finish within #{Format.duration(settings[:shutdown_timeout])}; " \
-                    "once more stops it at once")
-      end
-
-      def stop_at_once(worker)
-        worker.stop!
-        @manager&.stopping
-      end
-
-      # A worker process cannot replace itself.
-      def refer(_worker)
-        output.note("tasker: USR1 is for the supervisor, #{@manager ? "which -p starts" : "pid #{Process.ppid}"}: " \
-                    "it replaces worker processes")
-      end
-
-      def tell(summary)
-        output.line("worker stopped: #{Format.many(summary.finished, "attempt")} finished, " \
-                    "#{Format.count(summary.given_back)} given back, #{Format.count(summary.interrupted)} interrupted")
-        return OK if summary.in_order
-
-        output.note("tasker: not all of it could be recorded; other workers take the rest over")
-        FAILED
       end
     end
   end
