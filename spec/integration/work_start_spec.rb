@@ -85,6 +85,23 @@ RSpec.describe "tasker work that is told to end while it starts", :database do
     expect(outcomes).to eq("succeeded" => 2 * count)
   end
 
+  # A stream that is written to, and that is told of in a trap, has a lock, which the thread that writes holds.
+  it "ends with 0 while it says that it is ready, and takes it for the first TERM" do
+    File.write(file, <<~RUBY, mode: "a")
+      lock = Mutex.new
+      $stdout.define_singleton_method(:puts) do |text|
+        lock.synchronize do
+          super(text)
+          Process.kill("TERM", Process.pid) if text.include?("is ready")
+        end
+      end
+    RUBY
+    tasker_running("work", "-r", file) do |program|
+      expect(wait_until("it ends", within: 30) { program.status }).to eq(0)
+      expect(program.text).to match(/stopping: what runs.*worker stopped: 0 attempts finished/m)
+    end
+  end
+
   it "ends with 0 while its code is loaded" do
     File.write(file, "puts \"its code is loaded\"\nsleep\n")
     %w[TERM QUIT].each do |signal|

@@ -184,7 +184,7 @@ module TaskerCore
       end
 
       def supervisor(limit)
-        failure = Failure.new(output)
+        failure = Failure.new(output, debug: ENV["TASKER_DEBUG"] == "1")
         Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger,
                                  leave_seconds: settings[:shutdown_timeout] + GRACE_SECONDS, program: @program,
                                  hang_timeout: hang_timeout,

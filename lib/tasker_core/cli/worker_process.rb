@@ -17,6 +17,7 @@ module TaskerCore
         @output = output
         @manager = manager
         @asked = false
+        @sayings = []
       end
 
       # Works until it is told to stop.
@@ -54,14 +55,21 @@ module TaskerCore
         end
       end
 
+      # What a trap says. The thread that it interrupts may be writing, and would wait for itself.
+      def say(&saying)
+        @sayings << Thread.new(&saying)
+      end
+
       def ask(worker)
         return stop_at_once(worker) if @asked
 
         @asked = true
         worker.stop
         @manager&.stopping
-        @output.line("stopping: what runs may finish within #{Format.duration(@settings[:shutdown_timeout])}; " \
-                     "once more stops it at once")
+        say do
+          @output.line("stopping: what runs may finish within #{Format.duration(@settings[:shutdown_timeout])}; " \
+                       "once more stops it at once")
+        end
       end
 
       def stop_at_once(worker)
@@ -71,11 +79,12 @@ module TaskerCore
 
       # A worker process cannot replace itself.
       def refer(_worker)
-        @output.note("tasker: USR1 is for the supervisor, #{@manager ? "which -p starts" : "pid #{Process.ppid}"}: " \
-                     "it replaces worker processes")
+        supervisor = @manager ? "which -p starts" : "pid #{Process.ppid}"
+        say { @output.note("tasker: USR1 is for the supervisor, #{supervisor}: it replaces worker processes") }
       end
 
       def tell(summary)
+        @sayings.each(&:join)
         @output.line("worker stopped: #{Format.many(summary.finished, "attempt")} finished, " \
                      "#{Format.count(summary.given_back)} given back, " \
                      "#{Format.count(summary.interrupted)} interrupted")
