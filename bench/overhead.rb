@@ -68,7 +68,7 @@ module Micro
     end
 
     def runner_ns
-      runner = TaskerCore::Internal::StepRunner.new(Stub.new(Engine.template), Logger.new($stderr))
+      runner = TaskerCore::Internal::StepRunner.new(Stub.new(Engine.template), TaskerCore.configuration)
       item = [1 << 20, 1, 1, 1, 0, JSON.generate(Engine::CONTEXT), nil]
       deferred = TaskerCore::Internal::Crew::DEFERRED
       Thread.handle_interrupt(deferred) { Clocks.ns_per_call(CALLS) { runner.run(item) } }

@@ -2,6 +2,7 @@
 
 require_relative "../tasker_core"
 require_relative "testing/attempt"
+require_relative "testing/circuit_breakers"
 require_relative "testing/clock"
 require_relative "testing/fleet"
 require_relative "testing/inline"
@@ -209,7 +210,7 @@ module TaskerCore
         Submissions.all
       end
 
-      # Forgets what was {submitted}, crashes that are planned, and the circuit breakers of HTTP steps.
+      # Forgets what was {submitted}, crashes that are planned, and the {CircuitBreakers} of HTTP steps.
       #
       # @return [void]
       # @example
@@ -217,7 +218,7 @@ module TaskerCore
       def clear
         Submissions.clear
         Inline.current&.faults&.clear
-        Internal::Http::HOSTS.clear if defined?(Internal::Http::HOSTS)
+        CircuitBreakers.reset
       end
 
       private

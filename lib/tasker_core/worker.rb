@@ -189,10 +189,7 @@ module TaskerCore
     end
 
     def hire
-      runner = Internal::StepRunner.new(@native, @configuration.logger,
-                                        error_classes: @configuration.error_classes,
-                                        around_steps: @configuration.around_steps,
-                                        transaction_connection: @configuration.transaction_connection)
+      runner = Internal::StepRunner.new(@native, @configuration)
       Internal::Crew.new(size: @options.concurrency, inbox: Internal::Inbox.new(@native), runner: runner) do |error|
         fail_with(error) if error
         @wakeup.ring

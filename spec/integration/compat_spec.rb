@@ -3,6 +3,7 @@
 require "open3"
 require "rbconfig"
 require "tasker_core/compat"
+require "tasker_core/testing/circuit_breakers"
 
 RSpec.describe "Handlers and templates of the Rails engine Tasker", :database do
   include Workflows
@@ -23,7 +24,7 @@ RSpec.describe "Handlers and templates of the Rails engine Tasker", :database do
     @subscriptions&.each { |subscription| Tasker::Events::Publisher.instance.unsubscribe(subscription) }
     Tasker::HandlerFactory.instance.clear!
     TaskerCore.configure { |c| c.environment = TaskerCore::Configuration.new.environment }
-    TaskerCore::Internal::Http::HOSTS.clear
+    TaskerCore::Testing::CircuitBreakers.reset
   end
 
   def fixture(name)

@@ -2,6 +2,7 @@
 
 require "open3"
 require "rbconfig"
+require "tasker_core/testing/circuit_breakers"
 
 RSpec.describe "A step that calls an HTTP service", :database do
   include Workflows
@@ -10,7 +11,7 @@ RSpec.describe "A step that calls an HTTP service", :database do
   around do |example|
     HttpService.open(->(request) { @answer.call(request) }) { |service| (@service = service) && example.run }
   end
-  after { TaskerCore::Internal::Http::HOSTS.clear }
+  after { TaskerCore::Testing::CircuitBreakers.reset }
 
   # What the service answers.
   def answering(status = 200, headers = {}, body = "", &block)

@@ -23,13 +23,13 @@ RSpec.describe "the test kit", :database do
 
   it "has matchers that hold" do
     output, success = suite
-    expect(output).to include("6 examples, 0 failures")
+    expect(output).to include("8 examples, 0 failures")
     expect(success).to be(true)
   end
 
   it "says what is wrong, and shows the graph" do
     output, = suite(env: { "WITH_FAILURES" => "1" })
-    expect(output).to include("18 examples, 12 failures")
+    expect(output).to include("20 examples, 12 failures")
     expect(output).to match(/expected it not to complete\n\s+task \d+: ✓ complete\n\s+✓ complete +charge/)
     expect(output.lines.map(&:strip).join("\n")).to include(
       "expected the task to be complete, it is blocked\n", "charge (1 attempt)\n",
@@ -47,7 +47,7 @@ RSpec.describe "the test kit", :database do
 
   it "has assertions for Minitest" do
     output, success = ruby("#{fixtures}/orders_test.rb")
-    expect(output).to include("2 runs, ", " 0 failures, 0 errors")
+    expect(output).to include("4 runs, ", " 0 failures, 0 errors")
     expect(success).to be(true)
   end
 

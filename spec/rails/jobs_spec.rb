@@ -50,4 +50,16 @@ RSpec.describe "Jobs of a Rails application that tasker_core performs", database
 
     expect(seen).to eq([[[201, "1"], [201, "2"]], ["complete"], [[1, true]], nil])
   end
+
+  it "are performed by a worker of an application that has no templates" do
+    FileUtils.rm_r(File.join(folder, "config/tasker"))
+    template = "generators/tasker_core/install/templates/tasker.tt"
+    write("bin/tasker", File.read(File.join(RailsApplication::LIBRARY, template)))
+    task_id = in_rails("ShipJob.perform_later(Order.create!).provider_job_id")
+    worker = CommandLine::Running.new([RbConfig.ruby, "bin/tasker", "work"], env: environment, chdir: folder)
+
+    expect(in_rails("TaskerCore.wait(#{task_id}, timeout: 30).state")).to eq("complete")
+  ensure
+    worker&.close
+  end
 end

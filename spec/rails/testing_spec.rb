@@ -115,6 +115,40 @@ RSpec.describe "The test kit in a Rails application", database: :empty do
     RUBY
   end
 
+  it "performs a job again by its own task, by another one where the job enqueues itself in a transaction" do
+    of_each = { "raises" => [[1, 2], 1], "in a transaction" => [[1, 2], 2] }
+    expect(in_rails(<<~RUBY)).to eq([[of_each, ["complete"] * 3]] * 2)
+      require "tasker_core/testing"
+      class Again < ActiveJob::Base
+        self.queue_adapter = :tasker_core
+        cattr_accessor :seen
+        retry_on(ArgumentError, wait: 0)
+        def perform(how)
+          seen << [how, executions, provider_job_id]
+          return if executions > 1
+          raise ArgumentError, "not yet" if how == "raises"
+          Order.transaction { retry_job }
+        end
+      end
+      def perform_all
+        Again.seen = []
+        ["raises", "in a transaction"].each { |how| Again.perform_later(how) }
+        2.times { TaskerCore::Testing.drain(skip_time: true) }
+        of_each = Again.seen.group_by(&:first).transform_values do |lines|
+          [lines.map { |line| line[1] }, lines.map(&:last).uniq.size]
+        end
+        [of_each, TaskerCore.list.map(&:state)]
+      end
+      %i[inline memory].map do |mode|
+        connection = Order.connection
+        connection.begin_transaction(joinable: false, _lazy: false)
+        TaskerCore::Testing.use(mode) { perform_all }
+      ensure
+        connection.rollback_transaction
+      end
+    RUBY
+  end
+
   it "executes a transactional handler once, in a transaction that is kept where it completes" do
     attempts = <<~RUBY
       fails = { fails: true, order: Order.create! }

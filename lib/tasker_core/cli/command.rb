@@ -196,6 +196,11 @@ module TaskerCore
         TaskerCore.configure { |config| config.database_url = database.url }
       end
 
+      # Whether the command has a Rails application, with its templates and handlers.
+      def application?
+        defined?(TaskerCore::Engine) && !Engine.templates.nil?
+      end
+
       # Who works on this command line, for the history.
       def actor
         Etc.getpwuid&.name || "uid #{Process.uid}"

@@ -42,11 +42,6 @@ module TaskerCore
         { "file" => file, "ok" => false, "error" => e.message, "details" => e.details }
       end
 
-      # Whether classes are found that a template names.
-      def application?
-        defined?(TaskerCore::Engine) && !Engine.templates.nil?
-      end
-
       def show(report)
         return output.note("tasker: #{output.style.mark(false)}  #{lines(report["error"])}") unless report["ok"]
 

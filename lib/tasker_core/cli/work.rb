@@ -6,11 +6,13 @@ require_relative "../internal/process_memory"
 require_relative "../internal/program"
 require_relative "../internal/service_manager"
 require_relative "../internal/supervisor"
+require_relative "../internal/traps"
 require_relative "age"
 require_relative "command"
 require_relative "failure"
 require_relative "format"
 require_relative "loader"
+require_relative "worker_process"
 
 module TaskerCore
   class CLI
@@ -58,16 +60,23 @@ module TaskerCore
       # @return [Integer] exit status
       def call
         @program = Internal::Program.new
+        # Until a worker or a supervisor hears signals itself, nothing has begun that would have to end.
+        Internal::Traps.during("TERM" => proc { exit(OK) }, "QUIT" => proc { exit(OK) }) do
+          prepare
+          Internal::ChildProcess.in_program { |ready| work_below_supervisor(ready) } || begin_work
+        end
+      end
+
+      private
+
+      def prepare
         check_processes
         check_memory_limit
         check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
         use_database
-        Internal::ChildProcess.in_program { |ready| work(ready) } || begin_work
       end
-
-      private
 
       def define_options(parser)
         require_option(parser)
@@ -123,11 +132,12 @@ module TaskerCore
         refuse("--hang-timeout must be from #{HANG_TIMEOUTS.min} to #{HANG_TIMEOUTS.max} seconds, got #{hang_timeout}")
       end
 
-      # In an application that has loaded its templates there may be nothing more to load.
+      # In an application there may be nothing more to load, and no template where it has jobs only. A template that
+      # cannot be loaded is found before a process is started.
       def load_code
         return Loader.load(options[:require]) if options[:require]
 
-        refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty?
+        refuse("missing -r FILE: it loads the handlers and templates") if TaskerCore.templates.empty? && !application?
       end
 
       # What workers write to the log as well, which the application may have elsewhere.
@@ -154,18 +164,13 @@ module TaskerCore
       end
 
       def work_alone
-        @manager = Internal::ServiceManager.new(logger: TaskerCore.configuration.logger)
-        @manager.while_alive { work(-> { @manager.ready(capacity) }) }
+        manager = Internal::ServiceManager.new(logger: TaskerCore.configuration.logger)
+        process = WorkerProcess.new(settings, output, manager: manager)
+        manager.while_alive { process.work { manager.ready(process.capacity) } }
       end
 
-      def work(ready)
-        worker = Worker.new(**settings)
-        stoppable(worker) do
-          worker.start
-          output.line("worker #{worker.id} (pid #{Process.pid}) is ready: #{capacity}; stop it with Ctrl-C")
-          ready.call
-          tell(worker.wait)
-        end
+      def work_below_supervisor(ready)
+        WorkerProcess.new(settings, output).work(&ready)
       end
 
       # What would stop every process is found, and told, before any is started.
@@ -179,63 +184,18 @@ module TaskerCore
       end
 
       def supervisor(limit)
-        failure = Failure.new(output)
+        failure = Failure.new(output, debug: ENV["TASKER_DEBUG"] == "1")
         Internal::Supervisor.new(processes: processes, logger: TaskerCore.configuration.logger,
                                  leave_seconds: settings[:shutdown_timeout] + GRACE_SECONDS, program: @program,
                                  hang_timeout: hang_timeout,
                                  look: limit && ->(pid) { too_large(pid, limit) }) do |_number, ready|
-          failure.guard { work(ready) }
+          failure.guard { work_below_supervisor(ready) }
         end
       end
 
       def too_large(pid, limit)
         used = Internal::ProcessMemory.megabytes(pid)
         "it has #{used} MB, --memory-limit is #{limit}" if used && used > limit
-      end
-
-      def capacity
-        "#{Format.many(settings[:concurrency], "thread")}, queues: #{settings[:queues]&.join(", ") || "all"}"
-      end
-
-      # The worker hears signals while the block runs, and is gone after it.
-      def stoppable(worker)
-        answers = { "INT" => :ask, "TERM" => :ask, "QUIT" => :stop_at_once, "USR1" => :refer }
-        before = answers.to_h { |signal, answer| [signal, Signal.trap(signal) { send(answer, worker) }] }
-        yield
-      ensure
-        worker.stop!
-        worker.wait if worker.running?
-        before&.each { |signal, handler| Signal.trap(signal, handler || "DEFAULT") }
-      end
-
-      def ask(worker)
-        return stop_at_once(worker) if @asked
-
-        @asked = true
-        worker.stop
-        @manager&.stopping
-        output.line("stopping: what runs may finish within #{Format.duration(settings[:shutdown_timeout])}; " \
-                    "once more stops it at once")
-      end
-
-      def stop_at_once(worker)
-        worker.stop!
-        @manager&.stopping
-      end
-
-      # A worker process cannot replace itself.
-      def refer(_worker)
-        output.note("tasker: USR1 is for the supervisor, #{@manager ? "which -p starts" : "pid #{Process.ppid}"}: " \
-                    "it replaces worker processes")
-      end
-
-      def tell(summary)
-        output.line("worker stopped: #{Format.many(summary.finished, "attempt")} finished, " \
-                    "#{Format.count(summary.given_back)} given back, #{Format.count(summary.interrupted)} interrupted")
-        return OK if summary.in_order
-
-        output.note("tasker: not all of it could be recorded; other workers take the rest over")
-        FAILED
       end
     end
   end

@@ -147,9 +147,15 @@ module TaskerCore
         status
       end
 
-      # @return [Boolean] whether it ended as a process does that was asked to by a signal: with 0, or by the signal
+      # Whether it ended as a process does that was asked to by a signal: with 0, or by the signal. One that has not
+      # said that it is ready had nothing to end, whatever its status: Ruby 3.3 has 1 where a signal comes before the
+      # first line of a program.
+      #
+      # @return [Boolean]
       def ended_as_asked?
-        [0, *%w[TERM QUIT].map { |name| SIGNALLED + Signal.list.fetch(name) }].include?(status)
+        return true if [0, *%w[TERM QUIT].map { |name| SIGNALLED + Signal.list.fetch(name) }].include?(status)
+
+        !@ready && status < SIGNALLED
       end
 
       # @return [Float] seconds since it was started
@@ -169,6 +175,7 @@ module TaskerCore
 
       def keep(waited)
         process = waited&.last or return
+        listen
         @status = process.exitstatus || (SIGNALLED + process.termsig)
         @news.close
       end

@@ -78,8 +78,6 @@ module TaskerCore
 
       # One that was asked to stop meanwhile ends as soon as it has started.
       def execute_steps
-        raise InvalidArgument, "the application has loaded no template" if TaskerCore.templates.empty?
-
         @worker = Worker.new(**@options)
         @worker.public_send(@stop) if @stop
         @worker.start

@@ -39,16 +39,17 @@ module TaskerCore
       end
 
       # @param native [Bridge::Worker] takes the reports
-      # @param logger [Logger]
-      # @param error_classes [Hash{String => String}] the configuration's table, see {ErrorClasses}. Default {}.
-      # @param around_steps [Array<#call>] see {Configuration#around_steps}. Default [].
-      # @param transaction_connection [#call, nil] see {Configuration#transaction_connection}. Default nil.
-      def initialize(native, logger, error_classes: {}, around_steps: [], transaction_connection: nil)
+      # @param configuration [Configuration] whose settings count
+      # @param logger [Logger] in the place of the configuration's
+      # @param around_steps [Array<#call>] likewise
+      # @param transaction_connection [#call, nil] likewise
+      def initialize(native, configuration, logger: configuration.logger, around_steps: configuration.around_steps,
+                     transaction_connection: configuration.transaction_connection)
         @native = native
         @logger = logger
         @plans = StepPlans.new(native)
         @transactions = StepTransactions.new(native, transaction_connection)
-        @error_classes = error_classes
+        @error_classes = configuration.error_classes
         @around = AroundSteps.new(around_steps)
         @json_text = JsonText.new(symbols: true, records: true)
       end

@@ -7,6 +7,7 @@ require_relative "place"
 require_relative "pulse"
 require_relative "replacements"
 require_relative "service_manager"
+require_relative "traps"
 require_relative "wakeup"
 
 module TaskerCore
@@ -75,20 +76,20 @@ module TaskerCore
         @wakeup = Wakeup.new
         @lifeline = ChildProcess.lifeline
         @pulse = Pulse.new(@hang_timeout) if @hang_timeout
-        traps = trap_signals
-        supervise
-        @status
+        Traps.during(answers) do
+          supervise
+          @status
+        ensure
+          end_children
+        end
       ensure
-        end_children
-        traps&.each { |signal, handler| trap(signal, handler || "DEFAULT") }
         [@wakeup, *@lifeline, *@pulse].each(&:close)
       end
 
       private
 
-      def trap_signals
-        traps = [*SIGNALS, REPLACE].to_h { |signal| [signal, trap(signal) { note(signal) }] }
-        traps.merge("CHLD" => trap("CHLD") { @wakeup.ring })
+      def answers
+        [*SIGNALS, REPLACE].to_h { |signal| [signal, proc { note(signal) }] }.merge("CHLD" => proc { @wakeup.ring })
       end
 
       def note(signal)
@@ -211,7 +212,7 @@ module TaskerCore
       end
 
       def refuse(child)
-        keep_status(child)
+        @status = child.status
         stop_all("TERM")
       end
 

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "../internal/borrowed_connection"
+
 module TaskerCore
   module Jobs
     # A job that is being performed by a worker. What it asks of the adapter for itself, which is what `retry_on` does,
@@ -38,21 +40,33 @@ module TaskerCore
       def initialize(job_data)
         @job_id, @queue = job_data.values_at("job_id", "queue_name")
         @job_data = @at = nil
+        @around = open_transactions
       end
 
       # Takes a job over that is to be performed again, once. Not with another queue, nor where that is part of a
-      # transaction of the application's.
+      # transaction that the job has opened: one around the whole job, as that of a test, is no matter of the job's.
       #
       # @param job [ActiveJob::Base]
       # @param at [Time, nil]
       # @return [Boolean] false: a task is to be made of it
       def again(job, at)
         return false unless @job_data.nil? && job.job_id == @job_id && job.queue_name.to_s == @queue
-        return false if TaskerCore.configuration.transaction_connection&.call
+        return false if open_transactions > @around
 
         @at = at
         @job_data = job.serialize
         true
+      end
+
+      private
+
+      # Of the application's, one in another. A PG::Connection does not say how many there are.
+      def open_transactions
+        connection = TaskerCore.configuration.transaction_connection&.call
+        return 0 unless connection
+        return connection.open_transactions if connection.respond_to?(:open_transactions)
+
+        Internal::BorrowedConnection.new(connection).raw.transaction_status == PG::PQTRANS_IDLE ? 0 : 1
       end
     end
   end

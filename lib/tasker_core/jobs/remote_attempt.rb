@@ -29,8 +29,7 @@ module TaskerCore
         # @param attempt [RemoteAttempt]
         # @param step_name [String]
         def initialize(attempt, step_name)
-          settings = TaskerCore.configuration
-          super(attempt, settings.logger, error_classes: settings.error_classes, around_steps: settings.around_steps)
+          super(attempt, TaskerCore.configuration)
           @plans = Plans.new(Template.new(attempt, 0))
           @step_name = step_name
           @interrupt = nil

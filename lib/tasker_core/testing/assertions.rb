@@ -53,6 +53,14 @@ module TaskerCore
         assert_no_fault(Checks::Enqueued.new(name, context: context, times: times).fault(&block))
       end
 
+      # Minitest calls it after each test.
+      #
+      # @api private
+      def after_teardown
+        CircuitBreakers.reset
+        super if defined?(super)
+      end
+
       private
 
       def assert_no_fault(fault)

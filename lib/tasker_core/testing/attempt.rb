@@ -122,10 +122,8 @@ module TaskerCore
       private
 
       def runner(around)
-        settings = TaskerCore.configuration
-        Internal::StepRunner.new(around, Logger.new(nil), error_classes: settings.error_classes,
-                                                          around_steps: settings.around_steps,
-                                                          transaction_connection: method(:connection))
+        Internal::StepRunner.new(around, TaskerCore.configuration, logger: Logger.new(nil),
+                                                                   transaction_connection: method(:connection))
       end
 
       # A transactional handler has a transaction of its own within the one of the test.

@@ -2,6 +2,7 @@
 
 require "rspec/matchers"
 require_relative "checks"
+require_relative "circuit_breakers"
 
 module TaskerCore
   module Testing
@@ -156,4 +157,7 @@ module TaskerCore
   end
 end
 
-RSpec.configure { |config| config.include TaskerCore::Testing::Matchers }
+RSpec.configure do |config|
+  config.include TaskerCore::Testing::Matchers
+  config.after { TaskerCore::Testing::CircuitBreakers.reset }
+end

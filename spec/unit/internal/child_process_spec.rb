@@ -22,9 +22,15 @@ RSpec.describe TaskerCore::Internal::ChildProcess do
   end
 
   it "ends with the status that the block gives" do
-    child = start { 7 }
+    child = start { |ready| ready.call && 7 }
 
     expect([child.wait, child.status, child.ended?, child.ended_as_asked?]).to eq([7, 7, true, false])
+  end
+
+  it "ends as asked with any status when it is not ready, which a program is not that Ruby has not begun" do
+    child = start { 7 }
+
+    expect([child.wait, child.ended_as_asked?]).to eq([7, true])
   end
 
   it "ends as asked when it ends with 0" do

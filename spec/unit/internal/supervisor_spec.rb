@@ -154,7 +154,8 @@ RSpec.describe TaskerCore::Internal::Supervisor do
   end
 
   it "ends with the status of a child that fails while it stops" do
-    supervise do |number|
+    supervise do |number, ready|
+      ready.call
       until_signal(number, &:pop)
       number.zero? ? 0 : 3
     end
@@ -162,6 +163,18 @@ RSpec.describe TaskerCore::Internal::Supervisor do
     Process.kill("TERM", @pid)
 
     expect(finish).to eq(3)
+  end
+
+  it "ends with 0 when a child was not ready that it told to end, whatever its status" do
+    supervise do |number, ready|
+      ready.call if number.zero?
+      until_signal(number, &:pop)
+      number
+    end
+    wait_for_notes(2)
+    Process.kill("TERM", @pid)
+
+    expect([finish, log]).to match([0, /ended: 1$/])
   end
 
   it "ends with 0 when children end by the signal itself" do

@@ -138,10 +138,8 @@ module TaskerCore
           @plans = Internal::StepPlans.new(@port)
           @announcer = Announcer.new(@port, @configuration.logger, TaskerCore.subscriptions)
           TaskerCore.subscriptions.attach(@announcer)
-          @runner = Internal::StepRunner.new(@port, @configuration.logger,
-                                             error_classes: @configuration.error_classes,
-                                             around_steps: around_steps,
-                                             transaction_connection: -> { @connection })
+          @runner = Internal::StepRunner.new(@port, @configuration, around_steps: around_steps,
+                                                                    transaction_connection: -> { @connection })
         end
 
         # The innermost is what fails by chance: whatever stands around handlers sees it.
