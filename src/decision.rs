@@ -106,6 +106,8 @@ pub struct View {
     pub reserves: ByStep<Cost>,
     /// What attempts of these that end have spent, where they did.
     pub spent: ByStep<Cost>,
+    /// Items of map steps that have not begun, and are not executed any more.
+    pub given_up: BTreeMap<StepId, GivenUp>,
     /// Steps whose workers died after their handlers had moved a checkpoint in the same attempt.
     pub progressed: BTreeSet<StepId>,
     /// The children of observed steps: at least of those that succeeded.

@@ -268,6 +268,8 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Pending, E::ItemsFailed, S::Error),
         (S::Error, E::ItemsRetried, S::Pending),
         (S::Error, E::ItemsDone, S::Complete),
+        (S::Pending, E::ItemGivenUp, S::Error),
+        (S::Enqueued, E::ItemGivenUp, S::Error),
         (S::InProgress, E::ItemGivenUp, S::Error),
         (S::Enqueued, E::BudgetExhausted, S::Error),
         (S::WaitingForRetry, E::BudgetExhausted, S::Error),

@@ -104,6 +104,52 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
     expect(settled(task_id).results_of("each")).to include("complete" => 20)
   end
 
+  it "end in sets where they have not begun, each with its event, and are not claimed for that", :aggregate_failures do
+    task_id = submit([*1..4_500], [1], max_parallel: 1)
+    result = settled(task_id)
+    expect(result.step("each").error["message"])
+      .to eq("4500 of 4500 items failed and none may; the first of them: each[0]")
+    changes = sql("SELECT event, count(*) FROM tasker_workflow_step_transitions JOIN tasker_added_steps " \
+                  "USING (workflow_step_id) GROUP BY event").to_h { |row| [row["event"], row["count"].to_i] }
+    expect(changes).to include("failed_permanently" => 1, "item_given_up" => 4_499, "claimed" => be < 10)
+    last = TaskerCore.explain(task_id, step: "each[4499]")["steps"].first
+    expect(last["summary"]).to match(
+      /\A\d+ items of the map step have failed and none may: .*; the first that failed: each\[0\]; item 4499 of each\z/
+    )
+    expect(last["history"].map { |change| [change["from"], change["cause"]] }).to eq([%w[pending item_given_up]])
+    expect(TaskerCore.failures(task_id: task_id).map(&:step)).to eq(%w[each[0] each])
+  end
+
+  it "have all attempts that the budget allows, also where the claim of the first ones refuses the others",
+     :aggregate_failures do
+    define_joins(joins: {}, budget: { attempts: 10 })
+    task_id = TaskerCore.submit("joins", context: { list: [*1..20], bad: [] })
+    working(concurrency: 40) { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.client.doctor).to include("ok" => true)
+    status = TaskerCore.status(task_id)
+    expect(status).to have_attributes(state: "error", attempts_total: 10)
+    expect(status.budget).to include("attempts" => 10, "exhausted" => "attempts")
+    items = TaskerCore.each_item(task_id, "each").map { |item| [item.state, item.attempts] }
+    expect(items.tally).to eq(["complete", 1] => 8, ["error", 0] => 12)
+    expect(TaskerCore.explain(task_id)["history"].last["cause"]).to eq("budget_exhausted")
+    TaskerCore.raise_budget(task_id, attempts: 22)
+    expect(settled(task_id).state).to eq("complete")
+  end
+
+  it "are given up, and not refused by the budget, where others failed with the last attempts that it allows",
+     :aggregate_failures do
+    define_joins(map: { max_parallel: 1 }, joins: { "sum" => "all_complete" }, budget: { attempts: 3 })
+    task_id = TaskerCore.submit("joins", context: { list: [*1..5], bad: [1] })
+    expect(settled(task_id).state).to eq("error")
+    expect(TaskerCore.status(task_id).budget).to include("attempts" => 3, "exhausted" => nil)
+    expect(TaskerCore.explain(task_id)["history"].last["cause"]).to eq("failed")
+    expect(TaskerCore.result(task_id, step: "each[4]").steps.first.error).to include("code" => "MAP_GIVEN_UP")
+    # One for which an operator asks is what the budget refuses.
+    TaskerCore.retry(task_id, step: "each[4]")
+    settled(task_id)
+    expect(TaskerCore.status(task_id).budget).to include("attempts" => 3, "exhausted" => "attempts")
+  end
+
   it "are executed for which an operator asks, also while too many others are in error" do
     task_id = submit([1, 2, 3, 4], [1], max_parallel: 1)
     settled(task_id)
@@ -143,7 +189,8 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
     settled(submit([1, 2], [1, 2]))
     broken = lambda do |change|
       sql("UPDATE tasker_workflow_steps SET #{change} WHERE named_step_id = " \
-          "(SELECT named_step_id FROM tasker_named_steps WHERE name = 'each') AND attempts = 0")
+          "(SELECT named_step_id FROM tasker_named_steps WHERE name = 'each') " \
+          "AND workflow_step_id NOT IN (SELECT workflow_step_id FROM tasker_added_steps)")
       TaskerCore.client.doctor["checks"].reject { |check| check["ok"] }.map { |check| check["name"] }
     end
     expect(broken.call("failed_parents = 1")).to eq(["open_parents"])

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, Place};
-use super::readiness::Done;
 use crate::budget::{Budget, Constraint, Cost, Verdict};
 use crate::decision::View;
 use crate::guard::{Guard, removed};
@@ -64,21 +63,26 @@ pub(super) fn offer(draft: &mut Draft<'_>, started: &BTreeMap<TaskId, u32>) {
     }
 }
 
-/// The step cannot be started any more: it is in error, and counts as failed for its children.
-pub(super) fn give_up<'d>(
+/// After a step that is given up: others may be looked at in its place.
+pub(super) fn resume(draft: &mut Draft<'_>, task: TaskId) {
+    *draft.resumed.entry(task).or_default() += RESUMED;
+}
+
+/// The step cannot be started any more: it is in error.
+pub(super) fn give_up(
     draft: &mut Draft<'_>,
     place: Place,
     constraint: Constraint,
-) -> Result<(StepId, Done<'d>), InvalidTransition> {
-    let id = draft.step(place).id;
+) -> Result<(), InvalidTransition> {
+    let task = draft.step(place).id.task();
     let mut detail = None;
-    if let Some(budget) = draft.budgets.get_mut(&id.task()) {
+    if let Some(budget) = draft.budgets.get_mut(&task) {
         budget.exhausted.get_or_insert(constraint);
-        *draft.resumed.entry(id.task()).or_default() += RESUMED;
         detail = Some(Budget { exhausted: Some(constraint), ..*budget }.detail().to_string());
+        resume(draft, task);
     }
     draft.transition(place, StepEvent::BudgetExhausted)?.detail = detail;
-    Ok((id, Done::Failed))
+    Ok(())
 }
 
 /// The budgets that are not as they were.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, Place};
-use super::{budget, readiness};
+use super::readiness::Done;
+use super::{budget, growth, readiness};
 use crate::budget::Verdict;
 use crate::decision::Task;
 use crate::ids::{StepId, TaskId, WorkerId};
@@ -14,9 +15,15 @@ pub(super) fn claim(
     worker: WorkerId,
     steps: &[StepId],
 ) -> Result<(), InvalidTransition> {
-    let (mut given_up, mut started) = (Vec::new(), BTreeMap::new());
+    let (mut failed, mut started) = (Vec::new(), BTreeMap::new());
     for id in steps {
         let Some(place) = draft.place(*id) else { continue };
+        if let Some(why) = draft.view.given_up.get(id) {
+            growth::give_up(draft, place, *why)?;
+            budget::resume(draft, id.task());
+            failed.push((*id, Done::Failed));
+            continue;
+        }
         match budget::verdict(draft, *id) {
             Verdict::Start => {
                 claim_step(draft, place, worker)?;
@@ -27,15 +34,16 @@ pub(super) fn claim(
             }
             Verdict::Later => draft.postponed.push(*id),
             Verdict::Never(constraint) => {
-                given_up.push(budget::give_up(draft, place, constraint)?);
+                budget::give_up(draft, place, constraint)?;
+                failed.push((*id, Done::Failed));
             }
         }
     }
     budget::offer(draft, &started);
-    if given_up.is_empty() {
+    if failed.is_empty() {
         return Ok(());
     }
-    let ready = readiness::close_parents(draft, given_up)?;
+    let ready = readiness::close_parents(draft, failed)?;
     readiness::hand_out(draft, &ready, None)
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use crate::decision::{
-    Added, AddedStep, ByStep, Claim, Growth, Items, Join, MOST_STEPS, Mapped, ParentCount,
+    Added, AddedStep, ByStep, Claim, GivenUp, Growth, Items, Join, MOST_STEPS, Mapped, ParentCount,
     Relative, Request, ResolvedStep, Step, StepChange,
 };
 use crate::guard::{Guard, removed};
@@ -168,6 +168,19 @@ pub(super) fn map(
     additions.maps.insert(map, mapped);
     additions.parents.insert(map, Some(first));
     Ok(Ok(()))
+}
+
+/// The item has failed with others before it began; the attempt of a claim does not count.
+pub(super) fn give_up(
+    draft: &mut Draft<'_>,
+    place: Place,
+    why: GivenUp,
+) -> Result<(), InvalidTransition> {
+    let is_claimed = draft.step(place).worker.is_some();
+    let change = draft.transition(place, StepEvent::ItemGivenUp)?;
+    change.after.attempts -= u32::from(is_claimed);
+    change.detail = Some(json!({ "failed": why.failed, "tolerate": why.tolerate }).to_string());
+    Ok(())
 }
 
 /// The items of a map step that waits for them.

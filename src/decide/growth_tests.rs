@@ -334,6 +334,65 @@ fn an_item_that_is_given_up_has_failed_without_an_attempt_which_its_task_has_lef
     assert_eq!(last.tasks[0].event, Some(TaskEvent::Failed));
 }
 
+const WHY: GivenUp = GivenUp { failed: 1, tolerate: 0 };
+
+#[test]
+fn items_that_have_not_begun_end_with_one_that_is_given_up_and_the_one_after_them_begins() {
+    let mut view = mapped(6, 2, Some(0));
+    let first = see(&view, ends(&[0], &failed()), 0).unwrap();
+    apply(&mut view, &first);
+    assert_eq!(view.steps[&TASK.step(5)].state, StepState::Enqueued);
+    view.given_up = [5, 6].map(|index| (TASK.step(index), WHY)).into();
+    let decisions = see(&view, ends(&[1], &given_up()), 0).unwrap();
+    for index in [4, 5, 6] {
+        let item = change(&decisions, index);
+        assert_eq!((item.event, item.after.attempts), (Some(StepEvent::ItemGivenUp), 0));
+        assert_eq!(item.detail.as_deref(), Some(r#"{"failed":1,"tolerate":0}"#));
+    }
+    let states = [5, 6].map(|index| change(&decisions, index).before.state);
+    assert_eq!(states, [StepState::Enqueued, StepState::Pending]);
+    assert_eq!(change(&decisions, 7).after.state, StepState::Enqueued);
+    let map = change(&decisions, 0).after;
+    assert_eq!((map.state, map.open_parents, map.failed_parents), (StepState::Pending, 2, 4));
+    apply(&mut view, &decisions);
+    check_all(&view, view.grown.maps[&TASK.step(0)]);
+}
+
+#[test]
+fn an_item_that_has_begun_is_not_given_up() {
+    let mut view = mapped(2, 1, Some(0));
+    let id = TASK.step(4);
+    let again = Step::new(id, StepState::WaitingForRetry, Join::default());
+    view.steps.insert(id, Step { attempts: 1, failures: 1, ..again });
+    view.given_up.insert(id, WHY);
+    let refused = see(&view, ends(&[0], &given_up()), 0).unwrap_err();
+    assert!(matches!(refused, Undecided::Transition(_)), "{refused}");
+}
+
+#[test]
+fn an_item_is_given_up_and_not_refused_by_a_budget_where_others_failed_first() {
+    let mut view = mapped(3, 1, Some(0));
+    let limits = Limits { attempts: NonZeroU32::new(1), cost: None };
+    view.budgets.insert(TASK, Budget { limits, attempts: 1, ..Budget::default() });
+    let first = see(&view, ends(&[0], &failed()), 0).unwrap();
+    apply(&mut view, &first);
+    view.given_up.insert(TASK.step(4), WHY);
+    let claim = |view: &View, index| {
+        let seen = Observation::StepsClaimed { worker: WORKER, steps: vec![TASK.step(index)] };
+        decide(view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap()
+    };
+    let second = claim(&view, 4);
+    let item = change(&second, 4);
+    assert_eq!((item.event, item.after.attempts), (Some(StepEvent::ItemGivenUp), 0));
+    assert_eq!((second.budgets.as_slice(), second.resumed[&TASK]), (&[][..], 2));
+    assert_eq!(change(&second, 5).after.state, StepState::Enqueued);
+    apply(&mut view, &second);
+    // Of one that an operator has had tried again, the budget decides.
+    let third = claim(&view, 5);
+    assert_eq!(change(&third, 5).event, Some(StepEvent::BudgetExhausted));
+    assert_eq!(third.tasks[0].event, Some(TaskEvent::BudgetExhausted));
+}
+
 #[test]
 fn only_items_count_for_a_map_step_that_has_begun() {
     let mut view = mapped(2, 2, Some(0));
@@ -515,7 +574,15 @@ fn happen(view: &View, what: u8, pick: usize) -> Option<Decisions> {
             let mapped = view.grown.maps[&TASK.step(0)];
             let is_new = |step: &&Step| mapped.has(step.id) && step.attempts == 1;
             let claim = view.steps.values().filter(is_new).find_map(Step::claim)?;
-            see(view, vec![ClaimEnd { claim, outcome: given_up(), execution: None }], pick % 3).ok()
+            let unbegun = [StepState::Pending, StepState::Enqueued];
+            let is_unbegun = |step: &&Step| {
+                mapped.has(step.id) && step.attempts == 0 && unbegun.contains(&step.state)
+            };
+            let others = view.steps.values().filter(is_unbegun).skip(pick % 2).take(pick % 4);
+            let mut view = view.clone();
+            view.given_up = others.map(|step| (step.id, WHY)).collect();
+            let end = ClaimEnd { claim, outcome: given_up(), execution: None };
+            Some(see(&view, vec![end], pick % 3).unwrap())
         }
         _ => {
             let step = pick_of(&[StepState::Error, StepState::Blocked, StepState::InProgress])?.id;

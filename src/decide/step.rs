@@ -9,8 +9,7 @@ use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use super::{growth, late, rescue, retry};
 use crate::decision::{
-    ClaimEnd, EndedAttempt, Failure, FailureKind, GivenUp, NEVER, Outcome, Room, Taken, Timestamp,
-    Wait,
+    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Taken, Timestamp, Wait,
 };
 use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
@@ -41,6 +40,11 @@ pub(super) fn end_claims(
             }
             None => draft.refuse(claim),
         }
+    }
+    for (item, why) in &draft.view.given_up {
+        let Some(place) = draft.place(*item) else { continue };
+        growth::give_up(draft, place, *why)?;
+        done.push((*item, Done::Failed));
     }
     let ready = readiness::close_parents(draft, done)?;
     readiness::hand_out(draft, &ready, room)
@@ -99,7 +103,7 @@ fn end_claim(draft: &mut Draft<'_>, place: Place, end: &ClaimEnd) -> Result<(), 
             (AttemptOutcome::Waiting, None)
         }
         Outcome::ConditionUnmet(condition) => return leave_out(draft, place, condition),
-        Outcome::ItemGivenUp(why) => return give_up(draft, place, *why),
+        Outcome::ItemGivenUp(why) => return growth::give_up(draft, place, *why),
         Outcome::GivenBack(since) => return give_back(draft, place, *since),
         Outcome::Interrupted => {
             rescue::interrupt(draft, place)?;
@@ -137,14 +141,6 @@ fn leave_out(
     let change = draft.transition(place, StepEvent::ConditionUnmet)?;
     change.after.attempts -= 1;
     change.detail = Some(json!({ "because": "condition_unmet", "when": condition }).to_string());
-    Ok(())
-}
-
-/// The item has failed with others; an attempt that never began does not count.
-fn give_up(draft: &mut Draft<'_>, place: Place, why: GivenUp) -> Result<(), InvalidTransition> {
-    let change = draft.transition(place, StepEvent::ItemGivenUp)?;
-    change.after.attempts -= 1;
-    change.detail = Some(json!({ "failed": why.failed, "tolerate": why.tolerate }).to_string());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::deciding::{Sight, decide_seeing};
 use super::growth::{self, template_of};
 use super::ledger::{Ledger, Tried};
+use super::mapping;
 use super::recorded;
 use super::spending::Spent;
 use super::templates::{Stored, Templates};
@@ -91,6 +92,7 @@ pub(super) async fn end_claims(
     for parent in strange.iter().filter(|parent| grown.contains(&parent.task())) {
         view.children.entry(*parent).or_default();
     }
+    mapping::see_others(tx, &mut view, &ends, sight).await?;
     let seen: Vec<_> = view.steps.keys().copied().collect();
     growth::learn(tx, &mut view, &seen, sight).await?;
     let prototypes = &view.grown.prototypes;
@@ -291,7 +293,11 @@ fn held_steps(
     for end in ends {
         runnable.entry(end.claim.step.task()).and_modify(|left| *left -= 1);
     }
-    let trusted = |task| runnable.get(&task).is_some_and(|left| *left >= 0);
+    // Others end with items that are given up: with a claim that is not current, more than the task runs would be counted.
+    let given_up = ends.iter().filter(|end| mapping::is_given_up(end));
+    let given_up: BTreeSet<_> = given_up.map(|end| end.claim.step.task()).collect();
+    let trusted =
+        |task| runnable.get(&task).is_some_and(|left| *left >= 0) && !given_up.contains(&task);
     // Steps are inserted before it is compared what was thought of others: a claim that adds some must be seen.
     let others = ends.iter().filter(|end| !growth::grows(end));
     let claims = others.map(|end| end.claim).filter(|claim| trusted(claim.step.task()));

@@ -1,15 +1,23 @@
 //! What a worker does about steps that were added before their handlers begin, and about map steps, which have none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use super::deciding::Sight;
 use super::delivery::{AddedDelivery, Prepared, given};
+use super::ending::step;
 use super::failure::bounded;
 use super::growth::LARGEST_INPUTS;
 use super::orchestrator::{blocked, failure};
-use crate::decision::{Claim, FailureKind, GivenUp, Items, MOST_STEPS, Outcome};
+use crate::budget::{Budget, Verdict};
+use crate::decision::{Claim, ClaimEnd, FailureKind, GivenUp, Items, MOST_STEPS, Outcome, View};
 use crate::error::Error;
-use crate::ids::StepId;
-use crate::store::{AddedToRun, Database};
+use crate::ids::{StepId, TaskId};
+use crate::state::TaskState;
+use crate::store::{AddedToRun, Database, StoreError, Transaction, UnbegunItem};
+use crate::template::StepTemplate;
+
+/// Items that end together with one that is given up, at most: their task is held for as long as they are written.
+const MOST_TOGETHER: u32 = 2_000;
 
 /// Gives steps that were added what they were given, read in one query. Takes out the claims that no handler is to execute,
 /// with their ends.
@@ -50,11 +58,82 @@ fn attach(one: &mut Prepared, row: AddedToRun) -> Option<Outcome> {
     };
     let AddedToRun { prototype, name, item, failed_items, .. } = row;
     one.delivery.added = Some(Box::new(AddedDelivery { prototype, name, inputs, item }));
-    let map = one.step().and_then(|step| step.map.as_ref()).filter(|_| item.is_some());
-    let tolerate = map.and_then(|map| map.tolerate);
-    let never_begun = one.delivery.claim.attempt == 1;
-    let tolerate = tolerate.filter(|most| never_begun && failed_items > *most)?;
-    Some(Outcome::ItemGivenUp(GivenUp { failed: failed_items, tolerate }))
+    let is_unbegun = item.is_some() && one.delivery.claim.attempt == 1;
+    let why = given_up(one.step().filter(|_| is_unbegun)?, failed_items)?;
+    Some(Outcome::ItemGivenUp(why))
+}
+
+/// Why items of a map step that have not begun are not executed any more, after so many have failed.
+fn given_up(map: &StepTemplate, failed: u32) -> Option<GivenUp> {
+    let tolerate = map.map.as_ref()?.tolerate.filter(|most| failed > *most)?;
+    Some(GivenUp { failed, tolerate })
+}
+
+/// Whether an item ends that was claimed, and is not executed any more.
+pub(super) fn is_given_up(end: &ClaimEnd) -> bool {
+    matches!(end.outcome, Outcome::ItemGivenUp(_))
+}
+
+/// Shows the decider the items that end with those that are given up: of each task some that come after the last of these. The
+/// next one that is claimed ends with those after it.
+pub(super) async fn see_others(
+    tx: &mut impl Transaction,
+    view: &mut View,
+    ends: &[ClaimEnd],
+    sight: Sight<'_>,
+) -> Result<(), StoreError> {
+    let is_paused = |task| view.tasks.get(&task).is_none_or(|t| t.state == TaskState::Paused);
+    let mut last: BTreeMap<TaskId, StepId> = BTreeMap::new();
+    for item in ends.iter().filter(|end| is_given_up(end)).map(|end| end.claim.step) {
+        let known = last.entry(item.task()).or_insert(item);
+        *known = item.max(*known);
+    }
+    last.retain(|task, _| !is_paused(*task));
+    see(tx, view, &last.into_values().collect::<Vec<_>>(), MOST_TOGETHER, sight).await
+}
+
+/// Shows the decider which of the steps that are to be claimed are items that are not executed any more, where the budget of their
+/// task would refuse some: that they are not is why they end.
+pub(super) async fn see_claimed(
+    tx: &mut impl Transaction,
+    view: &mut View,
+    sight: Sight<'_>,
+) -> Result<(), StoreError> {
+    let mut items = Vec::new();
+    for (task, budget) in view.budgets.iter().filter(|(_, budget)| budget.exhausted.is_none()) {
+        let steps = view.steps.range(task.step(0)..TaskId(task.0 + 1).step(0)).map(|(id, _)| *id);
+        let others = u32::try_from(steps.clone().count()).unwrap_or(u32::MAX).saturating_sub(1);
+        let last = Budget { attempts: budget.attempts.saturating_add(others), ..*budget };
+        let reserve = |step: &StepId| view.reserves.get(step).copied().unwrap_or_default();
+        let is_refused = |step: &StepId| matches!(last.verdict(reserve(step)), Verdict::Never(_));
+        let is_added = |step: &StepId| view.grown.prototypes.contains_key(step);
+        items.extend(steps.filter(is_added).filter(is_refused));
+    }
+    see(tx, view, &items, 0, sight).await
+}
+
+/// Those of these items, and of so many after each of them, that are not executed any more.
+async fn see(
+    tx: &mut impl Transaction,
+    view: &mut View,
+    items: &[StepId],
+    further: u32,
+    sight: Sight<'_>,
+) -> Result<(), StoreError> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    for UnbegunItem { step: row, prototype, failed_items } in
+        tx.lock_unbegun_items(items, further).await?
+    {
+        let stored = sight.by_task.get(&row.id.task());
+        let map = stored.and_then(|stored| stored.template.steps().get(prototype as usize));
+        if let Some(why) = map.and_then(|map| given_up(map, failed_items)) {
+            view.steps.insert(row.id, step(&row, sight.join(row.id)));
+            view.given_up.insert(row.id, why);
+        }
+    }
+    Ok(())
 }
 
 /// The end of a map step's claim: the items that it is executed for; `None` for any other step, which a handler executes.

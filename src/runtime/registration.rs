@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::ids::TemplateId;
-use crate::store::templates::{self as rows, NamedSteps, TemplateKey};
+use crate::store::templates::{self as rows, NamedSteps, StoredTemplate, TemplateKey};
 use crate::store::{Store, StoreError, Transaction, Tx};
 use crate::template::TaskTemplate;
 
@@ -96,6 +96,9 @@ impl Wanted {
         if let Some(id) = self.insert(tx).await? {
             return Ok(Some(id));
         }
+        if let Some(id) = self.keep(tx).await? {
+            return Ok(Some(id));
+        }
         let stored = match rows::lock(tx, self.key()).await {
             Err(StoreError::Timeout { .. }) => return Err(self.held()),
             locked => locked?,
@@ -109,6 +112,18 @@ impl Wanted {
         }
         rows::delete(tx, stored.id).await?;
         self.insert(tx).await
+    }
+
+    /// Keeps a version until the transaction ends that is stored as it is to be, which submits do not hinder; `None` for any other.
+    async fn keep(&self, tx: &mut Tx) -> Result<Option<TemplateId>, Error> {
+        let TemplateKey { namespace, name, version } = self.key();
+        let names = [name.to_owned()];
+        let stored =
+            rows::find_registered(&mut **tx, namespace, &names, version).await?.remove(name);
+        match stored.filter(|stored| stored.configuration == self.configuration) {
+            Some(StoredTemplate { id, .. }) => Ok(rows::hold(tx, id).await?.then_some(id)),
+            None => Ok(None),
+        }
     }
 
     /// `None` when the version is stored already.

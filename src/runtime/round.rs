@@ -18,6 +18,7 @@ use super::ending::{self, Known, Observed, Written, end_claims};
 use super::events::Events;
 use super::growth;
 use super::ledger::{Described, Grant, Tried};
+use super::mapping;
 use super::search::Search;
 use super::shared::Shared;
 use crate::decision::{
@@ -320,6 +321,7 @@ async fn lock_changed_tasks<D: Database>(
     let seen: Vec<_> = view.steps.keys().copied().collect();
     growth::learn(tx, &mut view, &seen, sight).await?;
     ending::see_budgets(tx, &mut view, &limited, sight).await?;
+    mapping::see_claimed(tx, &mut view, sight).await?;
     Ok(Locked { view, by_task, grown, now: picked[0].step.now })
 }
 

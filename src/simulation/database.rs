@@ -12,7 +12,7 @@ use super::tables::{CheckpointRecord, WaitRecord, WorkerRecord};
 use crate::decision::Claim;
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId, TemplateId, WorkerId};
-use crate::state::{StepState, WorkerState};
+use crate::state::WorkerState;
 use crate::store::{
     AddedToRun, Checkpoint, Database, ListedClaim, LoadedTemplate, NewWorker, OriginalRow,
     ResultsByStep, StepStateRow, StoreError, TaskContextRow,
@@ -146,21 +146,14 @@ impl Database for SimulatedDatabase {
             let tables = &state.tables;
             let to_run = |step: &StepId| {
                 let added = tables.added.get(step)?;
-                let map = tables.steps.get(&added.by);
-                let waiting = map.filter(|map| map.state == StepState::Pending);
-                let failed_items = waiting.map_or(0, |map| map.failed_parents);
-                let is_item = added.item.is_some();
+                let failed_items = tables.failed_items(*step).map_or(0, |(_, failed)| failed);
                 Some(AddedToRun {
                     step: *step,
                     prototype: added.prototype,
                     name: format!("added {step}"),
                     item: added.item,
                     inputs: Ok("{}".to_owned()),
-                    failed_items: if is_item && !tables.retried.contains_key(step) {
-                        failed_items
-                    } else {
-                        0
-                    },
+                    failed_items: if tables.retried.contains_key(step) { 0 } else { failed_items },
                 })
             };
             done(steps.iter().filter_map(to_run).collect())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plan::When;
-use crate::budget::{Budget, Cost};
+use crate::budget::{Budget, Constraint, Cost};
 use crate::decision::{AwaitedSignal, Claim, Task, Timestamp};
 use crate::identity::Identity;
 use crate::ids::{ClaimBatchId, FollowUpId, SignalId, StepId, TaskId, TemplateId, WorkerId};
@@ -402,6 +402,29 @@ impl Tables {
     pub(super) fn items(&self, step: StepId) -> Option<(StepId, u32)> {
         let (items, first) = self.parent_counts.get(&step)?;
         Some(((*first)?, *items))
+    }
+
+    /// The position of an item's map step that waits for its items, and how many of these have failed; `None` where none has, and
+    /// where those that have not begun are executed nevertheless, because a step was refused when no attempt was left.
+    pub(super) fn failed_items(&self, item: StepId) -> Option<(u32, u32)> {
+        let added = self.added.get(&item).filter(|added| added.item.is_some())?;
+        let map = self.steps.get(&added.by).filter(|map| map.state == StepState::Pending)?;
+        let exhausted = self.budgets.get(&item.task()).and_then(|budget| budget.exhausted);
+        let fails = map.failed_parents > 0 && exhausted != Some(Constraint::Attempts);
+        fails.then_some((added.prototype, map.failed_parents))
+    }
+
+    /// An item and so many after it of its map step.
+    pub(super) fn items_after(
+        &self,
+        item: StepId,
+        further: u32,
+    ) -> impl Iterator<Item = (StepId, &StepRecord)> {
+        let (first, items) =
+            self.added.get(&item).and_then(|added| self.items(added.by)).unwrap_or((item, 0));
+        let end = (first.0 + i64::from(items)).min(item.0 + i64::from(further) + 1);
+        let steps = self.steps.range(first.max(item)..StepId(end.max(first.max(item).0)));
+        steps.map(|(id, record)| (*id, record))
     }
 
     /// How a map step runs its items.

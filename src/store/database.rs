@@ -12,7 +12,7 @@ use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
     ForkSource, GrowthRow, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal, NewTasks,
     NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, RecordedEnd, StepRow,
-    StepStateRow, StepTime, StoreError, TaskRow,
+    StepStateRow, StepTime, StoreError, TaskRow, UnbegunItem,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -303,6 +303,15 @@ pub(crate) trait Transaction: TaskWriter + 'static {
         &mut self,
         steps: &[StepId],
     ) -> impl Future<Output = Result<Vec<GrowthRow>, StoreError>> + Send;
+
+    /// The items that have not begun, among these and so many after each of them, of map steps of which others have failed;
+    /// without those that are executed nevertheless, and those that somebody claims. None of them can be claimed before the
+    /// transaction ends.
+    fn lock_unbegun_items(
+        &mut self,
+        from: &[StepId],
+        further: u32,
+    ) -> impl Future<Output = Result<Vec<UnbegunItem>, StoreError>> + Send;
 
     /// Which steps of a task follow from which.
     fn links_of_task(

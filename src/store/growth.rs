@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::steps::QueueOf;
-use super::{Store, StoreError, Tx, int};
+use super::steps::{QueueOf, StepRow, step_row};
+use super::{Store, StoreError, Tx, count, int};
 use crate::decision::{AddedStep, Decisions, Timestamp};
 use crate::encryption::{Content, Keyring, Text};
-use crate::ids::{StepId, TaskId};
+use crate::ids::{StepId, TaskId, WorkerId};
 use crate::state::StepState;
 
 /// What was added to a template about a step.
@@ -51,7 +51,17 @@ pub(crate) struct AddedToRun {
     pub(crate) name: String,
     pub(crate) item: Option<u32>,
     pub(crate) inputs: Text,
-    /// How many items of its map step have failed; none for an item that an operator has had tried again.
+    /// How many items of its map step have failed; none for an item that is executed nevertheless.
+    pub(crate) failed_items: u32,
+}
+
+/// An item of a map step that has not begun, while others have failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnbegunItem {
+    pub(crate) step: StepRow,
+    /// The position of its map step.
+    pub(crate) prototype: u32,
+    /// How many others have failed.
     pub(crate) failed_items: u32,
 }
 
@@ -233,6 +243,29 @@ pub(super) async fn to_run(
             item: row.item_index.map(position),
             inputs: keys.open(Content::Inputs, row.inputs),
             failed_items: row.failed_items.map_or(0, position),
+        })
+        .collect())
+}
+
+/// The items that have not begun, among these and so many after each of them, where others have failed.
+pub(super) async fn lock_unbegun(
+    tx: &mut Tx,
+    from: &[StepId],
+    further: u32,
+) -> Result<Vec<UnbegunItem>, StoreError> {
+    let rows = sqlx::query_file!(
+        "src/store/sql/lock_unbegun_items.sql",
+        from as &[StepId],
+        i64::from(further)
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| UnbegunItem {
+            step: step_row!(row),
+            prototype: position(row.step_index),
+            failed_items: position(row.failed_items),
         })
         .collect())
 }

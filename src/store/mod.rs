@@ -54,7 +54,8 @@ pub(crate) use feeds::{FeedEventRow, Holder, Numbers, Progress};
 pub(crate) use follow_ups::{ChildTaskRow, FollowUp, KinRow, NewChild, OriginalRow, ParentRow};
 pub(crate) use forks::{EndedStepRow, ForkSource, NewFork};
 pub(crate) use growth::{
-    AddedName, AddedStepRow, AddedToRun, GrowthRow, ItemRow, Link, MapRow, WaitingItemRow,
+    AddedName, AddedStepRow, AddedToRun, GrowthRow, ItemRow, Link, MapRow, UnbegunItem,
+    WaitingItemRow,
 };
 pub(crate) use history::{AttemptRow, StepTransitionRow, TaskTransitionRow, WorkerRow};
 pub use migrate::{Migrated, SCHEMA_VERSION};

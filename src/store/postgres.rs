@@ -11,9 +11,9 @@ use super::{
     AddedName, AddedToRun, Beat, Call, Checkpoint, ChildRow, ChildTaskRow, EndedStepRow, FollowUp,
     ForkSource, GrowthRow, Heartline, Link, ListedClaim, NewArtifact, NewChild, NewFork, NewSignal,
     NewTasks, NewWait, NewWorker, OriginalRow, ParentRow, Picked, Place, Pulse, RecordedEnd,
-    StepRow, StepStateRow, StepTime, Store, StoreError, TaskRow, Tx, artifacts, budgets, claims,
-    deadlines, follow_ups, forks, growth, identities, notify, recorded, steps, tasks, templates,
-    waits, workers,
+    StepRow, StepStateRow, StepTime, Store, StoreError, TaskRow, Tx, UnbegunItem, artifacts,
+    budgets, claims, deadlines, follow_ups, forks, growth, identities, notify, recorded, steps,
+    tasks, templates, waits, workers,
 };
 use crate::budget::{Budget, Limits};
 use crate::decision::{AwaitedSignal, Claim, Decisions, Timestamp};
@@ -241,6 +241,14 @@ impl Transaction for Tx {
         over: &[ClaimBatchId],
     ) -> Result<Option<ClaimBatchId>, StoreError> {
         steps::apply(self, decisions, queue_of, over).await
+    }
+
+    async fn lock_unbegun_items(
+        &mut self,
+        from: &[StepId],
+        further: u32,
+    ) -> Result<Vec<UnbegunItem>, StoreError> {
+        growth::lock_unbegun(self, from, further).await
     }
 
     async fn read_growth(&mut self, steps: &[StepId]) -> Result<Vec<GrowthRow>, StoreError> {

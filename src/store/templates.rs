@@ -174,6 +174,23 @@ pub(crate) async fn insert_steps(
     Ok(())
 }
 
+/// Those of these names that are stored, by name.
+pub(crate) async fn find_registered(
+    connection: impl PgExecutor<'_>,
+    namespace: &str,
+    names: &[String],
+    version: &str,
+) -> Result<HashMap<String, StoredTemplate>, StoreError> {
+    let rows = sqlx::query_file!("src/store/sql/find_registered.sql", namespace, names, version)
+        .fetch_all(connection)
+        .await?;
+    let stored = rows.into_iter().map(|row| {
+        let id = TemplateId(row.named_task_id);
+        (row.name, StoredTemplate { id, configuration: row.configuration })
+    });
+    Ok(stored.collect())
+}
+
 impl Store {
     /// Those of these names that are stored, by name.
     pub(crate) async fn find_registered(
@@ -182,15 +199,7 @@ impl Store {
         names: &[String],
         version: &str,
     ) -> Result<HashMap<String, StoredTemplate>, StoreError> {
-        let rows =
-            sqlx::query_file!("src/store/sql/find_registered.sql", namespace, names, version)
-                .fetch_all(&self.pool)
-                .await?;
-        let stored = rows.into_iter().map(|row| {
-            let id = TemplateId(row.named_task_id);
-            (row.name, StoredTemplate { id, configuration: row.configuration })
-        });
-        Ok(stored.collect())
+        find_registered(&self.pool, namespace, names, version).await
     }
 
     /// Whether a task was made from the version.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
 use tasker_core::{
-    Delivery, ErrorKind, FailureFilter, Request, Seen, Steering, TaskId, TaskState, Worker,
+    Delivery, ErrorKind, FailureFilter, Request, Seen, Steering, Submission, TaskId, TaskState,
+    Worker,
 };
 
 use crate::common::{
@@ -80,6 +81,52 @@ async fn a_held_task_keeps_no_other_from_a_worker_with_one_place() {
     let released = Instant::now();
     finish_pair(&db, worker, held).await;
     assert!(released.elapsed() < LOCK_TIMEOUT / 2, "{:?}", released.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_end_with_one_that_is_given_up_but_for_those_that_are_held_or_were_tried_again() {
+    let db = Database::migrated().await;
+    db.template(&json!({ "name": "mapped", "step_templates": [
+        { "name": "all", "handler_class": "A", "map": { "over": "context.list" } },
+    ]}))
+    .await;
+    let mapped = json!({ "name": "mapped", "contexts": [{ "list": [0, 1, 2, 3, 4, 5] }] });
+    let mapped = Submission::from_json(&mapped.to_string()).unwrap();
+    let task = db.client.submit(&mapped).await.unwrap().task_ids[0];
+    let worker = db.worker(2).await;
+    let (failing, running) = (take(&worker), take(&worker));
+    let [given_up, retried, held, last] = [3, 4, 5, 6].map(|index| task.step(index));
+    // Two that no claim finds.
+    db.run(&format!(
+        "INSERT INTO tasker_workflow_step_transitions (workflow_step_id, from_state, to_state, event, attempt) \
+         VALUES ({retried}, 'error', 'enqueued', 'retried', 0); \
+         UPDATE tasker_ready_steps SET available_at = now() + '1 hour' WHERE workflow_step_id IN ({retried}, {last})"
+    ))
+    .await;
+    let hold =
+        |step| format!("SELECT FROM tasker_ready_steps WHERE workflow_step_id = {step} FOR UPDATE");
+    let first = session(&db, &hold(given_up)).await;
+    let second = session(&db, &hold(held)).await;
+    fail(&worker, &failing, "permanent");
+    let in_error = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'error'";
+    db.wait_for_count(in_error, 1).await;
+    first.rollback().await.unwrap();
+    db.wait_for_count(in_error, 3).await;
+    let enqueued = "SELECT count(*) FROM tasker_workflow_steps WHERE state = 'enqueued'";
+    assert_eq!(db.count(enqueued).await, 2);
+    second.rollback().await.unwrap();
+    db.wait_for_count(in_error, 4).await;
+    db.run("UPDATE tasker_ready_steps SET available_at = now()").await;
+    let executed = take(&worker);
+    assert_eq!((executed.claim.step, executed.claim.attempt), (retried, 1));
+    for step in [running, executed] {
+        succeed(&worker, &step, "1");
+    }
+    db.wait_for(task, TaskState::Error).await;
+    stop(worker, vec![]).await;
+    // No operator has asked for it.
+    db.run("DELETE FROM tasker_workflow_step_transitions WHERE event = 'retried'").await;
+    db.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,6 +101,7 @@ async fn rows_read_whatever_comes_of_it(
         assert!(began.elapsed() < Duration::from_secs(120), "{:?} of {attempts}", worker.stats());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    db.wait_for_count("SELECT count(*) FROM tasker_tasks WHERE finished_at IS NULL", 0).await;
     stop(worker, hands).await;
     client.close().await;
     db.wait_for_count(&format!("SELECT greatest(({SESSIONS}) - {sessions}, 0)"), 0).await;
@@ -135,6 +136,28 @@ async fn an_item_of_a_map_step_costs_no_more_however_many_there_are() {
         // Those of the items, and of the step behind them.
         let ends = items + items / size;
         read.push(rows_read(&db, &tasks, ends, |worker, step| succeed(worker, step, "{}")).await);
+    }
+    assert_flat(&read, items, MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_is_given_up_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    db.template(&json!({ "name": "mapped", "step_templates": [
+        { "name": "all", "handler_class": "A", "map": { "over": "context.list", "max_parallel": 1 } },
+    ]}))
+    .await;
+    db.run("VACUUM ANALYZE").await;
+    let items: u64 = 6_000;
+    let mut read = Vec::new();
+    for size in [items, items / 60] {
+        let list: Vec<_> = (0..size).collect();
+        let tasks = vec![("mapped", json!({ "list": list })); tasks_of(size, items)];
+        let execute = |worker: &Worker, step: &Delivery| fail(worker, step, "permanent");
+        // Of the first items; the others are given up.
+        let attempts = items / size;
+        read.push(rows_read_whatever_comes_of_it(&db, &tasks, attempts, execute).await);
     }
     assert_flat(&read, items, MOST_ROWS_A_STEP);
     db.assert_sound().await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
 use tasker_core::{Error, ErrorKind, TemplateId};
 
-use crate::common::{Database, single};
+use crate::common::{Database, session, single};
 
 /// Clients of the test's database that wait for a lock.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity \
@@ -57,6 +57,26 @@ async fn a_changed_template_waits_for_transactions_that_hold_it_and_says_so_wher
     assert_eq!(register(&db, &undone("quick")).await.unwrap(), first);
     held.rollback().await.unwrap();
     assert_ne!(register(&db, &undone("slow")).await.unwrap(), first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_only_what_undoes_the_tasks_has_changed_only_who_holds_that_is_waited_for_and_named()
+{
+    let db = Database::migrated().await;
+    let first = register(&db, &undone("quick")).await.unwrap();
+    let change = "UPDATE tasker_named_tasks SET configuration = '{}' WHERE name <> 'single'";
+    db.run(change).await;
+    let hold_of =
+        |names: &str| format!("SELECT FROM tasker_named_tasks WHERE {names} FOR KEY SHARE");
+    let held = session(&db, &hold_of("name <> 'single'")).await;
+    let error = register(&db, &undone("quick")).await.unwrap_err();
+    assert!(error.to_string().contains("default/single (compensation) version"), "{error}");
+    held.rollback().await.unwrap();
+    let held = session(&db, &hold_of("name = 'single'")).await;
+    assert_eq!(register(&db, &undone("quick")).await.unwrap(), first);
+    held.rollback().await.unwrap();
+    let changed = "SELECT count(*) FROM tasker_named_tasks WHERE configuration::text = '{}'";
+    assert_eq!(db.count(changed).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,14 @@ RSpec.describe Chaos::Judges::Additions do
     end
   end
 
+  it_lets("items that have not begun be given up while as many run as may", "mapped", such: three) do |record|
+    *running, last = Chaos::Growth.items(Chaos::Growth.map("each"), record.seed).map { |name| record.step(name) }
+    running.each_with_index { |step, index| step.transitions.first.id = index }
+    SpoiledRecords.change(last, "error", "item_given_up")
+    last.transitions.slice!(0..-2)
+    last.transitions.first.id = 1.5
+  end
+
   it_finds("a list that was done though too many items had failed", "picked",
            /\(pick\): items_done with 3 in error, 1 may be/,
            such: ->(record) { record.step("pick[2]") && !record.step("pick[3]") }) do |record|

@@ -19,12 +19,15 @@ use crate::store::{
     AddedName, Call, ChildRow, ChildTaskRow, EndRecorder, EndedStepRow, FollowUp, ForkSource,
     GrowthRow, Link, ListedClaim, LoadedTemplate, NewArtifact, NewChild, NewFork, NewSignal,
     NewTasks, NewWait, ParentRow, Picked, Place, QueueOf, RecordedEnd, StepRow, StepTime,
-    StoreError, TaskRow, TaskWriter, Transaction,
+    StoreError, TaskRow, TaskWriter, Transaction, UnbegunItem,
 };
 
 use super::writes::{apply, create, put_ready};
 use super::{Answer, LOCK_TIMEOUT, done, end_worker};
 use crate::simulation::plan::QUEUES;
+
+/// Items that are read together with one that is given up.
+const FURTHER: u32 = 2;
 
 /// A transaction, and the connection that it is on.
 #[derive(Debug)]
@@ -433,6 +436,38 @@ impl Transaction for SimulatedTransaction {
                 })
             };
             done(steps.iter().filter_map(row).collect())
+        })
+        .await
+    }
+
+    /// Of those after the steps no more than [`FURTHER`]: so that the sets of few items follow each other as well.
+    async fn lock_unbegun_items(
+        &mut self,
+        from: &[StepId],
+        further: u32,
+    ) -> Result<Vec<UnbegunItem>, StoreError> {
+        self.run(|state, work| {
+            let now = state.now();
+            let mut unbegun = Vec::new();
+            for step in from {
+                let tables = &state.tables;
+                let Some((prototype, failed_items)) = tables.failed_items(*step) else { continue };
+                let items = tables.items_after(*step, further.min(FURTHER));
+                let rows = items.map(|(id, record)| record.row(id, now));
+                let is_unbegun = |row: &StepRow| {
+                    let is_retried = tables.retried.contains_key(&row.id);
+                    row.state == StepState::Pending
+                        || row.state == StepState::Enqueued && row.attempts == 0 && !is_retried
+                };
+                let rows = rows.filter(is_unbegun);
+                unbegun.extend(rows.map(|step| UnbegunItem { step, prototype, failed_items }));
+            }
+            unbegun.retain(|item| {
+                let row = Row::Ready(item.step.id);
+                item.step.state == StepState::Pending
+                    || matches!(state.hold(work.id, row), Progress::Done(()))
+            });
+            done(unbegun)
         })
         .await
     }

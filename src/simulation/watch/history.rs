@@ -137,10 +137,12 @@ impl Watch {
     }
 
     /// Only an item is given up that was never tried, when more others have failed than may. Those may be tried again since
-    /// its worker has seen that.
+    /// its worker has seen that, where it was claimed.
     fn may_be_given_up(&mut self, before: &Tables, step: StepId) {
-        let attempts = before.steps.get(&step).map(|item| item.attempts);
-        if attempts != Some(1) || before.retried.contains_key(&step) {
+        let item = before.steps.get(&step);
+        let is_claimed = item.is_some_and(|item| item.state == StepState::InProgress);
+        let attempts = item.map(|item| item.attempts);
+        if attempts != Some(u32::from(is_claimed)) || before.retried.contains_key(&step) {
             self.violated(format!("step {step} was given up, and was to be executed"));
         }
         let map =
@@ -152,7 +154,9 @@ impl Watch {
         };
         let (failed, waits) = (map.failed_parents, map.state == StepState::Pending);
         let is_steered = self.steered.get(&step.task()).is_some_and(|times| *times > 0);
-        if waits && failed <= tolerate && !is_steered {
+        let may_have_changed = is_claimed && (!waits || is_steered);
+        let has_failed = waits && failed > tolerate;
+        if !has_failed && !may_have_changed {
             self.violated(format!(
                 "step {step} was given up after {failed} items had failed, and {tolerate} may"
             ));
