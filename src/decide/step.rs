@@ -9,8 +9,8 @@ use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use super::{growth, late, rescue, retry};
 use crate::decision::{
-    ClaimEnd, EndedAttempt, Failure, FailureKind, GivenUp, NEVER, Outcome, Room, Taken, Timestamp,
-    Wait,
+    ClaimEnd, EndedAttempt, Failure, FailureKind, GivenUp, NEVER, Outcome, Poll, Room, Taken,
+    Timestamp, Wait,
 };
 use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
@@ -175,7 +175,8 @@ fn begin_wait(
     change.available_at = Some(at);
     change.wait = Some(Arc::clone(wait));
     let signal = wait.signal.as_ref().map(|signal| signal.name.as_str());
-    change.detail = serde_json::to_string(&WaitDetail { signal, until: deadline }).ok();
+    let detail = WaitDetail { signal, until: deadline, poll: wait.poll };
+    change.detail = serde_json::to_string(&detail).ok();
     Ok(())
 }
 
@@ -186,6 +187,8 @@ struct WaitDetail<'a> {
     signal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll: Option<Poll>,
 }
 
 fn recorded(kind: FailureKind) -> AttemptOutcome {
