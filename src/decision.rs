@@ -253,6 +253,18 @@ pub struct Wait {
     pub signal: Option<AwaitedSignal>,
     /// What the handler is given back when it begins anew, as JSON text.
     pub data: Option<Arc<str>>,
+    /// What it has looked for in vain, if it is to look again.
+    pub poll: Option<Poll>,
+}
+
+/// A condition that a handler looks at again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poll {
+    /// How often it has looked.
+    pub looks: u32,
+    /// When it looks for the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// The end of a wait.

@@ -64,6 +64,10 @@ pub enum Guard {
     DeadlinesEnd,
     /// No step of a task is claimed whose deadline has passed.
     LateNotClaimed,
+    /// A task that others end says by whom, or by what, and why.
+    EndsSayWhy,
+    /// With a task that others end, attempts that run end.
+    EndsCutOff,
     /// A signal that was sent before a step waits for it is not missed.
     SignalsKept,
     /// A checkpoint is written by the claim that is current only.
@@ -111,7 +115,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 52] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -141,6 +145,8 @@ impl Guard {
         Self::AskedDelay,
         Self::DeadlinesEnd,
         Self::LateNotClaimed,
+        Self::EndsSayWhy,
+        Self::EndsCutOff,
         Self::SignalsKept,
         Self::CheckpointsFenced,
         Self::LostClaimsAsked,

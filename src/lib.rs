@@ -48,8 +48,9 @@ pub use decide::{Jitter, MAX_RETRY_AFTER, Undecided, decide};
 pub use decision::{
     Added, AddedStep, AwaitedSignal, ByStep, Claim, ClaimEnd, Copied, CopiedEnd, Decisions,
     Failure, FailureCause, FailureKind, Grown, Growth, Items, Join, LONGEST_WAIT, Mapped, NEVER,
-    NewStep, Observation, Outcome, Parent, ParentCount, Relative, Request, Reset, ResolvedStep,
-    Room, Seen, Signal, Step, StepChange, Taken, Task, TaskChange, Timestamp, Until, View, Wait,
+    NewStep, Observation, Outcome, Parent, ParentCount, Poll, Relative, Request, Reset,
+    ResolvedStep, Room, Seen, Signal, Step, StepChange, Taken, Task, TaskChange, Timestamp, Until,
+    View, Wait,
 };
 pub use encryption::{Keyring, NoRandomness, Unreadable};
 pub use error::{Error, ErrorKind};
@@ -63,7 +64,7 @@ pub use runtime::{
     CheckpointInfo, ChildTask, Client, Comparison, Delivery, Event, EventSet, Events, Explanation,
     FailureFilter, FailurePage, FeedBatch, FeedEvent, FeedOpened, FeedOpening, FeedPlace,
     FeedReading, ForkRequest, HeldBack, Interrupt, Item, ListFilter, LiveTasks, OnDuplicate,
-    ParentStep, Pruned, Pruning, Recording, RelatedTask, Remedy, SentSignal, SignalInfo,
+    ParentStep, PollInfo, Pruned, Pruning, Recording, RelatedTask, Remedy, SentSignal, SignalInfo,
     SignalRequest, Steering, StepExplanation, StepFailure, StepProgress, StepResult, Stopped,
     Submission, Submitted, TaskResult, TaskStatus, TemplateInfo, TemplateName, TemplatesToCompare,
     Transition, UndoneTask, Unsettled, WaitInfo, Worker, WorkerEvent, WorkerInfo, WorkerStats,

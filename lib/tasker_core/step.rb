@@ -6,6 +6,7 @@ require_relative "internal/json_text"
 require_relative "internal/suggestion"
 require_relative "step/checkpoints"
 require_relative "step/growth"
+require_relative "step/polling"
 require_relative "step/waits"
 require_relative "step/workflows"
 require_relative "step_handler/errors"
@@ -19,6 +20,7 @@ module TaskerCore
   #   end
   class Step
     include Waits
+    include Polling
     include Checkpoints
     include Workflows
     include Growth

@@ -16,6 +16,14 @@ RSpec.describe "A step that waits", :database do
     TaskerCore.explain(task_id, step: step)["steps"].first["summary"]
   end
 
+  def same_time(text)
+    satisfy("be at #{text}") { |other| Time.iso8601(other) == Time.iso8601(text) }
+  end
+
+  def looked(task_id)
+    TaskerCore.explain(task_id, step: "look")["steps"].first.dig("poll", "looks")
+  end
+
   def finish(task_id)
     TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS)
     expect(TaskerCore.client.doctor["ok"]).to be(true)
@@ -42,13 +50,13 @@ RSpec.describe "A step that waits", :database do
 
     it "comes at that time, not before" do
       times = []
-      define_one do |task, _, step|
+      at = nil
+      define_one do |_, _, step|
         times << Time.now
-        step.sleep_until(Time.at(task.context["at"]))
+        step.sleep_until(at ||= Time.now + 0.5)
         times << Time.now
       end
-      at = Time.now + 0.5
-      run("one", context: { at: at.to_f })
+      run("one")
       expect(times.size).to eq(3)
       expect(times[1]).to be_between(at, at + 5)
     end
@@ -392,7 +400,22 @@ RSpec.describe "A step that waits", :database do
       task_id = TaskerCore.submit("one")
       working do
         wait_for_state(task_id, "waiting")
-        expect(summary(task_id)).to match(/\Awaits until \S+ \(in 60 min\)\z/)
+        expect(summary(task_id)).to match(
+          /\Apolls: it has looked 1 time, last at .*, and looks again at \S+ \(in 60 min\), for as long as it takes\z/
+        )
+      end
+    end
+
+    it "is no longer spoken of when the step waits for something else" do
+      define_one do |_, _, step|
+        step.poll(every: 0.02) { step.waits == 2 }
+        step.sleep_for(3_600)
+      end
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_for_state(task_id, "waiting")
+        wait_until("it sleeps") { summary(task_id).match?(/\Awaits until \S+ \(in 60 min\)\z/) }
+        expect(TaskerCore.explain(task_id, step: "only")["steps"].first).not_to have_key("poll")
       end
     end
 
@@ -427,6 +450,33 @@ RSpec.describe "A step that waits", :database do
     expect(ids.map { |id| TaskerCore.result(id).results_of("gate")["payload"] }).to eq(ids)
     expect(ids.map { |id| TaskerCore.result(id).results_of("nap")["pages"] }).to all(eq(3))
     expect(TaskerCore.client.doctor["ok"]).to be(true)
+  end
+
+  it "says how often it has looked, in whichever process, when it looks again, until when, and what it keeps" do
+    workflow = File.join(CommandLine::ROOT, "spec/fixtures/waiting_workflow.rb")
+    load workflow
+    Dir.mktmpdir do |folder|
+      door = File.join(folder, "door")
+      task_id = TaskerCore.submit("watch", context: { door: door })
+      [1, 2].each do |looks|
+        TaskerCore.retry(task_id, step: "look") if looks > 1
+        tasker_running("work", "-r", workflow) { wait_until("it has looked so often") { looked(task_id) == looks } }
+      end
+      expect(summary(task_id, "look")).to match(
+        Regexp.new('\Apolls: it has looked 2 times, last at \S+ \(.* ago\), and looks again at \S+ \(in 3 h\); ' \
+                   'it gives up at \S+ \(in 24 h\); it keeps \{"page":7\}\z')
+      )
+      explained = JSON.parse(tasker("explain", task_id.to_s, "look", "--json").out)["steps"].first
+      at, detail = explained["history"].last.values_at("at", "detail")
+      expect(detail["poll"]).to match("looks" => 2, "until" => String)
+      expect(explained["poll"]).to match("looks" => 2, "looked_at" => at, "next_look_at" => same_time(detail["until"]),
+                                         "until" => same_time(detail["poll"]["until"]), "data" => { "page" => 7 })
+      File.write(door, "open")
+      TaskerCore.retry(task_id, step: "look")
+      tasker_running("work", "-r", workflow) { expect(finish(task_id).results_of("look")).to eq("waits" => 3) }
+      expect(sql("SELECT DISTINCT worker_id FROM tasker_attempts").size).to eq(3)
+      expect(TaskerCore.explain(task_id, step: "look")["steps"].first).not_to have_key("poll")
+    end
   end
 
   it "sleeps, polls, waits for a decision and is delayed alike whichever of two processes executes it" do

@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use crate::decision::{EndedAttempt, Step, Task};
+use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState, TaskEvent, TaskState};
 
 /// Ends the tasks by `event`, for the reason that `detail` gives as JSON text. Nothing changes about one that is cancelled.
@@ -16,9 +17,13 @@ pub(super) fn cancel(
         task.state.after(event)?;
         let change = draft.task(task.id);
         change.event = Some(event);
-        change.detail = Some(detail.to_owned());
+        change.detail = (!removed(Guard::EndsSayWhy)).then(|| detail.to_owned());
     }
-    for step in view.steps.values().filter(|step| !step.state.is_terminal()) {
+    let stays = |step: &&Step| {
+        step.state.is_terminal()
+            || step.state == StepState::InProgress && removed(Guard::EndsCutOff)
+    };
+    for step in view.steps.values().filter(|step| !stays(step)) {
         cancel_step(draft, step)?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use super::{growth, late, rescue, retry};
 use crate::decision::{
-    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Room, Taken, Timestamp, Wait,
+    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Poll, Room, Taken, Timestamp, Wait,
 };
 use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
@@ -171,7 +171,8 @@ fn begin_wait(
     change.available_at = Some(at);
     change.wait = Some(Arc::clone(wait));
     let signal = wait.signal.as_ref().map(|signal| signal.name.as_str());
-    change.detail = serde_json::to_string(&WaitDetail { signal, until: deadline }).ok();
+    let detail = WaitDetail { signal, until: deadline, poll: wait.poll };
+    change.detail = serde_json::to_string(&detail).ok();
     Ok(())
 }
 
@@ -182,6 +183,8 @@ struct WaitDetail<'a> {
     signal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll: Option<Poll>,
 }
 
 fn recorded(kind: FailureKind) -> AttemptOutcome {

@@ -12,8 +12,8 @@ use super::*;
 use crate::budget::{Budget, Constraint, Cost, Limits};
 use crate::decision::{
     Added, AwaitedSignal, Claim, ClaimEnd, Copied, CopiedEnd, Failure, FailureKind, Growth, Join,
-    NEVER, NewStep, Outcome, Parent, Relative, Request, Reset, ResolvedStep, Retired, Room, Signal,
-    Step, StepChange, Taken, Task, TaskChange, Until, Wait,
+    NEVER, NewStep, Outcome, Parent, Poll, Relative, Request, Reset, ResolvedStep, Retired, Room,
+    Signal, Step, StepChange, Taken, Task, TaskChange, Until, Wait,
 };
 use crate::ids::{SignalId, StepId, TaskId, WorkerId};
 use crate::join_policy::JoinPolicy;
@@ -676,7 +676,7 @@ fn a_task_waits_for_a_retry_and_goes_on_with_it() {
 fn waiting(seconds: Option<u64>, signal: Option<&str>) -> Outcome {
     let until = seconds.map(|seconds| Until::After(Duration::from_secs(seconds)));
     let signal = signal.map(|name| AwaitedSignal { name: name.into(), after: None });
-    Outcome::Waiting(Arc::new(Wait { until, signal, data: Some("7".into()) }))
+    Outcome::Waiting(Arc::new(Wait { until, signal, data: Some("7".into()), poll: None }))
 }
 
 #[test]
@@ -694,6 +694,27 @@ fn a_handler_that_waits_for_a_time_begins_anew_then_and_has_not_failed() {
         assert_eq!(world.available[&TASK.step(0)], world.now + TimeDelta::seconds(30));
         assert_eq!((world.task().state, world.step(0).failures), (TaskState::Waiting, 0));
     }
+}
+
+#[test]
+fn a_handler_that_looks_again_says_so_in_its_history() {
+    let mut world = World::new(&[vec![]], &RetryPolicy::default());
+    let claim = world.claim(0);
+    let (until, last) =
+        (Some(Until::After(Duration::from_secs(30))), world.now + TimeDelta::hours(1));
+    let poll = Some(Poll { looks: 2, until: Some(last) });
+    let decisions =
+        world.end(claim, Outcome::Waiting(Arc::new(Wait { until, poll, ..Wait::default() })));
+    let detail: serde_json::Value =
+        serde_json::from_str(decisions.steps[0].detail.as_deref().unwrap()).unwrap();
+    let until = world.now + TimeDelta::seconds(30);
+    assert_eq!(
+        detail,
+        serde_json::json!({ "until": until, "poll": { "looks": 2, "until": last } })
+    );
+    let claim = world.claim(0);
+    let decisions = world.end(claim, waiting(Some(30), None));
+    assert!(!decisions.steps[0].detail.as_deref().unwrap().contains("poll"));
 }
 
 #[test]

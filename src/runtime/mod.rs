@@ -62,7 +62,7 @@ pub use comparison::{BrokenStep, Comparison, LiveTasks, TemplatesToCompare};
 pub use delivery::{AddedDelivery, Delivery, UndoneTask};
 pub use events::{Event, EventSet, Events, Transition, WorkerEvent};
 pub use explain::{
-    Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, SentSignal,
+    Attachment, Attempt, Change, CheckpointInfo, Explanation, PollInfo, RelatedTask, SentSignal,
     StepExplanation,
 };
 pub use failures::{FailureFilter, FailurePage, StepFailure, StepProgress, step_ids};

@@ -27,6 +27,7 @@ use crate::decision::{Claim, ClaimEnd, Failure, FailureKind, Outcome};
 use crate::error::Error;
 use crate::guard::{Guard, removed};
 use crate::ids::{StepId, TaskId};
+use crate::panics::panicking;
 use crate::process::within;
 use crate::store::Database;
 
@@ -293,10 +294,10 @@ impl<D: Database> Orchestrator<D> {
             if self.parked.is_empty() { HeldTasks::Awaited } else { HeldTasks::Passed };
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
-        self.rounds.spawn(within(async move {
+        self.start_round(async move {
             let landed = round::end(&shared, &ends, grant, held_tasks).await;
             (Round::End { lane: number, ends, began }, landed)
-        }));
+        });
     }
 
     /// What gets ready by these ends is claimed like everything else: room is for others while they wait.
@@ -304,10 +305,10 @@ impl<D: Database> Orchestrator<D> {
         let ends = self.parked.take_off(self.looked_at);
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
-        self.rounds.spawn(within(async move {
+        self.start_round(async move {
             let landed = round::end(&shared, &ends, None, HeldTasks::Passed).await;
             (Round::End { lane: PARKED, ends, began }, landed)
-        }));
+        });
     }
 
     fn start_claim(&mut self) {
@@ -317,21 +318,25 @@ impl<D: Database> Orchestrator<D> {
         let shared = Arc::clone(&self.shared);
         let without = self.parked.tasks();
         let mut search = self.search;
-        self.rounds.spawn(within(async move {
+        self.start_round(async move {
             let landed = round::claim(&shared, grant, &without, &mut search).await;
             (Round::Claim { search }, landed)
-        }));
+        });
     }
 
     fn start_delivery(&mut self) {
         let Some(group) = self.undelivered.take_off(self.looked_at) else { return };
         let shared = Arc::clone(&self.shared);
-        self.rounds.spawn(within(async move {
+        self.start_round(async move {
             let claims = group.claims().to_vec();
             let landed = round::deliver(&shared, claims, &Results::default()).await;
             let answers = landed.error.is_none() || round::answers(&shared).await;
             (Round::Deliver { group, answers }, landed)
-        }));
+        });
+    }
+
+    fn start_round(&mut self, round: impl Future<Output = (Round, Landed)> + Send + 'static) {
+        self.rounds.spawn(within(panicking("round", round)));
     }
 
     async fn wait(&mut self) {

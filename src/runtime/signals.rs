@@ -12,7 +12,7 @@ use super::reports::{optional_time, raw, time};
 use super::steering::{decide_and_write, find};
 use super::subworkflows::RESERVED;
 use super::templates::Templates;
-use crate::decision::{AwaitedSignal, Decisions, Observation, Signal, Until, Wait};
+use crate::decision::{AwaitedSignal, Decisions, NEVER, Observation, Poll, Signal, Until, Wait};
 use crate::error::Error;
 use crate::ids::{SignalId, StepId, TaskId};
 use crate::json::{self, JsonLimits};
@@ -184,6 +184,25 @@ struct WaitReport {
     after_signal: Option<SignalId>,
     #[serde(default)]
     data: Option<Box<RawValue>>,
+    #[serde(default)]
+    poll: Option<PollReport>,
+}
+
+/// What a handler has looked for in vain.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PollReport {
+    looks: u32,
+    /// Microseconds since 1970.
+    #[serde(default)]
+    until_us: Option<i64>,
+}
+
+impl PollReport {
+    fn poll(&self) -> Poll {
+        let until = self.until_us.map(|us| DateTime::from_timestamp_micros(us).unwrap_or(NEVER));
+        Poll { looks: self.looks, until }
+    }
 }
 
 /// Reads what a handler waits for.
@@ -215,6 +234,7 @@ pub(super) fn wait_from_json(json: &str, limits: JsonLimits) -> Result<Wait, Err
         until,
         signal: report.signal.map(|name| AwaitedSignal { name, after }),
         data: report.data.map(|data| data.get().into()),
+        poll: report.poll.map(|report| report.poll()),
     })
 }
 

@@ -327,8 +327,9 @@ impl Worker {
     }
 
     /// Reports that the handler waits, and is to begin anew afterwards: `wait` is a JSON object with `after_s` or `at_us`
-    /// (microseconds since 1970), or neither; `signal` and `after_signal`; and `data` for the next attempt. Does not
-    /// wait for the database.
+    /// (microseconds since 1970), or neither; `signal` and `after_signal`; `data` for the next attempt; and `poll`, where it
+    /// looks again for what it has not found: `looks`, how often it has, and `until_us`, if it does not for ever. Does
+    /// not wait for the database.
     ///
     /// # Errors
     /// [`Error::Argument`] when it is no such text, [`Error::Json`] for data that are too large; the attempt is still

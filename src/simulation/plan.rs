@@ -264,6 +264,11 @@ pub(super) enum FaultKind {
     },
     /// An operator cancels a task.
     Cancel { task: usize },
+    /// An operator ends the tasks that were requested longer ago.
+    Expire {
+        #[serde(rename = "older_than_ms", with = "ms")]
+        older_than: Duration,
+    },
     /// An operator pauses a task.
     Suspend { task: usize },
     /// An operator lets a task go on.
@@ -321,6 +326,9 @@ pub(super) struct Weather {
     pub(super) lost_calls: u32,
     /// Wake-up calls that come twice.
     pub(super) double_calls: u32,
+    /// Wake-up calls that come after the next one to the same worker.
+    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    pub(super) overtaken_calls: u32,
 }
 
 /// The name of the step of a template that those are like which handlers add.
@@ -434,6 +442,7 @@ impl FaultKind {
             | Self::Stop { .. }
             | Self::Cut { .. }
             | Self::Cancel { .. }
+            | Self::Expire { .. }
             | Self::Suspend { .. }
             | Self::Resume { .. }
             | Self::Retry { .. }

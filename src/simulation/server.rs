@@ -154,9 +154,29 @@ pub(super) struct State {
     down_until: Instant,
     /// Counts how often all connections were lost.
     restarts: u64,
-    listeners: Vec<mpsc::UnboundedSender<Call>>,
+    listeners: Vec<Listener>,
     /// What happened, where somebody wants to read it.
     pub(super) story: Option<Vec<String>>,
+}
+
+/// A session that is called.
+#[derive(Debug)]
+struct Listener {
+    calls: mpsc::UnboundedSender<Call>,
+    /// A call that comes after the next one.
+    overtaken: Option<Call>,
+}
+
+impl Listener {
+    /// Whether it still listens.
+    fn call(&mut self, call: Call, comes_later: bool) -> bool {
+        if comes_later && self.overtaken.is_none() {
+            self.overtaken = Some(call);
+            return !self.calls.is_closed();
+        }
+        let calls = std::iter::once(call).chain(self.overtaken.take());
+        calls.map(|call| self.calls.send(call)).all(|sent| sent.is_ok())
+    }
 }
 
 /// A connection, as long as neither side has lost it.
@@ -263,13 +283,16 @@ impl State {
 
     fn call(&mut self, call: &Call) {
         let mut listeners = std::mem::take(&mut self.listeners);
-        listeners.retain(|listener| {
+        listeners.retain_mut(|listener| {
             let copies = if self.chance(self.weather.lost_calls) {
                 0
             } else {
                 1 + usize::from(self.chance(self.weather.double_calls))
             };
-            (0..copies).all(|_| listener.send(call.clone()).is_ok()) && !listener.is_closed()
+            (0..copies).all(|_| {
+                let comes_later = self.chance(self.weather.overtaken_calls);
+                listener.call(call.clone(), comes_later)
+            }) && !listener.calls.is_closed()
         });
         self.listeners = listeners;
     }
@@ -445,7 +468,8 @@ impl Connection {
 
     pub(super) fn listen(&self) -> mpsc::UnboundedReceiver<Call> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.server.lock().listeners.push(sender);
+        let listener = Listener { calls: sender, overtaken: None };
+        self.server.lock().listeners.push(listener);
         receiver
     }
 

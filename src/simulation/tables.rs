@@ -83,6 +83,7 @@ pub(super) struct TaskRecord {
     pub(super) task: Task,
     pub(super) template: TemplateId,
     pub(super) total_steps: u32,
+    pub(super) requested_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -164,13 +165,14 @@ pub(super) struct StepTransition {
     pub(super) decided_at: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TaskTransition {
     pub(super) number: u64,
     pub(super) task: TaskId,
     pub(super) from: TaskState,
     pub(super) to: TaskState,
     pub(super) event: TaskEvent,
+    pub(super) detail: Option<String>,
 }
 
 /// What a step waits for, or waited for last, and its last checkpoint.
@@ -328,7 +330,7 @@ impl Tables {
 
     pub(super) fn task_row(&self, id: TaskId, now: Timestamp) -> Option<TaskRow> {
         let record = self.tasks.get(&id)?;
-        let TaskRecord { task, template, total_steps } = *record;
+        let TaskRecord { task, template, total_steps, .. } = *record;
         let has_budget = self.budgets.contains_key(&id);
         let has_deadline = self.deadlines.contains_key(&id);
         Some(TaskRow { task, template, total_steps, has_budget, has_deadline, now })

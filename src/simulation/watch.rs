@@ -51,6 +51,8 @@ pub(super) struct Watch {
     made: BTreeSet<(usize, TaskId)>,
     /// Tasks to which somebody was told that a signal was sent.
     signalled: BTreeSet<TaskId>,
+    /// As what operators have asked for tasks to be cancelled.
+    to_be_cancelled: BTreeMap<TaskId, BTreeSet<String>>,
     /// Tasks that operators have asked to be undone.
     to_be_undone: BTreeSet<TaskId>,
     /// When the waits of steps that wait for a time alone, or to be tried again, are over at the earliest, by the machines' clocks.

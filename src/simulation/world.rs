@@ -15,7 +15,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use people::{correlation, fork_task, hold, make, signal_all, signal_task, steer_task};
+use people::{
+    correlation, expire_tasks, fork_task, hold, make, signal_all, signal_task, steer_task,
+};
 use process::{Process, Wish, keep_running, options};
 use templates::{branches, template, undoing};
 
@@ -192,6 +194,9 @@ impl World {
             FaultKind::Cut { worker } => process(worker).host.cut(),
             FaultKind::Restart { lasts } => self.server.restart(lasts),
             FaultKind::Cancel { task } => self.somebody_asks(client, task, Steering::Cancel),
+            FaultKind::Expire { older_than } => {
+                tokio::spawn(expire_tasks(client.clone(), older_than));
+            }
             FaultKind::Suspend { task } => self.somebody_asks(client, task, Steering::Pause),
             FaultKind::Resume { task } => self.somebody_asks(client, task, Steering::Resume),
             FaultKind::Retry { task } => {

@@ -108,7 +108,7 @@ impl DerefMut for Tx {
 /// How the statements of a pool are planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Planning {
-    /// As the server is configured: reads, submits. Transactions that decide are planned as those of a worker.
+    /// As the server is configured, and without compiling: reads, submits. Transactions that decide are planned as those of a worker.
     Server,
     /// Plans are made once and keep to indexes: the short statements of a worker, whose arrays
     /// Postgres would otherwise plan anew each time, or scan whole tables for
@@ -130,7 +130,7 @@ impl Planning {
     /// What a session is asked for.
     fn settings(self) -> Vec<Setting> {
         match self {
-            Self::Server => vec![ABANDONED],
+            Self::Server => vec![ABANDONED, UNCOMPILED],
             Self::Fixed => {
                 let limits = [("lock_timeout", "5s"), ("statement_timeout", "60s"), ABANDONED];
                 [PLANS, &limits].concat()
@@ -159,8 +159,12 @@ const PLANS: &[Setting] = &[
     ("enable_material", "off"),
     ("max_parallel_workers_per_gather", "0"),
     ("random_page_cost", "1"),
-    ("jit", "off"),
+    UNCOMPILED,
 ];
+
+/// Plans are not compiled. What is read by ids and ranges is thought to be many times what it is, and to compile a plan takes
+/// longer than to read a page by it.
+const UNCOMPILED: Setting = ("jit", "off");
 
 /// No client waits for longer: what one has given up does not hold a task.
 const LONGEST_STATEMENT: &str = "120s";
@@ -311,6 +315,13 @@ fn count(int: i32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_session_compiles_plans() {
+        for planning in [Planning::Server, Planning::Fixed] {
+            assert!(planning.settings().contains(&("jit", "off")), "{planning:?}");
+        }
+    }
 
     #[test]
     fn connections_that_are_older_than_one_that_was_given_up_are_closed() {

@@ -219,6 +219,8 @@ pub(crate) struct StepProgressRow {
     /// Where its handler had come at its last checkpoint.
     pub(crate) cursor: Option<Text>,
     pub(crate) checkpoint_at: Option<DateTime<Utc>>,
+    /// What its handler has kept.
+    pub(crate) data: Option<Text>,
     /// By when it has to have ended.
     pub(crate) deadline_at: Option<DateTime<Utc>>,
 }
@@ -248,6 +250,7 @@ impl Store {
             let progress = StepProgressRow {
                 cursor: row.cursor.map(|cursor| self.open(Content::Wait, cursor)),
                 checkpoint_at: row.checkpoint_at,
+                data: row.data.map(|data| self.open(Content::Wait, data)),
                 deadline_at: row.deadline_at,
             };
             (row.workflow_step_id, progress)

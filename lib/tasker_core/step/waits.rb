@@ -36,12 +36,6 @@ module TaskerCore
       TAG = :tasker_core_wait
       # The longest that a handler can wait for a time, in seconds: 365 days.
       LONGEST = 365 * 86_400
-      # Seconds between two looks of {#poll}.
-      INTERVALS = (0.001..LONGEST)
-      # The longest time between two looks that nobody has set, in seconds.
-      LONG_INTERVAL = 300
-      # Key of {#data} under which {#poll} counts.
-      POLL = "poll"
       # The times that the database can tell, in microseconds since 1970.
       TIMES_US = (0..253_402_300_799_000_000).freeze
 
@@ -68,7 +62,7 @@ module TaskerCore
       #   step.sleep_until(Time.utc(2027, 1, 1))
       def sleep_until(time, data: nil)
         time = time.respond_to?(:to_time) ? time.to_time : Internal::Check.refuse("time", time, "a time")
-        at_us = (time.to_r * 1_000_000).ceil.clamp(TIMES_US.begin, TIMES_US.end)
+        at_us = us_of(time)
         wait(data, at_us: at_us) unless Time.now >= time || slept_until?(at_us)
       end
 
@@ -122,35 +116,6 @@ module TaskerCore
         look["timed_out"] && look["signal"].nil?
       end
 
-      # Returns what the block returns as soon as that is neither nil nor false. Until then the attempt ends, and begins
-      # anew after a while. Counts in {#data}, under "poll".
-      #
-      # @param every [Numeric] seconds until the second look, above 0. Default 5.
-      # @param backoff [Numeric] how much longer each further interval is, from 1 to 100. Default 1.
-      # @param max [Numeric, nil] longest interval, in seconds, no less than `every`. Default nil: 300, or `every` where
-      #   that is more.
-      # @param timeout [Numeric, nil] seconds from the first look to the last. Default nil: for ever.
-      # @yieldreturn [Object]
-      # @return [Object] what the block returned
-      # @raise [PollTimeout] nothing in time
-      # @raise [InvalidArgument] also without a block
-      # @example
-      #   report = step.poll(every: 5, backoff: 2, timeout: 3_600) { Reports.find(id)&.url }
-      def poll(every: 5, backoff: 1, max: nil, timeout: nil, &look)
-        check_poll(every, backoff, max, timeout, look)
-        found = yield
-        return found if found
-
-        times, since, now = polled(timeout)
-        left = timeout && (since + timeout - now)
-        raise PollTimeout.new("nothing in #{timeout} s", error_code: "POLL_TIMEOUT") if left && !left.positive?
-
-        state = { POLL => { "number" => @polls, "times" => times + 1, "since" => since } }
-        longest = max || [LONG_INTERVAL, every].max
-        sleep_for([every * (backoff.to_f**times), longest, left].compact.min,
-                  data: data.is_a?(Hash) ? { **data, **state } : state)
-      end
-
       # @return [Integer] how often the step has waited, in all its attempts
       # @example
       #   remind(task) if step.waits == 1
@@ -184,16 +149,6 @@ module TaskerCore
         @last_wait ||= attempt == 1 ? { "waits" => 0 }.freeze : look_at_wait(nil, nil)
       end
 
-      # Before the first look: what is wrong is known however that turns out.
-      def check_poll(every, backoff, max, timeout, look)
-        raise InvalidArgument, "poll needs a block that returns what is waited for" unless look
-
-        Internal::Check.within(every, "every", INTERVALS)
-        Internal::Check.within(max, "max", every..LONGEST) unless max.nil?
-        Internal::Check.within(backoff, "backoff", 1..100)
-        Internal::Check.optional_seconds(timeout, "timeout")
-      end
-
       def look_at_wait(name, after)
         JSON.parse(@native.look_at_wait(step_id, name, after), freeze: true, max_nesting: false)
       end
@@ -202,7 +157,7 @@ module TaskerCore
       def slept_until?(at_us)
         return false if attempt == 1 || !last_wait["timed_out"]
 
-        (Time.iso8601(last_wait["deadline"]).to_r * 1_000_000).to_i >= at_us
+        us_of(Time.iso8601(last_wait["deadline"])) >= at_us
       end
 
       # A wait that goes on keeps its end.
@@ -210,7 +165,7 @@ module TaskerCore
         return {} if timeout.nil?
         return { after_s: [timeout.to_f, LONGEST].min } if deadline.nil? || @expired.include?(name)
 
-        { at_us: (Time.iso8601(deadline).to_r * 1_000_000).to_i }
+        { at_us: us_of(Time.iso8601(deadline)) }
       end
 
       def expired(name)
@@ -219,14 +174,9 @@ module TaskerCore
                           error_code: "SIGNAL_TIMEOUT", context: { "signal" => name })
       end
 
-      # How often this call of poll, counted in the attempt, has looked before, when first, and what time it is: by the
-      # database's clock, where there is a limit.
-      def polled(timeout)
-        @polls += 1
-        now = Time.iso8601(look_at_wait(nil, nil)["now"]).to_f if timeout
-        state = data.is_a?(Hash) && data[POLL]
-        times, since = state.values_at("times", "since") if state && state["number"] == @polls
-        [times || 0, since || now, now]
+      # A time, or seconds since 1970, as near as the database can tell it.
+      def us_of(time)
+        (time.to_r * 1_000_000).ceil.clamp(TIMES_US.begin, TIMES_US.end)
       end
     end
   end

@@ -43,7 +43,8 @@ module TaskerCore
       attr_reader :taken
       # @return [Array<Hash{String => Object}>] steps that it adds: name, like, inputs, depends_on, before
       attr_reader :added
-      # @return [Hash{String => Object}, nil] what it waits for: signal, after_s or at_us, data; nil where it does not
+      # @return [Hash{String => Object}, nil] what it waits for: signal, after_s or at_us, data, poll; nil where it does
+      #   not
       attr_reader :waits_for
       # @return [Array<Hash{String => Object}>] what it attached: name, media_type, json or uri
       attr_reader :artifacts

@@ -70,6 +70,9 @@ pub struct StepExplanation {
     /// Its handler's last checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointInfo>,
+    /// What it looks at again and again, while it waits to do so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll: Option<PollInfo>,
     /// By when it has to have ended, in all its attempts together.
     #[serde(serialize_with = "optional_time", skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<DateTime<Utc>>,
@@ -128,6 +131,24 @@ impl StepProgressRow {
         let cursor = self.cursor.as_ref().and_then(|cursor| cursor.as_ref().ok());
         Some(CheckpointInfo { cursor: cursor.cloned().and_then(raw), at })
     }
+}
+
+/// A condition that a handler looks at again and again.
+#[derive(Debug, Serialize)]
+pub struct PollInfo {
+    /// How often it has looked.
+    pub looks: u32,
+    /// When, the last time.
+    #[serde(serialize_with = "time")]
+    pub looked_at: DateTime<Utc>,
+    /// When it looks again.
+    #[serde(serialize_with = "optional_time")]
+    pub next_look_at: Option<DateTime<Utc>>,
+    /// When it looks for the last time; nothing where it looks for as long as it takes.
+    #[serde(serialize_with = "optional_time")]
+    pub until: Option<DateTime<Utc>>,
+    /// What it keeps besides; nothing also where that cannot be decrypted here.
+    pub data: Option<Value>,
 }
 
 /// An attempt that has ended.

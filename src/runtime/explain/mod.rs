@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 pub use answer::{
-    Attachment, Attempt, Change, CheckpointInfo, Explanation, RelatedTask, SentSignal,
+    Attachment, Attempt, Change, CheckpointInfo, Explanation, PollInfo, RelatedTask, SentSignal,
     StepExplanation,
 };
 use growth::{failed_items, in_turn, waiting_items};

@@ -27,6 +27,7 @@ impl Facts<'_> {
             summary: progress.iter().fold(summary, |said, progress| said + &self.so_far(progress))
                 + &self.added_by(at),
             checkpoint: progress.and_then(StepProgressRow::checkpoint),
+            poll: self.poll(row, history.last()),
             deadline_at: progress.and_then(|progress| progress.deadline_at),
             remedies: if self.is_for_decision(at, history.last()) {
                 vec![Remedy::Approve, Remedy::Reject]
@@ -74,7 +75,8 @@ impl Facts<'_> {
             StepState::InProgress => self.in_progress(at, row),
             StepState::WaitingForRetry => self.waiting_for_retry(at, row, last),
             StepState::Waiting => {
-                self.runs(row, change).unwrap_or_else(|| self.waiting(at, row, change))
+                let told = self.runs(row, change).or_else(|| self.polls(row, change));
+                told.unwrap_or_else(|| self.waiting(at, row, change))
             }
             StepState::Blocked => {
                 format!("needs a person or an outside event: {}", failure(last))

@@ -1,13 +1,22 @@
 //! Steps that run, or will by themselves: since when, where, and what they wait for.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use super::Facts;
+use super::answer::PollInfo;
 use super::ends::failure;
-use super::words::{clock, human, parsed};
-use crate::decision::NEVER;
+use super::words::{clock, counted, human, parsed};
+use crate::decision::{NEVER, Poll};
+use crate::json;
 use crate::state::{StepEvent, StepState, WorkerState};
 use crate::store::{AttemptRow, StepListRow, StepTransitionRow, WorkerRow};
+
+/// Longest part of what a handler keeps that a sentence repeats, in characters.
+const LONGEST_DATA: usize = 80;
+
+/// The key under which handlers keep how often they have looked.
+const POLL: &str = "poll";
 
 impl Facts<'_> {
     pub(super) fn enqueued(&self, row: &StepListRow, change: Option<&StepTransitionRow>) -> String {
@@ -83,6 +92,47 @@ impl Facts<'_> {
         format!("waits for the signal {signal:?}{since}{latest}{paused}")
     }
 
+    /// What a step looks at again and again that waits to do so.
+    pub(super) fn poll(
+        &self,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> Option<PollInfo> {
+        let change = change.filter(|change| change.to_state == StepState::Waiting)?;
+        let detail = parsed(change.detail.as_deref());
+        let Poll { looks, until } = serde_json::from_value(detail["poll"].clone()).ok()?;
+        let data = self.progress.get(&row.workflow_step_id).and_then(|kept| kept.data.as_ref());
+        let data = data.and_then(|data| data.as_ref().ok()).map(|data| parsed(Some(data)));
+        Some(PollInfo {
+            looks,
+            looked_at: change.created_at,
+            next_look_at: row.available_at,
+            until,
+            data: data.and_then(kept_besides),
+        })
+    }
+
+    /// How often it has looked, when last, when again and until when, and what it keeps.
+    pub(super) fn polls(
+        &self,
+        row: &StepListRow,
+        change: Option<&StepTransitionRow>,
+    ) -> Option<String> {
+        let PollInfo { looks, looked_at, next_look_at, until, data } = self.poll(row, change)?;
+        let (looked, last) = (counted(looks.into(), "time", "times"), self.ago(looked_at));
+        let next = next_look_at.map(|at| self.ahead(at)).unwrap_or_default();
+        let until = until.map_or_else(
+            || ", for as long as it takes".to_owned(),
+            |at| format!("; it gives up {}", self.ahead(at)),
+        );
+        let kept = data.map(|data| json::shorten(&data.to_string(), LONGEST_DATA));
+        let kept = kept.map(|data| format!("; it keeps {data}")).unwrap_or_default();
+        let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
+        Some(format!(
+            "polls: it has looked {looked}, last at {last}, and looks again {next}{until}{kept}{paused}"
+        ))
+    }
+
     /// Whether a step waits for a decision of a person: the signal of its own name.
     pub(super) fn is_for_decision(&self, at: usize, change: Option<&StepTransitionRow>) -> bool {
         let change = change.filter(|change| change.to_state == StepState::Waiting);
@@ -141,6 +191,12 @@ impl Facts<'_> {
             None => format!("attempt {attempt} runs since {since}"),
         }
     }
+}
+
+/// What a handler keeps that polls, without what is kept to poll.
+fn kept_besides(mut data: Value) -> Option<Value> {
+    data.as_object_mut()?.remove(POLL);
+    Some(data).filter(|data| data.as_object().is_some_and(|data| !data.is_empty()))
 }
 
 /// Whether a worker claims from a queue: one that drains claims nothing more.

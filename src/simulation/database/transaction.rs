@@ -220,7 +220,7 @@ impl Transaction for SimulatedTransaction {
                 if let Some(record) = work.written.tasks.get(id)
                     && !state.tables.tasks.contains_key(id)
                 {
-                    let TaskRecord { task, template, total_steps } = *record;
+                    let TaskRecord { task, template, total_steps, .. } = *record;
                     let has_budget = work.written.budgets.contains_key(id);
                     let has_deadline = work.written.deadlines.contains_key(id);
                     rows.push(TaskRow {

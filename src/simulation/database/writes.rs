@@ -31,7 +31,8 @@ pub(super) fn create(
     let task =
         Task { id, state: state_now, runnable, waiting: 0, blocked: 0, failures: 0, is_child };
     let total_steps = u32::try_from(new.step_indexes.len()).unwrap_or(u32::MAX);
-    let record = TaskRecord { task, template: TemplateId(new.template), total_steps };
+    let template = TemplateId(new.template);
+    let record = TaskRecord { task, template, total_steps, requested_at: now };
     work.written.tasks.insert(id, record);
     for ((index, state), parents) in new.step_indexes.iter().zip(&new.states).zip(&new.open_parents)
     {
@@ -241,6 +242,7 @@ pub(super) fn apply_task(state: &mut State, work: &mut Work, change: &crate::Tas
         from: change.before.state,
         to: change.after.state,
         event,
+        detail: change.detail.clone(),
     }));
     true
 }

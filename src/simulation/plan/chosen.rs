@@ -143,6 +143,13 @@ impl Plan {
             let least = Duration::from_millis(1);
             task.unique_for = (rng.u8(..3) > 0).then(|| least + time(&mut rng, size.lasts / 2));
         }
+        if rng.u8(..6) == 0 {
+            let (at, older_than) = (time(&mut rng, size.lasts), time(&mut rng, size.lasts / 2));
+            faults.push(Fault { at, kind: FaultKind::Expire { older_than } });
+            faults.sort_by_key(|fault| fault.at);
+        }
+        let overtaken_calls = if rng.bool() { rng.u32(..=500) } else { 0 };
+        let weather = Weather { overtaken_calls, ..weather };
         Self { seed, templates, tasks, workers, faults, weather, by_hand, lasts: size.lasts }
     }
 }
@@ -356,6 +363,7 @@ fn weather(rng: &mut Rng) -> Weather {
         lost_answers: sometimes(100),
         lost_calls: sometimes(1_000),
         double_calls: sometimes(300),
+        overtaken_calls: 0,
         latency_ms: rng.u64(1..=8),
     }
 }

@@ -77,6 +77,7 @@ impl Plan {
             |weather: &mut Weather| weather.lost_answers = 0,
             |weather: &mut Weather| weather.lost_calls = 0,
             |weather: &mut Weather| weather.double_calls = 0,
+            |weather: &mut Weather| weather.overtaken_calls = 0,
         ] {
             without(&|plan| field(&mut plan.weather));
         }

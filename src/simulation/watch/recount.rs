@@ -56,8 +56,9 @@ impl Watch {
         if kept != counted {
             self.violated(format!("task {id} counts {kept:?}, and its steps are {counted:?}"));
         }
-        if task.state == TaskState::Complete && pending > 0 {
-            self.violated(format!("task {id} is complete with {pending} steps pending"));
+        if matches!(task.state, TaskState::Complete | TaskState::Cancelled) && pending > 0 {
+            let state = task.state;
+            self.violated(format!("task {id} is {state} with {pending} steps pending"));
         }
         let undoes = tables.template(record.template).is_some_and(|one| one.undoes.is_some());
         if task.state == TaskState::Complete && undoes && in_error > 0 {

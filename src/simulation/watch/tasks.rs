@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::decision::Request;
 use crate::ids::TaskId;
 use crate::simulation::tables::{
     ChildRecord, ForkRecord, StepRecord, StepTransition, Tables, TaskTransition, Written, steps_of,
@@ -189,6 +191,39 @@ impl Watch {
         }
     }
 
+    /// An operator asks for a task to be cancelled.
+    pub(in crate::simulation) fn asks_to_cancel(&mut self, task: TaskId, request: &Request) {
+        self.to_be_cancelled.entry(task).or_default().insert(request.detail());
+    }
+
+    /// Somebody is told that a task is cancelled.
+    pub(in crate::simulation) fn cancelled(&mut self, tables: &Tables, task: TaskId) {
+        let state = tables.tasks.get(&task).map(|record| record.task.state);
+        if state != Some(TaskState::Cancelled) {
+            self.violated(format!("task {task} is said to be cancelled, and is {state:?}"));
+        }
+    }
+
+    /// A task that others end says by whom and why: one that has expired as whoever has it expire, one that was late by its
+    /// deadline, one that a step ran as that step's task.
+    fn end_says_why(&mut self, before: &Tables, change: &TaskTransition) {
+        let TaskTransition { task, event, detail, .. } = change;
+        let detail = detail.as_deref().unwrap_or_default();
+        let said: Value = serde_json::from_str(detail).unwrap_or_default();
+        let is_said = if *event == TaskEvent::DeadlinePassed {
+            let deadline = before.deadlines.get(task).map(|deadline| json!(deadline));
+            deadline.is_some_and(|deadline| said["deadline_at"] == deadline)
+        } else {
+            let asked = self.to_be_cancelled.get(task).is_some_and(|asked| asked.contains(detail));
+            let parent = before.children.get(task).map(|child| child.step.task());
+            let of_parent = parent.is_some_and(|parent| said["actor"] == format!("task {parent}"));
+            asked || of_parent && said["reason"].is_string()
+        };
+        if !is_said {
+            self.violated(format!("task {task} took {event}, and says {detail:?} of why"));
+        }
+    }
+
     pub(super) fn task_changes(
         &mut self,
         before: &Tables,
@@ -207,6 +242,9 @@ impl Watch {
         }
         if before.compensations.contains_key(&task) {
             self.violated(format!("task {task} took {event}, and is undone"));
+        }
+        if matches!(event, TaskEvent::Cancelled | TaskEvent::DeadlinePassed) {
+            self.end_says_why(before, change);
         }
         if event == TaskEvent::DeadlinePassed && !before.deadlines.contains_key(&task) {
             self.violated(format!("task {task} was late, and has no deadline"));

@@ -14,6 +14,7 @@ use crate::runtime::simulated::{
 use crate::simulation::database::SimulatedDatabase;
 use crate::simulation::plan::{Plan, TaskPlan};
 use crate::simulation::server::State;
+use crate::simulation::tables::TaskRecord;
 use crate::store::{Database, StoreError, Transaction};
 
 /// The signal [`GO`](super::GO) as it is sent.
@@ -83,19 +84,49 @@ pub(super) async fn make(
 
 /// Whether it is refused, or its answer is lost, does not matter to anybody.
 pub(super) async fn steer_task(client: SimulatedDatabase, task: TaskId, steering: Steering) {
-    let templates = Templates::default();
     let request = Request { actor: "somebody".to_owned(), reason: None, seen: None };
+    ask(&client, task, &steering, &request).await;
+}
+
+/// Asks for it until somebody is told what came of it.
+async fn ask(client: &SimulatedDatabase, task: TaskId, steering: &Steering, request: &Request) {
+    if *steering == Steering::Cancel {
+        client.server.lock().watch.asks_to_cancel(task, request);
+    }
+    let templates = Templates::default();
     let steered = async {
         loop {
             let mut tx = client.begin().await?;
-            let steered = steer(&mut tx, &templates, task, &steering, &request).await?;
+            let steered = steer(&mut tx, &templates, task, steering, request).await?;
             tx.commit().await?;
             if let Steered::Done(_) = steered {
                 return Ok::<_, crate::Error>(());
             }
         }
     };
-    let _ = steered.await;
+    if steered.await.is_ok() && *steering == Steering::Cancel {
+        let mut state = client.server.lock();
+        let State { watch, tables, .. } = &mut *state;
+        watch.cancelled(tables, task);
+    }
+}
+
+/// Cancels the tasks that have not ended and were requested longer ago than this, one after the other, as clients' `expire`
+/// does.
+pub(super) async fn expire_tasks(client: SimulatedDatabase, older_than: Duration) {
+    let reason = format!("expired: requested more than {} s before", older_than.as_secs_f64());
+    let request = Request { actor: "janitor".to_owned(), reason: Some(reason), seen: None };
+    let old: Vec<_> = {
+        let mut state = client.server.lock();
+        let before = state.now() - older_than;
+        let tasks = state.tables.tasks.iter();
+        let is_old =
+            |record: &TaskRecord| record.requested_at < before && !record.task.state.is_terminal();
+        tasks.filter(|(_, record)| is_old(record)).map(|(task, _)| *task).collect()
+    };
+    for task in old {
+        ask(&client, task, &Steering::Cancel, &request).await;
+    }
 }
 
 /// Sends a task the signal that its steps wait for.
