@@ -102,19 +102,24 @@ module Bench
 
     # Unlike other commands this one does not use the database that is configured.
     def parser
-      @parser ||= OptionParser.new(nil, 34) do |parser|
-        parser.require_exact = true
+      @parser ||= new_parser do |parser|
         define_workload(parser)
         define_fleet(parser)
         define_output(parser)
-        parser.base.long.clear
       end
     end
 
     def workloads
-      names = options.fetch(:workload) { refuse("missing --workload: #{allowed_workloads}") }
+      refuse("missing --workload: #{allowed_workloads}") unless options.key?(:workload)
+      names = names_of(:workload, allowed_workloads)
       names = Workload.quick.map(&:name) if names == [ALL]
       names.map { |name| Workload.find(name) || refuse("--workload is #{name}; allowed: #{allowed_workloads}") }
+    end
+
+    # OptionParser makes no names of "", and nil of what is empty between commas.
+    def names_of(option, allowed)
+      names = options.fetch(option)
+      names.any? && names.all? ? names : refuse("--#{option} has an empty name; allowed: #{allowed}")
     end
 
     def allowed_workloads
@@ -122,8 +127,11 @@ module Bench
     end
 
     def peers
-      @peers ||= options.fetch(:peer, []).uniq.map do |name|
-        Peers::ALL.fetch(name) { refuse("--peer is #{name}; allowed: #{Peers::ALL.keys.join(", ")}") }
+      return [] unless options.key?(:peer)
+
+      allowed = Peers::ALL.keys.join(", ")
+      @peers ||= names_of(:peer, allowed).uniq.map do |name|
+        Peers::ALL.fetch(name) { refuse("--peer is #{name}; allowed: #{allowed}") }
       end
     end
 

@@ -33,7 +33,6 @@ module Bench
       parser.on("--json", "print the JSON lines only")
       parser.on("--database-url URL", "server to use, with a new database that is dropped afterwards",
                 "(default: a private one)")
-      parser.on("-h", "--help", "show this help")
     end
   end
 end

@@ -158,6 +158,11 @@ RSpec.describe "bin/bench" do
     )
   end
 
+  it "reads whole numbers as decimal ones" do
+    report = reports(bench(*%w[--workload create --tasks 010 --steps 1 --json])).first
+    expect(report["tasks"]).to eq(10)
+  end
+
   it "gives the median of several runs, and text before the last line" do
     outcome = bench("--workload", "create", "--tasks", "2", "--repeat", "3")
     *text, last = outcome.out.lines
@@ -214,7 +219,11 @@ RSpec.describe "bin/bench" do
     ENV["RB_SYS_CARGO_PROFILE"] = profile
   end
 
-  { [] => /missing --workload/, %w[--workload spiral] => /is spiral; allowed: independent, linear,.*, all$/,
+  { [] => /missing --workload/, ["--workload", ""] => /--workload has an empty name; allowed: independent, linear,/,
+    %w[--workload ,] => /--workload has an empty name/, %w[--workload linear,,fan] => /--workload has an empty name/,
+    ["--workload", "linear", "--peer", ""] => /--peer has an empty name; allowed: sidekiq, apalis$/,
+    %w[--workload linear --tasks 0x10] => /invalid argument: --tasks 0x10; allowed: a whole number/,
+    %w[--workload spiral] => /is spiral; allowed: independent, linear,.*, all$/,
     %w[--workload linear --tasks 0] => /--tasks is 0; allowed: 1 to 10000000/,
     %w[--workload linear --tasks ten] => /invalid argument: --tasks ten/,
     %w[--workload linear,fan --steps 2] => /--steps is 2; allowed for fan: 3 or more/,
