@@ -52,6 +52,9 @@ module Bench
       #{Size::FULL} steps or more it ends with exit status 1 where one of these is exceeded: submit_s #{Size::MOST["submit_s"]},
       peak_rss_mb #{Size::MOST["peak_rss_mb"]}, ratio #{Size::MOST["ratio"]}.
 
+      "idle" counts the transactions of a fleet that has come to rest, which takes #{Idle::REST} seconds more. From #{Idle::SHORTEST} seconds on
+      it ends with exit status 1 where they are more than #{Idle::MOST.round} a second, of all processes together.
+
       "map" makes items of a list of numbers; --items is --steps less the map step and the one below it, which must start
       once, after the last item, and find the results of all. items_per_s is from the first item to the last,
       first_item_s from the claim of the map step to that of the first item.

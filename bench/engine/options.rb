@@ -14,8 +14,8 @@ module Bench
       parser.on("--items N", Integer, "items of each task of map (default: 100000)")
       parser.on("--max-parallel N", Integer, "items of map that may run at a time (default: all)")
       parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
-      parser.on("--seconds N", Integer, "how long idle and soak last (default: 10), or the open",
-                "transaction of flat (default: 120)")
+      parser.on("--seconds N", Integer, "how long idle (default: 30) and soak (default: 10) last, or the",
+                "open transaction of flat (default: 120)")
       parser.on("--backlog N", Integer, "finished and pending steps of flat (default: 1000000)")
     end
 

@@ -29,7 +29,7 @@ module Bench
     #   Server.open(nil) { |server| server.with_database { |url| measure(url) } }
     def self.open(url)
       own = TaskerCore::Internal::PrivateServer.start unless url
-      server = new(url || own.url)
+      server = new(url || own.url, own: !own.nil?)
       yield server
     ensure
       server&.close
@@ -37,9 +37,11 @@ module Bench
     end
 
     # @param url [String] of any of its databases but a measured one
+    # @param own [Boolean] whether nobody else uses it, so that its settings may be changed. Default: false.
     # @raise [TaskerCore::DatabaseUnavailable]
-    def initialize(url)
+    def initialize(url, own: false)
       @url = url
+      @own = own
       @connection = PG.connect(url)
       @databases = 0
     rescue PG::ConnectionBad => e
@@ -92,6 +94,26 @@ module Bench
       commits(name) - before
     end
 
+    # As far as sessions have told: one that is busy does once a second, one that is idle has told all after ten. What
+    # reads no table is told with the next transaction that does.
+    #
+    # @param name [String] of a database
+    # @return [Integer] transactions that have ended in it since ever, Postgres' own among them (autovacuum)
+    def transactions(name)
+      ask("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+    end
+
+    # On a server that others use as well, autovacuum goes on.
+    #
+    # @yield during which autovacuum does nothing
+    # @return [Object] what the block returned
+    def without_autovacuum
+      set_autovacuum("SET autovacuum = off")
+      yield
+    ensure
+      set_autovacuum("RESET autovacuum")
+    end
+
     # @return [Float, nil] CPU seconds of all the server's processes since its start; nil where it runs elsewhere
     def cpu_seconds
       postmaster && ProcessClock.family_seconds(postmaster)
@@ -117,6 +139,13 @@ module Bench
       connection.exec(statement)
     ensure
       connection&.close
+    end
+
+    def set_autovacuum(clause)
+      return unless @own
+
+      apart("ALTER SYSTEM #{clause}")
+      apart("SELECT pg_reload_conf()")
     end
 
     def ask(statement, *values)

@@ -180,6 +180,32 @@ RSpec.describe "bin/bench" do
     expect(large.fetch("wal_bytes_per_step") - plain.fetch("wal_bytes_per_step")).to be > 5_000
   end
 
+  # The block gets a session in the database of a run, and goes on while the workers of that do.
+  def beside_workers
+    allow(Bench::Fleet).to receive(:open).and_wrap_original do |open, settings, url, &block|
+      connection = PG.connect(url)
+      thread = Thread.new { yield connection }
+      open.call(settings, url, &block)
+    ensure
+      thread&.kill&.join
+      connection&.close
+    end
+  end
+
+  it "finds that idle workers rest" do
+    outcome = bench(*%w[--workload idle --processes 2 --seconds 10 --json], url: nil)
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome).first.fetch("queries_per_s")).to be_between(0.1, 1)
+  end
+
+  it "fails when idle workers do not rest" do
+    stub_const("Bench::Idle::SHORTEST", 2)
+    beside_workers { |connection| loop { connection.exec("SELECT pg_sleep(0.05) FROM pg_class LIMIT 1") } }
+    outcome = bench(*%w[--workload idle --seconds 2])
+    expect([outcome.status, outcome.err])
+      .to match([1, /\Abench: inconsistent: idle workers made \d\d\.\d+ transactions a second; allowed: 1.0$/])
+  end
+
   it "lets handlers compute" do
     outcome = bench(*%w[--workload independent --tasks 20 --work 20000 --concurrency 1 --json])
     expect(reports(outcome)).to match([include("work_us" => 20_000, "steps_per_s" => be <= 50,
