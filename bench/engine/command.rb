@@ -96,6 +96,7 @@ module Bench
       repeat = number(:repeat)
       build
       Server.open(url) do |server|
+        check_durability(server)
         place = { **server.to_report, "cores" => Etc.nprocessors, "ruby" => RUBY_VERSION }
         measurements.map { |one| measure(one, repeat, server, place) }.max
       end
@@ -212,6 +213,15 @@ module Bench
     def prepare(peer)
       tell("preparing #{peer.title}, which takes some minutes the first time")
       peer.prepare
+    end
+
+    # Speed that is bought with durability is told apart.
+    def check_durability(server)
+      doubts = server.doubts
+      return if doubts.empty? || options[:"not-durable"]
+
+      refuse("the server may lose in a crash what was committed: #{doubts.join(", ")}; --not-durable measures it all " \
+             "the same, or use another server (--database-url) or folder (TMPDIR)")
     end
 
     def measure(settings, repeat, server, place)

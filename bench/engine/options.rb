@@ -33,6 +33,7 @@ module Bench
       parser.on("--json", "print the JSON lines only")
       parser.on("--database-url URL", "server to use, with a new database that is dropped afterwards",
                 "(default: a private one)")
+      parser.on("--not-durable", "measure also where a crash of the server may lose what was committed")
     end
   end
 end

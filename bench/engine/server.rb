@@ -11,8 +11,10 @@ module Bench
   # ends, or one that exists. What is asked here goes to another database than the one that is measured, so that it
   # is not counted.
   class Server
-    # The settings that decide whether a commit survives a crash.
+    # The settings that decide whether a commit survives a crash: with one that is off it may not.
     DURABILITY = %w[fsync synchronous_commit full_page_writes].freeze
+    # File systems in memory.
+    IN_MEMORY = %w[tmpfs ramfs].freeze
     # Seconds that connections may take to end.
     PATIENCE = 10
     # Before version 15 sessions hand their statistics to another process, which takes up to half a second.
@@ -108,10 +110,10 @@ module Bench
     # @yield during which autovacuum does nothing
     # @return [Object] what the block returned
     def without_autovacuum
-      set_autovacuum("SET autovacuum = off")
+      alter_system("SET autovacuum = off")
       yield
     ensure
-      set_autovacuum("RESET autovacuum")
+      alter_system("RESET autovacuum")
     end
 
     # @return [Float, nil] CPU seconds of all the server's processes since its start; nil where it runs elsewhere
@@ -119,10 +121,18 @@ module Bench
       postmaster && ProcessClock.family_seconds(postmaster)
     end
 
+    # As a session of a worker begins: it connects with the same URL, and sets none of this.
+    #
+    # @return [Array<String>] why a crash may lose what was committed, in words; empty where nothing says that it may
+    def doubts
+      off = durability.select { |_, value| value == "off" }.keys.map { |name| "#{name} is off" }
+      IN_MEMORY.include?(filesystem) ? off << "its data is on #{filesystem}" : off
+    end
+
     # @return [Hash{String => Object}] for the report
     def to_report
-      settings = DURABILITY.to_h { |name| [name, ask("SHOW #{name}").first.first] }
-      { "postgres" => ask("SHOW server_version").first.first, **settings, "filesystem" => filesystem }
+      { "postgres" => ask("SHOW server_version").first.first, "durable" => doubts.empty?, **durability,
+        "filesystem" => filesystem }
     end
 
     # @return [void]
@@ -141,7 +151,7 @@ module Bench
       connection&.close
     end
 
-    def set_autovacuum(clause)
+    def alter_system(clause)
       return unless @own
 
       apart("ALTER SYSTEM #{clause}")
@@ -175,12 +185,18 @@ module Bench
       SQL
     end
 
-    # Not every file system keeps what was flushed to it: tmpfs does not.
+    def durability
+      @durability ||= DURABILITY.to_h { |name| [name, ask("SHOW #{name}").first.first] }
+    end
+
+    # Of the data, where the server is on this machine and says where that is.
     def filesystem
+      return @filesystem if defined?(@filesystem)
+
       folder = postmaster && ask("SHOW data_directory").first.first
-      folder && TaskerCore::Internal::Command.run(["stat", "-f", "-c", "%T", folder]).strip
+      @filesystem = folder && TaskerCore::Internal::Command.run(["stat", "-f", "-c", "%T", folder]).strip
     rescue PG::InsufficientPrivilege, TaskerCore::Internal::Command::Failed
-      nil
+      @filesystem = nil
     end
 
     # The session's process is the postmaster's child, if it is one of this machine's processes at all.

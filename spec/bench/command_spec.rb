@@ -229,6 +229,28 @@ RSpec.describe "bin/bench" do
     report = reports(bench("--workload", "create", "--tasks", "1", "--json")).first
     expect(report).to include("postgres" => /\A\d+/, "fsync" => "on", "synchronous_commit" => "on",
                               "full_page_writes" => "on", "cores" => Etc.nprocessors)
+    expect(report["durable"]).to be(!Bench::Server::IN_MEMORY.include?(report["filesystem"]))
+  end
+
+  def with_server(settings)
+    server = TaskerCore::Internal::PrivateServer.start(settings: settings)
+    yield server.url
+  ensure
+    server&.stop
+  end
+
+  it "measures a server that is not durable only when it is told to, and says so" do
+    words = %w[--workload create --tasks 1]
+    with_server("fsync" => "off", "synchronous_commit" => "off") do |url|
+      allow(Bench::Creation).to receive(:new).and_call_original
+      outcome = bench(*words, url: url, durable: true)
+      expect([outcome.status, outcome.out, outcome.err])
+        .to match([2, "", /may lose in a crash .*: fsync is off, synchronous_commit is off.*; --not-durable measures/])
+      expect(Bench::Creation).not_to have_received(:new)
+      outcome = bench(*words, url: url)
+      expect([outcome.status, outcome.err, outcome.out]).to match([0, "", /\Acreate: .*, not durable$/])
+      expect(JSON.parse(outcome.out.lines.last)).to include("durable" => false, "fsync" => "off")
+    end
   end
 
   # The first run may compile the program.
@@ -301,7 +323,8 @@ RSpec.describe "bin/bench" do
     Dir.mktmpdir do |folder|
       # The server's user, who is another one when root runs the specs, has to pass.
       File.chmod(0o711, folder)
-      words = [RbConfig.ruby, "-w", "bench/engine.rb", "--workload", "idle", "--seconds", "600"]
+      words = [RbConfig.ruby, "-w", "bench/engine.rb", "--workload", "idle", "--seconds", "600",
+               "--not-durable"]
       running(*words, env: { "TMPDIR" => folder }) do |program|
         worker = wait_until("a worker runs", within: 60) { child_of(program.pid, "ruby_worker") }
         program.signal("INT")
