@@ -38,6 +38,9 @@ module Bench
       own&.stop
     end
 
+    # @return [Integer] deadlocks in the databases of {#with_database} that were dropped
+    attr_reader :deadlocks
+
     # @param url [String] of any of its databases but a measured one
     # @param own [Boolean] whether nobody else uses it, so that its settings may be changed. Default: false.
     # @raise [TaskerCore::DatabaseUnavailable]
@@ -45,12 +48,13 @@ module Bench
       @url = url
       @own = own
       @connection = PG.connect(url)
-      @databases = 0
+      @databases = @deadlocks = 0
     rescue PG::ConnectionBad => e
       raise TaskerCore::DatabaseUnavailable, e.message.strip
     end
 
-    # A database that nobody else uses, with the gem's tables. Dropped after the block.
+    # A database that nobody else uses, with the gem's tables. Dropped after the block, at whose end nobody may be
+    # connected.
     #
     # @yieldparam url [String]
     # @yieldparam name [String]
@@ -58,7 +62,7 @@ module Bench
     def with_database
       with_empty_database do |url, name|
         TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = url }, &:migrate)
-        yield url, name
+        yield(url, name).tap { @deadlocks += told(name, "deadlocks") }
       end
     end
 
@@ -91,9 +95,9 @@ module Bench
     # @example
     #   server.commits_during("shop") { client.submit("order"); client.close } # => 3
     def commits_during(name)
-      before = commits(name)
+      before = told(name, "xact_commit")
       yield
-      commits(name) - before
+      told(name, "xact_commit") - before
     end
 
     # As far as sessions have told: one that is busy does once a second, one that is idle has told all after ten. What
@@ -162,10 +166,11 @@ module Bench
       @connection.exec_params(statement, values).values
     end
 
-    def commits(name)
+    # What sessions have told when all of them have ended.
+    def told(name, statistic)
       wait_for_disconnection(name)
       sleep(COLLECTOR.fetch(:seconds)) if @connection.server_version < COLLECTOR.fetch(:until)
-      ask("SELECT xact_commit FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+      ask("SELECT #{statistic} FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
     end
 
     def wait_for_disconnection(name)

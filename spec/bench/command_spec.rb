@@ -21,7 +21,7 @@ RSpec.describe "bin/bench" do
   expected.default = [*speeds, *costs]
 
   def known(report)
-    Bench::Run::MEASURES.keys.select { |name| report.fetch(name) }
+    Bench::Run::MEASURES.keys.select { |name| report.fetch(name) } - ["deadlocks"]
   end
 
   it "measures every workload but flat, each in a database that is dropped afterwards" do
@@ -184,7 +184,7 @@ RSpec.describe "bin/bench" do
   def beside_workers
     allow(Bench::Fleet).to receive(:open).and_wrap_original do |open, settings, url, &block|
       connection = PG.connect(url)
-      thread = Thread.new { yield connection }
+      thread = Thread.new { yield connection, url }
       open.call(settings, url, &block)
     ensure
       thread&.kill&.join
@@ -204,6 +204,29 @@ RSpec.describe "bin/bench" do
     outcome = bench(*%w[--workload idle --seconds 2])
     expect([outcome.status, outcome.err])
       .to match([1, /\Abench: inconsistent: idle workers made \d\d\.\d+ transactions a second; allowed: 1.0$/])
+  end
+
+  # Two sessions lock two things, each first what the other locks last.
+  def deadlock(one, url)
+    other = PG.connect(url)
+    [one, other].each.with_index(1) do |session, thing|
+      session.exec("SET deadlock_timeout = 10; BEGIN; SELECT pg_advisory_xact_lock(#{thing})")
+    end
+    one.send_query("SELECT pg_advisory_xact_lock(2)")
+    other.exec("SELECT pg_advisory_xact_lock(1)")
+  rescue PG::TRDeadlockDetected
+    nil
+  ensure
+    other&.close
+  end
+
+  it "counts deadlocks, and fails when there are any" do
+    outcome = bench(*%w[--workload linear --tasks 5 --json])
+    expect([outcome.err, reports(outcome).first["deadlocks"]]).to eq(["", 0])
+    beside_workers { |connection, url| deadlock(connection, url) }
+    outcome = bench(*%w[--workload idle --seconds 1])
+    expect([outcome.status, outcome.err])
+      .to eq([1, "bench: inconsistent: Postgres ended transactions because of deadlocks: 1\n"])
   end
 
   it "lets handlers compute" do
