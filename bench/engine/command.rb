@@ -44,7 +44,9 @@ module Bench
       begin and the end of --seconds with a transaction open that holds a snapshot, which the doctor must name; when
       that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
       compare the speed of each round with that of one in empty tables right before it (when deleting: after it); the
-      CPU time is that of the workers and of all of Postgres.
+      CPU time is that of the workers and of all of Postgres. With a --backlog of #{Flat::FULL} or more it ends with exit
+      status 1 where one of them is below #{Flat::LEAST["finished"]} in full tables or #{Flat::LEAST["snapshot_end"]} beside the transaction, or none comes
+      within #{((1 - Flat::RECOVERED) * 100).round} % of those before it within #{Flat::PATIENCE} s.
 
       "size" executes the same number of steps in tasks of each size, --steps being the largest, with one task more of each
       that is executed before and not measured. ratio compares the CPU time of a step, of the workers and of all of

@@ -141,6 +141,17 @@ RSpec.describe "bin/bench" do
     expect(phases["recovered"] - phases["snapshot_end"]).to be >= 140
   end
 
+  it "fails where full tables, or an old transaction, cost more than they may", timeout: 120 do
+    stub_const("Bench::Flat::FULL", 195)
+    stub_const("Bench::Flat::LEAST", { "finished" => 0.0, "pending" => 900, "snapshot_end" => 800 })
+    stub_const("Bench::Flat::PATIENCE", 1)
+    outcome = flat(recovered: 1_000.0)
+    slow = ->(phase, least) { /: ratio_(linear|independent) is [\d.]+ in the phase #{phase}; allowed: #{least} or more$/ }
+    recovered = /: no round within 1 s after the transaction was as fast as 1000.0 of those before it$/
+    expect([outcome.status, outcome.err.lines])
+      .to match([1, [*[slow["pending", 900]] * 2, *[slow["snapshot_end", 800]] * 2, recovered]])
+  end
+
   it "fails when the doctor does not name the transaction, or steps that nobody serves are executed", timeout: 120 do
     stub_const("Bench::Flat::OLD", 1_000.0)
     stub_const("Bench::Flat::LATER", nil)
