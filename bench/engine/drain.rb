@@ -56,7 +56,7 @@ module Bench
     end
 
     def problems
-      check.after_drain(executions: @summary.executions, in_order: @summary.in_order) + missed
+      check.after_drain(steps: @summary.steps, in_order: @summary.in_order) + missed
     end
 
     def missed

@@ -48,7 +48,7 @@ module Bench
     end
 
     def problems
-      check.after_drain(executions: @summary.executions, in_order: @summary.in_order) + restless
+      check.after_drain(steps: @summary.steps, in_order: @summary.in_order) + restless
     end
 
     def restless

@@ -45,7 +45,7 @@ module Bench
       figures = Fleet.open(all, url) { |fleet| execute(one, all, fleet) }
       @sizes << { "size" => one.steps, "tasks" => all.tasks, **figures.transform_values { |value| rounded(value) } }
       say(@sizes.last.to_s)
-      @problems += check_of(all).after_drain(executions: @summary.executions, in_order: @summary.in_order)
+      @problems += check_of(all).after_drain(steps: @summary.steps, in_order: @summary.in_order)
     end
 
     def check_of(all)

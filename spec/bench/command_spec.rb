@@ -348,6 +348,15 @@ RSpec.describe "bin/bench" do
     expect(report.keys & Bench::Run::MEASURES.keys).to eq([])
   end
 
+  it "fails when handlers of a line did not begin one after the other" do
+    allow_any_instance_of(Bench::Fleet).to receive(:stop).and_wrap_original do |stop|
+      stop.call.tap { |summary| summary.starts.each { |start| start[1] = -start[1] } }
+    end
+    outcome = bench(*%w[--workload latency --tasks 1 --steps 3])
+    expect([outcome.status, outcome.err.lines])
+      .to match([1, [/inconsistent: the handler of step \d+ began after that of step \d+$/] * 2])
+  end
+
   it "has exit status 2 when there is no database" do
     outcome = bench("--workload", "create", url: "postgres://localhost:1/none")
     expect([outcome.status, outcome.err]).to match([2, /\Abench: .*connection/])
