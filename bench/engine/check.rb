@@ -90,12 +90,14 @@ module Bench
 
     # What the handlers noted, whatever is recorded of them.
     def executed_once(steps, query)
-      times = Hash.new(0).update(steps.tally)
-      there = connected { |connection| connection.exec(query).column_values(0) }.map(&:to_i)
-      wrong = (there | times.keys).reject { |id| times[id] == 1 } | (times.keys - there)
+      wanted = connected { |connection| connection.exec(query).column_values(0) }.map(&:to_i).tally
+      ran = steps.tally
+      wrong = (wanted.keys | ran.keys).reject { |id| ran[id] == wanted[id] }
       return [] if wrong.empty?
 
-      told = wrong.first(Records::EXAMPLES).map { |id| "that of step #{id} #{times[id]} times" }
+      told = wrong.first(Records::EXAMPLES).map do |id|
+        "that of step #{id} #{ran.fetch(id, 0)} times, not #{wanted.fetch(id, 0)}"
+      end
       ["handlers ran once for each step: #{wrong.size} did not, for instance #{told.join("; ")}"]
     end
 

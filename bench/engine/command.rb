@@ -8,6 +8,7 @@ require_relative "comparison"
 require_relative "creation"
 require_relative "display"
 require_relative "drain"
+require_relative "effects"
 require_relative "flat"
 require_relative "idle"
 require_relative "latency"
@@ -24,6 +25,7 @@ require_relative "workload"
 module Bench
   # The command line of bin/bench.
   class Command < TaskerCore::CLI::Command
+    include Effects
     include Options
     include Numbers
 
@@ -93,7 +95,7 @@ module Bench
     #
     # @return [Integer] exit status
     def call
-      refuse("--handler rust is not for map") if handler == "rust" && workloads.any? { |one| one.measured == :map }
+      check_effects(workloads, all: options[:workload] == [ALL])
       measurements = workloads.map { |workload| settings(workload) }
       repeat = number(:repeat)
       build
@@ -118,7 +120,8 @@ module Bench
     def workloads
       refuse("missing --workload: #{allowed_workloads}") unless options.key?(:workload)
       names = names_of(:workload, allowed_workloads)
-      names = Workload.quick.map(&:name) if names == [ALL]
+      return Workload.quick if names == [ALL]
+
       names.map { |name| Workload.find(name) || refuse("--workload is #{name}; allowed: #{allowed_workloads}") }
     end
 
@@ -135,6 +138,8 @@ module Bench
     def peers
       return [] unless options.key?(:peer)
 
+      alone = (%i[payload work subscribe] & options.keys).first
+      refuse("--#{alone} does not go with --peer") if alone
       allowed = Peers::ALL.keys.join(", ")
       @peers ||= names_of(:peer, allowed).uniq.map do |name|
         Peers::ALL.fetch(name) { refuse("--peer is #{name}; allowed: #{allowed}") }
@@ -146,56 +151,42 @@ module Bench
         refuse("--peer does not go with #{workload.name}; allowed: #{Peers::WORKLOADS.join(", ")}")
       end
 
-      Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
-                   seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
-                   subscribe: subscribe(workload), max_parallel: map_only(workload, :"max-parallel"),
-                   work: work, **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
+      Settings.new(workload: workload, tasks: chosen(:tasks, workload) || workload.tasks, steps: steps(workload),
+                   handler: handler(workload), seconds: chosen(:seconds, workload) || workload.seconds,
+                   backlog: (number(:backlog) if effective?(:backlog, workload)), subscribe: subscribe(workload),
+                   max_parallel: chosen(:"max-parallel", workload),
+                   **%i[concurrency processes payload work].to_h { |name| [name, chosen(name, workload)] })
     end
 
-    def work
-      work = number(:work)
-      work.zero? || peers.empty? ? work : refuse("--work does not go with --peer")
-    end
-
-    def tasks(workload)
-      workload.measured == :idle ? workload.tasks : number(:tasks) || workload.tasks
-    end
-
-    def seconds(workload)
-      seconds = number(:seconds)
-      workload.seconds && (seconds || workload.seconds)
+    # A number as given, where that has an effect, else the option's default.
+    def chosen(option, workload)
+      given = number(option)
+      effective?(option, workload) ? given : NUMBERS.fetch(option).first
     end
 
     # A map step and the one below it are no items.
     def steps(workload)
-      items = map_only(workload, :items)
-      steps = items ? items + 2 : number(:steps) || workload.steps
+      items = chosen(:items, workload)
+      steps = items ? items + 2 : chosen(:steps, workload) || workload.steps
       return steps if steps >= workload.least
 
       refuse("--steps is #{steps}; allowed for #{workload.name}: #{workload.least} or more")
     end
 
-    def map_only(workload, option)
-      chosen = number(option)
-      return chosen if chosen.nil? || workload.measured == :map
-
-      refuse("--#{option} is not for #{workload.name}; allowed: map")
-    end
-
     def subscribe(workload)
-      return unless options[:subscribe]
+      return unless options[:subscribe] && effective?(:subscribe, workload)
 
-      refuse("--subscribe is for handlers in ruby only") unless handler == HANDLERS.first
-      refuse("--subscribe does not go with --peer") unless peers.empty?
-      return true if workload.measured == :drain
-
-      drained = Workload::ALL.select { |one| one.measured == :drain }
-      refuse("--subscribe is not for #{workload.name}; allowed: #{drained.map(&:name).join(", ")}")
+      refuse("--subscribe is for handlers in ruby only") unless language == HANDLERS.first
+      true
     end
 
-    def handler
-      handler = options.fetch(:handler, HANDLERS.first)
-      HANDLERS.include?(handler) ? handler : refuse("--handler is #{handler}; allowed: #{HANDLERS.join(", ")}")
+    def handler(workload)
+      effective?(:handler, workload) ? language : HANDLERS.first
+    end
+
+    def language
+      language = options.fetch(:handler, HANDLERS.first)
+      HANDLERS.include?(language) ? language : refuse("--handler is #{language}; allowed: #{HANDLERS.join(", ")}")
     end
 
     def url
@@ -206,7 +197,7 @@ module Bench
     # Before anything is measured.
     def build
       peers.each { |peer| prepare(peer) }
-      return unless handler == "rust"
+      return unless language == "rust"
 
       tell("building the worker with handlers in Rust, which takes some minutes the first time")
       RustProgram.path

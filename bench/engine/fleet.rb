@@ -121,10 +121,9 @@ module Bench
     def stop
       @workers.each(&:stop)
       reports = @workers.map(&:summary)
-      Summary.new(executions: reports.sum { |report| report["executions"] },
-                  **%w[steps starts].to_h { |name| [name.to_sym, reports.flat_map { |report| report.fetch(name, []) }] },
-                  in_order: reports.all? { |report| report["in_order"] },
-                  events: reports.filter_map { |report| report["events"] })
+      all = ->(name) { reports.filter_map { |report| report[name] } }
+      Summary.new(executions: all["executions"].sum, steps: all["steps"].flatten, starts: all["starts"].flatten(1),
+                  in_order: all["in_order"].size == reports.size, events: all["events"])
     end
 
     # Ends those that still run.

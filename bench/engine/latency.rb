@@ -40,7 +40,7 @@ module Bench
     end
 
     def times
-      starts = starts_of_tasks.transform_values { |starts| starts.map(&:last) }
+      starts = starts_of_tasks.transform_values { |pairs| pairs.map(&:last) }
       handovers = starts.values.flat_map { |times| times.each_cons(2).map { |one, other| other - one } }
       submits = starts.map { |task_id, times| times.first - @submitted.fetch(task_id) }
       { "handover_p50_ms" => percentile(handovers, 0.50), "handover_p99_ms" => percentile(handovers, 0.99),
@@ -49,8 +49,8 @@ module Bench
 
     # Step and moment of each start, one after the other.
     def starts_of_tasks
-      @summary.starts.group_by { |step_id, _| step_id >> TaskerCore::Internal::Bridge::STEP_INDEX_BITS }
-                     .transform_values { |starts| starts.sort_by(&:last) }
+      bits = TaskerCore::Internal::Bridge::STEP_INDEX_BITS
+      @summary.starts.sort_by(&:last).group_by { |step_id, _| step_id >> bits }
     end
 
     def problems

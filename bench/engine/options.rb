@@ -8,8 +8,9 @@ module Bench
     private
 
     def define_workload(parser)
-      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat")
-      parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
+      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat, each with the",
+                "options that have an effect on it")
+      parser.on("--tasks N", Integer, "tasks (default: see above)")
       parser.on("--steps N", Integer, "steps of each task (default: see above)")
       parser.on("--items N", Integer, "items of each task of map (default: 100000)")
       parser.on("--max-parallel N", Integer, "items of map that may run at a time (default: all)")

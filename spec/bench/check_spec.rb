@@ -14,7 +14,7 @@ RSpec.describe Bench::Check, :database, doctor: false do
     expect([steps.size, check.after_drain(steps: steps)]).to eq([10, []])
     expect(check.after_drain(steps: [*steps, 7], in_order: false))
       .to eq(["handlers started 11 times for 10 steps", "a worker could not record everything before it ended",
-              "handlers ran once for each step: 1 did not, for instance that of step 7 1 times"])
+              "handlers ran once for each step: 1 did not, for instance that of step 7 1 times, not 0"])
     sql("INSERT INTO tasker_ready_steps VALUES ($1, 'default', now())", SmallRun::LAST_STEP)
     expect(check.after_drain(steps: steps)).to match([/\Atasker doctor: ready_steps:/])
   end
@@ -52,7 +52,8 @@ RSpec.describe Bench::Check, :database, doctor: false do
     sql("UPDATE tasker_workflow_steps SET results = '2' WHERE workflow_step_id = $1", below)
     sql("UPDATE tasker_workflow_step_transitions SET outcome = 'retryable'
          WHERE outcome IS NOT NULL AND workflow_step_id = $1", below + 1)
-    problems = ["handlers started 9 times for 8 steps", /once for each step: 1 did not, .* #{below} 2 times/, /one attempt.*: 1 do not, .*step #{below + 1} has retryable/,
+    problems = ["handlers started 9 times for 8 steps", /once for each step: 1 did not, .* #{below} 2 times/,
+                /one attempt.*: 1 do not, .*step #{below + 1} has retryable/,
                 /begin after all items have ended: 3 do not, for instance step #{below} began 00:59:/,
                 "the steps below the map steps found 2, 3 items, not 3 each", /\Atasker doctor: attempts: /]
     expect(map.after_map(steps: [*steps, below])).to match(problems)
