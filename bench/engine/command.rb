@@ -70,6 +70,7 @@ module Bench
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
                 "bin/bench --workload linear --work 500 --processes 2", "bin/bench --workload linear --subscribe",
+                "bin/bench --workload linear --tasks 10000 --profile",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
                 "bin/bench --workload map --items 100000 --max-parallel 50",
@@ -99,7 +100,7 @@ module Bench
       measurements = workloads.map { |workload| settings(workload) }
       repeat = number(:repeat)
       build
-      Server.open(url) do |server|
+      Server.open(url, profile: options.fetch(:profile, false)) do |server|
         check_durability(server)
         place = { **server.to_report, "cores" => Etc.nprocessors, "ruby" => RUBY_VERSION }
         measurements.map { |one| measure(one, repeat, server, place) }.max
@@ -191,6 +192,7 @@ module Bench
 
     def url
       url = options[:"database-url"]
+      refuse("--profile does not go with --database-url: it needs a server of its own") if url && options[:profile]
       url.nil? || url.match?(URL) ? url : refuse("--database-url must begin with postgres:// or postgresql://")
     end
 

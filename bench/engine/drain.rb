@@ -55,6 +55,10 @@ module Bench
       { "events" => count.sum, "events_per_s" => count.sum / (last.max - first.min) }
     end
 
+    def parts
+      @meter.profile(attempts)
+    end
+
     def problems
       check.after_drain(steps: @summary.steps, in_order: @summary.in_order) + missed
     end

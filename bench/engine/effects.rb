@@ -11,7 +11,7 @@ module Bench
     EFFECTS = { tasks: WAYS - %i[idle], steps: WAYS - %i[idle], items: %i[map], "max-parallel": %i[map],
                 payload: WAYS - %i[create idle], work: WAYS - %i[create idle], handler: WAYS - %i[create map],
                 concurrency: WAYS - %i[create], processes: WAYS - %i[create], subscribe: %i[drain],
-                seconds: %i[idle soak flat], backlog: %i[flat] }.freeze
+                seconds: %i[idle soak flat], backlog: %i[flat], profile: %i[drain map latency create] }.freeze
 
     private
 

@@ -31,6 +31,8 @@ module Bench
 
     def define_output(parser)
       parser.on("--repeat R", Integer, "runs of each workload; the median counts (default: 1)")
+      parser.on("--profile", "tell what each statement took, most first, from pg_stat_statements; with",
+                "the private server only")
       parser.on("--json", "print the JSON lines only")
       parser.on("--database-url URL", "server to use, with a new database that is dropped afterwards",
                 "(default: a private one)")

@@ -5,6 +5,7 @@ require "tasker_core"
 require "tasker_core/internal/command"
 require "tasker_core/internal/private_server"
 require_relative "process_clock"
+require_relative "profile"
 
 module Bench
   # The Postgres that is measured: one of its own with stock durability, which is gone afterwards however this process
@@ -24,14 +25,15 @@ module Bench
     Moment = Struct.new(:seconds, :wal_bytes)
 
     # @param url [String, nil] a server that exists, as a user who may make databases; nil: one of its own
+    # @param profile [Boolean] whether what each statement takes is to be known; of one of its own only. Default: false.
     # @yieldparam server [Server]
     # @return [Object] what the block returned
     # @raise [TaskerCore::DatabaseUnavailable]
     # @example
     #   Server.open(nil) { |server| server.with_database { |url| measure(url) } }
-    def self.open(url)
-      own = TaskerCore::Internal::PrivateServer.start unless url
-      server = new(url || own.url, own: !own.nil?)
+    def self.open(url, profile: false)
+      own = TaskerCore::Internal::PrivateServer.start(settings: profile ? Profile::SETTINGS : {}) unless url
+      server = new(url || own.url, own: !own.nil?, profile: profile)
       yield server
     ensure
       server&.close
@@ -40,15 +42,19 @@ module Bench
 
     # @return [Integer] deadlocks in the databases of {#with_database} that were dropped
     attr_reader :deadlocks
+    # @return [Profile, nil] nil: what statements take is not to be known
+    attr_reader :profile
 
     # @param url [String] of any of its databases but a measured one
     # @param own [Boolean] whether nobody else uses it, so that its settings may be changed. Default: false.
+    # @param profile [Boolean] whether it has {Profile::SETTINGS}. Default: false.
     # @raise [TaskerCore::DatabaseUnavailable]
-    def initialize(url, own: false)
+    def initialize(url, own: false, profile: false)
       @url = url
       @own = own
       @connection = PG.connect(url)
       @databases = @deadlocks = 0
+      @profile = Profile.new(@connection) if profile
     rescue PG::ConnectionBad => e
       raise TaskerCore::DatabaseUnavailable, e.message.strip
     end

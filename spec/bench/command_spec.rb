@@ -251,6 +251,19 @@ RSpec.describe "bin/bench" do
       .to eq([1, "bench: inconsistent: Postgres ended transactions because of deadlocks: 1\n"])
   end
 
+  it "tells what each statement took" do
+    outcome = bench(*%w[--workload diamond,create --tasks 3 --profile], url: nil)
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(outcome.out).to match(/^PART +STATEMENT +US_PER_STEP +CALLS_PER_STEP +ROWS_PER_STEP$/)
+    executed, created = outcome.out.lines.grep(/\A{/).map { |line| JSON.parse(line).fetch("profile") }
+    times = executed.map { |one| one["us_per_step"] }
+    expect([times.min, times[0..-2]]).to match([be >= 0, times[0..-2].sort.reverse])
+    names = executed.map { |one| one["statement"] }
+    expect(names).to include("apply_decisions.sql", "lock_tasks.sql", "COMMIT")
+    expect(names).not_to include("create_tasks.sql")
+    expect(created).to include(include("statement" => "create_tasks.sql", "calls_per_step" => 0.03333))
+  end
+
   it "lets handlers compute" do
     outcome = bench(*%w[--workload independent --tasks 20 --work 20000 --concurrency 1 --json])
     expect(reports(outcome)).to match([include("work_us" => 20_000, "steps_per_s" => be <= 50,
@@ -337,6 +350,8 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --seconds 3] => /--seconds is not for linear; allowed: idle, soak, flat$/,
     %w[--workload size,flat --backlog 3] => /--backlog is not for size; allowed: flat$/,
     %w[--workload all --backlog 3] => /--backlog is not for independent; allowed: flat$/,
+    %w[--workload idle --profile] => /--profile is not for idle; allowed: independent, .*create$/,
+    %w[--workload linear --profile --database-url postgres:///x] => /--profile does not go with --database-url/,
     %w[--workload create --processes 2] => /--processes is not for create/,
     %w[--workload create --concurrency 2] => /--concurrency is not for create/,
     %w[--workload idle --payload 2] => /--payload is not for idle/,
