@@ -82,7 +82,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let count: u64 = executed.iter().map(|executed| executed.count).sum();
     let steps: Vec<_> = executed.iter().flat_map(|executed| &executed.steps).collect();
     let starts: Vec<_> = executed.iter().flat_map(|executed| &executed.starts).collect();
-    say(&json!({ "executions": count, "steps": steps, "starts": starts, "in_order": stopped.in_order }));
+    say(
+        &json!({ "executions": count, "steps": steps, "starts": starts, "in_order": stopped.in_order }),
+    );
     Ok(())
 }
 
