@@ -57,8 +57,7 @@ module Chaos
 
     # Unlike other commands this one does not use the database that is configured.
     def parser
-      @parser ||= OptionParser.new(nil, 34) do |parser|
-        parser.require_exact = true
+      @parser ||= new_parser do |parser|
         parser.on("--minutes M", Float, "how long faults happen (default: 2)")
         parser.on("--seed S", Integer, "decides which fault comes when (default: a random one)")
         parser.on("--processes P", Integer, "worker processes (default: 3; for --recovery 6)")
@@ -69,8 +68,6 @@ module Chaos
         parser.on("--share X", Float, "of the fleet that is killed at a time (default: 0.34)")
         parser.on("--dead-after S", Float, "seconds that they live without a heartbeat (default: 6)")
         parser.on("--json", "print the JSON line only")
-        parser.on("-h", "--help", "show this help")
-        parser.base.long.clear
       end
     end
 

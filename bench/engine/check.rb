@@ -10,7 +10,7 @@ module Bench
   # answer.
   #
   # @example
-  #   Check.new(settings, url).after_drain(executions: 1000) # => []
+  #   Check.new(settings, url).after_drain(steps: [1_048_576, 1_048_577]) # => []
   class Check
     # @param settings [Settings] what was to be done
     # @param url [String] of the database
@@ -21,11 +21,12 @@ module Bench
 
     # Every step was executed.
     #
-    # @param executions [Integer] handlers that the workers started
+    # @param steps [Array<Integer>] id of the step of each handler that the workers started
     # @param in_order [Boolean] whether the workers could record everything. Default: true.
     # @return [Array<String>] what is wrong, in words; empty when nothing is
-    def after_drain(executions:, in_order: true)
-      executed(executions, @settings.total_steps, in_order) + recorded(RecordQueries::COMPLETE) + audited
+    def after_drain(steps:, in_order: true)
+      executed(steps.size, @settings.total_steps, in_order) + executed_once(steps, RecordQueries::STEPS) +
+        recorded(RecordQueries::COMPLETE) + audited
     end
 
     # Every step was executed, and the tasks may have been deleted since.
@@ -40,12 +41,11 @@ module Bench
 
     # Every item was executed, and the steps below the map steps after that, once, which have found the results of all.
     #
-    # @param executions [Integer] handlers that the workers started
-    # @param in_order [Boolean] whether the workers could record everything. Default: true.
+    # @param (see #after_drain)
     # @return (see #after_drain)
-    def after_map(executions:, in_order: true)
-      executed(executions, @settings.total_steps - @settings.tasks, in_order) + recorded(MapQueries::COMPLETE) +
-        found + audited
+    def after_map(steps:, in_order: true)
+      executed(steps.size, @settings.total_steps - @settings.tasks, in_order) +
+        executed_once(steps, MapQueries::STEPS) + recorded(MapQueries::COMPLETE) + found + audited
     end
 
     # Subscribers were told of every change of state, and once.
@@ -86,6 +86,19 @@ module Bench
       told << "handlers started #{executions} times for #{steps} steps" unless executions == steps
       told << "a worker could not record everything before it ended" unless in_order
       told
+    end
+
+    # What the handlers noted, whatever is recorded of them.
+    def executed_once(steps, query)
+      wanted = connected { |connection| connection.exec(query).column_values(0) }.map(&:to_i).tally
+      ran = steps.tally
+      wrong = (wanted.keys | ran.keys).reject { |id| ran[id] == wanted[id] }
+      return [] if wrong.empty?
+
+      told = wrong.first(Records::EXAMPLES).map do |id|
+        "that of step #{id} #{ran.fetch(id, 0)} times, not #{wanted.fetch(id, 0)}"
+      end
+      ["handlers ran once for each step: #{wrong.size} did not, for instance #{told.join("; ")}"]
     end
 
     def found

@@ -8,6 +8,7 @@ require_relative "comparison"
 require_relative "creation"
 require_relative "display"
 require_relative "drain"
+require_relative "effects"
 require_relative "flat"
 require_relative "idle"
 require_relative "latency"
@@ -24,6 +25,7 @@ require_relative "workload"
 module Bench
   # The command line of bin/bench.
   class Command < TaskerCore::CLI::Command
+    include Effects
     include Options
     include Numbers
 
@@ -44,13 +46,18 @@ module Bench
       begin and the end of --seconds with a transaction open that holds a snapshot, which the doctor must name; when
       that has ended; and while everything that was executed is being deleted. ratio_linear and ratio_independent
       compare the speed of each round with that of one in empty tables right before it (when deleting: after it); the
-      CPU time is that of the workers and of all of Postgres.
+      CPU time is that of the workers and of all of Postgres. With a --backlog of #{Flat::FULL} or more it ends with exit
+      status 1 where one of them is below #{Flat::LEAST["finished"]} in full tables or #{Flat::LEAST["snapshot_end"]} beside the transaction, or none comes
+      within #{((1 - Flat::RECOVERED) * 100).round} % of those before it within #{Flat::PATIENCE} s.
 
       "size" executes the same number of steps in tasks of each size, --steps being the largest, with one task more of each
       that is executed before and not measured. ratio compares the CPU time of a step, of the workers and of all of
       Postgres, with that in the smallest tasks; first_s is how long the first task takes, which reads the template. With
       #{Size::FULL} steps or more it ends with exit status 1 where one of these is exceeded: submit_s #{Size::MOST["submit_s"]},
       peak_rss_mb #{Size::MOST["peak_rss_mb"]}, ratio #{Size::MOST["ratio"]}.
+
+      "idle" counts the transactions of a fleet that has come to rest, which takes #{Idle::REST} seconds more. From #{Idle::SHORTEST} seconds on
+      it ends with exit status 1 where they are more than #{Idle::MOST.round} a second, of all processes together.
 
       "map" makes items of a list of numbers; --items is --steps less the map step and the one below it, which must start
       once, after the last item, and find the results of all. items_per_s is from the first item to the last,
@@ -63,6 +70,7 @@ module Bench
     EXAMPLES = ["bin/bench --workload linear", "bin/bench --workload fan,layered --processes 2 --repeat 3",
                 "bin/bench --workload all --json", "bin/bench --workload linear --handler rust --payload 1000",
                 "bin/bench --workload linear --work 500 --processes 2", "bin/bench --workload linear --subscribe",
+                "bin/bench --workload linear --tasks 10000 --profile",
                 "bin/bench --workload idle --seconds 60 --processes 8",
                 "bin/bench --workload soak --seconds 1800", "bin/bench --workload flat",
                 "bin/bench --workload map --items 100000 --max-parallel 50",
@@ -88,11 +96,12 @@ module Bench
     #
     # @return [Integer] exit status
     def call
-      refuse("--handler rust is not for map") if handler == "rust" && workloads.any? { |one| one.measured == :map }
+      check_effects(workloads, all: options[:workload] == [ALL])
       measurements = workloads.map { |workload| settings(workload) }
       repeat = number(:repeat)
       build
-      Server.open(url) do |server|
+      Server.open(url, profile: options.fetch(:profile, false)) do |server|
+        check_durability(server)
         place = { **server.to_report, "cores" => Etc.nprocessors, "ruby" => RUBY_VERSION }
         measurements.map { |one| measure(one, repeat, server, place) }.max
       end
@@ -102,19 +111,25 @@ module Bench
 
     # Unlike other commands this one does not use the database that is configured.
     def parser
-      @parser ||= OptionParser.new(nil, 34) do |parser|
-        parser.require_exact = true
+      @parser ||= new_parser do |parser|
         define_workload(parser)
         define_fleet(parser)
         define_output(parser)
-        parser.base.long.clear
       end
     end
 
     def workloads
-      names = options.fetch(:workload) { refuse("missing --workload: #{allowed_workloads}") }
-      names = Workload.quick.map(&:name) if names == [ALL]
+      refuse("missing --workload: #{allowed_workloads}") unless options.key?(:workload)
+      names = names_of(:workload, allowed_workloads)
+      return Workload.quick if names == [ALL]
+
       names.map { |name| Workload.find(name) || refuse("--workload is #{name}; allowed: #{allowed_workloads}") }
+    end
+
+    # OptionParser makes no names of "", and nil of what is empty between commas.
+    def names_of(option, allowed)
+      names = options.fetch(option)
+      names.any? && names.all? ? names : refuse("--#{option} has an empty name; allowed: #{allowed}")
     end
 
     def allowed_workloads
@@ -122,8 +137,13 @@ module Bench
     end
 
     def peers
-      @peers ||= options.fetch(:peer, []).uniq.map do |name|
-        Peers::ALL.fetch(name) { refuse("--peer is #{name}; allowed: #{Peers::ALL.keys.join(", ")}") }
+      return [] unless options.key?(:peer)
+
+      alone = (%i[payload work subscribe] & options.keys).first
+      refuse("--#{alone} does not go with --peer") if alone
+      allowed = Peers::ALL.keys.join(", ")
+      @peers ||= names_of(:peer, allowed).uniq.map do |name|
+        Peers::ALL.fetch(name) { refuse("--peer is #{name}; allowed: #{allowed}") }
       end
     end
 
@@ -132,67 +152,54 @@ module Bench
         refuse("--peer does not go with #{workload.name}; allowed: #{Peers::WORKLOADS.join(", ")}")
       end
 
-      Settings.new(workload: workload, tasks: tasks(workload), steps: steps(workload), handler: handler,
-                   seconds: seconds(workload), backlog: (number(:backlog) if workload.measured == :flat),
-                   subscribe: subscribe(workload), max_parallel: map_only(workload, :"max-parallel"),
-                   work: work, **%i[concurrency processes payload].to_h { |name| [name, number(name)] })
+      Settings.new(workload: workload, tasks: chosen(:tasks, workload) || workload.tasks, steps: steps(workload),
+                   handler: handler(workload), seconds: chosen(:seconds, workload) || workload.seconds,
+                   backlog: (number(:backlog) if effective?(:backlog, workload)), subscribe: subscribe(workload),
+                   max_parallel: chosen(:"max-parallel", workload),
+                   **%i[concurrency processes payload work].to_h { |name| [name, chosen(name, workload)] })
     end
 
-    def work
-      work = number(:work)
-      work.zero? || peers.empty? ? work : refuse("--work does not go with --peer")
-    end
-
-    def tasks(workload)
-      workload.measured == :idle ? workload.tasks : number(:tasks) || workload.tasks
-    end
-
-    def seconds(workload)
-      seconds = number(:seconds)
-      workload.seconds && (seconds || workload.seconds)
+    # A number as given, where that has an effect, else the option's default.
+    def chosen(option, workload)
+      given = number(option)
+      effective?(option, workload) ? given : NUMBERS.fetch(option).first
     end
 
     # A map step and the one below it are no items.
     def steps(workload)
-      items = map_only(workload, :items)
-      steps = items ? items + 2 : number(:steps) || workload.steps
+      items = chosen(:items, workload)
+      steps = items ? items + 2 : chosen(:steps, workload) || workload.steps
       return steps if steps >= workload.least
 
       refuse("--steps is #{steps}; allowed for #{workload.name}: #{workload.least} or more")
     end
 
-    def map_only(workload, option)
-      chosen = number(option)
-      return chosen if chosen.nil? || workload.measured == :map
-
-      refuse("--#{option} is not for #{workload.name}; allowed: map")
-    end
-
     def subscribe(workload)
-      return unless options[:subscribe]
+      return unless options[:subscribe] && effective?(:subscribe, workload)
 
-      refuse("--subscribe is for handlers in ruby only") unless handler == HANDLERS.first
-      refuse("--subscribe does not go with --peer") unless peers.empty?
-      return true if workload.measured == :drain
-
-      drained = Workload::ALL.select { |one| one.measured == :drain }
-      refuse("--subscribe is not for #{workload.name}; allowed: #{drained.map(&:name).join(", ")}")
+      refuse("--subscribe is for handlers in ruby only") unless language == HANDLERS.first
+      true
     end
 
-    def handler
-      handler = options.fetch(:handler, HANDLERS.first)
-      HANDLERS.include?(handler) ? handler : refuse("--handler is #{handler}; allowed: #{HANDLERS.join(", ")}")
+    def handler(workload)
+      effective?(:handler, workload) ? language : HANDLERS.first
+    end
+
+    def language
+      language = options.fetch(:handler, HANDLERS.first)
+      HANDLERS.include?(language) ? language : refuse("--handler is #{language}; allowed: #{HANDLERS.join(", ")}")
     end
 
     def url
       url = options[:"database-url"]
+      refuse("--profile does not go with --database-url: it needs a server of its own") if url && options[:profile]
       url.nil? || url.match?(URL) ? url : refuse("--database-url must begin with postgres:// or postgresql://")
     end
 
     # Before anything is measured.
     def build
       peers.each { |peer| prepare(peer) }
-      return unless handler == "rust"
+      return unless language == "rust"
 
       tell("building the worker with handlers in Rust, which takes some minutes the first time")
       RustProgram.path
@@ -201,6 +208,15 @@ module Bench
     def prepare(peer)
       tell("preparing #{peer.title}, which takes some minutes the first time")
       peer.prepare
+    end
+
+    # Speed that is bought with durability is told apart.
+    def check_durability(server)
+      doubts = server.doubts
+      return if doubts.empty? || options[:"not-durable"]
+
+      refuse("the server may lose in a crash what was committed: #{doubts.join(", ")}; --not-durable measures it all " \
+             "the same, or use another server (--database-url) or folder (TMPDIR)")
     end
 
     def measure(settings, repeat, server, place)

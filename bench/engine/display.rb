@@ -32,7 +32,8 @@ module Bench
 
     def show_parts(parts)
       rows = parts.each_with_index.map { |part, number| [number + 1, *part.values] }
-      @output.table(["PART", *parts.first.keys.map(&:upcase)], rows, right: (0..parts.first.size).to_a)
+      numbers = (0..parts.first.size).reject { |column| rows.first[column].is_a?(String) }
+      @output.table(["PART", *parts.first.keys.map(&:upcase)], rows, right: numbers)
     end
   end
 end

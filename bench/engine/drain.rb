@@ -55,8 +55,12 @@ module Bench
       { "events" => count.sum, "events_per_s" => count.sum / (last.max - first.min) }
     end
 
+    def parts
+      @meter.profile(attempts)
+    end
+
     def problems
-      check.after_drain(executions: @summary.executions, in_order: @summary.in_order) + missed
+      check.after_drain(steps: @summary.steps, in_order: @summary.in_order) + missed
     end
 
     def missed

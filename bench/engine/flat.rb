@@ -18,6 +18,10 @@ module Bench
     ROUNDS = 5
     # A queue that workers do not serve.
     LATER = "later"
+    # Finished and pending steps from which on the limits hold: rounds in small tables say nothing.
+    FULL = 1_000_000
+    # Phase => part of the speed in empty tables that is to be reached in it.
+    LEAST = { "finished" => 0.9, "pending" => 0.9, "snapshot_begin" => 0.75, "snapshot_end" => 0.75 }.freeze
     # Part of the transaction's time after which the doctor must name it.
     OLD = 0.5
     # Part of the ratio before the transaction at which the engine has recovered from it.
@@ -157,7 +161,22 @@ module Bench
     end
 
     def problems
-      @problems + full.problems(pruned: @pruned)
+      @problems + full.problems(pruned: @pruned) + (settings.backlog < FULL ? [] : slow + not_recovered)
+    end
+
+    def slow
+      phases.product(Rounds::LOADS).filter_map do |phase, load|
+        name = phase.fetch("phase")
+        ratio = phase.fetch("ratio_#{load}")
+        least = LEAST.fetch(name, 0)
+        "ratio_#{load} is #{ratio} in the phase #{name}; allowed: #{least} or more" if ratio < least
+      end
+    end
+
+    def not_recovered
+      return [] if @recovery_s
+
+      ["no round within #{PATIENCE} s after the transaction was as fast as #{RECOVERED} of those before it"]
     end
   end
 end

@@ -19,9 +19,13 @@ module Bench
     # Where the gem is.
     LIBRARY = File.expand_path("../../lib", __dir__)
 
-    # What all of them did: executions, the starts of handlers as {Executions.starts}, whether all was recorded; and for
-    # each that has a subscriber what that was told, as {EventCount#report} with the number of events dropped.
-    Summary = Struct.new(:executions, :starts, :in_order, :events)
+    # Of which workers count the executions only: they last, or do the same in many rounds.
+    COUNTED = %i[soak flat].freeze
+
+    # What all of them did: executions, the steps of these where they are noted, the starts of handlers as
+    # {Executions.starts}, whether all was recorded; and for each that has a subscriber what that was told, as
+    # {EventCount#report} with the number of events dropped.
+    Summary = Struct.new(:executions, :steps, :starts, :in_order, :events, keyword_init: true)
 
     # Starts them and waits until they have loaded everything; none is left after the block.
     #
@@ -117,8 +121,9 @@ module Bench
     def stop
       @workers.each(&:stop)
       reports = @workers.map(&:summary)
-      Summary.new(reports.sum { |report| report["executions"] }, reports.flat_map { |report| report["starts"] },
-                  reports.all? { |report| report["in_order"] }, reports.filter_map { |report| report["events"] })
+      all = ->(name) { reports.filter_map { |report| report[name] } }
+      Summary.new(executions: all["executions"].sum, steps: all["steps"].flatten, starts: all["starts"].flatten(1),
+                  in_order: all["in_order"].size == reports.size, events: all["events"])
     end
 
     # Ends those that still run.
@@ -145,7 +150,7 @@ module Bench
 
     def order
       { "url" => @url, "concurrency" => @settings.concurrency, "results" => JSON.generate(@settings.results),
-        "work_us" => @settings.work, "timed" => measured == :latency,
+        "work_us" => @settings.work, "noted" => !COUNTED.include?(measured), "timed" => measured == :latency,
         "tick_ms" => measured == :idle ? IDLE_TICK_MS : TICK_MS,
         "retention_s" => (Soak::RETENTION if measured == :soak),
         "queues" => ([Rounds::QUEUE] if measured == :flat), **(@settings.subscribe ? { "subscribe" => true } : {}) }

@@ -3,31 +3,40 @@
 require "tasker_core"
 
 module Bench
-  # What was executed in this process. Each thread counts for itself, so that no count is lost.
+  # What was executed in this process. Each thread notes for itself, so that none is lost.
   module Executions
     @cells = []
     @starts = []
 
     class << self
-      # @return [Array<Array(Integer, Integer)>] task, and nanoseconds of the monotonic clock when a handler started
+      # @return [Boolean] whether the steps are noted, or counted only: for as many that noting them takes memory
+      attr_accessor :noted
+      # @return [Array<Array(Integer, Integer)>] step, and nanoseconds of the monotonic clock when its handler started
       attr_reader :starts
 
-      # Counts one execution.
+      # Notes one execution.
       #
+      # @param step [TaskerCore::Step]
       # @return [void]
-      def add
-        (Thread.current[:bench_executions] ||= cell)[0] += 1
+      def add(step)
+        cell = (Thread.current[:bench_executions] ||= new_cell)
+        noted ? cell << step.step_id : cell[0] += 1
       end
 
       # @return [Integer] executions in all threads
       def count
-        @cells.sum(&:first)
+        noted ? steps.size : @cells.sum(&:first)
+      end
+
+      # @return [Array<Integer>] id of the step of each execution in all threads, in no order
+      def steps
+        noted ? @cells.flatten : []
       end
 
       private
 
-      def cell
-        [0].tap { |cell| @cells << cell }
+      def new_cell
+        (noted ? [] : [0]).tap { |cell| @cells << cell }
       end
     end
   end
@@ -58,11 +67,11 @@ module Bench
       end
     end
 
-    # Counts its executions.
+    # Notes its executions.
     class Plain < TaskerCore::StepHandler::Base
       # @return [Object]
-      def process(_task, _sequence, _step)
-        Executions.add
+      def process(_task, _sequence, step)
+        Executions.add(step)
         Handlers.work
         Handlers.results
       end
@@ -71,8 +80,8 @@ module Bench
     # Reads the results of all items of the map step above, and returns how many there are.
     class Reducer < TaskerCore::StepHandler::Base
       # @return [Integer]
-      def process(_task, sequence, _step)
-        Executions.add
+      def process(_task, sequence, step)
+        Executions.add(step)
         sequence.each_item("each").count { |item| item.results == Handlers.results }
       end
     end
@@ -80,8 +89,8 @@ module Bench
     # Notes when it starts as well.
     class Timed < Plain
       # @return [Object]
-      def process(task, sequence, step)
-        Executions.starts << [task.task_id, Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)]
+      def process(_task, _sequence, step)
+        Executions.starts << [step.step_id, Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)]
         super
       end
     end

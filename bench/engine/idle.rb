@@ -3,12 +3,17 @@
 require_relative "run"
 
 module Bench
-  # Workers that have nothing to do. Sessions tell their statistics when they end, so two fleets are started: one that
-  # ends at once, whose transactions are those of starting and ending, and one that stays. The difference is what the
-  # second did while it was idle.
+  # Workers that have nothing to do. What is counted is the transactions of their database between two moments at which
+  # all of them are at rest, so that none of starting and ending is among them; nor is one of autovacuum, where the
+  # server is the bench's own.
   class Idle < Run
-    # Seconds that a fleet gets to come to rest before CPU time is counted.
-    REST = 1.0
+    # Seconds that a fleet gets to come to rest, or as many as are measured where that is less. A session tells what it
+    # did when it has been idle for ten.
+    REST = 12
+    # Fewest seconds whose number of transactions says anything.
+    SHORTEST = 10
+    # Most transactions that a whole fleet may make in a second.
+    MOST = 1.0
     # Milliseconds in a second.
     MILLI = 1_000.0
 
@@ -16,29 +21,26 @@ module Bench
 
     def measure
       connected { |client| client.register(settings.workload.template(settings.steps)) }
-      start = commits_of_fleet { |_fleet| nil }
-      stay = commits_of_fleet { |fleet| stay(fleet) }
-      { "queries_per_s" => (stay - start) / (REST + settings.seconds), "peak_rss_mb" => @peak_rss_mb,
+      server.without_autovacuum { Fleet.open(settings, url) { |fleet| stay(fleet) } }
+      { "queries_per_s" => @queries_per_s, "peak_rss_mb" => @peak_rss_mb,
         "engine_cpu_ms_per_s" => per_second(@meter.engine_cpu),
         "postgres_cpu_ms_per_s" => per_second(@meter.postgres_cpu) }
     end
 
-    def commits_of_fleet
-      Fleet.open(settings, url) do |fleet|
-        server.commits_during(database) do
-          fleet.begin
-          yield fleet
-          @summary = fleet.stop
-        end
-      end
+    def stay(fleet)
+      fleet.begin
+      say("idle for #{settings.seconds} s")
+      sleep([REST, settings.seconds].min)
+      @meter = Meter.new(server) { fleet.cpu_seconds }
+      @queries_per_s = transactions { @meter.measure { sleep(settings.seconds) } } / @meter.seconds
+      @peak_rss_mb = fleet.peak_rss_mb
+      @summary = fleet.stop
     end
 
-    def stay(fleet)
-      say("idle for #{settings.seconds} s")
-      sleep(REST)
-      @meter = Meter.new(server) { fleet.cpu_seconds }
-      @meter.measure { sleep(settings.seconds) }
-      @peak_rss_mb = fleet.peak_rss_mb
+    def transactions
+      before = server.transactions(database)
+      yield
+      server.transactions(database) - before
     end
 
     def per_second(seconds)
@@ -46,7 +48,13 @@ module Bench
     end
 
     def problems
-      check.after_drain(executions: @summary.executions, in_order: @summary.in_order)
+      check.after_drain(steps: @summary.steps, in_order: @summary.in_order) + restless
+    end
+
+    def restless
+      return [] if settings.seconds < SHORTEST || @queries_per_s <= MOST
+
+      ["idle workers made #{@queries_per_s.round(2)} transactions a second; allowed: #{MOST}"]
     end
   end
 end

@@ -40,11 +40,27 @@ module Bench
     end
 
     def times
-      starts = @summary.starts.group_by(&:first).transform_values { |pairs| pairs.map(&:last).sort }
+      starts = starts_of_tasks.transform_values { |pairs| pairs.map(&:last) }
       handovers = starts.values.flat_map { |times| times.each_cons(2).map { |one, other| other - one } }
       submits = starts.map { |task_id, times| times.first - @submitted.fetch(task_id) }
       { "handover_p50_ms" => percentile(handovers, 0.50), "handover_p99_ms" => percentile(handovers, 0.99),
         "submit_p50_ms" => percentile(submits, 0.50), "submit_p99_ms" => percentile(submits, 0.99) }
+    end
+
+    # Step and moment of each start, one after the other.
+    def starts_of_tasks
+      bits = TaskerCore::Internal::Bridge::STEP_INDEX_BITS
+      @summary.starts.sort_by(&:last).group_by { |step_id, _| step_id >> bits }
+    end
+
+    def problems
+      super + out_of_line
+    end
+
+    # Ids of steps are in the order of the line.
+    def out_of_line
+      starts_of_tasks.values.flat_map { |starts| starts.map(&:first).each_cons(2).select { |one, other| one >= other } }
+                     .map { |one, other| "the handler of step #{other} began after that of step #{one}" }
     end
 
     # The nearest rank: the smallest time that is no shorter than this part of all.

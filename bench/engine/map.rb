@@ -49,7 +49,7 @@ module Bench
     end
 
     def problems
-      check.after_map(executions: @summary.executions, in_order: @summary.in_order)
+      check.after_map(steps: @summary.steps, in_order: @summary.in_order)
     end
   end
 end

@@ -8,6 +8,9 @@ module Bench
     # Map steps are the first steps of their tasks, the ones below them the second, items the others.
     PLACE = "(workflow_step_id & 1048575)"
 
+    # Those that have handlers: all but map steps.
+    STEPS = "SELECT workflow_step_id FROM tasker_workflow_steps WHERE #{PLACE} <> 0".freeze
+
     # After a run of map steps in which every item was executed.
     COMPLETE = {
       **RecordQueries::COMPLETE.slice("tasks are complete", "steps are complete"),

@@ -28,10 +28,8 @@ module Bench
     #
     # @yield the work
     # @return [void]
-    def measure
-      @before = read
-      yield
-      @after = read
+    def measure(&work)
+      @server.profile ? @server.profile.record { read_around(&work) } : read_around(&work)
     end
 
     # @return [Float] how long it took, in seconds
@@ -64,7 +62,19 @@ module Bench
         "postgres_cpu_us_per_step" => postgres_cpu && (postgres_cpu * MICRO / steps) }
     end
 
+    # @param steps [Integer] that were made or executed
+    # @return [Hash{String => Array<Hash{String => Object}>}] what each statement took, where that is to be known
+    def profile(steps)
+      @server.profile ? { "profile" => @server.profile.per_step(steps) } : {}
+    end
+
     private
+
+    def read_around
+      @before = read
+      yield
+      @after = read
+    end
 
     def read
       Reading.new(@server.moment, @engine_cpu.call, @server.cpu_seconds)

@@ -8,14 +8,15 @@ module Bench
     private
 
     def define_workload(parser)
-      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat")
-      parser.on("--tasks N", Integer, "tasks (default: see above; no effect on idle)")
+      parser.on("--workload A,B", Array, "what to measure; required; \"all\" for all but flat, each with the",
+                "options that have an effect on it")
+      parser.on("--tasks N", Integer, "tasks (default: see above)")
       parser.on("--steps N", Integer, "steps of each task (default: see above)")
       parser.on("--items N", Integer, "items of each task of map (default: 100000)")
       parser.on("--max-parallel N", Integer, "items of map that may run at a time (default: all)")
       parser.on("--payload BYTES", Integer, "size of each handler's results (default: 0, a small hash)")
-      parser.on("--seconds N", Integer, "how long idle and soak last (default: 10), or the open",
-                "transaction of flat (default: 120)")
+      parser.on("--seconds N", Integer, "how long idle (default: 30) and soak (default: 10) last, or the",
+                "open transaction of flat (default: 120)")
       parser.on("--backlog N", Integer, "finished and pending steps of flat (default: 1000000)")
     end
 
@@ -30,10 +31,12 @@ module Bench
 
     def define_output(parser)
       parser.on("--repeat R", Integer, "runs of each workload; the median counts (default: 1)")
+      parser.on("--profile", "tell what each statement took, most first, from pg_stat_statements; with",
+                "the private server only")
       parser.on("--json", "print the JSON lines only")
       parser.on("--database-url URL", "server to use, with a new database that is dropped afterwards",
                 "(default: a private one)")
-      parser.on("-h", "--help", "show this help")
+      parser.on("--not-durable", "measure also where a crash of the server may lose what was committed")
     end
   end
 end

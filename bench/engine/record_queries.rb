@@ -18,6 +18,9 @@ module Bench
            ELSE ARRAY['enqueued > in_progress, in_progress > complete'] END
     SQL
 
+    # Those that have handlers: all.
+    STEPS = "SELECT workflow_step_id FROM tasker_workflow_steps"
+
     # After a run in which every step was executed.
     COMPLETE = {
       "tasks are complete" => <<~SQL,

@@ -43,7 +43,8 @@ module Bench
     # @return [String] what was done
     def title
       name, *choices = @settings.to_report.values
-      "#{name}: #{@settings.to_report.keys.drop(1).zip(choices).map { |pair| pair.join(" ") }.join(", ")}"
+      choices = @settings.to_report.keys.drop(1).zip(choices).map { |pair| pair.join(" ") }
+      "#{name}: #{[*choices, *("not durable" unless @place.fetch("durable"))].join(", ")}"
     end
 
     # One row for each measure that there is: its name, the median, and where there were several runs, each of them.

@@ -38,8 +38,8 @@ module Bench
       tell_progress { completed(worker) }
       worker.stop
       summary = worker.wait
-      say("executions" => Executions.count, "starts" => Executions.starts, "in_order" => summary.in_order,
-          "events" => events(worker))
+      say("executions" => Executions.count, "steps" => Executions.steps, "starts" => Executions.starts,
+          "in_order" => summary.in_order, "events" => events(worker))
     end
 
     private
@@ -49,6 +49,7 @@ module Bench
       @tick = order.fetch("tick_ms") / 1000.0
       Handlers.results = JSON.parse(order.fetch("results"), freeze: true)
       Handlers.work_us = order.fetch("work_us")
+      Executions.noted = order.fetch("noted")
       @events = EventCount.new.subscribe if order["subscribe"]
       retention = order.fetch("retention_s")
       TaskerCore::Worker.new(concurrency: order.fetch("concurrency"), queues: order.fetch("queues"),

@@ -20,7 +20,7 @@ module Bench
       wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step peak_rss_mb queries_per_s
       engine_cpu_ms_per_s postgres_cpu_ms_per_s size_mb size_growth rss_growth recovery_s
       pruned_rows_per_s events events_per_s submit_s size_ratio
-      first_item_s items_per_s
+      first_item_s items_per_s deadlocks
     ].to_h { |name| [name, nil] }.freeze
 
     # What was measured, by name; what is wrong with what the run left, in words; and what was measured in each part of
@@ -35,6 +35,22 @@ module Bench
     # @return [Result]
     # @raise [TaskerCore::Error]
     def call
+      before = server.deadlocks
+      result = measure_and_check
+      deadlocks = server.deadlocks - before
+      result.measures["deadlocks"] = deadlocks
+      result.problems << "Postgres ended transactions because of deadlocks: #{deadlocks}" if deadlocks.positive?
+      result
+    end
+
+    private
+
+    attr_reader :url, :database
+
+    # Overridden where that takes several databases.
+    #
+    # @return [Result]
+    def measure_and_check
       server.with_database do |url, name|
         @url = url
         @database = name
@@ -43,10 +59,6 @@ module Bench
         Result.new(measures, problems, parts)
       end
     end
-
-    private
-
-    attr_reader :url, :database
 
     # Overridden where parts of the time are measured.
     #

@@ -33,6 +33,8 @@ struct Order {
     results: String,
     /// CPU time of each handler, in microseconds.
     work_us: i64,
+    /// Whether the step of each execution is noted, or the executions counted only.
+    noted: bool,
     /// Whether the start of each handler is noted.
     timed: bool,
     /// Milliseconds between two looks at how many attempts are recorded.
@@ -47,7 +49,9 @@ struct Order {
 #[derive(Default)]
 struct Executed {
     count: u64,
-    /// Task and nanoseconds of the monotonic clock, for each start.
+    /// The step of each execution, where those are noted.
+    steps: Vec<i64>,
+    /// Step and nanoseconds of the monotonic clock, for each start.
     starts: Vec<(i64, i64)>,
 }
 
@@ -76,8 +80,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("the worker ended before it was told to".into());
     }
     let count: u64 = executed.iter().map(|executed| executed.count).sum();
-    let starts: Vec<_> = executed.into_iter().flat_map(|executed| executed.starts).collect();
-    say(&json!({ "executions": count, "starts": starts, "in_order": stopped.in_order }));
+    let steps: Vec<_> = executed.iter().flat_map(|executed| &executed.steps).collect();
+    let starts: Vec<_> = executed.iter().flat_map(|executed| &executed.starts).collect();
+    say(
+        &json!({ "executions": count, "steps": steps, "starts": starts, "in_order": stopped.in_order }),
+    );
     Ok(())
 }
 
@@ -100,7 +107,10 @@ fn execute_all(worker: &Worker, order: &Order) -> Executed {
         for step in steps {
             let (started, claim) = (Instant::now(), step.claim);
             if order.timed {
-                executed.starts.push((claim.step.task().0, clock_ns(libc::CLOCK_MONOTONIC)));
+                executed.starts.push((claim.step.0, clock_ns(libc::CLOCK_MONOTONIC)));
+            }
+            if order.noted {
+                executed.steps.push(claim.step.0);
             }
             executed.count += 1;
             work(order.work_us);

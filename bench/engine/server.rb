@@ -5,14 +5,17 @@ require "tasker_core"
 require "tasker_core/internal/command"
 require "tasker_core/internal/private_server"
 require_relative "process_clock"
+require_relative "profile"
 
 module Bench
   # The Postgres that is measured: one of its own with stock durability, which is gone afterwards however this process
   # ends, or one that exists. What is asked here goes to another database than the one that is measured, so that it
   # is not counted.
   class Server
-    # The settings that decide whether a commit survives a crash.
+    # The settings that decide whether a commit survives a crash: with one that is off it may not.
     DURABILITY = %w[fsync synchronous_commit full_page_writes].freeze
+    # File systems in memory.
+    IN_MEMORY = %w[tmpfs ramfs].freeze
     # Seconds that connections may take to end.
     PATIENCE = 10
     # Before version 15 sessions hand their statistics to another process, which takes up to half a second.
@@ -22,31 +25,42 @@ module Bench
     Moment = Struct.new(:seconds, :wal_bytes)
 
     # @param url [String, nil] a server that exists, as a user who may make databases; nil: one of its own
+    # @param profile [Boolean] whether what each statement takes is to be known; of one of its own only. Default: false.
     # @yieldparam server [Server]
     # @return [Object] what the block returned
     # @raise [TaskerCore::DatabaseUnavailable]
     # @example
     #   Server.open(nil) { |server| server.with_database { |url| measure(url) } }
-    def self.open(url)
-      own = TaskerCore::Internal::PrivateServer.start unless url
-      server = new(url || own.url)
+    def self.open(url, profile: false)
+      own = TaskerCore::Internal::PrivateServer.start(settings: profile ? Profile::SETTINGS : {}) unless url
+      server = new(url || own.url, own: !own.nil?, profile: profile)
       yield server
     ensure
       server&.close
       own&.stop
     end
 
+    # @return [Integer] deadlocks in the databases of {#with_database} that were dropped
+    attr_reader :deadlocks
+    # @return [Profile, nil] nil: what statements take is not to be known
+    attr_reader :profile
+
     # @param url [String] of any of its databases but a measured one
+    # @param own [Boolean] whether nobody else uses it, so that its settings may be changed. Default: false.
+    # @param profile [Boolean] whether it has {Profile::SETTINGS}. Default: false.
     # @raise [TaskerCore::DatabaseUnavailable]
-    def initialize(url)
+    def initialize(url, own: false, profile: false)
       @url = url
+      @own = own
       @connection = PG.connect(url)
-      @databases = 0
+      @databases = @deadlocks = 0
+      @profile = Profile.new(@connection) if profile
     rescue PG::ConnectionBad => e
       raise TaskerCore::DatabaseUnavailable, e.message.strip
     end
 
-    # A database that nobody else uses, with the gem's tables. Dropped after the block.
+    # A database that nobody else uses, with the gem's tables. Dropped after the block, at whose end nobody may be
+    # connected.
     #
     # @yieldparam url [String]
     # @yieldparam name [String]
@@ -54,7 +68,7 @@ module Bench
     def with_database
       with_empty_database do |url, name|
         TaskerCore::Client.open(TaskerCore.configuration.with { |c| c.database_url = url }, &:migrate)
-        yield url, name
+        yield(url, name).tap { @deadlocks += told(name, "deadlocks") }
       end
     end
 
@@ -87,9 +101,29 @@ module Bench
     # @example
     #   server.commits_during("shop") { client.submit("order"); client.close } # => 3
     def commits_during(name)
-      before = commits(name)
+      before = told(name, "xact_commit")
       yield
-      commits(name) - before
+      told(name, "xact_commit") - before
+    end
+
+    # As far as sessions have told: one that is busy does once a second, one that is idle has told all after ten. What
+    # reads no table is told with the next transaction that does.
+    #
+    # @param name [String] of a database
+    # @return [Integer] transactions that have ended in it since ever, Postgres' own among them (autovacuum)
+    def transactions(name)
+      ask("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+    end
+
+    # On a server that others use as well, autovacuum goes on.
+    #
+    # @yield during which autovacuum does nothing
+    # @return [Object] what the block returned
+    def without_autovacuum
+      alter_system("SET autovacuum = off")
+      yield
+    ensure
+      alter_system("RESET autovacuum")
     end
 
     # @return [Float, nil] CPU seconds of all the server's processes since its start; nil where it runs elsewhere
@@ -97,10 +131,18 @@ module Bench
       postmaster && ProcessClock.family_seconds(postmaster)
     end
 
+    # As a session of a worker begins: it connects with the same URL, and sets none of this.
+    #
+    # @return [Array<String>] why a crash may lose what was committed, in words; empty where nothing says that it may
+    def doubts
+      off = durability.select { |_, value| value == "off" }.keys.map { |name| "#{name} is off" }
+      IN_MEMORY.include?(filesystem) ? off << "its data is on #{filesystem}" : off
+    end
+
     # @return [Hash{String => Object}] for the report
     def to_report
-      settings = DURABILITY.to_h { |name| [name, ask("SHOW #{name}").first.first] }
-      { "postgres" => ask("SHOW server_version").first.first, **settings, "filesystem" => filesystem }
+      { "postgres" => ask("SHOW server_version").first.first, "durable" => doubts.empty?, **durability,
+        "filesystem" => filesystem }
     end
 
     # @return [void]
@@ -119,14 +161,22 @@ module Bench
       connection&.close
     end
 
+    def alter_system(clause)
+      return unless @own
+
+      apart("ALTER SYSTEM #{clause}")
+      apart("SELECT pg_reload_conf()")
+    end
+
     def ask(statement, *values)
       @connection.exec_params(statement, values).values
     end
 
-    def commits(name)
+    # What sessions have told when all of them have ended.
+    def told(name, statistic)
       wait_for_disconnection(name)
       sleep(COLLECTOR.fetch(:seconds)) if @connection.server_version < COLLECTOR.fetch(:until)
-      ask("SELECT xact_commit FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+      ask("SELECT #{statistic} FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
     end
 
     def wait_for_disconnection(name)
@@ -146,12 +196,18 @@ module Bench
       SQL
     end
 
-    # Not every file system keeps what was flushed to it: tmpfs does not.
+    def durability
+      @durability ||= DURABILITY.to_h { |name| [name, ask("SHOW #{name}").first.first] }
+    end
+
+    # Of the data, where the server is on this machine and says where that is.
     def filesystem
+      return @filesystem if defined?(@filesystem)
+
       folder = postmaster && ask("SHOW data_directory").first.first
-      folder && TaskerCore::Internal::Command.run(["stat", "-f", "-c", "%T", folder]).strip
+      @filesystem = folder && TaskerCore::Internal::Command.run(["stat", "-f", "-c", "%T", folder]).strip
     rescue PG::InsufficientPrivilege, TaskerCore::Internal::Command::Failed
-      nil
+      @filesystem = nil
     end
 
     # The session's process is the postmaster's child, if it is one of this machine's processes at all.

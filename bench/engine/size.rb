@@ -21,16 +21,14 @@ module Bench
     TOLD = %w[submit_s steps_per_s commits_per_step wal_bytes_per_step engine_cpu_us_per_step postgres_cpu_us_per_step
               peak_rss_mb].freeze
 
-    # @return [Result]
-    # @raise [TaskerCore::Error]
-    def call
+    private
+
+    def measure_and_check
       @sizes = []
       @problems = []
       seconds = timed { settings_of_sizes.each { |one| server.with_database { |url, name| add(one, url, name) } } }
       Result.new(MEASURES.merge(largest, "total_s" => seconds), @problems + excesses, { "sizes" => @sizes })
     end
-
-    private
 
     def settings_of_sizes
       sizes = SIZES.select { |size| size < settings.steps } << settings.steps
@@ -47,7 +45,7 @@ module Bench
       figures = Fleet.open(all, url) { |fleet| execute(one, all, fleet) }
       @sizes << { "size" => one.steps, "tasks" => all.tasks, **figures.transform_values { |value| rounded(value) } }
       say(@sizes.last.to_s)
-      @problems += check_of(all).after_drain(executions: @summary.executions, in_order: @summary.in_order)
+      @problems += check_of(all).after_drain(steps: @summary.steps, in_order: @summary.in_order)
     end
 
     def check_of(all)

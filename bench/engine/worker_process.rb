@@ -80,7 +80,7 @@ module Bench
 
     # Waits until it has ended its work.
     #
-    # @return [Hash{String => Object}] executions, starts, in_order
+    # @return [Hash{String => Object}] executions, steps, starts, in_order
     # @raise [WorkerFailed]
     def summary
       message = listen until message&.key?("executions")

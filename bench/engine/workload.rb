@@ -59,7 +59,7 @@ module Bench
     { name: "create", measured: :create, graph: :line, tasks: 10_000, steps: 10, least: 1,
       summary: "tasks are made, none is executed" },
     { name: "idle", measured: :idle, graph: :line, tasks: 0, steps: 1, least: 1,
-      seconds: 10, summary: "workers that have nothing to do" },
+      seconds: 30, summary: "workers that have nothing to do" },
     { name: "soak", measured: :soak, graph: :line, tasks: 1_000, steps: 10, least: 1,
       seconds: 10, summary: "so many tasks at once, over and over, deleted soon" },
     { name: "size", measured: :size, graph: :woven, tasks: 1, steps: 60_000, least: 10,

@@ -7,12 +7,15 @@ require_relative "../../bench/engine/command"
 module BenchCommand
   # @param words [Array<String>] arguments
   # @param url [String, nil] nil: a server of its own
+  # @param durable [Boolean] whether it must be durable; that of the specs may be in memory
   # @return [CommandLine::Outcome]
-  def bench(*words, url: TestServer.url)
+  def bench(*words, url: TestServer.url, durable: false)
     out, err = Array.new(2) { StringIO.new }
     output = TaskerCore::CLI::Output.new(out: out, err: err)
+    words += ["--database-url", url] if url
+    words << "--not-durable" unless durable
     status = TaskerCore::CLI::Failure.new(output, program: "bench").guard do
-      Bench::Command.new(output: output).run([*words, *(["--database-url", url] if url)])
+      Bench::Command.new(output: output).run(words)
     end
     CommandLine::Outcome.new(out.string, err.string, status)
   end

@@ -10,12 +10,22 @@ RSpec.describe Bench::Check, :database, doctor: false do
   end
 
   it "finds nothing after a run in which all went well, and what is not in the records" do
-    executions = SmallRun.drain(database_url).executions
-    expect([executions, check.after_drain(executions: 10)]).to eq([10, []])
-    expect(check.after_drain(executions: 11, in_order: false))
-      .to eq(["handlers started 11 times for 10 steps", "a worker could not record everything before it ended"])
+    steps = SmallRun.drain(database_url).steps
+    expect([steps.size, check.after_drain(steps: steps)]).to eq([10, []])
+    expect(check.after_drain(steps: [*steps, 7], in_order: false))
+      .to eq(["handlers started 11 times for 10 steps", "a worker could not record everything before it ended",
+              "handlers ran once for each step: 1 did not, for instance that of step 7 1 times, not 0"])
     sql("INSERT INTO tasker_ready_steps VALUES ($1, 'default', now())", SmallRun::LAST_STEP)
-    expect(check.after_drain(executions: 10)).to match([/\Atasker doctor: ready_steps:/])
+    expect(check.after_drain(steps: steps)).to match([/\Atasker doctor: ready_steps:/])
+  end
+
+  it "finds a handler that ran twice and one that did not run, though the records are right" do
+    steps = SmallRun.drain(database_url).steps
+    missing, doubled = steps.first(2)
+    expect(check.after_drain(steps: steps - [missing] + [doubled]))
+      .to match([/\Ahandlers ran once for each step: 2 did not, for instance /])
+    expect(check.after_drain(steps: steps - [missing] + [doubled]).first)
+      .to include("that of step #{missing} 0 times", "that of step #{doubled} 2 times")
   end
 
   # Two tasks of three items.
@@ -27,24 +37,26 @@ RSpec.describe Bench::Check, :database, doctor: false do
     Bench::Fleet.open(settings, database_url) do |fleet|
       fleet.begin
       fleet.wait_for(8)
-      fleet.stop.executions
+      fleet.stop.steps
     end
   end
 
   it "finds items that were executed twice, and steps below map steps that began too early or have not found them" do
     settings = SmallRun::SETTINGS.dup.tap { |small| small.workload = Bench::Workload.find("map") }
     map = described_class.new(settings, database_url)
-    expect([run_map(settings), map.after_map(executions: 8)]).to eq([8, []])
+    steps = run_map(settings)
+    expect([steps.size, map.after_map(steps: steps)]).to eq([8, []])
     below = SmallRun::LAST_STEP - 3
     sql("UPDATE tasker_workflow_step_transitions SET claimed_at = claimed_at - interval '1 hour'
          WHERE outcome IS NOT NULL AND workflow_step_id = $1", below)
     sql("UPDATE tasker_workflow_steps SET results = '2' WHERE workflow_step_id = $1", below)
     sql("UPDATE tasker_workflow_step_transitions SET outcome = 'retryable'
          WHERE outcome IS NOT NULL AND workflow_step_id = $1", below + 1)
-    problems = ["handlers started 9 times for 8 steps", /one attempt.*: 1 do not, .*step #{below + 1} has retryable/,
+    problems = ["handlers started 9 times for 8 steps", /once for each step: 1 did not, .* #{below} 2 times/,
+                /one attempt.*: 1 do not, .*step #{below + 1} has retryable/,
                 /begin after all items have ended: 3 do not, for instance step #{below} began 00:59:/,
                 "the steps below the map steps found 2, 3 items, not 3 each", /\Atasker doctor: attempts: /]
-    expect(map.after_map(executions: 9)).to match(problems)
+    expect(map.after_map(steps: [*steps, below])).to match(problems)
   end
 
   it "finds events that subscribers were not told, or told twice" do

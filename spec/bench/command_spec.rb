@@ -21,7 +21,7 @@ RSpec.describe "bin/bench" do
   expected.default = [*speeds, *costs]
 
   def known(report)
-    Bench::Run::MEASURES.keys.select { |name| report.fetch(name) }
+    Bench::Run::MEASURES.keys.select { |name| report.fetch(name) } - ["deadlocks"]
   end
 
   it "measures every workload but flat, each in a database that is dropped afterwards" do
@@ -56,6 +56,17 @@ RSpec.describe "bin/bench" do
     report = reports(outcome).first
     expect(report["rss_growth"]).to be > 0.5
     expect(report["peak_rss_mb"]).to be < 300
+  end
+
+  it "gives each workload of all those options that have an effect on it" do
+    allow_any_instance_of(Bench::Command).to receive(:measure_once) do |_command, settings|
+      [Bench::Run::Result.new(Bench::Run::MEASURES.merge("total_s" => settings.seconds || 0), [], {})]
+    end
+    words = %w[--workload all --tasks 3 --processes 2 --payload 9 --seconds 7 --json]
+    told = reports(bench(*words)).to_h do |report|
+      [report["workload"], report.values_at("tasks", "processes", "payload", "total_s")]
+    end
+    expect(told).to include("linear" => [3, 2, 9, 0], "create" => [3, 1, 0, 0], "idle" => [0, 2, 0, 7])
   end
 
   it "compares sizes of tasks with one another" do
@@ -141,6 +152,17 @@ RSpec.describe "bin/bench" do
     expect(phases["recovered"] - phases["snapshot_end"]).to be >= 140
   end
 
+  it "fails where full tables, or an old transaction, cost more than they may", timeout: 120 do
+    stub_const("Bench::Flat::FULL", 195)
+    stub_const("Bench::Flat::LEAST", { "finished" => 0.0, "pending" => 900, "snapshot_end" => 800 })
+    stub_const("Bench::Flat::PATIENCE", 1)
+    outcome = flat(recovered: 1_000.0)
+    slow = ->(phase, least) { /: ratio_(linear|independent) is [\d.]+ in the phase #{phase}; allowed: #{least} or/ }
+    recovered = /: no round within 1 s after the transaction was as fast as 1000.0 of those before it$/
+    expect([outcome.status, outcome.err.lines])
+      .to match([1, [*[slow["pending", 900]] * 2, *[slow["snapshot_end", 800]] * 2, recovered]])
+  end
+
   it "fails when the doctor does not name the transaction, or steps that nobody serves are executed", timeout: 120 do
     stub_const("Bench::Flat::OLD", 1_000.0)
     stub_const("Bench::Flat::LATER", nil)
@@ -151,11 +173,16 @@ RSpec.describe "bin/bench" do
   end
 
   it "runs the workloads of the size that they have by default, but for the number of tasks" do
-    outcome = bench("--workload", "diamond,fan,layered", "--tasks", "1", "--json")
+    outcome = bench("--workload", "independent,diamond,fan,layered", "--tasks", "1", "--json")
     expect([outcome.err, outcome.status]).to eq(["", 0])
     expect(reports(outcome).map { |report| report.values_at("steps", "edges") }).to match(
-      [[4, 4], [502, 1000], [1000, be_between(1_500, 2_500)]]
+      [[1, 0], [4, 4], [502, 1000], [1000, be_between(1_500, 2_500)]]
     )
+  end
+
+  it "reads whole numbers as decimal ones" do
+    report = reports(bench(*%w[--workload create --tasks 010 --steps 1 --json])).first
+    expect(report["tasks"]).to eq(10)
   end
 
   it "gives the median of several runs, and text before the last line" do
@@ -173,6 +200,68 @@ RSpec.describe "bin/bench" do
       reports(bench("--workload", "linear", "--tasks", "4", "--payload", bytes, "--json")).first
     end
     expect(large.fetch("wal_bytes_per_step") - plain.fetch("wal_bytes_per_step")).to be > 5_000
+  end
+
+  # The block gets a session in the database of a run, and goes on while the workers of that do.
+  def beside_workers
+    allow(Bench::Fleet).to receive(:open).and_wrap_original do |open, settings, url, &block|
+      connection = PG.connect(url)
+      thread = Thread.new { yield connection, url }
+      open.call(settings, url, &block)
+    ensure
+      thread&.kill&.join
+      connection&.close
+    end
+  end
+
+  it "finds that idle workers rest" do
+    outcome = bench(*%w[--workload idle --processes 2 --seconds 10 --json], url: nil)
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(reports(outcome).first.fetch("queries_per_s")).to be_between(0.1, 1)
+  end
+
+  it "fails when idle workers do not rest" do
+    stub_const("Bench::Idle::SHORTEST", 2)
+    beside_workers { |connection| loop { connection.exec("SELECT pg_sleep(0.05) FROM pg_class LIMIT 1") } }
+    outcome = bench(*%w[--workload idle --seconds 2])
+    expect([outcome.status, outcome.err])
+      .to match([1, /\Abench: inconsistent: idle workers made \d\d\.\d+ transactions a second; allowed: 1.0$/])
+  end
+
+  # Two sessions lock two things, each first what the other locks last.
+  def deadlock(one, url)
+    other = PG.connect(url)
+    [one, other].each.with_index(1) do |session, thing|
+      session.exec("SET deadlock_timeout = 10; BEGIN; SELECT pg_advisory_xact_lock(#{thing})")
+    end
+    one.send_query("SELECT pg_advisory_xact_lock(2)")
+    other.exec("SELECT pg_advisory_xact_lock(1)")
+  rescue PG::TRDeadlockDetected
+    nil
+  ensure
+    other&.close
+  end
+
+  it "counts deadlocks, and fails when there are any" do
+    outcome = bench(*%w[--workload linear --tasks 5 --json])
+    expect([outcome.err, reports(outcome).first["deadlocks"]]).to eq(["", 0])
+    beside_workers { |connection, url| deadlock(connection, url) }
+    outcome = bench(*%w[--workload idle --seconds 1])
+    expect([outcome.status, outcome.err])
+      .to eq([1, "bench: inconsistent: Postgres ended transactions because of deadlocks: 1\n"])
+  end
+
+  it "tells what each statement took" do
+    outcome = bench(*%w[--workload diamond,create --tasks 3 --profile], url: nil)
+    expect([outcome.err, outcome.status]).to eq(["", 0])
+    expect(outcome.out).to match(/^PART +STATEMENT +US_PER_STEP +CALLS_PER_STEP +ROWS_PER_STEP$/)
+    executed, created = outcome.out.lines.grep(/\A{/).map { |line| JSON.parse(line).fetch("profile") }
+    times = executed.map { |one| one["us_per_step"] }
+    expect([times.min, times[0..-2]]).to match([be >= 0, times[0..-2].sort.reverse])
+    names = executed.map { |one| one["statement"] }
+    expect(names).to include("apply_decisions.sql", "lock_tasks.sql", "COMMIT")
+    expect(names).not_to include("create_tasks.sql")
+    expect(created).to include(include("statement" => "create_tasks.sql", "calls_per_step" => 0.03333))
   end
 
   it "lets handlers compute" do
@@ -198,23 +287,51 @@ RSpec.describe "bin/bench" do
     report = reports(bench("--workload", "create", "--tasks", "1", "--json")).first
     expect(report).to include("postgres" => /\A\d+/, "fsync" => "on", "synchronous_commit" => "on",
                               "full_page_writes" => "on", "cores" => Etc.nprocessors)
+    expect(report["durable"]).to be(!Bench::Server::IN_MEMORY.include?(report["filesystem"]))
+  end
+
+  def with_server(settings)
+    server = TaskerCore::Internal::PrivateServer.start(settings: settings)
+    yield server.url
+  ensure
+    server&.stop
+  end
+
+  it "measures a server that is not durable only when it is told to, and says so" do
+    words = %w[--workload create --tasks 1]
+    with_server("fsync" => "off", "synchronous_commit" => "off") do |url|
+      allow(Bench::Creation).to receive(:new).and_call_original
+      outcome = bench(*words, url: url, durable: true)
+      expect([outcome.status, outcome.out, outcome.err])
+        .to match([2, "", /may lose in a crash .*: fsync is off, synchronous_commit is off.*; --not-durable measures/])
+      expect(Bench::Creation).not_to have_received(:new)
+      outcome = bench(*words, url: url)
+      expect([outcome.status, outcome.err, outcome.out]).to match([0, "", /\Acreate: .*, not durable$/])
+      expect(JSON.parse(outcome.out.lines.last)).to include("durable" => false, "fsync" => "off")
+    end
   end
 
   # The first run may compile the program.
   it "measures handlers in Rust", timeout: 900 do
     profile = ENV.fetch("RB_SYS_CARGO_PROFILE", nil)
     ENV["RB_SYS_CARGO_PROFILE"] = "dev"
-    names = %w[diamond latency idle]
-    words = %w[--handler rust --tasks 3 --processes 2 --seconds 1 --work 3000 --json]
+    names = Bench::Peers::WORKLOADS + ["latency"]
+    words = %w[--handler rust --tasks 3 --steps 5 --processes 2 --work 3000 --json]
     outcome = bench("--workload", names.join(","), *words)
     expect([outcome.err, outcome.status]).to eq(["", 0])
     expect(reports(outcome).map { |report| known(report).sort }).to eq(names.map { |name| expected[name].sort })
-    expect(reports(outcome).first).to include("work_us" => 3_000, "engine_cpu_us_per_step" => be >= 3_000)
+    expect(reports(outcome)).to all(include("work_us" => 3_000, "engine_cpu_us_per_step" => be >= 3_000))
+    idle = bench(*%w[--workload idle --handler rust --processes 2 --seconds 1 --json])
+    expect([idle.err, idle.status, known(reports(idle).first).sort]).to eq(["", 0, expected["idle"].sort])
   ensure
     ENV["RB_SYS_CARGO_PROFILE"] = profile
   end
 
-  { [] => /missing --workload/, %w[--workload spiral] => /is spiral; allowed: independent, linear,.*, all$/,
+  { [] => /missing --workload/, ["--workload", ""] => /--workload has an empty name; allowed: independent, linear,/,
+    %w[--workload ,] => /--workload has an empty name/, %w[--workload linear,,fan] => /--workload has an empty name/,
+    ["--workload", "linear", "--peer", ""] => /--peer has an empty name; allowed: sidekiq, apalis$/,
+    %w[--workload linear --tasks 0x10] => /invalid argument: --tasks 0x10; allowed: a whole number/,
+    %w[--workload spiral] => /is spiral; allowed: independent, linear,.*, all$/,
     %w[--workload linear --tasks 0] => /--tasks is 0; allowed: 1 to 10000000/,
     %w[--workload linear --tasks ten] => /invalid argument: --tasks ten/,
     %w[--workload linear,fan --steps 2] => /--steps is 2; allowed for fan: 3 or more/,
@@ -227,7 +344,19 @@ RSpec.describe "bin/bench" do
     %w[--workload linear --subscribe --peer sidekiq] => /--subscribe does not go with --peer/,
     %w[--workload map,fan --items 3] => /--items is not for fan; allowed: map/,
     %w[--workload size --max-parallel 3] => /--max-parallel is not for size; allowed: map/,
-    %w[--workload map --handler rust] => /--handler rust is not for map/,
+    %w[--workload map --handler rust] => /--handler is not for map; allowed: independent, .*latency, idle, /,
+    %w[--workload create --handler rust] => /--handler is not for create; allowed: /,
+    %w[--workload idle --tasks 3] => /--tasks is not for idle; allowed: independent, /,
+    %w[--workload linear --seconds 3] => /--seconds is not for linear; allowed: idle, soak, flat$/,
+    %w[--workload size,flat --backlog 3] => /--backlog is not for size; allowed: flat$/,
+    %w[--workload all --backlog 3] => /--backlog is not for independent; allowed: flat$/,
+    %w[--workload idle --profile] => /--profile is not for idle; allowed: independent, .*create$/,
+    %w[--workload linear --profile --database-url postgres:///x] => /--profile does not go with --database-url/,
+    %w[--workload create --processes 2] => /--processes is not for create/,
+    %w[--workload create --concurrency 2] => /--concurrency is not for create/,
+    %w[--workload idle --payload 2] => /--payload is not for idle/,
+    %w[--workload map --items 3 --steps 5] => /--steps does not go with --items/,
+    %w[--workload linear --payload 1 --peer sidekiq] => /--payload does not go with --peer/,
     %w[--workload map --items 0] => /--items is 0; allowed: 1 to 1000000/,
     %w[--workload linear --handler perl] => /--handler is perl; allowed: ruby, rust/,
     %w[--workload linear --task 3] => /invalid option: --task; did you mean --tasks/,
@@ -257,6 +386,15 @@ RSpec.describe "bin/bench" do
     expect(report.keys & Bench::Run::MEASURES.keys).to eq([])
   end
 
+  it "fails when handlers of a line did not begin one after the other" do
+    allow_any_instance_of(Bench::Fleet).to receive(:stop).and_wrap_original do |stop|
+      stop.call.tap { |summary| summary.starts.each { |start| start[1] = -start[1] } }
+    end
+    outcome = bench(*%w[--workload latency --tasks 1 --steps 3])
+    expect([outcome.status, outcome.err.lines])
+      .to match([1, [/inconsistent: the handler of step \d+ began after that of step \d+$/] * 2])
+  end
+
   it "has exit status 2 when there is no database" do
     outcome = bench("--workload", "create", url: "postgres://localhost:1/none")
     expect([outcome.status, outcome.err]).to match([2, /\Abench: .*connection/])
@@ -266,7 +404,8 @@ RSpec.describe "bin/bench" do
     Dir.mktmpdir do |folder|
       # The server's user, who is another one when root runs the specs, has to pass.
       File.chmod(0o711, folder)
-      words = [RbConfig.ruby, "-w", "bench/engine.rb", "--workload", "idle", "--seconds", "600"]
+      words = [RbConfig.ruby, "-w", "bench/engine.rb", "--workload", "idle", "--seconds", "600",
+               "--not-durable"]
       running(*words, env: { "TMPDIR" => folder }) do |program|
         worker = wait_until("a worker runs", within: 60) { child_of(program.pid, "ruby_worker") }
         program.signal("INT")

@@ -22,6 +22,26 @@ RSpec.describe Bench::Fleet, :database do
       .to output(/does not exist/).to_stderr_from_any_process
   end
 
+  # What every session sees that writes history.
+  def note_durability
+    sql("CREATE TABLE seen (name text, setting text)")
+    sql(<<~SQL)
+      CREATE FUNCTION note_durability() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO seen SELECT name, setting FROM pg_settings
+        WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit');
+        RETURN NULL;
+      END $$
+    SQL
+    sql("CREATE TRIGGER note AFTER INSERT ON tasker_workflow_step_transitions EXECUTE FUNCTION note_durability()")
+  end
+
+  it "commits as the server does by default: sessions of workers set none of what is durable off" do
+    note_durability
+    SmallRun.drain(database_url)
+    expect(sql("SELECT DISTINCT name, setting FROM seen ORDER BY name").map(&:values))
+      .to eq([%w[fsync on], %w[full_page_writes on], %w[synchronous_commit on]])
+  end
+
   it "notices that a worker was killed" do
     fleet do |fleet|
       fleet.begin

@@ -17,11 +17,25 @@ module SmallRun
   # Makes the tasks.
   #
   # @param url [String] of the database
+  # @param settings [Bench::Settings]
   # @return [Array<Integer>] their ids
-  def submit(url)
+  def submit(url, settings = SETTINGS)
     TaskerCore::Client.open(TaskerCore.configuration.with { |config| config.database_url = url }) do |client|
-      client.register(SETTINGS.workload.template(SETTINGS.steps))
-      client.submit_all(SETTINGS.workload.template_name, contexts: Array.new(SETTINGS.tasks) { {} })
+      client.register(settings.workload.template(settings.steps))
+      client.submit_all(settings.workload.template_name, contexts: Array.new(settings.tasks) { {} })
+    end
+  end
+
+  # Executes them.
+  #
+  # @param url [String] of the database
+  # @param settings [Bench::Settings]
+  # @return [Bench::Fleet::Summary]
+  def execute(url, settings = SETTINGS)
+    Bench::Fleet.open(settings, url) do |fleet|
+      fleet.begin
+      fleet.wait_for(settings.total_steps)
+      fleet.stop
     end
   end
 
@@ -31,10 +45,6 @@ module SmallRun
   # @return [Bench::Fleet::Summary]
   def drain(url)
     submit(url)
-    Bench::Fleet.open(SETTINGS, url) do |fleet|
-      fleet.begin
-      fleet.wait_for(SETTINGS.total_steps)
-      fleet.stop
-    end
+    execute(url)
   end
 end

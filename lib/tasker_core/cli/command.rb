@@ -43,7 +43,7 @@ module TaskerCore
       EXAMPLES = [].freeze
 
       # What options take that are numbers, in words.
-      NUMBERS = { Integer => "a whole number", Float => "a number" }
+      NUMBERS = { OptionParser::DecimalInteger => "a whole number", Float => "a number" }
                 .transform_keys { |type| OptionParser::DefaultList.atype.fetch(type).first }.compare_by_identity.freeze
       private_constant :NUMBERS
 
@@ -112,11 +112,20 @@ module TaskerCore
       end
 
       def parser
-        @parser ||= OptionParser.new(nil, 34) do |parser|
-          parser.require_exact = true
+        @parser ||= new_parser do |parser|
           define_options(parser)
           parser.on("--database-url URL", "database to use (default: DATABASE_URL, else the",
                     "configuration file, else the embedded Postgres)")
+        end
+      end
+
+      # Whole numbers are decimal: OptionParser reads 010 as 8.
+      def new_parser
+        OptionParser.new(nil, 34) do |parser|
+          parser.require_exact = true
+          pattern, conversion = OptionParser::DefaultList.atype.fetch(OptionParser::DecimalInteger)
+          parser.accept(Integer, pattern, &conversion)
+          yield parser
           parser.on("-h", "--help", "show this help")
           parser.base.long.clear # OptionParser's own --version and completions
         end

@@ -60,6 +60,12 @@ RSpec.describe TaskerCore::CLI::Command do
     expect(command.options[:reason]).to eq("a=b --c")
   end
 
+  it "reads whole numbers as decimal ones" do
+    command.run(%w[42 --limit 010])
+    expect(command.options).to eq(limit: 10)
+    expect { command.run(%w[42 --limit 0x10]) }.to raise_error(TaskerCore::CLI::UsageError, /allowed: a whole number/)
+  end
+
   it "takes what follows -- as arguments" do
     command.run(%w[--limit 3 -- 42 --json])
     expect([command.called, command.options]).to eq([%w[42 --json], { limit: 3 }])
