@@ -214,10 +214,10 @@ RSpec.describe "bin/bench" do
     end
   end
 
-  it "finds that idle workers rest" do
+  it "counts what idle workers do when they rest, and not what they do to start" do
     outcome = bench(*%w[--workload idle --processes 2 --seconds 10 --json], url: nil)
     expect([outcome.err, outcome.status]).to eq(["", 0])
-    expect(reports(outcome).first.fetch("queries_per_s")).to be_between(0.1, 1)
+    expect(reports(outcome).first.fetch("queries_per_s")).to be_between(0.1, 1.3)
   end
 
   it "fails when idle workers do not rest" do
