@@ -9,7 +9,8 @@ use super::draft::{Draft, Place};
 use super::readiness::{self, Done};
 use super::{growth, late, rescue, retry};
 use crate::decision::{
-    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Poll, Room, Taken, Timestamp, Wait,
+    ClaimEnd, EndedAttempt, Failure, FailureKind, NEVER, Outcome, Poll, Room, Taken, Timestamp,
+    Wait,
 };
 use crate::guard::{Guard, removed};
 use crate::state::{AttemptOutcome, InvalidTransition, StepEvent, StepState};
