@@ -105,6 +105,8 @@ async fn a_late_completion_after_a_rescue_changes_nothing() {
         sleeper.id()
     );
     db.wait_for_count(&silent, 1).await;
+    // Before the sleeper beats again, which its late end makes it do.
+    db.wait_for_count("SELECT count(*) FROM tasker_workers WHERE state = 'dead'", 1).await;
     let again = take(&rescuer);
     assert_eq!((again.claim.step, again.claim.attempt), (lost.claim.step, 2));
     succeed(&sleeper, &lost, r#""late""#);
@@ -112,7 +114,6 @@ async fn a_late_completion_after_a_rescue_changes_nothing() {
     db.wait_for(task, TaskState::Complete).await;
     let result = db.client.result(task, None).await.unwrap();
     assert_eq!(result.steps[0].results.as_ref().unwrap().get(), r#""kept""#);
-    db.wait_for_count("SELECT count(*) FROM tasker_workers WHERE state = 'dead'", 1).await;
     let died = "SELECT count(*) FROM tasker_attempts WHERE outcome = 'worker_died' AND attempt = 1";
     assert_eq!(db.count(died).await, 1);
     sleeper.stop(Duration::ZERO).await.unwrap();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Database, diamond, fail, fan, hands, single, stop, succeed, take};
 use serde_json::json;
+use sqlx::Row;
 use tasker_core::{ErrorKind, Pruning, Steering, TaskId, TaskState};
 
 const ROWS: &str = "SELECT (SELECT count(*) FROM tasker_workflow_steps) + (SELECT count(*) FROM tasker_ready_steps) \
@@ -102,6 +103,26 @@ async fn what_somebody_holds_is_passed_over() {
     holder.rollback().await.unwrap();
     assert_eq!(db.client.prune(&everything()).await.unwrap().tasks, 1);
     assert_eq!(db.count(ROWS).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_deleted_holds_up_no_work() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    let old = db.submit("single", 10).await;
+    complete(&db, &old).await;
+    let mut pruner = db.pool.begin().await.unwrap();
+    let (from, limit, age) = (0_i64, 100_i64, 0_f64);
+    let tasks = sqlx::query(include_str!("../../src/store/sql/prune_tasks.sql"));
+    tasks.bind(from).bind(limit).bind(age).bind(age).execute(&mut *pruner).await.unwrap();
+    let ids: Vec<_> = old.iter().map(|task| task.0).collect();
+    let steps = sqlx::query(include_str!("../../src/store/sql/prune_steps.sql"));
+    let deleted = steps.bind(&ids).bind(from).bind(limit).fetch_one(&mut *pruner).await.unwrap();
+    assert_eq!(deleted.get::<i64, _>(0), 10);
+    let new = db.submit("single", 100).await;
+    complete(&db, &new).await;
+    pruner.rollback().await.unwrap();
+    assert_eq!(db.client.prune(&everything()).await.unwrap().tasks, 110);
 }
 
 #[tokio::test(flavor = "multi_thread")]
