@@ -112,7 +112,9 @@ async fn what_is_being_deleted_holds_up_no_work() {
     let old = db.submit("single", 10).await;
     complete(&db, &old).await;
     let mut pruner = db.pool.begin().await.unwrap();
-    let (from, limit, age) = (0_i64, 100_i64, 0_f64);
+    let (lock, from, limit, age) = (1_i64, 0_i64, 100_i64, 0_f64);
+    let begun = sqlx::query(include_str!("../../src/store/sql/begin_pruning.sql")).bind(lock);
+    begun.execute(&mut *pruner).await.unwrap();
     let tasks = sqlx::query(include_str!("../../src/store/sql/prune_tasks.sql"));
     tasks.bind(from).bind(limit).bind(age).bind(age).execute(&mut *pruner).await.unwrap();
     let ids: Vec<_> = old.iter().map(|task| task.0).collect();
