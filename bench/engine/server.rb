@@ -112,7 +112,7 @@ module Bench
     # @param name [String] of a database
     # @return [Integer] transactions that have ended in it since ever, Postgres' own among them (autovacuum)
     def transactions(name)
-      ask("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+      statistic(name, "xact_commit + xact_rollback")
     end
 
     # On a server that others use as well, autovacuum goes on.
@@ -173,10 +173,14 @@ module Bench
     end
 
     # What sessions have told when all of them have ended.
-    def told(name, statistic)
+    def told(name, expression)
       wait_for_disconnection(name)
       sleep(COLLECTOR.fetch(:seconds)) if @connection.server_version < COLLECTOR.fetch(:until)
-      ask("SELECT #{statistic} FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
+      statistic(name, expression)
+    end
+
+    def statistic(name, expression)
+      ask("SELECT #{expression} FROM pg_stat_database WHERE datname = $1", name).first.first.to_i
     end
 
     def wait_for_disconnection(name)

@@ -224,9 +224,9 @@ pub(super) async fn apply(
         over as &[ClaimBatchId],
         &kinds.failed_parents,
         &kinds.skipped_parents,
-        steps.claimed > 0,
+        steps.any_claimed,
         steps.left_ready > 0,
-        steps.entered_ready > 0,
+        steps.any_enters_ready,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -336,9 +336,9 @@ struct StepColumns<'a> {
     errors: Vec<Option<Cow<'a, str>>>,
     available_at: Vec<Option<Timestamp>>,
     queues: Vec<Option<String>>,
-    claimed: usize,
+    any_claimed: bool,
     left_ready: usize,
-    entered_ready: usize,
+    any_enters_ready: bool,
 }
 
 impl<'a> StepColumns<'a> {
@@ -377,9 +377,9 @@ impl<'a> StepColumns<'a> {
     fn push(&mut self, change: &'a StepChange, queue: &dyn Fn(StepId) -> Option<String>) {
         let (before, after) = (&change.before, &change.after);
         let enters_ready = after.state.is_claimable();
-        self.claimed += usize::from(change.event == Some(StepEvent::Claimed));
+        self.any_claimed |= change.event == Some(StepEvent::Claimed);
         self.left_ready += usize::from(before.state.is_claimable() && !enters_ready);
-        self.entered_ready += usize::from(enters_ready);
+        self.any_enters_ready |= enters_ready;
         self.ids.push(after.id);
         self.open_parents.push(int(after.open_parents));
         self.available_at.push(change.available_at);
