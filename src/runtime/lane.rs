@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ledger::Reach;
 use super::orchestrator::failure;
+use super::turns::LANES;
 use crate::decision::{ClaimEnd, FailureKind, Outcome};
 use crate::error::Error;
 use crate::ids::TaskId;
@@ -16,6 +18,16 @@ const MOST_ENDS: usize = 500;
 
 /// Steps changed in one transaction, about: ends in a wide graph make many steps ready.
 const MOST_CHANGES: usize = 2_000;
+
+/// Tasks of one step that go to one lane, side by side: some 20 of them, and of their steps, are on a page.
+const NEIGHBOURS: usize = 32;
+
+/// The lane of a task: rounds of two lanes do not wait for the same one. Tasks alternate, so that few of them fill both lanes;
+/// those of one step, which are many where there is much to write, do so in groups, so that two rounds seldom write to the same page.
+pub(super) fn lane_of(task: TaskId, reach: Reach) -> usize {
+    let together = if reach.alone { NEIGHBOURS } else { 1 };
+    usize::try_from(task.0).unwrap_or_default() / together % LANES
+}
 
 /// Ends that wait for a round, which writes a batch of them. One round of a lane is in flight at a time.
 #[derive(Debug, Default)]
@@ -197,6 +209,18 @@ mod tests {
     fn due(index: u32, changes: usize) -> Due {
         let claim = Claim { step: TaskId(1).step(index), attempt: 1, worker: WorkerId(1) };
         Due { end: ClaimEnd { claim, outcome: Outcome::GivenBack(None), execution: None }, changes }
+    }
+
+    #[test]
+    fn tasks_alternate_between_the_lanes_and_those_of_one_step_do_in_groups() {
+        let lanes = |alone| {
+            let reach = Reach { children: 0, alone };
+            (1..=96).map(move |task| lane_of(TaskId(task), reach)).collect::<Vec<_>>()
+        };
+        assert!(lanes(false).windows(2).all(|two| two[0] != two[1]));
+        let alone = lanes(true);
+        let changes = alone.windows(2).filter(|two| two[0] != two[1]).count();
+        assert_eq!((alone[30], alone[31], alone[62], alone[63], changes), (0, 1, 1, 0, 3));
     }
 
     #[test]

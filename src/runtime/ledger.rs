@@ -99,7 +99,7 @@ struct Held {
     /// Since when the step could be claimed, if that is known.
     since: Option<Timestamp>,
     timeout: Option<Duration>,
-    children: usize,
+    reach: Reach,
     decision: Option<Arc<Decider>>,
     begun: Option<Instant>,
     /// Its end is known, and on its way into the database.
@@ -119,14 +119,22 @@ pub(crate) struct Tried {
     pub(crate) crashes: u32,
 }
 
+/// Which rows the end of a step changes beside its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// How many steps depend on it.
+    pub(crate) children: usize,
+    /// Its template has no other step.
+    pub(crate) alone: bool,
+}
+
 /// What a template says of a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
     pub(crate) step: StepId,
     /// How long its handler may run.
     pub(crate) timeout: Option<Duration>,
-    /// How many steps depend on it.
-    pub(crate) children: usize,
+    pub(crate) reach: Reach,
     /// Of a step of whose children not all are taken.
     pub(crate) decision: Option<Arc<Decider>>,
 }
@@ -236,7 +244,7 @@ impl Ledger {
                 tried,
                 since: since(claim.step),
                 timeout: None,
-                children: 0,
+                reach: Reach::default(),
                 decision: None,
                 begun: None,
                 ended: false,
@@ -266,18 +274,18 @@ impl Ledger {
     /// What the templates say of these steps, whose handlers have not begun.
     pub(crate) fn describe(&self, steps: impl Iterator<Item = Described>) {
         let mut state = self.lock();
-        for Described { step, timeout, children, decision } in steps {
+        for Described { step, timeout, reach, decision } in steps {
             if let Some(held) = state.held.get_mut(&step) {
-                (held.timeout, held.children, held.decision) = (timeout, children, decision);
+                (held.timeout, held.reach, held.decision) = (timeout, reach, decision);
             }
         }
     }
 
-    /// How many steps depend on that of a claim, as far as it is known.
-    pub(crate) fn children(&self, claim: Claim) -> usize {
+    /// What the end of a claim changes, as far as it is known.
+    pub(crate) fn reach(&self, claim: Claim) -> Reach {
         let state = self.lock();
         let held = state.held.get(&claim.step).filter(|held| held.claim == claim);
-        held.map_or(0, |held| held.children)
+        held.map(|held| held.reach).unwrap_or_default()
     }
 
     /// A handler thread has taken the claims.
@@ -576,10 +584,11 @@ mod tests {
         let now = Instant::now();
         ledger.enter(BATCH, &[(claim(1), Tried::default())], |_| None);
         let timeout = Some(Duration::from_secs(5));
+        let reach = Reach { children: 2, alone: false };
         ledger.describe(
-            [Described { step: claim(1).step, timeout, children: 2, decision: None }].into_iter(),
+            [Described { step: claim(1).step, timeout, reach, decision: None }].into_iter(),
         );
-        assert_eq!((ledger.children(claim(1)), ledger.children(claim(2))), (2, 0));
+        assert_eq!((ledger.reach(claim(1)), ledger.reach(claim(2))), (reach, Reach::default()));
         assert_eq!(ledger.next_deadline(), None);
         assert!(ledger.begin([claim(1)].into_iter(), now).limited);
         assert_eq!(ledger.next_deadline(), Some(now + Duration::from_secs(5)));

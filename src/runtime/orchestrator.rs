@@ -14,8 +14,8 @@ use tracing::{debug, error, info, warn};
 use super::delivery::Results;
 use super::events::WorkerEvent;
 use super::inbox::Deserted;
-use super::lane::{Due, Lane};
-use super::ledger::{GivenUp, Tried};
+use super::lane::{Due, Lane, lane_of};
+use super::ledger::{GivenUp, Reach, Tried};
 use super::pace::Pace;
 use super::parked::Parked;
 use super::round::{self, HeldTasks, Landed};
@@ -554,8 +554,9 @@ impl<D: Database> Orchestrator<D> {
     }
 
     fn push(&mut self, end: ClaimEnd) {
-        let lane = self.lane_of(end.claim.step.task());
-        let due = self.due(end);
+        let reach = self.shared.ledger.reach(end.claim);
+        let lane = self.lane_of(end.claim.step.task(), reach);
+        let due = due(end, reach);
         if self.parked.holds(due.task()) {
             self.parked.push(due, self.looked_at);
         } else {
@@ -563,20 +564,18 @@ impl<D: Database> Orchestrator<D> {
         }
     }
 
-    /// Rounds of two lanes do not wait for the same task. With one in flight at a time, all ends are in one
-    /// batch; ends of a task that are in both when that changes wait for one another.
-    fn lane_of(&self, task: TaskId) -> usize {
-        if self.most_rounds() > 1 && task.0 % 2 != 0 { 1 } else { 0 }
-    }
-
-    /// An end changes its step and those after it.
-    fn due(&self, end: ClaimEnd) -> Due {
-        let changes = 1 + self.shared.ledger.children(end.claim);
-        Due { end, changes }
+    /// With one round in flight at a time, all ends are in one batch; ends of a task that are in both lanes when that changes
+    /// wait for one another.
+    fn lane_of(&self, task: TaskId, reach: Reach) -> usize {
+        if self.most_rounds() > 1 { lane_of(task, reach) } else { 0 }
     }
 
     fn all_due(&self, ends: impl Iterator<Item = ClaimEnd>) -> Vec<Due> {
-        ends.map(|end| self.due(end)).collect()
+        ends.map(|end| {
+            let reach = self.shared.ledger.reach(end.claim);
+            due(end, reach)
+        })
+        .collect()
     }
 
     /// Claims that the database gives to this worker and that are not known here were made by it. What
@@ -718,6 +717,11 @@ impl<D: Database> Orchestrator<D> {
         }
         late(LAST_WORDS).then_some(false)
     }
+}
+
+/// An end changes its step and those after it.
+fn due(end: ClaimEnd, reach: Reach) -> Due {
+    Due { end, changes: 1 + reach.children }
 }
 
 /// Attempts as a log names them.

@@ -16,7 +16,7 @@ const LONGEST_AHEAD: Duration = Duration::from_millis(300);
 
 /// Time over which the rate is averaged. A burst of n ends adds n times the time held in advance over this
 /// to what is held.
-const AVERAGED: Duration = Duration::from_millis(30);
+const AVERAGED: Duration = Duration::from_millis(10);
 
 /// Without a handler that ends, the rate falls to a third within this time: who was fast before need not be
 /// fast with the next steps.
@@ -157,8 +157,8 @@ mod tests {
             now += Duration::from_millis(2);
         }
         assert_eq!(held[1], 5, "{held:?}");
-        assert!(held[2..5].windows(2).all(|held| held[1] > 3 * held[0]), "{held:?}");
-        assert_eq!(held[5], 1_005);
+        assert!(held[1..4].windows(2).all(|held| held[1] > 9 * held[0]), "{held:?}");
+        assert_eq!(held[4..], [1_005, 1_005]);
     }
 
     #[test]

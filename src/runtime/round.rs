@@ -17,7 +17,7 @@ use super::delivery::{Prepared, Results};
 use super::ending::{self, Known, Observed, Written, end_claims};
 use super::events::Events;
 use super::growth;
-use super::ledger::{Described, Grant, Tried};
+use super::ledger::{Described, Grant, Reach, Tried};
 use super::mapping;
 use super::search::Search;
 use super::shared::Shared;
@@ -396,7 +396,10 @@ fn described(prepared: &Prepared) -> Described {
     Described {
         step,
         timeout: prepared.step().and_then(|step| step.timeout),
-        children: template.children(step).len(),
+        reach: Reach {
+            children: template.children(step).len(),
+            alone: template.template.steps().len() == 1,
+        },
         decision: template.forks(step).then(|| {
             let (stored, context) = (Arc::clone(template), Arc::clone(&prepared.delivery.context));
             Arc::new(Decider { stored, context })
