@@ -49,7 +49,7 @@ const ALONE: Duration = Duration::from_millis(50);
 /// would wait behind those. A transaction for each end would cost ten times as much.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// Steps claimed in one transaction at most: half of what a worker holds in advance.
+/// Steps claimed in one transaction at most: a third of what a worker holds in advance.
 const MOST_CLAIMS: usize = 500;
 
 /// Pause after a failed round, doubled up to [`LONGEST_PAUSE`].
