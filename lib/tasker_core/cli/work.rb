@@ -142,8 +142,15 @@ module TaskerCore
 
       # What workers write to the log as well, which the application may have elsewhere.
       def begin_work
+        tell_set_aside if application?
         Internal::HandlerConnections.check(settings[:concurrency]) { |warning| output.note("tasker: #{warning}") }
         supervised? ? supervise : work_alone
+      end
+
+      def tell_set_aside
+        TaskerCore.registry.aside.each_value do |error|
+          output.note("tasker: #{error.message}; #{Internal::Templates::SET_ASIDE}")
+        end
       end
 
       # What the worker is made with: the options here, then those of the configuration.

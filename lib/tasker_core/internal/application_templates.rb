@@ -3,7 +3,7 @@
 module TaskerCore
   module Internal
     # The templates of a folder of an application, in YAML and in Ruby: loaded when they are first needed, and anew when
-    # code was.
+    # code was. Files whose handler classes are not there are set aside, and keep no others from being loaded.
     class ApplicationTemplates
       # Files of the folder, at any depth. The Ruby files are loaded first.
       PATTERNS = ["**/*.rb", "**/*.{yaml,yml}"].freeze
@@ -23,6 +23,7 @@ module TaskerCore
       def initialize(folder)
         @folder = folder.to_s
         @loaded = []
+        @aside = []
       end
 
       # Has them loaded with the next look at the templates, in the place of those that were loaded before.
@@ -55,10 +56,19 @@ module TaskerCore
       def load
         registry = TaskerCore.registry
         registry.remove(@loaded)
+        registry.put_back(@aside)
         others = registry.all
-        files.each { |file| load_file(file) }
+        others_aside = registry.aside
+        files.each { |file| load_or_set_aside(file) }
       ensure
         @loaded = registry.all.reject { |template| others&.any? { |other| other.equal?(template) } }
+        @aside = registry.aside.keys - others_aside.to_h.keys
+      end
+
+      def load_or_set_aside(file)
+        load_file(file)
+      rescue HandlerNotFound => e
+        TaskerCore.registry.set_aside(file, e)
       end
 
       def load_file(file)
