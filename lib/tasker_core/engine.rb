@@ -16,6 +16,9 @@ module TaskerCore
   class Engine < ::Rails::Engine
     isolate_namespace TaskerCore
 
+    # Found as an application's own models are; elsewhere they are required.
+    TaskerCore.autoload :Records, File.expand_path("records", __dir__)
+
     # Environments of those who write the application: everybody may see the pages where there is no
     # {Configuration#authenticator}, and templates whose handlers are missing stop the boot where all code is loaded.
     OPEN_ENVIRONMENTS = %w[development test].freeze

@@ -174,6 +174,13 @@ RSpec.describe "The engine in a Rails application", database: :empty do
     end
   end
 
+  it "has the models for reading when one is asked for, and not before" do
+    migrate
+    loaded = "$LOADED_FEATURES.any?(%r{tasker_core/records})"
+
+    expect(in_rails("[#{loaded}, TaskerCore::Records::Task.count, #{loaded}]")).to eq([false, 0, true])
+  end
+
   it "submits in the transaction in which Active Record is" do
     migrate
     tasks = in_rails(<<~RUBY)

@@ -17,8 +17,8 @@ module TaskerCore
       ADVICE = {
         templates: "correct the files, or deploy the classes; a template whose class is missing can be submitted " \
                    "afterwards, one that is not understood keeps all of them from being loaded",
-        handlers: "load the files that define them (-r FILE), or deploy them; a worker that lacks one blocks its step: " \
-                  "afterwards, tasker retry --all --error TaskerCore::HandlerNotFound",
+        handlers: "load the files that define them (-r FILE), or deploy them; a worker that lacks one blocks its " \
+                  "step: afterwards, tasker retry --all --error TaskerCore::HandlerNotFound",
         pool_size: HandlerConnections::ADVICE,
         prepared_statements: "set prepared_statements: false and advisory_locks: false in config/database.yml"
       }.freeze
