@@ -75,6 +75,7 @@ module TaskerCore
         check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
+        tell_set_aside if application?
         use_database
       end
 
@@ -142,11 +143,11 @@ module TaskerCore
 
       # What workers write to the log as well, which the application may have elsewhere.
       def begin_work
-        tell_set_aside if application?
         Internal::HandlerConnections.check(settings[:concurrency]) { |warning| output.note("tasker: #{warning}") }
         supervised? ? supervise : work_alone
       end
 
+      # Elsewhere the log goes to the same stream.
       def tell_set_aside
         TaskerCore.registry.aside.each_value do |error|
           output.note("tasker: #{error.message}; #{Internal::Templates::SET_ASIDE}")
