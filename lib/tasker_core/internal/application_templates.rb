@@ -13,8 +13,12 @@ module TaskerCore
       class << self
         # @return [Array<String>] folders in that of the templates whose files are something else. Default [].
         attr_accessor :left_out
+
+        # @return [#call] file => the template that a class of the application makes of it, or nil. Default: always nil.
+        attr_accessor :made_by_class
       end
       self.left_out = [].freeze
+      self.made_by_class = ->(_file) {}
 
       # @return [String]
       attr_reader :folder
@@ -72,7 +76,10 @@ module TaskerCore
       end
 
       def load_file(file)
-        file.end_with?(".rb") ? Kernel.load(file) : TaskerCore.load_templates(file)
+        return Kernel.load(file) if file.end_with?(".rb")
+
+        template = self.class.made_by_class.call(file)
+        template ? TaskerCore.registry.add([template]) : TaskerCore.load_templates(file)
       end
 
       def files
