@@ -127,9 +127,10 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     #   task has to end, default none), error_classes (exception classes or their names => "retryable", "permanent" or
     #   "blocked")
     # @yield [] calls {TemplateDSL#step}; a block with a parameter gets the {TemplateDSL} instead of becoming part of it
-    # @return [TaskTemplate]
+    # @return [TaskTemplate, nil] nil: its handlers are missing, in a file of a Rails application's config/tasker; it is
+    #   set aside, and what else the file defines is not
     # @raise [InvalidTemplate] the message begins with file and line of the call
-    # @raise [HandlerNotFound]
+    # @raise [HandlerNotFound] anywhere else
     # @raise [TemplateConflict]
     # @example
     #   TaskerCore.define("order_fulfilment", version: "1.0.0") do
@@ -142,6 +143,10 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
       HandlerRegistry.check(template)
       registry.add([template])
       template
+    rescue HandlerNotFound => e
+      raise unless registry.settling?
+
+      registry.set_aside(e.details["file"], e)
     end
 
     # @return [Array<TaskTemplate>] templates that this process has loaded, in that order

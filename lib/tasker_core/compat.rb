@@ -23,3 +23,4 @@ require_relative "internal/application_templates"
 
 # In the folder of an application's templates the engine has those of subscriptions and of event catalogues.
 TaskerCore::Internal::ApplicationTemplates.left_out = %w[events subscriptions].freeze
+TaskerCore::Internal::ApplicationTemplates.made_by_class = Tasker::ConfiguredTask.method(:made_of)

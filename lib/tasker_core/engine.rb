@@ -16,7 +16,11 @@ module TaskerCore
   class Engine < ::Rails::Engine
     isolate_namespace TaskerCore
 
-    # Environments whose pages everybody may see where there is no {Configuration#authenticator}.
+    # Found as an application's own models are; elsewhere they are required.
+    TaskerCore.autoload :Records, File.expand_path("records", __dir__)
+
+    # Environments of those who write the application: everybody may see the pages where there is no
+    # {Configuration#authenticator}, and templates whose handlers are missing stop the boot where all code is loaded.
     OPEN_ENVIRONMENTS = %w[development test].freeze
 
     class << self
@@ -78,7 +82,11 @@ module TaskerCore
 
     config.after_initialize { Engine.check(TaskerCore.configuration) }
 
-    # As any other code of the application: all at the start where that is asked for.
-    config.after_initialize { |app| TaskerCore.registry.settle if app.config.eager_load }
+    # As any other code of the application: all at the start where that is asked for. A class that is missing is to be
+    # found in tests; in production all that does not need it goes on.
+    config.after_initialize do |app|
+      missing = app.config.eager_load ? TaskerCore.registry.aside.values.first : nil
+      raise missing if missing && OPEN_ENVIRONMENTS.include?(::Rails.env)
+    end
   end
 end

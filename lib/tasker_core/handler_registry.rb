@@ -45,8 +45,8 @@ module TaskerCore
       #
       # @param template [TaskTemplate]
       # @return [void]
-      # @raise [HandlerNotFound] naming the file, the step and the class; also where it would not run the workflow that
-      #   the step declares
+      # @raise [HandlerNotFound] naming the file, the template, the step and the class; also where it would not run the
+      #   workflow that the step declares
       # @example
       #   TaskerCore::HandlerRegistry.check(template)
       def check(template)
@@ -55,7 +55,7 @@ module TaskerCore
           check_workflow(step) if step["workflow"]
         rescue HandlerNotFound => e
           raise HandlerNotFound.new("#{template.source}: step #{step.fetch("name").inspect}: #{e.message}",
-                                    details: e.details.merge("file" => template.source, "step" => step.fetch("name")))
+                                    details: { **e.details, **identity(template), "step" => step.fetch("name") })
         end
       end
 
@@ -73,7 +73,21 @@ module TaskerCore
         [parent, *descendants(parent)].filter_map(&:name)
       end
 
+      # @api private
+      # @param error [StandardError, ScriptError] by the file of a class
+      # @return [String] that it cannot be loaded, and why
+      def unloadable(error)
+        place = error.backtrace_locations&.first unless error.is_a?(ScriptError)
+        place &&= ", #{place.path}:#{place.lineno}"
+        "cannot be loaded (#{error.class}: #{error.message.scrub.lines.first.to_s.chomp}#{place})"
+      end
+
       private
+
+      def identity(template)
+        namespace, name, version = template.key
+        { "file" => template.source, "namespace" => namespace, "name" => name, "version" => version }
+      end
 
       # Another handler would be executed in the place of the workflow.
       def check_workflow(step)
@@ -86,12 +100,17 @@ module TaskerCore
 
       def constant(name)
         name.delete_prefix("::").split("::").inject(Object) { |scope, segment| member(scope, segment, name) }
-      rescue NameError => e
-        raise if e.is_a?(NoMethodError) || !name.split("::").include?(e.name.to_s)
+      rescue HandlerNotFound
+        raise
+      rescue StandardError, ScriptError => e
+        refuse(name, unloadable(e)) unless missing?(e, name)
 
         refuse(name, "cannot be found; load the file that defines it first#{hint(name)}")
-      rescue ScriptError => e
-        refuse(name, "cannot be loaded (#{e.class}: #{e.message.scrub.lines.first.to_s.chomp})")
+      end
+
+      # The class itself, and not what its file needs.
+      def missing?(error, name)
+        error.is_a?(NameError) && !error.is_a?(NoMethodError) && name.split("::").include?(error.name.to_s)
       end
 
       # Only the first segment may be found elsewhere than in the scope itself: `Shop::String` is not `String`.

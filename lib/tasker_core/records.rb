@@ -22,8 +22,8 @@ require_relative "records/transition"
 
 module TaskerCore
   # Models of Active Record for reading what there is and what happened: {Task}, {Step}, {Attempt}, {Transition} and
-  # {Edge}, each of one of the views in docs/reporting.md. To be required by itself, `require "tasker_core/records"`:
-  # tasker_core does not load Active Record.
+  # {Edge}, each of one of the views in docs/reporting.md. A Rails application has them; elsewhere they are required by
+  # themselves, `require "tasker_core/records"`: tasker_core does not load Active Record.
   #
   # They ask through a connection of Active Record's, by default that of `ActiveRecord::Base`.
   #

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "errors"
+require_relative "handler_registry"
 require_relative "internal/error_classes"
 require_relative "internal/suggestion"
 require_relative "task_template"
@@ -39,6 +40,7 @@ module TaskerCore
     # @param options [Hash{Symbol => Object}] keys of {TEMPLATE_KEYS}
     # @return [TaskTemplate]
     # @raise [InvalidTemplate]
+    # @raise [HandlerNotFound] the block names a class that is not there, or whose file cannot be loaded
     # @example
     #   TemplateDSL.template("greeting", source: "app.rb:3") { step "greet", handler: "Greet" }
     def self.template(name, source:, **options, &block)
@@ -52,6 +54,10 @@ module TaskerCore
     # @api private
     def self.run(dsl, block)
       block.arity.zero? ? dsl.instance_exec(&block) : block.call(dsl)
+    rescue NameError, ScriptError => e
+      raise unless e.is_a?(ScriptError) || HandlerRegistry.class_name?(e.name.to_s)
+
+      dsl.refuse_class(e)
     end
 
     # The same refusal, with the option in the place of the key that was made of it.
@@ -122,6 +128,16 @@ module TaskerCore
       [keys["when"], *conditions(keys["depends_on_steps"])].each { |condition| check_condition(condition, path) }
       definition["step_templates"] << { "name" => name, **keys }
       nil
+    end
+
+    # @api private
+    # @param error [NameError, ScriptError] by a class that the block names
+    # @raise [HandlerNotFound] always
+    def refuse_class(error)
+      identity = { "namespace" => "default", **definition.slice("namespace_name", "name", "version") }
+      identity["namespace"] = identity.delete("namespace_name") if identity.key?("namespace_name")
+      raise HandlerNotFound.new("#{@source}: a handler class #{HandlerRegistry.unloadable(error)}",
+                                details: { "file" => @source, **identity })
     end
 
     private

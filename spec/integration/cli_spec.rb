@@ -168,8 +168,6 @@ RSpec.describe "tasker", :database do
       "a cycle" => ["name: c\nstep_templates:\n" \
                     "- {name: a, handler_class: Fixtures::Echo, depends_on_step: b}\n" \
                     "- {name: b, handler_class: Fixtures::Echo, depends_on_step: a}\n", /a.*b/],
-      "a missing handler" => ["name: c\nstep_templates:\n- {name: a, handler_class: Fixtures::Ehco}\n",
-                              /Fixtures::Echo/],
       "an unknown key" => ["name: c\nstep_template:\n- {name: a, handler_class: Fixtures::Echo}\n", /step_templates/],
       "a tag" => ["name: !ruby/object:Object {}\nstep_templates: []\n", /tag/],
       "an alias" => ["name: &a x\nstep_templates: [*a]\n", /alias|anchor/]
@@ -180,6 +178,20 @@ RSpec.describe "tasker", :database do
         expect(outcomes.map(&:status)).to eq([2, 2])
         expect(outcomes.map(&:err)).to all(match(/\Atasker: .*template\.yaml.*#{message.source}/m))
         expect(rows("tasker_named_tasks")).to eq(3).or eq(1)
+      end
+    end
+
+    it "sets a template aside whose handler is missing: it is not submitted, and the others go on" do
+      path = file("template.yaml", "name: c\nstep_templates:\n- {name: a, handler_class: Fixtures::Ehco}\n")
+      told = /template\.yaml: step "a": handler class Fixtures::Ehco cannot be found.*"Fixtures::Echo"/
+      submit, doctor = [%w[submit c], %w[doctor]].map { |words| tasker(*words, "-r", path, "-r", fixtures) }
+      expect([submit.status, submit.err]).to match([2, /^tasker: .*#{told.source}/])
+      expect([doctor.status, doctor.out]).to match([1, /failed +1  templates +each template can be .*#{told.source}/])
+
+      id = tasker("submit", "echo", "-r", path, "-r", fixtures).out[/\d+/]
+      tasker_running("work", "-r", path, "-r", fixtures) do |worker|
+        wait_until("the other is executed", within: 60) { tasker("status", id).out.include?("complete") }
+        expect(worker.text).to match(/^E, .*#{told.source}.*everything else goes on$/)
       end
     end
 

@@ -40,6 +40,32 @@ RSpec.describe "An application of the Rails engine Tasker", database: :empty do
     expect(seen).to eq([7, 'no task handler is registered as shop/refnd 1.0.0; did you mean "shop/refund 1.0.0"?'])
   end
 
+  %w[test production].each do |environment|
+    it "has one template of a file and a class that gives its schema, where RAILS_ENV is #{environment}" do
+      write("app/tasks/shop/refund_handler.rb", <<~RUBY)
+        class Shop::RefundHandler < Tasker::ConfiguredTask
+          def schema = { "type" => "object", "required" => ["order_id"] }
+        end
+      RUBY
+      refusal = <<~RUBY
+        begin
+          TaskerCore.submit("refund", namespace: "shop")
+        rescue TaskerCore::InvalidContext => e
+          e.message
+        end
+      RUBY
+
+      expect(in_rails(refusal, RAILS_ENV: environment)).to match(/"order_id" is a required property/)
+    end
+  end
+
+  it "sets the template aside whose task handler cannot be loaded" do
+    write("app/tasks/shop/refund_handler.rb", "class Shop::RefundHandler < Tasker::ConfiguredTask\n  include No\nend")
+
+    expect(in_rails("[TaskerCore.templates.size, TaskerCore.registry.aside.values.map(&:message)]"))
+      .to match([2, [/refund_handler\.yaml: task handler class Shop::RefundHandler cannot be loaded \(NameError: /]])
+  end
+
   it "has other YAML files beside its templates" do
     write("config/tasker/events/custom.yml", "order.placed:\n  description: An order was placed\n")
     write("config/tasker/subscriptions/pager.yaml", "subscriptions:\n  pager: { class: Pager }\n")

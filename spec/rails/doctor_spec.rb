@@ -38,6 +38,15 @@ RSpec.describe "tasker doctor in a Rails application", database: :empty do
     expect(outcome.err).to match(/broken\.yaml: step "a": handler class Nowhere cannot be found/)
   end
 
+  it "names templates whose handlers are missing also in production, where all code is loaded at the start" do
+    write("config/tasker/broken.yaml", "name: broken\nstep_templates: [{name: a, handler_class: Nowhere}]")
+    outcome = doctor("--json", RAILS_ENV: "production")
+
+    expect([outcome.status, check(outcome.json, "templates")])
+      .to match([1, include("ok" => false, "found" => 1, "advice" => /deploy the classes/,
+                            "detail" => /broken\.yaml: step "a": handler class Nowhere cannot be found/)])
+  end
+
   it "names every template that cannot be loaded, and looks at the others" do
     write("config/tasker/broken.yaml", "name: broken\nstep_templates: [{name: a, handler_class: Nowhere}]")
     write("config/tasker/odd.rb", "TaskerCore.define('odd') { nothing }")

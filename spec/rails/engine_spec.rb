@@ -98,10 +98,87 @@ RSpec.describe "The engine in a Rails application", database: :empty do
     names = "TaskerCore.templates.map(&:name).sort"
     expect(in_rails("[$LOADED_FEATURES.grep(/greet/).size, #{names}]")).to eq([0, %w[greeting order_fulfilment]])
 
-    write("config/tasker/broken.yaml", "name: broken\nstep_templates: [{name: a, handler_class: Nowhere}]")
+    write("config/tasker/broken.yaml", "name: broken\nstep_template: [{name: a, handler_class: Greet}]")
     expect(in_rails("1")).to eq(1)
-    expect(rails_process(names).err).to match(/broken\.yaml: step "a": handler class Nowhere cannot be found/)
-    expect(rails_process("1", RAILS_ENV: "production").err).to match(/broken\.yaml: step "a"/)
+    expect(rails_process(names).err).to match(/broken\.yaml: step_template is not a known key/)
+    expect(rails_process("1", RAILS_ENV: "production").err).to match(/broken\.yaml: step_template is not a known key/)
+  end
+
+  describe "where classes of handlers are missing" do
+    def lack_classes
+      write("config/tasker/broken.yaml", "name: broken\nstep_templates: [{name: a, handler_class: Nowhere}]")
+      write("config/tasker/several.rb", <<~RUBY)
+        TaskerCore.define("first") { step "a", handler: Nowhere }
+        TaskerCore.define("second") { step "a", handler: "Greet" }
+        TaskerCore.define("third") { step "a", handler: "NotLoaded" }
+        TaskerCore.define("fourth") { step "a", handler: Greet }
+      RUBY
+      write("app/handlers/not_loaded.rb", "class NotLoaded < TaskerCore::StepHandler::Base\n  include Lacking\nend")
+    end
+
+    def refusals
+      in_rails(<<~RUBY, RAILS_ENV: "production")
+        %w[broken first third].to_h do |name|
+          [name, begin TaskerCore.submit(name) rescue $!.class.name + ": " + $!.message end]
+        end
+      RUBY
+    end
+
+    it "sets their templates aside, tells so, and has everything else go on" do
+      migrate
+      lack_classes
+      seen = in_rails(<<~RUBY)
+        #{work}
+        states = %w[greeting second fourth].map { |name| work_until(TaskerCore.submit(name)).state }
+        [states, TaskerCore.templates.map(&:name).sort]
+      RUBY
+
+      expect(seen).to eq([%w[complete complete complete], %w[fourth greeting order_fulfilment second]])
+      expect(read("log/test.log").scan(/tasker.*class .*cannot be .*everything else goes on$/))
+        .to match([/several\.rb:1: a handler class cannot be loaded \(NameError: uninitialized constant Nowhere, /,
+                   /several\.rb:3: step "a": handler class NotLoaded cannot be loaded \(NameError: .*, .*ed\.rb:2\)/,
+                   /broken\.yaml: step "a": handler class Nowhere cannot be found/])
+    end
+
+    it "boots in production, and refuses to submit what it cannot execute" do
+      migrate
+      lack_classes
+      FileUtils.rm(File.join(folder, "app/handlers/not_loaded.rb"))
+
+      expect(refusals).to match("broken" => /\ATaskerCore::HandlerNotFound: .*broken\.yaml: step "a": .*Nowhere/,
+                                "first" => /\ATaskerCore::HandlerNotFound: .*several\.rb:1: .*Nowhere/,
+                                "third" => /\ATaskerCore::HandlerNotFound: .*several\.rb:3: .*NotLoaded/)
+    end
+
+    it "does not boot in tests that load all code" do
+      lack_classes
+      write("config/environments/test.rb", "Rails.application.configure { config.eager_load = true }")
+      FileUtils.rm(File.join(folder, "app/handlers/not_loaded.rb"))
+
+      expect(rails_process("1").err).to match(/several\.rb:1: a handler class cannot be loaded/)
+    end
+
+    it "uses them in development when they are there" do
+      migrate
+      lack_classes
+      seen = in_rails(<<~RUBY, RAILS_ENV: "development")
+        #{work}
+        before = TaskerCore.templates.size
+        File.write("app/handlers/nowhere.rb", "class Nowhere < Greet; end")
+        sleep(0.1) until Rails.application.reloaders.any?(&:updated?)
+        id = Rails.application.reloader.wrap { TaskerCore.submit("broken") }
+        [before, TaskerCore.templates.size, work_until(id).state]
+      RUBY
+
+      expect(seen).to eq([4, 6, "complete"])
+    end
+  end
+
+  it "has the models for reading when one is asked for, and not before" do
+    migrate
+    loaded = "$LOADED_FEATURES.any?(%r{tasker_core/records})"
+
+    expect(in_rails("[#{loaded}, TaskerCore::Records::Task.count, #{loaded}]")).to eq([false, 0, true])
   end
 
   it "submits in the transaction in which Active Record is" do
@@ -248,6 +325,7 @@ RSpec.describe "The engine in a Rails application", database: :empty do
       [work_until(#{task_id}).state, work_until(TaskerCore.submit("greeting")).state, TaskerCore.explain(#{task_id}).to_s]
     RUBY
 
-    expect(seen).to match(["blocked", "complete", /OrderFulfilment::ChargeCard cannot be found/])
+    expect(seen).to match(["blocked", "complete", %r{template default/order_fulfilment 0\.1\.0, step \W+charge_card}])
+    expect(seen.last).to match(/OrderFulfilment::ChargeCard cannot be found.*; deploy it to all workers/)
   end
 end

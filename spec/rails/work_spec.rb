@@ -38,6 +38,23 @@ RSpec.describe "bin/tasker work", database: :empty do
     program&.close
   end
 
+  it "names templates whose handlers are missing, also where one is missing in a release that is loaded anew" do
+    broken = ->(name) { "name: #{name}\nstep_templates: [{name: a, handler_class: Nowhere}]" }
+    write("config/tasker/broken.yaml", broken.call("broken"))
+    words = [RbConfig.ruby, "bin/tasker", "work", "-p", "1"]
+    program = CommandLine::Running.new(words, env: environment(RAILS_ENV: "production"), chdir: folder)
+    wait_until("it is ready", within: 30) { ready(program).size == 1 }
+    write("config/tasker/worse.yaml", broken.call("worse"))
+    program.signal("USR1")
+    wait_until("it is replaced", within: 60) { program.text.include?("worker stopped") }
+
+    expect(greeting).to eq("hello")
+    expect(program.text.scan(/^tasker: .*?(\w+)\.yaml: step "a": .* Nowhere .*everything else goes on$/).flatten)
+      .to eq(%w[broken broken worse])
+  ensure
+    program&.close
+  end
+
   it "warns of more threads than Active Record has connections, here and in the log" do
     told = [%w[-c 6], %w[-c 5]].map do |threads|
       words = [RbConfig.ruby, "bin/tasker", "work", *threads]

@@ -86,12 +86,22 @@ RSpec.describe TaskerCore::HandlerRegistry do
     end
   end
 
-  it "lets a NameError inside such a file through, because it is not about the class" do
-    Dir.mktmpdir do |folder|
-      File.write(File.join(folder, "other.rb"), "SomethingElseThatIsMissing")
-      stub_const("OtherScope", Module.new).autoload(:Other, File.join(folder, "other.rb"))
+  {
+    "\nSomethingElse" => "(NameError: uninitialized constant SomethingElse, PATH:2)",
+    "Object.nothing" => "(NoMethodError: undefined method ",
+    "{}.fetch(:key)" => "(KeyError: key not found: :key, PATH:1)",
+    "require 'no/such/file'" => "(LoadError: cannot load such file -- no/such/file)"
+  }.each do |code, reason|
+    it "says what a file that should define a class lacks: #{code.strip}" do
+      Dir.mktmpdir do |folder|
+        path = File.join(File.realpath(folder), "other.rb")
+        File.write(path, code)
+        stub_const("OtherScope", Module.new).autoload(:Other, path)
+        text = reason.sub("PATH", path)
 
-      expect { described_class.resolve("OtherScope::Other") }.to raise_error(NameError, /SomethingElseThatIsMissing/)
+        expect { described_class.resolve("OtherScope::Other") }
+          .to refusal("OtherScope::Other", "cannot be loaded #{text}")
+      end
     end
   end
 end

@@ -107,6 +107,19 @@ RSpec.describe TaskerCore::TemplateDSL do
       expect(TaskerCore.templates).to eq([])
     end
 
+    it "says which class of its block is not there, and which template it is" do
+      expect { TaskerCore.define("x", namespace: "shop") { step "a", handler: DslHandlr } }
+        .to raise_error(TaskerCore::HandlerNotFound) { |error|
+          expect(error.message).to match(/\A#{__FILE__}:\d+: a handler class cannot be loaded \(NameError: /)
+          expect(error.details).to include("namespace" => "shop", "name" => "x", "file" => /\A#{__FILE__}:/)
+        }
+    end
+
+    it "leaves other mistakes of its block as they are" do
+      expect { TaskerCore.define("x") { stepp "a", handler: DslHandler } }.to raise_error(NoMethodError, /stepp/)
+      expect { TaskerCore.define("x") { step nothing } }.to raise_error(NameError, /nothing/)
+    end
+
     it "keeps the template" do
       template = TaskerCore.define("x") { step "a", handler: DslHandler }
 

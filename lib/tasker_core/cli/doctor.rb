@@ -14,7 +14,8 @@ module TaskerCore
       NAME = "doctor"
       SUMMARY = "recompute all counters and states; report what differs or slows down"
       DETAILS = <<~TEXT
-        Changes nothing. Exit status 1 when something differs, or a template of a Rails application cannot be loaded.
+        Changes nothing. Exit status 1 when something differs, or a template of a Rails application, or of -r, cannot be
+        loaded or lacks the class of a handler.
 
         Warns of what makes the engine slow: sessions with a transaction that is open for more than a minute,
         prepared transactions and replication slots that keep dead rows from being removed, and tables with more

@@ -15,7 +15,7 @@ module TaskerCore
       # @param paths [Array<String>] files and folders
       # @return [void]
       # @raise [UsageError] a path does not exist, or its code fails while it is loaded
-      # @raise [InvalidTemplate] a template was refused
+      # @raise [InvalidTemplate] a template was refused; one whose handlers are missing when all is loaded is set aside
       # @example
       #   Loader.load(["config/tasker.rb"])
       def load(paths)
@@ -40,11 +40,18 @@ module TaskerCore
 
       # @api private
       def load_file(file)
-        file.match?(TEMPLATE) ? TaskerCore.load_templates(file) : Kernel.load(file)
+        file.match?(TEMPLATE) ? bring(TaskTemplate.load_file(file)) : Kernel.load(file)
       rescue Error, UsageError
         raise
       rescue StandardError, ScriptError => e
         raise UsageError, "-r #{file}: #{e.class}: #{e.message.lines.first.to_s.chomp}#{place(e, file)}"
+      end
+
+      # What is loaded afterwards may define its handlers.
+      #
+      # @api private
+      def bring(template)
+        TaskerCore.registry.later { HandlerRegistry.check(template).then { template } }
       end
 
       # @api private

@@ -75,6 +75,7 @@ module TaskerCore
         check_hang_timeout
         Internal::WorkerOptions.new(**given)
         load_code
+        tell_set_aside if application?
         use_database
       end
 
@@ -144,6 +145,13 @@ module TaskerCore
       def begin_work
         Internal::HandlerConnections.check(settings[:concurrency]) { |warning| output.note("tasker: #{warning}") }
         supervised? ? supervise : work_alone
+      end
+
+      # Elsewhere the log goes to the same stream.
+      def tell_set_aside
+        TaskerCore.registry.aside.each_value do |error|
+          output.note("tasker: #{error.message}; #{Internal::Templates::SET_ASIDE}")
+        end
       end
 
       # What the worker is made with: the options here, then those of the configuration.

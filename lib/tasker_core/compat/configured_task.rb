@@ -21,6 +21,19 @@ module Tasker
         TaskerCore.registry.later { subclass.task_template if subclass.name && File.exist?(subclass.yaml_path) }
       end
 
+      # The file and the class say of a template what it is: the class may have its schema.
+      #
+      # @param file [String]
+      # @return [TaskerCore::TaskTemplate, nil] nil: no class of the application has its template there
+      # @raise [TaskerCore::HandlerNotFound] the class, or one of its handlers, cannot be loaded
+      # @api private
+      def made_of(file)
+        name = file[%r{/config/tasker/tasks/(.+)\.yaml\z}, 1] or return
+
+        task = task_class(name.camelize, file)
+        task.task_template if task.is_a?(Class) && task < self && task.yaml_path.to_s == file
+      end
+
       # @return [String] its name as a path: `Shop::OrderHandler` is "shop/order_handler"
       def task_name
         to_s.gsub("::", "/").gsub(/([A-Z\d]+)([A-Z][a-z])/, '\1_\2').gsub(/([a-z\d])([A-Z])/, '\1_\2').downcase
@@ -44,6 +57,14 @@ module Tasker
       end
 
       private
+
+      def task_class(name, file)
+        name.safe_constantize
+      rescue StandardError, ScriptError => e
+        problem = TaskerCore::HandlerRegistry.unloadable(e)
+        raise TaskerCore::HandlerNotFound.new("#{file}: task handler class #{name} #{problem}",
+                                              details: { "file" => file })
+      end
 
       # A schema in the file comes before the one of the class.
       def read

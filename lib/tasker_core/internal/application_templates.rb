@@ -3,7 +3,7 @@
 module TaskerCore
   module Internal
     # The templates of a folder of an application, in YAML and in Ruby: loaded when they are first needed, and anew when
-    # code was.
+    # code was. Files whose handler classes are not there are set aside, and keep no others from being loaded.
     class ApplicationTemplates
       # Files of the folder, at any depth. The Ruby files are loaded first.
       PATTERNS = ["**/*.rb", "**/*.{yaml,yml}"].freeze
@@ -13,8 +13,12 @@ module TaskerCore
       class << self
         # @return [Array<String>] folders in that of the templates whose files are something else. Default [].
         attr_accessor :left_out
+
+        # @return [#call] file => the template that a class of the application makes of it, or nil. Default: always nil.
+        attr_accessor :made_by_class
       end
       self.left_out = [].freeze
+      self.made_by_class = ->(_file) {}
 
       # @return [String]
       attr_reader :folder
@@ -23,6 +27,7 @@ module TaskerCore
       def initialize(folder)
         @folder = folder.to_s
         @loaded = []
+        @aside = []
       end
 
       # Has them loaded with the next look at the templates, in the place of those that were loaded before.
@@ -55,14 +60,26 @@ module TaskerCore
       def load
         registry = TaskerCore.registry
         registry.remove(@loaded)
+        registry.put_back(@aside)
         others = registry.all
-        files.each { |file| load_file(file) }
+        others_aside = registry.aside
+        files.each { |file| load_or_set_aside(file) }
       ensure
         @loaded = registry.all.reject { |template| others&.any? { |other| other.equal?(template) } }
+        @aside = registry.aside.keys - others_aside.to_h.keys
+      end
+
+      def load_or_set_aside(file)
+        load_file(file)
+      rescue HandlerNotFound => e
+        TaskerCore.registry.set_aside(file, e)
       end
 
       def load_file(file)
-        file.end_with?(".rb") ? Kernel.load(file) : TaskerCore.load_templates(file)
+        return Kernel.load(file) if file.end_with?(".rb")
+
+        template = self.class.made_by_class.call(file)
+        template ? TaskerCore.registry.add([template]) : TaskerCore.load_templates(file)
       end
 
       def files

@@ -23,7 +23,8 @@ module TaskerCore
       HINTS = {
         "Time" => "call iso8601 on it", "Date" => "call iso8601 on it", "DateTime" => "call iso8601 on it",
         "ActiveSupport::TimeWithZone" => "call iso8601 on it", "ActiveSupport::Duration" => "call to_i on it",
-        "BigDecimal" => "call to_s(\"F\") on it", "Set" => "call to_a on it", "Symbol" => "call to_s on it"
+        "BigDecimal" => "call to_s(\"F\") on it", "Set" => "call to_a on it", "Symbol" => "call to_s on it",
+        "GlobalID" => "pass the record itself"
       }.freeze
 
       # @api private

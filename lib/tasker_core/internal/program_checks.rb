@@ -15,9 +15,10 @@ module TaskerCore
       MOST_NAMES = 5
       # What is to be done about templates and handlers.
       ADVICE = {
-        templates: "correct the files; no template of the folder can be used before",
-        handlers: "load the files that define them (-r FILE), or deploy them; where no worker has them, their steps " \
-                  "are blocked, and `tasker retry` has them executed afterwards",
+        templates: "correct the files, or deploy the classes; a template whose class is missing can be submitted " \
+                   "afterwards, one that is not understood keeps all of them from being loaded",
+        handlers: "load the files that define them (-r FILE), or deploy them; a worker that lacks one blocks its " \
+                  "step: afterwards, tasker retry --all --error TaskerCore::HandlerNotFound",
         pool_size: HandlerConnections::ADVICE,
         prepared_statements: "set prepared_statements: false and advisory_locks: false in config/database.yml"
       }.freeze
@@ -55,13 +56,27 @@ module TaskerCore
       end
 
       def templates
-        return unless templates_here
+        return unless @loaded
 
-        problems = templates_here.problems
-        wrong = problems.map { |file, problem| problem.start_with?(file) ? problem : "#{file}: #{problem}" }
+        wrong = [*wrong_files, *set_aside].uniq
+        place = templates_here ? "file in #{templates_here.folder}" : "template"
         check = { "name" => "templates", "ok" => wrong.empty?, "found" => wrong.size,
-                  "detail" => ["each file in #{templates_here.folder} can be loaded", *wrong].join("; ") }
+                  "detail" => ["each #{place} can be loaded", *wrong].join("; ") }
         wrong.empty? ? check : { **check, "advice" => ADVICE.fetch(:templates) }
+      end
+
+      def wrong_files
+        return [] unless templates_here
+
+        templates_here.problems.map { |file, problem| problem.start_with?(file) ? problem : "#{file}: #{problem}" }
+      end
+
+      def set_aside
+        TaskerCore.registry.aside.values.map(&:message)
+      rescue Error => e
+        [e.message]
+      rescue StandardError, ScriptError # By a file of the application, which is named by itself.
+        []
       end
 
       def handlers(needed)

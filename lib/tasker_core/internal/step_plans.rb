@@ -110,11 +110,19 @@ module TaskerCore
       private
 
       def find(definition)
-        @handler_class = HandlerRegistry.resolve(definition.fetch("handler_class"))
+        @handler_class = resolve(definition.fetch("handler_class"))
         @in_place = template.in_place_of(@handler_class, definition)
         @takes_config = takes_config?
         @processes_results = @in_place.nil? && @handler_class.public_method_defined?(:process_results)
         @transactional = transactional_here?
+      end
+
+      def resolve(handler_class)
+        HandlerRegistry.resolve(handler_class)
+      rescue HandlerNotFound => e
+        raise HandlerNotFound.new("template #{template}, step #{name.inspect}: #{e.message}; deploy it to all " \
+                                  "workers of the step's queue, then have the step tried again", details: e.details),
+              cause: e.cause
       end
 
       # The transaction is one of the process that executes the handler.

@@ -73,7 +73,7 @@ module TaskerCore
           return of if of.is_a?(TaskTemplate)
 
           of = Internal::Check.text(of, "of")
-          Internal::Templates.highest(TaskerCore.templates.select { |template| template.name == of }) ||
+          TaskerCore.registry.named(of) ||
             Internal::Check.refuse("of", of, "the name of a template that is loaded: " \
                                              "#{TaskerCore.templates.map(&:name).uniq.sort.join(", ")}")
         end

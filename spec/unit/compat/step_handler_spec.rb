@@ -110,12 +110,14 @@ RSpec.describe Tasker::TaskHandler do
     expect(log.string.scan(/OnlyTask: update_annotations: not called/).size).to eq(1)
   end
 
-  it "names the class that a step asks for in vain" do
+  it "names the class that a step asks for in vain, and keeps nobody from others" do
     define do
       register_handler "one"
       define_step_templates { |templates| templates.define(name: "only", handler_class: "NoStep") }
     end
 
-    2.times { expect { TaskerCore.templates }.to raise_error(TaskerCore::HandlerNotFound, /OnlyTask.*only.*NoStep/) }
+    2.times { expect(TaskerCore.templates).to eq([]) }
+    expect { TaskerCore.submit("one") }.to raise_error(TaskerCore::HandlerNotFound, /OnlyTask.*only.*NoStep/)
+    expect(log.string.scan(/ERROR.*OnlyTask.*NoStep/).size).to eq(1)
   end
 end

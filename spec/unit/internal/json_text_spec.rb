@@ -44,6 +44,7 @@ RSpec.describe TaskerCore::Internal::JsonText do
     { "pair" => Struct.new(:a).new(1) } => /\Acontext\.pair is of .*to_h/,
     { "o" => Object.new } => /\Acontext\.o is of class Object/,
     { "order" => Struct.new(:to_global_id).new } => /\Acontext\.order is of .*to_global_id\.to_s, .*GlobalID::Locator/,
+    { "order" => Class.new { def self.name = "GlobalID" }.new } => /\Acontext\.order is of .*pass the record itself/,
     { "n" => Float::NAN } => /\Acontext\.n is NaN .*finite/,
     { "n" => -Float::INFINITY } => /\Acontext\.n is -Infinity/,
     { "n" => Complex(1, 1) } => /\Acontext\.n is of class Complex/,

@@ -67,7 +67,12 @@ RSpec.describe TaskerCore::Internal::StepPlan do
 
   it "is made once for a step, but looks for a missing class each time" do
     plan = steps.tap { |template| expect(template.plan(0)).to be(template.plan(0)) }.plan(0)
-    2.times { expect { plan.find_handler }.to raise_error(TaskerCore::HandlerNotFound, /PlannedHandler/) }
+    2.times do
+      expect { plan.find_handler }.to raise_error(
+        TaskerCore::HandlerNotFound,
+        %r{\Atemplate shop/order 1\.0\.0, step "a": handler class PlannedHandler cannot be found.*; deploy it to all w}
+      )
+    end
     handler
     plan.find_handler
 

@@ -58,6 +58,48 @@ RSpec.describe TaskerCore::Internal::Templates do
     expect([find("a"), find("a"), templates.all, brought]).to eq([nil, template("a"), [template("a")], []])
   end
 
+  describe "of which handlers are missing" do
+    let(:log) { StringIO.new }
+    let(:missing) { template("b", version: "0.2.0", handler: "Missing") }
+
+    before do
+      TaskerCore.configure { |c| c.logger = Logger.new(log) }
+      templates.add([template("a"), template("b"), template("b", namespace: "shop")])
+      templates.later { TaskerCore::HandlerRegistry.check(missing).then { missing } }
+    end
+
+    it "are set aside, told once, and keep nobody from the others" do
+      2.times { expect(templates.all.map(&:to_s)).to eq(["default/a 0.1.0", "default/b 0.1.0", "shop/b 0.1.0"]) }
+
+      expect([find("a"), find("b", version: "0.1.0"), find("b", namespace: "shop")]).to all(be)
+      expect(log.string.scan(/ERROR -- : b-0\.2\.0-Missing\.yaml: step "a": .*; until then/).size).to eq(1)
+    end
+
+    it "are refused where they would be used" do
+      details = include("namespace" => "default", "name" => "b", "version" => "0.2.0", "step" => "a",
+                        "handler_class" => "Missing", "file" => missing.source)
+      [-> { find("b") }, -> { find("b", version: "0.2.0") }, -> { templates.named("b") }].each do |look|
+        expect(&look).to raise_error(TaskerCore::HandlerNotFound) { |error| expect(error.details).to details }
+      end
+      expect(templates.named("a")).to eq(template("a"))
+    end
+
+    it "are used as soon as the handlers are there" do
+      templates.all
+      stub_const("Missing", Class.new { def process(*) = nil })
+
+      expect([find("b"), templates.aside]).to eq([missing, {}])
+    end
+
+    it "and that are not named keep nobody from any" do
+      templates.set_aside("x.rb", TaskerCore::HandlerNotFound.new("x.rb: none", details: { "handler_class" => "None" }))
+
+      expect([find("a"), templates.aside.keys.first]).to eq([template("a"), "x.rb"])
+      templates.put_back(["x.rb"])
+      expect(templates.aside.keys).not_to include("x.rb")
+    end
+  end
+
   it "asks again for one that was refused" do
     templates.add([template("a", handler: "B")])
     templates.later { template("a") }
