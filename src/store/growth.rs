@@ -247,16 +247,18 @@ pub(super) async fn to_run(
         .collect())
 }
 
-/// The items that have not begun, among these and so many after each of them, where others have failed.
+/// The items that have not begun, among these and so many after each of them; all of them, or where others have failed.
 pub(super) async fn lock_unbegun(
     tx: &mut Tx,
     from: &[StepId],
     further: u32,
+    all: bool,
 ) -> Result<Vec<UnbegunItem>, StoreError> {
     let rows = sqlx::query_file!(
         "src/store/sql/lock_unbegun_items.sql",
         from as &[StepId],
-        i64::from(further)
+        i64::from(further),
+        all
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -163,6 +163,28 @@ async fn an_item_that_is_given_up_costs_no_more_however_many_there_are() {
     db.assert_sound().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_a_budget_refuses_costs_no_more_however_many_there_are() {
+    let db = Database::migrated().await;
+    db.template(&json!({ "name": "mapped", "budget": { "attempts": 1 }, "step_templates": [
+        { "name": "all", "handler_class": "A", "map": { "over": "context.list", "max_parallel": 1 } },
+    ]}))
+    .await;
+    db.run("VACUUM ANALYZE").await;
+    let items: u64 = 6_000;
+    let mut read = Vec::new();
+    for size in [items, items / 60] {
+        let list: Vec<_> = (0..size).collect();
+        let tasks = vec![("mapped", json!({ "list": list })); tasks_of(size, items)];
+        let execute = |worker: &Worker, step: &Delivery| succeed(worker, step, "{}");
+        // Of the first items; the others are refused.
+        let attempts = items / size;
+        read.push(rows_read_whatever_comes_of_it(&db, &tasks, attempts, execute).await);
+    }
+    assert_flat(&read, items, MOST_ROWS_A_STEP);
+    db.assert_sound().await;
+}
+
 /// The first step adds as many as its context says, all before the last one; with `next`, each of them adds one more.
 fn split(worker: &Worker, delivery: &Delivery) {
     let context: Value = serde_json::from_str(&delivery.context).unwrap();
