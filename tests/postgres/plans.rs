@@ -520,6 +520,38 @@ async fn what_failed_is_found_without_reading_what_did_not() {
     assert!(read <= 10 * 2 * 100, "{read} rows read for 200 failures");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_what_failed_is_found_without_reading_all_of_it() {
+    let db = Database::migrated().await;
+    db.template(&fan(5_000)).await;
+    let task = db.submit("fan", 1).await[0];
+    for statement in [
+        "UPDATE tasker_workflow_steps SET attempts = 1, open_parents = 0, state = 'error'",
+        "UPDATE tasker_tasks SET started_at = now(), finished_at = now(), runnable_steps = 0, open_failures = 5000, state = 'error'",
+        "INSERT INTO tasker_workflow_step_transitions \
+         (workflow_step_id, from_state, to_state, event, attempt, worker_id, claimed_at, outcome) \
+         SELECT workflow_step_id, 'in_progress', state, 'failed_permanently', 1, 1, now(), 'permanent' \
+         FROM tasker_workflow_steps",
+    ] {
+        // What the session has read is counted at once.
+        db.run(&format!("{statement}; SELECT pg_stat_force_next_flush()")).await;
+    }
+    db.run("VACUUM ANALYZE").await;
+    let before = db.count(STEP_ROWS_READ).await;
+    let client = db.another_client().await;
+    for filter in [json!({ "limit": 20 }), json!({ "limit": 20, "task_id": task })] {
+        let filter = FailureFilter::from_json(&filter.to_string()).unwrap();
+        let page = client.failures(&filter).await.unwrap();
+        let steps: Vec<_> = page.failures.iter().map(|one| one.step_id).collect();
+        assert_eq!(steps, (4_982..=5_001).rev().map(|index| task.step(index)).collect::<Vec<_>>());
+    }
+    let sessions = db.count(SESSIONS).await;
+    client.close().await;
+    db.wait_for_count(&format!("SELECT (({SESSIONS}) < {sessions})::int::bigint"), 1).await;
+    let read = db.count(STEP_ROWS_READ).await - before;
+    assert!(read <= 2 * 2 * 20, "{read} rows read for 40 failures");
+}
+
 /// The lines of a plan that lie deeper than the one at `at`.
 fn below(plan: &[String], at: usize) -> impl Iterator<Item = &String> {
     let depth = |line: &str| line.len() - line.trim_start().len();
