@@ -98,6 +98,9 @@ pub(crate) struct WaitingItemRow {
     pub(crate) signal: Option<String>,
     /// Until when at the latest.
     pub(crate) available_at: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
+    /// What is said of the wait, a JSON object.
+    pub(crate) detail: Option<String>,
 }
 
 /// An item of a map step.
@@ -326,6 +329,8 @@ impl Store {
                 index: u32::try_from(row.item_id - row.first_item_id).unwrap_or(0),
                 signal: row.signal,
                 available_at: row.available_at,
+                since: row.since,
+                detail: row.detail,
             })
             .collect())
     }
