@@ -139,8 +139,9 @@ RSpec.describe "Map steps", :database do
     settle = ->(status) { status.steps_by_state.values_at("complete", "waiting") == [4, 5] }
     working { wait_until("they wait") { settle.call(TaskerCore.status(task_id)) } }
     told = /0 failed and none may, 5 wait \(square\[0\] for the signal "go"; square\[1\] for approval, at the latest \
-until \S+ \(in [^)]+\); square\[2\] until \S+ \(in [^)]+\); square\[3\] for the signal "go"; square\[4\] polls: it has looked 1 time, \
-last at \S+ \([^)]+ ago\), and looks again at \S+ \(in 60 min\); it gives up at \S+ \(in 120 min\)\)\z/
+until \S+ \(in [^)]+\); square\[2\] until \S+ \(in [^)]+\); square\[3\] for the signal "go"; \
+square\[4\] polls: it has looked 1 time, last at \S+ \([^)]+ ago\), and looks \
+again at \S+ \(in 60 min\); it gives up at \S+ \(in 120 min\)\)\z/
     expect(summary(task_id, "square")).to match(/\Awaits for its items: 3 of 8 items are complete, #{told.source}/)
     TaskerCore.signal(task_id, "go")
     expect(summary(task_id, "square")).to match(/none may, 2 are ready to go on, 3 wait \(square\[1\] for approval/)
