@@ -271,6 +271,7 @@ pub const STEP_TRANSITIONS: &[(StepState, StepEvent, StepState)] = {
         (S::Pending, E::ItemGivenUp, S::Error),
         (S::Enqueued, E::ItemGivenUp, S::Error),
         (S::InProgress, E::ItemGivenUp, S::Error),
+        (S::Pending, E::BudgetExhausted, S::Error),
         (S::Enqueued, E::BudgetExhausted, S::Error),
         (S::WaitingForRetry, E::BudgetExhausted, S::Error),
         (S::Waiting, E::BudgetExhausted, S::Error),

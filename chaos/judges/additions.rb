@@ -49,10 +49,10 @@ module Chaos
         tell("#{most} items ran at a time", map) if most > Growth::MAX_PARALLEL
       end
 
-      # An item that was added ready runs from the beginning on, one that was given up and not claimed never.
+      # An item that was added ready runs from the beginning on, one that ended without a claim never.
       def ends_of(item)
         first, last = item.transitions.values_at(0, -1)
-        return [] if first.nil? || first.event == "item_given_up"
+        return [] if first.nil? || %w[item_given_up budget_exhausted].include?(first.event)
 
         [[first.id, 1], ([last.id, -1] if %w[complete error cancelled].include?(item.state))].compact
       end

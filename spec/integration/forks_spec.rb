@@ -61,7 +61,10 @@ RSpec.describe "Forks", :database do
     expect(ids.uniq.size).to eq(1)
     expect { TaskerCore.fork(source, from: "prcie") }
       .to raise_error(TaskerCore::InvalidArgument, /did you mean "price"/)
-    expect { TaskerCore.fork(source, from: []) }.to raise_error(TaskerCore::InvalidArgument, /from is \[\]/)
+    { [] => "[]", nil => "nil", 7 => "7" }.each do |from, seen|
+      expect { TaskerCore.fork(source, from: from) }
+        .to raise_error(TaskerCore::InvalidArgument, /from is #{Regexp.escape(seen)},/)
+    end
     expect { TaskerCore.fork(4_711, from: "load") }.to raise_error(TaskerCore::NotFound)
     expect { TaskerCore.fork(source, from: "load", context: 5) }.to raise_error(TaskerCore::InvalidArgument, /context/)
     expect(TaskerCore.list.size).to eq(2)

@@ -33,6 +33,12 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
     TaskerCore.result(task_id)
   end
 
+  # How many steps a budget has refused, and in how many transactions.
+  def refused
+    sql("SELECT count(*), count(DISTINCT created_at) AS sets FROM tasker_workflow_step_transitions " \
+        "WHERE event = 'budget_exhausted'").first.values.map(&:to_i)
+  end
+
   def submit(list, bad, **map)
     define_joins(map: map)
     TaskerCore.submit("joins", context: { list: list, bad: bad })
@@ -134,6 +140,24 @@ RSpec.describe "Map steps more of whose items failed than may", :database do
     expect(TaskerCore.explain(task_id)["history"].last["cause"]).to eq("budget_exhausted")
     TaskerCore.raise_budget(task_id, attempts: 22)
     expect(settled(task_id).state).to eq("complete")
+  end
+
+  it "are refused by a used-up budget in sets where they have not begun, each with its event, and go on with a raise",
+     :aggregate_failures do
+    define_joins(map: { max_parallel: 2 }, joins: {}, budget: { attempts: 12 })
+    task_id = TaskerCore.submit("joins", context: { list: [*1..2_500], bad: [] })
+    expect(settled(task_id).step("each").error["message"])
+      .to eq("2490 of 2500 items failed and none may; the first of them: each[10]")
+    expect(refused).to match([2_490, be < 10])
+    expect(TaskerCore.status(task_id).budget).to include("attempts" => 12, "exhausted" => "attempts")
+    last = TaskerCore.explain(task_id, step: "each[2499]")["steps"].first
+    expect(last["history"].map { |change| [change["from"], change["cause"]] }).to eq([%w[pending budget_exhausted]])
+    # Those that an operator has tried again as well.
+    TaskerCore.retry(task_id)
+    settled(task_id)
+    expect(refused).to match([2 * 2_490, be < 20])
+    TaskerCore.raise_budget(task_id, attempts: 5_000)
+    expect(settled(task_id).results_of("each")).to include("complete" => 2_500)
   end
 
   it "are given up, and not refused by the budget, where others failed with the last attempts that it allows",

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
-use crate::budget::{Budget, Limits};
+use crate::budget::{Budget, Constraint, Limits};
 use crate::decision::{
     Claim, ClaimEnd, GivenUp, Growth, Items, Join, Mapped, NewStep, Outcome, Relative, Request,
     ResolvedStep, Room, Step, StepChange, Task,
@@ -372,8 +372,7 @@ fn an_item_that_has_begun_is_not_given_up() {
 #[test]
 fn an_item_is_given_up_and_not_refused_by_a_budget_where_others_failed_first() {
     let mut view = mapped(3, 1, Some(0));
-    let limits = Limits { attempts: NonZeroU32::new(1), cost: None };
-    view.budgets.insert(TASK, Budget { limits, attempts: 1, ..Budget::default() });
+    view.budgets.insert(TASK, used_up(1));
     let first = see(&view, ends(&[0], &failed()), 0).unwrap();
     apply(&mut view, &first);
     view.given_up.insert(TASK.step(4), WHY);
@@ -391,6 +390,31 @@ fn an_item_is_given_up_and_not_refused_by_a_budget_where_others_failed_first() {
     let third = claim(&view, 5);
     assert_eq!(change(&third, 5).event, Some(StepEvent::BudgetExhausted));
     assert_eq!(third.tasks[0].event, Some(TaskEvent::BudgetExhausted));
+}
+
+#[test]
+fn items_whose_turn_has_not_come_are_refused_by_a_budget_with_one_that_was_claimed() {
+    let mut view = mapped(6, 2, Some(0));
+    view.budgets.insert(TASK, used_up(2));
+    let first = see(&view, ends(&[0], &Outcome::Succeeded("1".into())), 0).unwrap();
+    apply(&mut view, &first);
+    let steps = [5, 6, 7].map(|index| TASK.step(index)).to_vec();
+    let seen = Observation::StepsClaimed { worker: WORKER, steps };
+    let decisions = decide(&view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap();
+    for index in [5, 6, 7] {
+        let item = change(&decisions, index);
+        assert_eq!((item.event, item.after.attempts), (Some(StepEvent::BudgetExhausted), 0));
+        assert_eq!(item.after.open_parents, 0);
+    }
+    let states = [5, 6].map(|index| change(&decisions, index).before.state);
+    assert_eq!(states, [StepState::Enqueued, StepState::Pending]);
+    assert_eq!(change(&decisions, 8).after.state, StepState::Enqueued);
+    assert_eq!(
+        decisions.budgets[0].1,
+        Budget { exhausted: Some(Constraint::Attempts), ..used_up(2) }
+    );
+    apply(&mut view, &decisions);
+    check_all(&view, view.grown.maps[&TASK.step(0)]);
 }
 
 #[test]
@@ -532,6 +556,19 @@ fn mapped_beside(items: u32, most: u32, tolerate: Option<u32>, policy: JoinPolic
     view
 }
 
+/// Items that have not begun.
+fn unbegun(view: &View) -> impl Iterator<Item = StepId> {
+    let mapped = view.grown.maps[&TASK.step(0)];
+    let is_unbegun = |state| matches!(state, StepState::Pending | StepState::Enqueued);
+    let items = view.steps.values().filter(move |step| mapped.has(step.id) && step.attempts == 0);
+    items.filter(move |step| is_unbegun(step.state)).map(|step| step.id)
+}
+
+fn used_up(attempts: u32) -> Budget {
+    let limits = Limits { attempts: NonZeroU32::new(attempts), cost: None };
+    Budget { limits, attempts, ..Budget::default() }
+}
+
 /// One of the things that may become of a step; nothing where it is not allowed.
 fn happen(view: &View, what: u8, pick: usize) -> Option<Decisions> {
     let pick_of = |states: &[StepState]| {
@@ -574,15 +611,18 @@ fn happen(view: &View, what: u8, pick: usize) -> Option<Decisions> {
             let mapped = view.grown.maps[&TASK.step(0)];
             let is_new = |step: &&Step| mapped.has(step.id) && step.attempts == 1;
             let claim = view.steps.values().filter(is_new).find_map(Step::claim)?;
-            let unbegun = [StepState::Pending, StepState::Enqueued];
-            let is_unbegun = |step: &&Step| {
-                mapped.has(step.id) && step.attempts == 0 && unbegun.contains(&step.state)
-            };
-            let others = view.steps.values().filter(is_unbegun).skip(pick % 2).take(pick % 4);
+            let others = unbegun(view).skip(pick % 2).take(pick % 4);
             let mut view = view.clone();
-            view.given_up = others.map(|step| (step.id, WHY)).collect();
+            view.given_up = others.map(|item| (item, WHY)).collect();
             let end = ClaimEnd { claim, outcome: given_up(), execution: None };
             Some(see(&view, vec![end], pick % 3).unwrap())
+        }
+        9 => {
+            let steps = unbegun(view).skip(pick % 2).take(pick % 4).collect();
+            let mut view = view.clone();
+            view.budgets.insert(TASK, used_up(1));
+            let seen = Observation::StepsClaimed { worker: WORKER, steps };
+            Some(decide(&view, &seen, DateTime::UNIX_EPOCH, Jitter(1)).unwrap())
         }
         _ => {
             let step = pick_of(&[StepState::Error, StepState::Blocked, StepState::InProgress])?.id;
@@ -650,7 +690,7 @@ proptest! {
             JoinPolicy::AllComplete, JoinPolicy::AllDone, JoinPolicy::AnyComplete, JoinPolicy::NoneFailed,
             JoinPolicy::Quorum(2),
         ]),
-        turns in prop::collection::vec((0_u8..10, any::<usize>()), 1..40),
+        turns in prop::collection::vec((0_u8..11, any::<usize>()), 1..40),
     ) {
         let mut view = mapped_beside(items, most, tolerate, policy);
         let mapped = view.grown.maps[&TASK.step(0)];

@@ -89,51 +89,86 @@ pub(super) async fn see_others(
         *known = item.max(*known);
     }
     last.retain(|task, _| !is_paused(*task));
-    see(tx, view, &last.into_values().collect::<Vec<_>>(), MOST_TOGETHER, sight).await
+    let last: Vec<_> = last.into_values().collect();
+    see(tx, view, Unbegun::GivenUp(&last, MOST_TOGETHER), sight).await
 }
 
 /// Shows the decider which of the steps that are to be claimed are items that are not executed any more, where the budget of their
-/// task would refuse some: that they are not is why they end.
+/// task would refuse some: that they are not is why they end. With one of them, or one that the budget refuses, end some that come
+/// after it: the budget refuses all items of a map step, which reserve the same.
 pub(super) async fn see_claimed(
     tx: &mut impl Transaction,
     view: &mut View,
     sight: Sight<'_>,
 ) -> Result<(), StoreError> {
-    let mut items = Vec::new();
-    for (task, budget) in view.budgets.iter().filter(|(_, budget)| budget.exhausted.is_none()) {
+    let (mut items, mut refused) = (Vec::new(), BTreeMap::new());
+    for (task, budget) in &view.budgets {
         let steps = view.steps.range(task.step(0)..TaskId(task.0 + 1).step(0)).map(|(id, _)| *id);
         let others = u32::try_from(steps.clone().count()).unwrap_or(u32::MAX).saturating_sub(1);
         let last = Budget { attempts: budget.attempts.saturating_add(others), ..*budget };
-        let reserve = |step: &StepId| view.reserves.get(step).copied().unwrap_or_default();
-        let is_refused = |step: &StepId| matches!(last.verdict(reserve(step)), Verdict::Never(_));
-        let is_added = |step: &StepId| view.grown.prototypes.contains_key(step);
-        items.extend(steps.filter(is_added).filter(is_refused));
+        let added = steps.filter(|step| view.grown.prototypes.contains_key(step));
+        if budget.exhausted.is_none() {
+            items.extend(added.clone().filter(|step| is_refused(view, &last, *step)));
+        }
+        let of_task = added.filter(|step| is_refused(view, budget, *step));
+        refused.extend(of_task.map(|step| (*task, step)));
     }
-    see(tx, view, &items, 0, sight).await
+    see(tx, view, Unbegun::GivenUp(&items, 0), sight).await?;
+    let given_up = view.given_up.keys().map(|item| (item.task(), *item));
+    let last: BTreeMap<_, _> = given_up.filter(|(task, _)| !refused.contains_key(task)).collect();
+    let last: Vec<_> = last.into_values().collect();
+    see(tx, view, Unbegun::GivenUp(&last, MOST_TOGETHER), sight).await?;
+    let last: Vec<_> = refused.into_values().collect();
+    see(tx, view, Unbegun::Refused(&last, MOST_TOGETHER), sight).await
 }
 
-/// Those of these items, and of so many after each of them, that are not executed any more.
+fn is_refused(view: &View, budget: &Budget, step: StepId) -> bool {
+    let reserve = view.reserves.get(&step).copied().unwrap_or_default();
+    matches!(budget.verdict(reserve), Verdict::Never(_))
+}
+
+/// Items that have not begun: these, and so many after each of them.
+enum Unbegun<'a> {
+    /// Those that are not executed any more.
+    GivenUp(&'a [StepId], u32),
+    /// All of them: their budget refuses those that are not given up.
+    Refused(&'a [StepId], u32),
+}
+
+/// Shows the decider items that end.
 async fn see(
     tx: &mut impl Transaction,
     view: &mut View,
-    items: &[StepId],
-    further: u32,
+    unbegun: Unbegun<'_>,
     sight: Sight<'_>,
 ) -> Result<(), StoreError> {
+    let (items, further, all) = match unbegun {
+        Unbegun::GivenUp(items, further) => (items, further, false),
+        Unbegun::Refused(items, further) => (items, further, true),
+    };
     if items.is_empty() {
         return Ok(());
     }
-    for UnbegunItem { step: row, prototype, failed_items } in
-        tx.lock_unbegun_items(items, further).await?
-    {
-        let stored = sight.by_task.get(&row.id.task());
-        let map = stored.and_then(|stored| stored.template.steps().get(prototype as usize));
-        if let Some(why) = map.and_then(|map| given_up(map, failed_items)) {
-            view.steps.insert(row.id, step(&row, sight.join(row.id)));
-            view.given_up.insert(row.id, why);
+    for item in tx.lock_unbegun_items(items, further, all).await? {
+        let id = item.step.id;
+        let is_exhausted = view.budgets.get(&id.task()).is_some_and(|b| b.exhausted.is_some());
+        match why(&item, sight).filter(|_| !is_exhausted) {
+            Some(why) => _ = view.given_up.insert(id, why),
+            None if all => {}
+            None => continue,
         }
+        view.steps.insert(id, step(&item.step, sight.join(id)));
+        view.grown.prototypes.insert(id, item.prototype);
+        let reserve = sight.reserve(id, &view.grown.prototypes);
+        view.reserves.extend(reserve.map(|reserve| (id, reserve)));
     }
     Ok(())
+}
+
+/// Why an item that has not begun is not executed any more; `None` for one that is.
+fn why(item: &UnbegunItem, sight: Sight<'_>) -> Option<GivenUp> {
+    let template = &sight.by_task.get(&item.step.id.task())?.template;
+    given_up(template.steps().get(item.prototype as usize)?, item.failed_items)
 }
 
 /// The end of a map step's claim: the items that it is executed for; `None` for any other step, which a handler executes.

@@ -259,7 +259,9 @@ async fn write_claims<D: Database>(
     let Locked { mut view, by_task, grown, now } =
         lock_changed_tasks(&mut tx, shared, &picked).await?;
     let steps: Vec<_> = view.steps.keys().copied().collect();
-    let passed = picked.last().filter(|_| steps.len() < picked.len()).map(|last| last.place);
+    // Others are claimed with these only to be refused.
+    let is_passed = |one: &Picked| !view.steps.contains_key(&one.step.id);
+    let passed = picked.last().filter(|_| picked.iter().any(is_passed)).map(|last| last.place);
     let observation = Observation::StepsClaimed { worker: shared.worker(), steps };
     let sight = Sight { by_task: &by_task, served: None, ledger: None, grown: &grown };
     let decisions = decide_seeing(&mut tx, &mut view, &observation, now, sight).await?;

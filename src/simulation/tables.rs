@@ -406,14 +406,14 @@ impl Tables {
         Some(((*first)?, *items))
     }
 
-    /// The position of an item's map step that waits for its items, and how many of these have failed; `None` where none has, and
-    /// where those that have not begun are executed nevertheless, because a step was refused when no attempt was left.
+    /// The position of an item's map step that waits for its items, and how many of these have failed: 0 where those that have not
+    /// begun are executed nevertheless, because a step was refused when no attempt was left.
     pub(super) fn failed_items(&self, item: StepId) -> Option<(u32, u32)> {
         let added = self.added.get(&item).filter(|added| added.item.is_some())?;
         let map = self.steps.get(&added.by).filter(|map| map.state == StepState::Pending)?;
         let exhausted = self.budgets.get(&item.task()).and_then(|budget| budget.exhausted);
-        let fails = map.failed_parents > 0 && exhausted != Some(Constraint::Attempts);
-        fails.then_some((added.prototype, map.failed_parents))
+        let matters = exhausted != Some(Constraint::Attempts);
+        Some((added.prototype, if matters { map.failed_parents } else { 0 }))
     }
 
     /// An item and so many after it of its map step.

@@ -304,13 +304,14 @@ pub(crate) trait Transaction: TaskWriter + 'static {
         steps: &[StepId],
     ) -> impl Future<Output = Result<Vec<GrowthRow>, StoreError>> + Send;
 
-    /// The items that have not begun, among these and so many after each of them, of map steps of which others have failed;
-    /// without those that are executed nevertheless, and those that somebody claims. None of them can be claimed before the
-    /// transaction ends.
+    /// The items that have not begun, among these and so many after each of them, of map steps that wait for them; without those
+    /// that somebody claims. All of them, or those of which others have failed, and which are not executed nevertheless. None of
+    /// them can be claimed before the transaction ends.
     fn lock_unbegun_items(
         &mut self,
         from: &[StepId],
         further: u32,
+        all: bool,
     ) -> impl Future<Output = Result<Vec<UnbegunItem>, StoreError>> + Send;
 
     /// Which steps of a task follow from which.

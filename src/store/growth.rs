@@ -98,6 +98,9 @@ pub(crate) struct WaitingItemRow {
     pub(crate) signal: Option<String>,
     /// Until when at the latest.
     pub(crate) available_at: DateTime<Utc>,
+    pub(crate) since: DateTime<Utc>,
+    /// What is said of the wait, a JSON object.
+    pub(crate) detail: Option<String>,
 }
 
 /// An item of a map step.
@@ -247,16 +250,18 @@ pub(super) async fn to_run(
         .collect())
 }
 
-/// The items that have not begun, among these and so many after each of them, where others have failed.
+/// The items that have not begun, among these and so many after each of them; all of them, or where others have failed.
 pub(super) async fn lock_unbegun(
     tx: &mut Tx,
     from: &[StepId],
     further: u32,
+    all: bool,
 ) -> Result<Vec<UnbegunItem>, StoreError> {
     let rows = sqlx::query_file!(
         "src/store/sql/lock_unbegun_items.sql",
         from as &[StepId],
-        i64::from(further)
+        i64::from(further),
+        all
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -324,6 +329,8 @@ impl Store {
                 index: u32::try_from(row.item_id - row.first_item_id).unwrap_or(0),
                 signal: row.signal,
                 available_at: row.available_at,
+                since: row.since,
+                detail: row.detail,
             })
             .collect())
     }

@@ -247,8 +247,9 @@ impl Transaction for Tx {
         &mut self,
         from: &[StepId],
         further: u32,
+        all: bool,
     ) -> Result<Vec<UnbegunItem>, StoreError> {
-        growth::lock_unbegun(self, from, further).await
+        growth::lock_unbegun(self, from, further, all).await
     }
 
     async fn read_growth(&mut self, steps: &[StepId]) -> Result<Vec<GrowthRow>, StoreError> {

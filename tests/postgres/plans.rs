@@ -143,21 +143,36 @@ async fn an_item_of_a_map_step_costs_no_more_however_many_there_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_is_given_up_costs_no_more_however_many_there_are() {
+    // The first one fails.
+    assert_cheap_after_the_first_item(&json!({}), |worker, step| fail(worker, step, "permanent"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_a_budget_refuses_costs_no_more_however_many_there_are() {
+    let budget = json!({ "budget": { "attempts": 1 } });
+    assert_cheap_after_the_first_item(&budget, |worker, step| succeed(worker, step, "{}")).await;
+}
+
+/// The items that are not executed after the first one, which is, cost the same in large tasks and small ones.
+async fn assert_cheap_after_the_first_item(
+    keys: &Value,
+    execute: impl Fn(&Worker, &Delivery) + Clone + Send + 'static,
+) {
     let db = Database::migrated().await;
-    db.template(&json!({ "name": "mapped", "step_templates": [
+    let mut template = json!({ "name": "mapped", "step_templates": [
         { "name": "all", "handler_class": "A", "map": { "over": "context.list", "max_parallel": 1 } },
-    ]}))
-    .await;
+    ]});
+    template.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    db.template(&template).await;
     db.run("VACUUM ANALYZE").await;
     let items: u64 = 6_000;
     let mut read = Vec::new();
     for size in [items, items / 60] {
         let list: Vec<_> = (0..size).collect();
         let tasks = vec![("mapped", json!({ "list": list })); tasks_of(size, items)];
-        let execute = |worker: &Worker, step: &Delivery| fail(worker, step, "permanent");
-        // Of the first items; the others are given up.
         let attempts = items / size;
-        read.push(rows_read_whatever_comes_of_it(&db, &tasks, attempts, execute).await);
+        read.push(rows_read_whatever_comes_of_it(&db, &tasks, attempts, execute.clone()).await);
     }
     assert_flat(&read, items, MOST_ROWS_A_STEP);
     db.assert_sound().await;
@@ -463,17 +478,13 @@ async fn what_becomes_free_of_a_budget_is_found_without_reading_all_that_wait_fo
 const STEP_ROWS_READ: &str = "SELECT (SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables \
      WHERE relname IN ('tasker_workflow_steps', 'tasker_workflow_step_transitions'))::bigint";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_found_without_reading_what_did_not() {
-    let db = Database::migrated().await;
-    db.template(&single(&json!({}))).await;
-    db.submit("single", 20_000).await;
+/// Has all steps and tasks end, with these columns.
+async fn ended_by_hand(db: &Database, steps: &str, tasks: &str) {
     for statement in [
-        "UPDATE tasker_workflow_steps SET attempts = 1, \
-         state = CASE task_id % 200 WHEN 0 THEN 'error' ELSE 'complete' END::tasker_step_state",
-        "UPDATE tasker_tasks SET started_at = now(), finished_at = now(), runnable_steps = 0, \
-         open_failures = CASE task_id % 200 WHEN 0 THEN 1 ELSE 0 END, \
-         state = CASE task_id % 200 WHEN 0 THEN 'error' ELSE 'complete' END::tasker_task_state",
+        &format!("UPDATE tasker_workflow_steps SET {steps}"),
+        &format!(
+            "UPDATE tasker_tasks SET started_at = now(), finished_at = now(), runnable_steps = 0, {tasks}"
+        ),
         "INSERT INTO tasker_workflow_step_transitions \
          (workflow_step_id, from_state, to_state, event, attempt, worker_id, claimed_at, outcome) \
          SELECT workflow_step_id, 'in_progress', state, 'failed_permanently', 1, 1, now(), 'permanent' \
@@ -483,6 +494,20 @@ async fn what_failed_is_found_without_reading_what_did_not() {
         db.run(&format!("{statement}; SELECT pg_stat_force_next_flush()")).await;
     }
     db.run("VACUUM ANALYZE").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_found_without_reading_what_did_not() {
+    let db = Database::migrated().await;
+    db.template(&single(&json!({}))).await;
+    db.submit("single", 20_000).await;
+    ended_by_hand(
+        &db,
+        "attempts = 1, state = CASE task_id % 200 WHEN 0 THEN 'error' ELSE 'complete' END::tasker_step_state",
+        "open_failures = CASE task_id % 200 WHEN 0 THEN 1 ELSE 0 END, \
+         state = CASE task_id % 200 WHEN 0 THEN 'error' ELSE 'complete' END::tasker_task_state",
+    )
+    .await;
     let used =
         "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'tasker_tasks_failed'";
     let (scans, before) = (db.count(used).await, db.count(STEP_ROWS_READ).await);
@@ -496,6 +521,28 @@ async fn what_failed_is_found_without_reading_what_did_not() {
     let read = db.count(STEP_ROWS_READ).await - before;
     // Those of all that failed at most: which of them come first, a sort may say.
     assert!(read <= 10 * 2 * 100, "{read} rows read for 200 failures");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_what_failed_is_found_without_reading_all_of_it() {
+    let db = Database::migrated().await;
+    db.template(&fan(5_000)).await;
+    let task = db.submit("fan", 1).await[0];
+    let steps = "attempts = 1, open_parents = 0, state = 'error'";
+    ended_by_hand(&db, steps, "open_failures = 5000, state = 'error'").await;
+    let before = db.count(STEP_ROWS_READ).await;
+    let client = db.another_client().await;
+    for filter in [json!({ "limit": 20 }), json!({ "limit": 20, "task_id": task })] {
+        let filter = FailureFilter::from_json(&filter.to_string()).unwrap();
+        let page = client.failures(&filter).await.unwrap();
+        let steps: Vec<_> = page.failures.iter().map(|one| one.step_id).collect();
+        assert_eq!(steps, (4_982..=5_001).rev().map(|index| task.step(index)).collect::<Vec<_>>());
+    }
+    let sessions = db.count(SESSIONS).await;
+    client.close().await;
+    db.wait_for_count(&format!("SELECT (({SESSIONS}) < {sessions})::int::bigint"), 1).await;
+    let read = db.count(STEP_ROWS_READ).await - before;
+    assert!(read <= 2 * 2 * 20, "{read} rows read for 40 failures");
 }
 
 /// The lines of a plan that lie deeper than the one at `at`.

@@ -50,8 +50,7 @@ module TaskerCore
         key = Internal::Check.text(idempotency_key, "idempotency_key")
         allowed = 1..KEY_BYTES
         Internal::Check.refuse("idempotency_key", key, "1 to #{KEY_BYTES} bytes") unless allowed.cover?(key.bytesize)
-        Internal::Check.refuse("from", from, "a step or several") if [*from].empty?
-        [*from].each { |one| Internal::Check.text(one, "from") }
+        names_of(from)
         check_context(context)
         options = options.merge(name: Internal::Check.text(name, "name"))
         meant = { filters: BulkSteering::ALL_TASKS, only: ->(status) { status.forked_from.nil? } }
@@ -67,7 +66,7 @@ module TaskerCore
       def forked(task_id, from:, context:, actor:, reason:, idempotency_key:) # rubocop:disable Metrics/ParameterLists -- what, and who asks why
         id = Internal::Check.id(task_id)
         check_context(context)
-        fork = { "from" => [*from].map { |step| Internal::Check.text(step, "from") },
+        fork = { "from" => names_of(from),
                  "actor" => Internal::Check.optional_text(actor, "actor") || this_process,
                  "reason" => Internal::Check.optional_text(reason, "reason"),
                  "idempotency_key" => Internal::Check.optional_text(idempotency_key, "idempotency_key") }
@@ -76,6 +75,11 @@ module TaskerCore
       end
 
       private
+
+      def names_of(from)
+        Internal::Check.refuse("from", from, "the name of a step, or several") if [*from].empty?
+        [*from].map { |step| Internal::Check.text(step, "from") }
+      end
 
       def check_context(context)
         Internal::Check.refuse("context", context, "a Hash") unless context.is_a?(Hash)

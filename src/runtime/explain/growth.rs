@@ -1,6 +1,7 @@
 //! Steps that were added while their task ran, and the items of map steps.
 
 use super::Facts;
+use super::waits::poll_of;
 use super::words::{counted, counted_if, parsed, words};
 use crate::decision::{Items, NEVER};
 use crate::error::Error;
@@ -71,6 +72,10 @@ impl Facts<'_> {
         let rows = self.waiting_items.iter().filter(|row| row.map == map);
         let told = rows.map(|row| {
             let item = Items::name_of(&name, row.index);
+            if let Some(poll) = poll_of(row.detail.as_deref()) {
+                let looks = self.looks(poll, row.since, Some(row.available_at));
+                return format!("{item} polls: {looks}");
+            }
             let until = Some(row.available_at).filter(|at| *at < NEVER).map(|at| self.when(at));
             let latest = until.as_ref().map(|at| format!(", at the latest until {at}"));
             let latest = latest.unwrap_or_default();

@@ -99,8 +99,7 @@ impl Facts<'_> {
         change: Option<&StepTransitionRow>,
     ) -> Option<PollInfo> {
         let change = change.filter(|change| change.to_state == StepState::Waiting)?;
-        let detail = parsed(change.detail.as_deref());
-        let Poll { looks, until } = serde_json::from_value(detail["poll"].clone()).ok()?;
+        let Poll { looks, until } = poll_of(change.detail.as_deref())?;
         let data = self.progress.get(&row.workflow_step_id).and_then(|kept| kept.data.as_ref());
         let data = data.and_then(|data| data.as_ref().ok()).map(|data| parsed(Some(data)));
         Some(PollInfo {
@@ -119,18 +118,27 @@ impl Facts<'_> {
         change: Option<&StepTransitionRow>,
     ) -> Option<String> {
         let PollInfo { looks, looked_at, next_look_at, until, data } = self.poll(row, change)?;
+        let looks = self.looks(Poll { looks, until }, looked_at, next_look_at);
+        let kept = data.map(|data| json::shorten(&data.to_string(), LONGEST_DATA));
+        let kept = kept.map(|data| format!("; it keeps {data}")).unwrap_or_default();
+        let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
+        Some(format!("polls: {looks}{kept}{paused}"))
+    }
+
+    /// How often a step has looked that polls, when last, when it looks again, and until when.
+    pub(super) fn looks(
+        &self,
+        Poll { looks, until }: Poll,
+        looked_at: DateTime<Utc>,
+        next_look_at: Option<DateTime<Utc>>,
+    ) -> String {
         let (looked, last) = (counted(looks.into(), "time", "times"), self.ago(looked_at));
         let next = next_look_at.map(|at| self.ahead(at)).unwrap_or_default();
         let until = until.map_or_else(
             || ", for as long as it takes".to_owned(),
             |at| format!("; it gives up {}", self.ahead(at)),
         );
-        let kept = data.map(|data| json::shorten(&data.to_string(), LONGEST_DATA));
-        let kept = kept.map(|data| format!("; it keeps {data}")).unwrap_or_default();
-        let paused = if row.queue.is_none() { "; its task is paused" } else { "" };
-        Some(format!(
-            "polls: it has looked {looked}, last at {last}, and looks again {next}{until}{kept}{paused}"
-        ))
+        format!("it has looked {looked}, last at {last}, and looks again {next}{until}")
     }
 
     /// Whether a step waits for a decision of a person: the signal of its own name.
@@ -191,6 +199,11 @@ impl Facts<'_> {
             None => format!("attempt {attempt} runs since {since}"),
         }
     }
+}
+
+/// What is said of a wait in which a step polls.
+pub(super) fn poll_of(detail: Option<&str>) -> Option<Poll> {
+    serde_json::from_value(parsed(detail).get(POLL)?.clone()).ok()
 }
 
 /// What a handler keeps that polls, without what is kept to poll.

@@ -445,27 +445,33 @@ impl Transaction for SimulatedTransaction {
         &mut self,
         from: &[StepId],
         further: u32,
+        all: bool,
     ) -> Result<Vec<UnbegunItem>, StoreError> {
         self.run(|state, work| {
             let now = state.now();
             let mut unbegun = Vec::new();
             for step in from {
                 let tables = &state.tables;
-                let Some((prototype, failed_items)) = tables.failed_items(*step) else { continue };
+                let Some((prototype, failed)) = tables.failed_items(*step) else { continue };
                 let items = tables.items_after(*step, further.min(FURTHER));
                 let rows = items.map(|(id, record)| record.row(id, now));
                 let is_unbegun = |row: &StepRow| {
-                    let is_retried = tables.retried.contains_key(&row.id);
                     row.state == StepState::Pending
-                        || row.state == StepState::Enqueued && row.attempts == 0 && !is_retried
+                        || row.state == StepState::Enqueued && row.attempts == 0
                 };
-                let rows = rows.filter(is_unbegun);
-                unbegun.extend(rows.map(|step| UnbegunItem { step, prototype, failed_items }));
+                let item = |step: StepRow| {
+                    let is_retried =
+                        step.state == StepState::Enqueued && tables.retried.contains_key(&step.id);
+                    let failed_items = if is_retried { 0 } else { failed };
+                    UnbegunItem { step, prototype, failed_items }
+                };
+                unbegun.extend(rows.filter(is_unbegun).map(item));
             }
             unbegun.retain(|item| {
                 let row = Row::Ready(item.step.id);
-                item.step.state == StepState::Pending
-                    || matches!(state.hold(work.id, row), Progress::Done(()))
+                (all || item.failed_items > 0)
+                    && (item.step.state == StepState::Pending
+                        || matches!(state.hold(work.id, row), Progress::Done(())))
             });
             done(unbegun)
         })
