@@ -220,7 +220,7 @@ module TaskerCore
 
     def check_database_url
       url = database_url
-      return if url.nil? || (url.is_a?(String) && url.valid_encoding? && url.start_with?(*Database::SCHEMES))
+      return if url.nil? || (url.is_a?(String) && url.valid_encoding? && url.b.start_with?(*Database::SCHEMES))
 
       refuse_words(:database_url, shown_url.inspect, "UTF-8 that begins with postgres:// or postgresql://, or nil")
     end

@@ -25,7 +25,8 @@ RSpec.describe TaskerCore::Configuration do
   end
 
   {
-    database_url: ["mysql://x", 7, "", "postgres:/x", "postgres://\xFF"], environment: ["", nil, "a b", :test, "\xFF"],
+    database_url: ["mysql://x", 7, "", "postgres:/x", "postgres://\xFF", "postgres://x".encode(Encoding::UTF_16)],
+    environment: ["", nil, "a b", :test, "\xFF"],
     pool_size: [0, 101, -1, 2.5, "4", nil], connect_timeout: [0, -1, 301, Float::NAN, "3", nil, Complex(1, 1)],
     logger: [nil, Object.new, "stderr"]
   }.each do |name, values|
