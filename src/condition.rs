@@ -97,9 +97,8 @@ impl Condition {
             Checker { source: &source, text, parents }.check(&expression, &[], 0)?;
             Ok(expression)
         };
-        let parsed = catch_unwind(AssertUnwindSafe(|| stacker::grow(PARSER_STACK, check)));
-        let parsed = parsed.unwrap_or_else(|_| Err(fault(1, "cannot be parsed".to_owned())));
-        Ok(Self { text: text.into(), expression: Arc::new(parsed?) })
+        let expression = stacker::grow(PARSER_STACK, check)?;
+        Ok(Self { text: text.into(), expression: Arc::new(expression) })
     }
 
     /// The expression as written.
@@ -170,6 +169,7 @@ impl Condition {
             most: (MOST_BYTES_READ / (bytes as u64).max(1)).max(ALWAYS_READ),
             read: AtomicU64::new(0),
         };
+        // A panic beyond this function ends the worker, and then the next one that claims the step.
         let evaluated = catch_unwind(AssertUnwindSafe(|| {
             let mut root = Context::with_env(Arc::clone(&ENVIRONMENT));
             root.set_variable_resolver(&variables);

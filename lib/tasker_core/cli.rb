@@ -134,7 +134,8 @@ module TaskerCore
 
     def unknown(name)
       kind, known = name.start_with?("-") ? ["option", %w[--help --version]] : ["command", COMMANDS.keys + ["help"]]
-      raise UsageError, "unknown #{kind} #{name.inspect}#{Internal::Suggestion.sentence(name, known)}"
+      raise UsageError.new("unknown #{kind} #{name.inspect}#{Internal::Suggestion.sentence(name, known)}",
+                           see: "tasker help")
     end
   end
 end

@@ -219,10 +219,10 @@ module TaskerCore
     end
 
     def check_database_url
-      return if database_url.nil?
-      return if database_url.is_a?(String) && database_url.start_with?("postgres://", "postgresql://")
+      url = database_url
+      return if url.nil? || (url.is_a?(String) && url.valid_encoding? && url.b.start_with?(*Database::SCHEMES))
 
-      refuse_words(:database_url, shown_url.inspect, "text that begins with postgres:// or postgresql://, or nil")
+      refuse_words(:database_url, shown_url.inspect, "UTF-8 that begins with postgres:// or postgresql://, or nil")
     end
 
     def check_database
@@ -232,7 +232,7 @@ module TaskerCore
     end
 
     def check_environment
-      return if environment.is_a?(String) && environment.match?(/\A[\w.-]+\z/)
+      return if environment.is_a?(String) && environment.valid_encoding? && environment.match?(/\A[\w.-]+\z/)
 
       refuse(:environment, "a name of letters, digits, \"_\", \"-\" and \".\"")
     end

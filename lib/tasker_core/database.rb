@@ -58,7 +58,7 @@ module TaskerCore
       end
 
       def of_machine(configuration, env, embedded)
-        named(:environment, env["DATABASE_URL"], "DATABASE_URL") ||
+        named(:environment, Internal::EnvironmentSettings.text(env, "DATABASE_URL"), "DATABASE_URL") ||
           in_file(configuration) ||
           refuse_name(configuration.database) ||
           started(embedded || Internal::EmbeddedPostgres.new)

@@ -64,6 +64,11 @@ RSpec.describe "Bad input", :database do
     end
   end
 
+  it "is refused when a template to be registered is none" do
+    expect { TaskerCore.client.register("order") }
+      .to raise_error(TaskerCore::InvalidArgument, /template is "order", allowed: a TaskTemplate/)
+  end
+
   %i[status result cancel explain wait].each do |method|
     it "is refused by #{method} when the id does not exist" do
       expect { TaskerCore.public_send(method, 9_999_999) }.to raise_error(TaskerCore::NotFound, /9999999/)

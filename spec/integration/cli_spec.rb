@@ -133,7 +133,7 @@ RSpec.describe "tasker", :database do
       "a context with U+0000" => [["submit", "echo", "--context", "{\"a\":\"\\u0000\"}"], /0000/],
       "a context that is not JSON" => [["submit", "echo", "--context", "{"], /not JSON/],
       "a context that is no object" => [["submit", "echo", "--context", "7"], /must be a JSON object, got 7/],
-      "a missing file" => [%w[submit echo --context @/no/such/file], %r{@/no/such/file: No such file}],
+      "a missing file" => [%w[submit echo --context @/no/such/file], %r{@/no/such/file cannot be read: No such file}],
       "status of an id that does not exist" => [%w[status 999], /999/],
       "result of an id that does not exist" => [%w[result 999], /999/],
       "explain of an id that does not exist" => [%w[explain 999], /999/],
@@ -161,7 +161,7 @@ RSpec.describe "tasker", :database do
     it "refuses a context that is not UTF-8" do
       path = file("latin.json", "{\"a\":\"\xE4\"}")
       outcome = tasker("submit", "echo", "--context", "@#{path}")
-      expect([outcome.status, outcome.err]).to match([2, /\Atasker: --context is not valid UTF-8/])
+      expect([outcome.status, outcome.err]).to match([2, /\Atasker: --context @.*latin.json is not valid UTF-8/])
     end
 
     {

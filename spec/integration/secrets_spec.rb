@@ -42,9 +42,12 @@ RSpec.describe "A password in a database URL", :database do
              ["status", "1", "--database-url", "mysql://tasker:#{password}@127.0.0.1/none"],
              ["status", "1", "--database-url", "postgres://tasker:#{password}@127.0.0.1:port/none"],
              ["status", "1", "--database-url", "#{database_url}?password=#{password}&sslmode=wrong"],
-             ["workers", "--database-urll", url]]
+             ["workers", "--database-urll", url], ["workers", "--database-urll=#{url}"],
+             ["--database-url=#{url}", "list"], ["list", url],
+             ["status", url], ["list", "--limit", url], ["work", "-r", url], ["submit", url],
+             ["list", "--database-url", "postgres://tasker:#{password}\xFF@127.0.0.1:1/none"]]
     outcomes = wrong.map { |words| tasker(*words, env: talkative) }
-    [unreachable, "mysql://a:#{password}@b"].each do |bad|
+    [unreachable, "mysql://a:#{password}@b", "postgres://a:#{password}\xFF@b"].each do |bad|
       outcomes << tasker("list", env: talkative.merge("DATABASE_URL" => bad))
     end
     expect(outcomes.map(&:status)).to all(eq(2))

@@ -62,6 +62,17 @@ RSpec.describe "Skipping and resolving steps", :database do
     expect { TaskerCore.resolve(4_711, "charge") }.to raise_error(TaskerCore::NotFound, /4711/)
   end
 
+  it "is refused, as all that names a step, where no step can have the name" do
+    task_id = run("payment").task_id
+    client = TaskerCore.client
+    [->(name) { client.skip(task_id, name) }, ->(name) { client.resolve(task_id, name) },
+     ->(name) { client.retry(task_id, step: name) }, ->(name) { client.rerun(task_id, name) },
+     ->(name) { client.fork(task_id, from: name) }, ->(name) { client.explain(task_id, step: name) },
+     ->(name) { client.artifacts(task_id, step: name) }].each do |call|
+      expect { call.call("nul \u0000") }.to raise_error(TaskerCore::InvalidArgument, /nul \\0.*a step of payment/)
+    end
+  end
+
   it "brings a running attempt to nothing" do
     started = Thread::Queue.new
     release = Thread::Queue.new

@@ -8,7 +8,7 @@ RSpec.describe TaskerCore::CLI do
   let(:err) { StringIO.new }
 
   def tasker(*argv)
-    described_class.start(argv, out: out, err: err, env: {})
+    described_class.start(argv, out: out, err: err, input: StringIO.new, env: {})
   end
 
   [[], ["help"], ["--help"], ["-h"]].each do |argv|
@@ -79,7 +79,13 @@ RSpec.describe TaskerCore::CLI do
     %w[submit a --wait --timeout -3] => "--timeout must be a number of seconds from 0, got -3.0",
     ["submit", "a", "--context", "[1]"] => "--context must be a JSON object, got [1]",
     ["submit", "a", "--context", "{\"a\":\"\xFF\"}"] => "argument \"{\\\"a\\\":\\\"\\xFF\\\"}\" is not UTF-8",
-    ["submit", "a", "--context", "@/no/such"] => "--context @/no/such: No such file or directory",
+    ["submit", "a", "--context", "@/no/such"] => "--context @/no/such cannot be read: No such file or directory",
+    %w[submit a --context @/dev/null] => "--context @/dev/null is empty; allowed: JSON, for instance {}",
+    %w[submit a --context -] => "--context - (standard input) is empty; allowed: JSON, for instance {}",
+    %w[fork 1 a --context null] => "--context must be a JSON object, got null",
+    %w[prune --older-than 36501d] =>
+      "--older-than is \"36501d\"; allowed: a whole number and a unit: s, m (minutes), h, d or w, for instance 30d, " \
+      "at most 36500d",
     ["submit", "a", "--context", "{\"a\":#{"[" * 100}#{"]" * 100}}"] =>
       "--context is nested deeper than the 100 levels allowed"
   }.each do |argv, message|
@@ -90,7 +96,7 @@ RSpec.describe TaskerCore::CLI do
 
   it "refuses a context that is not JSON" do
     expect(tasker("submit", "a", "--context", "{oops")).to eq(2)
-    expect(err.string).to start_with("tasker: --context is not JSON: ")
+    expect(err.string).to match(/\Atasker: --context is not JSON: .*\n  see: tasker submit --help\n\z/)
   end
 
   it "lists the commands of a group" do

@@ -15,10 +15,18 @@ RSpec.describe TaskerCore::Configuration do
         expect(described_class.new(env: env).environment).to eq(expected)
       end
     end
+
+    %w[TASKER_ENV RAILS_ENV TASKER_POOL_SIZE].each do |variable|
+      it "is refused where #{variable} is not UTF-8" do
+        expect { described_class.new(env: { variable => "\xFF" }) }
+          .to raise_error(TaskerCore::ConfigurationError, "#{variable} is not UTF-8; set it to text in UTF-8")
+      end
+    end
   end
 
   {
-    database_url: ["mysql://x", 7, "", "postgres:/x"], environment: ["", nil, "a b", :test],
+    database_url: ["mysql://x", 7, "", "postgres:/x", "postgres://\xFF", "postgres://x".encode(Encoding::UTF_16)],
+    environment: ["", nil, "a b", :test, "\xFF"],
     pool_size: [0, 101, -1, 2.5, "4", nil], connect_timeout: [0, -1, 301, Float::NAN, "3", nil, Complex(1, 1)],
     logger: [nil, Object.new, "stderr"]
   }.each do |name, values|

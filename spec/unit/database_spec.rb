@@ -80,6 +80,13 @@ RSpec.describe TaskerCore::Database do
       }
   end
 
+  it "reads DATABASE_URL as UTF-8, whatever the locale, and refuses what is not" do
+    ascii = { "DATABASE_URL" => (+"postgres://env/für").force_encoding(Encoding::US_ASCII) }
+    expect(resolve(env: ascii).url).to eq("postgres://env/für")
+    expect { resolve(env: { "DATABASE_URL" => "postgres://u:secret\xFF@h/db" }) }
+      .to raise_error(TaskerCore::ConfigurationError, "DATABASE_URL is not UTF-8; set it to text in UTF-8")
+  end
+
   it "refuses an unknown key of the file with its path and a suggestion" do
     write_file("databse_url: postgres://file/db")
     expect { resolve }.to raise_error(TaskerCore::ConfigurationError,

@@ -71,6 +71,15 @@ fn what_cannot_be_told_says_why() {
     }
 }
 
+/// No text was found that has the evaluator panic: what the parser never gives does.
+#[test]
+fn an_evaluation_that_panics_says_so() {
+    let expression = Arc::new(IdedExpr { id: 1, expr: Expr::Unspecified });
+    let condition = Condition { text: "true".into(), expression };
+    let error = condition.is_met("{}", std::iter::empty());
+    assert_eq!(error, Err("its evaluation is defective".to_owned()));
+}
+
 #[test]
 fn what_cannot_be_evaluated_is_refused_with_its_place() {
     for (text, position, problem) in [

@@ -104,7 +104,13 @@ mod tests {
     fn they_are_an_object_that_is_not_large() {
         check(&raw(r#"{"Current": {}}"#)).unwrap();
         assert!(check(&raw("[]")).is_err());
-        assert!(check(&raw(&format!(r#"{{"a": "{}"}}"#, "x".repeat(16 << 10)))).is_err());
+        let large =
+            |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - r#"{"a":""}"#.len()));
+        check(&raw(&large(16 << 10))).unwrap();
+        assert!(check(&raw(&large((16 << 10) + 1))).is_err());
+        let deep = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+        check(&raw(&deep(16))).unwrap();
+        assert!(check(&raw(&deep(17))).is_err());
         assert!(check(&raw(r#"{"a": "\u0000"}"#)).is_err());
     }
 }

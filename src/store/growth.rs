@@ -184,13 +184,14 @@ pub(super) async fn read(tx: &mut Tx, steps: &[StepId]) -> Result<Vec<GrowthRow>
         .collect())
 }
 
-/// The steps of these names that were added to a task.
+/// The steps of these names that were added to a task. None has U+0000 in its name, which Postgres refuses to look for.
 pub(super) async fn find(
     connection: impl PgExecutor<'_>,
     task: TaskId,
     names: &[String],
 ) -> Result<Vec<AddedName>, StoreError> {
-    let rows = sqlx::query_file!("src/store/sql/find_added_steps.sql", task.0, names)
+    let names: Vec<_> = names.iter().filter(|name| !name.contains('\0')).cloned().collect();
+    let rows = sqlx::query_file!("src/store/sql/find_added_steps.sql", task.0, &names)
         .fetch_all(connection)
         .await?;
     Ok(rows

@@ -66,6 +66,8 @@ module TaskerCore
 
         check_number_of(arguments)
         call(*arguments)
+      rescue UsageError => e
+        e.see ? raise : refuse(e.message)
       end
 
       # Writes the help.

@@ -40,6 +40,8 @@ module TaskerCore
         INTERRUPTED
       rescue Errno::EPIPE
         Command::OK # The reader has seen enough and went away.
+      rescue SystemCallError => e
+        tell(e, text: "the system refused: #{e.message}", status: Command::FAILED, hint: place_hint)
       rescue StandardError => e
         tell(e, text: "unexpected #{e.class}: #{e.message.lines.first.to_s.chomp}", status: Command::FAILED,
                 hint: debug_hint)
@@ -56,7 +58,11 @@ module TaskerCore
       end
 
       def debug_hint
-        "this is a defect; run it again with TASKER_DEBUG=1 to see where" unless @debug
+        "this is a defect; #{place_hint}" unless @debug
+      end
+
+      def place_hint
+        "run it again with TASKER_DEBUG=1 to see where" unless @debug
       end
     end
   end

@@ -57,7 +57,7 @@ module TaskerCore
 
       def fork_from(step)
         { from: [step, *options[:also]], idempotency_key: options[:"idempotency-key"],
-          context: JsonArgument.new("--context", options.fetch(:context, "{}")).read(input) }
+          context: JsonArgument.new("--context", options.fetch(:context, "{}")).read_object(input) }
       end
     end
   end

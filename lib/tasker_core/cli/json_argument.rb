@@ -27,11 +27,22 @@ module TaskerCore
       def read(input)
         text = text_from(input).dup.force_encoding(Encoding::UTF_8)
         refuse("is not valid UTF-8") unless text.valid_encoding?
+        refuse("is empty; allowed: JSON, for instance {}") if text.strip.empty?
         JSON.parse(text, max_nesting: MAX_DEPTH)
       rescue JSON::NestingError
         refuse("is nested deeper than the #{MAX_DEPTH} levels allowed")
       rescue JSON::ParserError => e
         refuse("is not JSON: #{Format.cut(e.message.lines.first.to_s.strip.sub(/\A\d+: /, ""), 120)}")
+      end
+
+      # @param input [IO] where "-" reads from
+      # @return [Hash{String => Object}]
+      # @raise [UsageError] as {#read}, and what is no JSON object
+      # @example
+      #   JsonArgument.new("--context", "{}").read_object($stdin) # => {}
+      def read_object(input)
+        value = read(input)
+        value.is_a?(Hash) ? value : refuse("must be a JSON object, got #{Format.cut(JSON.generate(value), 60)}")
       end
 
       private
@@ -42,11 +53,17 @@ module TaskerCore
 
         File.binread(@argument[1..])
       rescue SystemCallError => e
-        refuse("#{@argument}: #{e.message[/\A[^@]+/].strip}")
+        refuse("cannot be read: #{e.message[/\A[^@]+/].strip}")
       end
 
       def refuse(problem)
-        raise UsageError, "#{@option} #{problem}"
+        raise UsageError, "#{[@option, source].compact.join(" ")} #{problem}"
+      end
+
+      def source
+        return "- (standard input)" if @argument == "-"
+
+        @argument if @argument.start_with?("@")
       end
     end
   end

@@ -41,9 +41,9 @@ module TaskerCore
       # @api private
       def load_file(file)
         file.match?(TEMPLATE) ? bring(TaskTemplate.load_file(file)) : Kernel.load(file)
-      rescue Error, UsageError
+      rescue Error, UsageError, SystemExit, SignalException
         raise
-      rescue StandardError, ScriptError => e
+      rescue Exception => e # rubocop:disable Lint/RescueException -- a file may recurse without an end, or raise such a one
         raise UsageError, "-r #{file}: #{e.class}: #{e.message.lines.first.to_s.chomp}#{place(e, file)}"
       end
 

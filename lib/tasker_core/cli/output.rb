@@ -2,6 +2,7 @@
 
 require "io/console"
 require "json"
+require_relative "../internal/masked_url"
 require_relative "format"
 require_relative "style"
 
@@ -54,14 +55,15 @@ module TaskerCore
         @out.puts(JSON.pretty_generate(value, max_nesting: 0))
       end
 
-      # Writes one line beside the result, to the error stream.
+      # Writes beside the result, to the error stream, without the password of a database's URL: a message repeats what
+      # was given, and that may be a URL in the wrong place.
       #
       # @param text [String]
       # @return [void]
       # @example
       #   output.note("waiting for task 42")
       def note(text)
-        @err.puts(text)
+        @err.puts(text.lines.map { |line| Internal::MaskedUrl.of(line) }.join)
       end
 
       # Writes names and values, the values aligned.

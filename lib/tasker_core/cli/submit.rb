@@ -33,7 +33,7 @@ module TaskerCore
       # @return [Integer] exit status
       def call(name)
         check_timeout
-        context = context_from(options.fetch(:context, "{}"))
+        context = JsonArgument.new("--context", options.fetch(:context, "{}")).read_object(input)
         Loader.load(options.fetch(:require, []))
         connected { |client| submit(client, name, context) }
       end
@@ -75,13 +75,6 @@ module TaskerCore
         timeout = options[:timeout] or return
         refuse("--timeout needs --wait") unless options[:wait]
         refuse("--timeout must be a number of seconds from 0, got #{timeout}") unless timeout.finite? && timeout >= 0
-      end
-
-      def context_from(argument)
-        context = JsonArgument.new("--context", argument).read(input)
-        return context if context.is_a?(Hash)
-
-        refuse("--context must be a JSON object, got #{Format.cut(JSON.generate(context), 60)}")
       end
 
       def submit(client, name, context)

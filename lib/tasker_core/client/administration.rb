@@ -101,10 +101,14 @@ module TaskerCore
       #
       # @param template [TaskTemplate]
       # @return [Integer] its id; the same for the same template
+      # @raise [InvalidArgument] no {TaskTemplate}
       # @raise [TemplateConflict] the database has another one under this namespace, name and version
       # @example
       #   client.register(template)
       def register(template)
+        unless template.is_a?(TaskTemplate)
+          Internal::Check.refuse("template", template, "a TaskTemplate, as TaskerCore.define returns it")
+        end
         @connection.register(template)
       end
     end

@@ -6,6 +6,12 @@ module TaskerCore
   class Client
     # The items of map steps.
     module Items
+      # Numbers that an item can have.
+      NUMBERS = (0..(2**20)).freeze
+      # Items of a part.
+      PARTS = (1..10_000).freeze
+      private_constant :NUMBERS, :PARTS
+
       # A part of the items of a map step, in their order.
       #
       # @param task_id [Integer]
@@ -22,8 +28,9 @@ module TaskerCore
       def items(task_id, step, after: nil, limit: 1_000)
         id = Internal::Check.id(task_id)
         step = Internal::Check.text(step, "step")
-        after &&= Internal::Check.index(after, "after")
-        Item.parse(native.items(id, step, after, Internal::Check.count(limit, "limit")))
+        after &&= Internal::Check.within(Internal::Check.index(after, "after"), "after", NUMBERS)
+        limit = Internal::Check.within(Internal::Check.count(limit, "limit"), "limit", PARTS)
+        Item.parse(native.items(id, step, after, limit))
       end
 
       # All items of a map step, read in parts: no more than one part is in memory.

@@ -2,6 +2,7 @@
 
 require "fileutils"
 require_relative "../errors"
+require_relative "environment_settings"
 require_relative "file_lock"
 require_relative "postgres_binaries"
 require_relative "postgres_cluster"
@@ -48,9 +49,10 @@ module TaskerCore
       class << self
         # @param env [Hash{String => String}] environment variables
         # @return [String] the data folder, absolute
-        # @raise [ConfigurationError] there is no home folder to put it in
+        # @raise [ConfigurationError] there is no home folder to put it in, or the variable that names it is not UTF-8
         def default_data_folder(env: ENV)
-          return File.expand_path(env["TASKER_DATA_DIR"]) unless env["TASKER_DATA_DIR"].to_s.empty?
+          folder = EnvironmentSettings.text(env, "TASKER_DATA_DIR")
+          return File.expand_path(folder) if folder
           return ROOT_DATA_FOLDER if Process.euid.zero?
 
           File.join(user_data_folder(env), "tasker_core")

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "../errors"
 require_relative "encryption_keys"
 
 module TaskerCore
@@ -22,20 +23,36 @@ module TaskerCore
 
       # @param env [Hash{String => String}]
       # @return [Hash{Symbol => Object}] frozen; what is no number stays text, to be refused
+      # @raise [ConfigurationError] a variable is not UTF-8
       # @example
       #   EnvironmentSettings.from("TASKER_POOL_SIZE" => "10") # => { pool_size: 10 }
       def from(env)
         VARIABLES.each_with_object({}) do |(setting, (variable, reading)), settings|
-          text = env.fetch(variable, "")
-          settings[setting] = reading.call(text) unless text.empty?
+          text = text(env, variable)
+          settings[setting] = reading.call(text) if text
         end.freeze
       end
 
       # @param env [Hash{String => String}]
       # @return [String, nil] the environment that is meant where no setting says so
       def assumed_environment(env)
-        name = env.fetch(RAILS, "")
-        name unless name.empty?
+        text(env, RAILS)
+      end
+
+      # Variables have the encoding of the locale, which is ASCII in many containers.
+      #
+      # @param env [Hash{String => String}]
+      # @param variable [String]
+      # @return [String, nil] its text as UTF-8, nil where it is not set or empty
+      # @raise [ConfigurationError] it is not UTF-8
+      # @example
+      #   EnvironmentSettings.text({ "TASKER_ENV" => "" }, "TASKER_ENV") # => nil
+      def text(env, variable)
+        text = env[variable].to_s.dup.force_encoding(Encoding::UTF_8)
+        return (text unless text.empty?) if text.valid_encoding?
+
+        raise ConfigurationError.new("#{variable} is not UTF-8; set it to text in UTF-8",
+                                     details: { "key" => variable, "allowed" => "text in UTF-8" })
       end
 
       # @param setting [Symbol]

@@ -17,7 +17,8 @@ module TaskerCore
       # @example
       #   MaskedUrl.of("postgres://shop:s3cret@db/shop") # => "postgres://shop:***@db/shop"
       def of(text)
-        text.scrub.sub(PASSWORD, '\1:***@').gsub(PARAMETER, '\1***')
+        text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.sub(PASSWORD, '\1:***@').gsub(PARAMETER,
+                                                                                                             '\1***')
       end
 
       # Hides passwords from `ps`, which shows every user how a program was called.

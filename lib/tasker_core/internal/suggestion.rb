@@ -19,7 +19,7 @@ module TaskerCore
       # @example
       #   Suggestion.nearest("charge_crad", %w[charge_card ship]) # => "charge_card"
       def nearest(word, known)
-        word = word.to_s.scrub
+        word = word.to_s.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub
         return if word.length > MAX_LENGTH
 
         dictionary = known.first(MAX_WORDS).map(&:to_s).reject { |other| other.length > MAX_LENGTH }

@@ -34,11 +34,12 @@ module TaskerCore
       private
 
       def files(paths)
-        paths.flatten.flat_map { |path| matches(path) }.uniq
+        patterns = paths.flatten.map(&:to_s)
+        impossible = patterns.find { |pattern| pattern.include?("\0") }
+        impossible ? refuse(impossible) : patterns.flat_map { |pattern| matches(pattern) }.uniq
       end
 
-      def matches(path)
-        pattern = path.to_s
+      def matches(pattern)
         return [pattern] if File.exist?(pattern) && !File.directory?(pattern)
 
         found = File.directory?(pattern) ? Dir.glob(FOLDER_PATTERN, base: pattern) : Dir.glob(pattern)

@@ -44,6 +44,12 @@ RSpec.describe TaskerCore::CLI::Failure do
     expect([status_of(Errno::EPIPE), err.string]).to eq([0, ""])
   end
 
+  it "says what the system refused, without a stack trace" do
+    expect(status_of(Errno::ENOSPC.new("<STDOUT>"))).to eq(1)
+    expect(err.string.lines).to eq(["tasker: the system refused: No space left on device - <STDOUT>\n",
+                                    "  run it again with TASKER_DEBUG=1 to see where\n"])
+  end
+
   it "calls anything else a defect, without a stack trace" do
     expect(status_of(NoMethodError.new("undefined method"))).to eq(1)
     expect(err.string).to match(/\Atasker: unexpected NoMethodError: undefined method\n  .*TASKER_DEBUG=1.*\n\z/)

@@ -61,6 +61,20 @@ RSpec.describe TaskerCore::CLI::Loader do
     expect(refusal(path)).to start_with("-r #{path}: LoadError: ")
   end
 
+  { "recurses without an end" => ["def self.again = again\nagain\n", "SystemStackError: stack level too deep"],
+    "raises what is no StandardError" => ["raise Exception, \"gone\"", "Exception: gone (line 1)"] }
+    .each do |what, (text, problem)|
+      it "refuses a file that #{what}" do
+        path = file("bad.rb", text)
+        expect(refusal(path)).to start_with("-r #{path}: #{problem}")
+      end
+    end
+
+  it "lets a file end the process" do
+    expect { described_class.load([file("end.rb", "exit 3")]) }
+      .to raise_error(SystemExit) { |error| expect(error.status).to eq(3) }
+  end
+
   it "leaves errors of the library as they are" do
     path = file("bad.rb", "raise TaskerCore::ConfigurationError, \"no queue\"")
     expect { described_class.load([path]) }.to raise_error(TaskerCore::ConfigurationError, "no queue")

@@ -66,6 +66,11 @@ RSpec.describe TaskerCore::CLI::Output do
     expect([out.string, err.string]).to eq(["", "beside\n"])
   end
 
+  it "tells no password of a URL in a note" do
+    output.note("unknown command \"postgres://shop:s3c@ret@db/shop\"\n  mail me@shop")
+    expect(err.string).to eq("unknown command \"postgres://shop:***@db/shop\"\n  mail me@shop\n")
+  end
+
   {
     "a terminal" => [{}, true], "a terminal with NO_COLOR" => [{ "NO_COLOR" => "1" }, false],
     "a terminal with an empty NO_COLOR" => [{ "NO_COLOR" => "" }, true],

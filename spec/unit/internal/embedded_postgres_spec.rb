@@ -33,6 +33,11 @@ RSpec.describe TaskerCore::Internal::EmbeddedPostgres do
       expect(folder({ "HOME" => "/home/a" })).to eq("/home/a/.local/share/tasker_core")
     end
 
+    it "is refused where TASKER_DATA_DIR is not UTF-8" do
+      expect { folder({ "TASKER_DATA_DIR" => "/srv/\xFF" }) }
+        .to raise_error(TaskerCore::ConfigurationError, /TASKER_DATA_DIR is not UTF-8/)
+    end
+
     it "says what to set when there is no home folder" do
       allow(Dir).to receive(:home).and_raise(ArgumentError, "couldn't find HOME")
       expect { folder({}) }

@@ -17,6 +17,7 @@ RSpec.describe TaskerCore::Internal::Suggestion do
 
   it "does not fail on a word that is not UTF-8" do
     expect(described_class.nearest("sh\xFFip", %w[ship])).to eq("ship")
+    expect(described_class.nearest("shp".encode(Encoding::UTF_16), %w[ship])).to eq("ship")
   end
 
   it "compares a bounded number of words" do

@@ -18,6 +18,10 @@ RSpec.describe TaskerCore::Internal::TemplateLoader do
     described_class.new(environment: "test").load(paths).map(&:name)
   end
 
+  it "refuses a path that no file can have" do
+    expect { load("a\u0000b") }.to raise_error(TaskerCore::InvalidArgument, /no template file matches "a\\u0000b"/)
+  end
+
   it "loads files in the order given, each once" do
     paths = [write("b.yaml"), write("a.yml")]
 
