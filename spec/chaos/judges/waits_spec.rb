@@ -70,7 +70,7 @@ RSpec.describe Chaos::Judges::Waits do
   # Whose time is over before the second look was to come.
   short = { such: lambda { |record|
     limit = Chaos::Poll.of(record.seed, "limited")
-    sent.call(record) && limit.looks > 1 && limit.timeout < 0.14
+    sent.call(record) && limit.looks > 1 && limit.timeout < 0.105
   } }
   # Has it look for the second time so many seconds after its time was over.
   look_after = lambda do |record, seconds|
