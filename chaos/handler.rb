@@ -68,7 +68,7 @@ module Chaos
 
     def told(execution, wait, step)
       wait.perform(step) { Handler.ledger.executions(step.step_id) }
-    rescue TaskerCore::SignalTimeout
+    rescue TaskerCore::SignalTimeout, TaskerCore::PollTimeout
       return { "timed_out" => true } unless wait.strict
 
       fail_for_good(execution, { "timed_out" => true })

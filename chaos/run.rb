@@ -32,7 +32,12 @@ module Chaos
     GROUPS = {
       "tasks" => "SELECT state, count(*) FROM tasker_tasks GROUP BY 1 ORDER BY 1",
       "steps" => "SELECT state, count(*) FROM tasker_workflow_steps GROUP BY 1 ORDER BY 1",
-      "attempts" => "SELECT outcome, count(*) FROM tasker_attempts GROUP BY 1 ORDER BY 1"
+      "attempts" => "SELECT outcome, count(*) FROM tasker_attempts GROUP BY 1 ORDER BY 1",
+      "polls_timed_out" => <<~SQL
+        SELECT l.outcome, count(*) FROM chaos.ledger l
+        JOIN tasker_workflow_steps s ON s.workflow_step_id = l.step_id JOIN tasker_named_steps n USING (named_step_id)
+        WHERE n.name IN ('#{Poll::STEPS.join("', '")}') AND l.product->>'timed_out' = 'true' GROUP BY 1 ORDER BY 1
+      SQL
     }.freeze
 
     # @param settings [Settings]

@@ -38,8 +38,8 @@ module Chaos
   Wait::DELAYS = { "delayed" => 0.7 }.freeze
   # Names of the parents by name of the step, parents first.
   Wait::GRAPH = { "begin" => [], "delayed" => ["begin"], "timer" => ["begin"], "approval" => ["delayed"],
-                  "other" => ["begin"], "patient" => ["begin"], "watched" => ["begin"],
-                  "finish" => %w[timer approval other patient watched] }.freeze
+                  "other" => ["begin"], "patient" => ["begin"], "watched" => ["begin"], "limited" => ["begin"],
+                  "finish" => %w[timer approval other patient watched limited] }.freeze
 
   class << Wait
     # @param seed [Integer] of the task

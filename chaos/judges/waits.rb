@@ -17,7 +17,7 @@ module Chaos
         @steps.each_value do |step|
           judge_delay(step)
           judge_wait(step, Wait.of(record.seed, step.name))
-          judge_poll(step, Poll.of(record.seed, step.name))
+          judge_poll(step, Poll.of(record.seed, step.name)) if Poll::STEPS.include?(step.name)
           judge_decision(step) if Approval.of(record.seed, step.name)
         end
       end
@@ -39,14 +39,16 @@ module Chaos
         tell("it did not wait", step) if slept && slept["slept"] != wait.seconds
       end
 
-      # A retry has it begin at once. The block says how long the wait is before which the step has waited so often.
+      # A retry has it begin at once. The block says how long the wait is before which the step has waited so often, and
+      # which that execution begins.
       def judge_times(step)
         step.transitions.each_with_index do |change, index|
           next unless change.event == "went_waiting"
 
           claimed = step.transitions[index + 1]
           pair = claimed_after(step, change, claimed) or next
-          too_early(step, "went on", pair.first.finished_ns, pair.last.started_ns, yield(waits(step, index)))
+          too_early(step, "went on", pair.first.finished_ns, pair.last.started_ns,
+                    yield(waits(step, index), pair.first))
         end
       end
 
@@ -57,9 +59,8 @@ module Chaos
       end
 
       def judge_poll(step, poll)
-        return unless poll
-
-        judge_times(step) { |waits| poll.interval(waits) }
+        first_ns = step.executions.map(&:started_ns).min
+        judge_times(step) { |waits, look| poll.interval(waits, (look.finished_ns - first_ns) / 1e9) }
         step.executions.each do |execution|
           looks = execution.product && execution.product["looks"] or next
           began = step.executions.count { |one| one.started_ns <= execution.finished_ns }

@@ -117,7 +117,7 @@ module Chaos
       since_retry.any? { |transition| transition.event == "crashes_exhausted" }
     end
 
-    # @return [Boolean] whether its last attempt failed because a signal did not come
+    # @return [Boolean] whether its last attempt failed because a signal, or what it polls for, did not come in time
     def timed_out?
       failed_with == { "timed_out" => true }
     end

@@ -13,7 +13,7 @@ module Chaos
       return { "from" => 0, "tried" => Batch::SIZE, "kept" => Batch::SIZE } if Batch.of(step.name)
 
       poll = Poll.of(@seed, step.name)
-      return look(step, poll.looks) if poll
+      return look(step, poll) if poll
       return decided(step) if Approval.of(@seed, step.name)
 
       wait(step, Wait.of(@seed, step.name))
@@ -29,13 +29,32 @@ module Chaos
       { "ran" => results }
     end
 
-    def look(step, looks)
-      (looks - 1).times do |number|
+    def look(step, poll)
+      first = nil
+      (poll.looks - 1).times do |number|
+        return give_up_looking(step, poll) if first && over?(poll, first)
+
         claim(step).outcome = "waiting"
         move(step, "waiting", "went_waiting", "waiting")
-        @now_ns += (Poll.of(@seed, step.name).interval(number) * 1_000_000_000).round
+        first ||= @now_ns
+        pause(poll.interval(number, (@now_ns - first) / 1e9))
       end
-      { "looks" => looks }
+      { "looks" => poll.looks }
+    end
+
+    # Whether it will be when another attempt has looked.
+    def over?(poll, first_ns)
+      poll.timeout && (@now_ns + (2 * Play::STEP_NS) - first_ns) / 1e9 >= poll.timeout
+    end
+
+    def give_up_looking(step, poll)
+      return Judges::Polls::NOTHING unless poll.strict
+
+      execution = claim(step)
+      execution.outcome = "permanent"
+      execution.product = Judges::Polls::NOTHING
+      move(step, "error", "failed_permanently", "permanent")
+      step.transitions.last.error = Judges::Polls::ERROR
     end
 
     def decided(step)

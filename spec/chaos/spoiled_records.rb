@@ -8,13 +8,14 @@ module SpoiledRecords
   # @param what [String]
   # @param template [String] its name
   # @param message [Regexp] what is found
-  # @param such [Proc, nil] takes a record and says whether that one is to be spoiled. Default: one of a complete task.
+  # @param such [Proc, nil] takes a record and says whether that one is to be spoiled. Default nil: any.
+  # @param state [String] of the task. Default: complete.
   # @yieldparam record [Chaos::Record] to be spoiled
   # @return [void]
-  def it_finds(what, template, message, such: nil)
+  def it_finds(what, template, message, such: nil, state: "complete")
     judge = described_class
     it "finds #{what}" do
-      record = Chaos::Play.of(template) { |one| one.state == "complete" && (such.nil? || such.call(one)) }
+      record = Chaos::Play.of(template) { |one| one.state == state && (such.nil? || such.call(one)) }
       expect(SpoiledRecords.judged(judge, record)).to eq([])
       yield record
       expect(SpoiledRecords.judged(judge, record)).to include(message)
@@ -24,10 +25,10 @@ module SpoiledRecords
   # As {#it_finds}, where the judge has nothing to say.
   #
   # @return [void]
-  def it_lets(what, template, such: nil)
+  def it_lets(what, template, such: nil, state: "complete")
     judge = described_class
     it "lets #{what}" do
-      record = Chaos::Play.of(template) { |one| one.state == "complete" && (such.nil? || such.call(one)) }
+      record = Chaos::Play.of(template) { |one| one.state == state && (such.nil? || such.call(one)) }
       yield record
       expect(SpoiledRecords.judged(judge, record)).to eq([])
     end

@@ -67,6 +67,25 @@ RSpec.describe Chaos::Judges::Waits do
     record.step("watched").executions[2].started_ns = record.step("watched").executions[1].finished_ns + 160_000_000
   end
 
+  # Whose time is over before the second look was to come.
+  short = { such: lambda { |record|
+    limit = Chaos::Poll.of(record.seed, "limited")
+    sent.call(record) && limit.looks > 1 && limit.timeout < 0.105
+  } }
+  # Has it look for the second time so many seconds after its time was over.
+  look_after = lambda do |record, seconds|
+    first, second = record.step("limited").executions
+    after = Chaos::Poll.of(record.seed, "limited").timeout + seconds
+    second.started_ns = first.started_ns + (after * 1e9).round
+  end
+
+  it_lets("a last look come earlier than the others", "waiting", **short) { |record| look_after.call(record, 0) }
+
+  it_finds("a last look that came too early", "waiting", /\(limited\): it went on 0.06 s too early/,
+           **short) do |record|
+    look_after.call(record, -0.06)
+  end
+
   it_finds("a second decision that was told before the first", "approved",
            /\(decision\): attempt \d was told .*"by"=>"mara".*, the first signal decision is .*"by"=>"ute"/,
            such: sent) do |record|
