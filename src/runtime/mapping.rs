@@ -90,7 +90,7 @@ pub(super) async fn see_others(
     }
     last.retain(|task, _| !is_paused(*task));
     let last: Vec<_> = last.into_values().collect();
-    see(tx, view, Unbegun::GivenUp(&last, MOST_TOGETHER), sight).await
+    see(tx, view, Unbegun::GivenUp, &last, MOST_TOGETHER, sight).await
 }
 
 /// Shows the decider which of the steps that are to be claimed are items that are not executed any more, where the budget of their
@@ -113,13 +113,13 @@ pub(super) async fn see_claimed(
         let of_task = added.filter(|step| is_refused(view, budget, *step));
         refused.extend(of_task.map(|step| (*task, step)));
     }
-    see(tx, view, Unbegun::GivenUp(&items, 0), sight).await?;
+    see(tx, view, Unbegun::GivenUp, &items, 0, sight).await?;
     let given_up = view.given_up.keys().map(|item| (item.task(), *item));
     let last: BTreeMap<_, _> = given_up.filter(|(task, _)| !refused.contains_key(task)).collect();
     let last: Vec<_> = last.into_values().collect();
-    see(tx, view, Unbegun::GivenUp(&last, MOST_TOGETHER), sight).await?;
+    see(tx, view, Unbegun::GivenUp, &last, MOST_TOGETHER, sight).await?;
     let last: Vec<_> = refused.into_values().collect();
-    see(tx, view, Unbegun::Refused(&last, MOST_TOGETHER), sight).await
+    see(tx, view, Unbegun::Refused, &last, MOST_TOGETHER, sight).await
 }
 
 fn is_refused(view: &View, budget: &Budget, step: StepId) -> bool {
@@ -127,25 +127,25 @@ fn is_refused(view: &View, budget: &Budget, step: StepId) -> bool {
     matches!(budget.verdict(reserve), Verdict::Never(_))
 }
 
-/// Items that have not begun: these, and so many after each of them.
-enum Unbegun<'a> {
+/// Which items that have not begun end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unbegun {
     /// Those that are not executed any more.
-    GivenUp(&'a [StepId], u32),
+    GivenUp,
     /// All of them: their budget refuses those that are not given up.
-    Refused(&'a [StepId], u32),
+    Refused,
 }
 
-/// Shows the decider items that end.
+/// Shows the decider those of these items, and of so many after each of them, that end.
 async fn see(
     tx: &mut impl Transaction,
     view: &mut View,
-    unbegun: Unbegun<'_>,
+    unbegun: Unbegun,
+    items: &[StepId],
+    further: u32,
     sight: Sight<'_>,
 ) -> Result<(), StoreError> {
-    let (items, further, all) = match unbegun {
-        Unbegun::GivenUp(items, further) => (items, further, false),
-        Unbegun::Refused(items, further) => (items, further, true),
-    };
+    let all = unbegun == Unbegun::Refused;
     if items.is_empty() {
         return Ok(());
     }
