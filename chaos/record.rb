@@ -32,6 +32,8 @@ module Chaos
 
   # Events by which what a step did counts no more.
   Record::ANEW = %w[rerun reset].freeze
+  # Events by which an operator has a step begin anew, or tried again.
+  Record::AGAIN = ["retried", *Record::ANEW].freeze
 
   # A change of the state of a task or step; the higher `id` is the later one. `outcome` of the attempt that it ends,
   # else nil; `error`: class of the exception by which it failed, else nil; `at`: seconds of the server's clock.

@@ -61,14 +61,15 @@ module Chaos
         tell("attempt #{look.attempt} timed out at look #{looks}, it is true at #{poll.looks}", step)
       end
 
-      # From which the time counts, also where an operator had it tried again.
+      # From which the time counts: the first one that had the step wait since an operator had it tried again.
       def first_look(step, before)
-        first = step.execution(first_wait(step)&.attempt)
+        changes = step.tries.reverse_each.find { |one| one.first.attempt.to_i < before.attempt } or return
+        first = step.execution(first_wait(changes)&.attempt)
         first if first&.finished_ns && first.finished_ns < before.finished_ns
       end
 
-      def first_wait(step)
-        step.transitions.find { |change| change.event == "went_waiting" }
+      def first_wait(changes)
+        changes.find { |change| change.event == "went_waiting" }
       end
 
       # That have been counted for sure.
@@ -77,11 +78,12 @@ module Chaos
       end
 
       def judge_limit(step, poll)
-        first = first_wait(step) or return
-        changes = step.transitions.drop_while { |change| !change.equal?(first) }
-        changes.each_cons(2) do |last, change|
-          judge_late(step, change, [last.at, first.at + poll.timeout].max)
-          judge_wait(step, poll, step.execution(change.attempt)) if change.event == "went_waiting"
+        step.tries.each do |changes|
+          first = first_wait(changes) or next
+          changes.drop_while { |change| !change.equal?(first) }.each_cons(2) do |last, change|
+            judge_late(step, change, [last.at, first.at + poll.timeout].max)
+            judge_wait(step, poll, step.execution(change.attempt)) if change.event == "went_waiting"
+          end
         end
       end
 

@@ -8,8 +8,6 @@ module Chaos
     class Waits < Judge
       # Seconds by which the server's clock, which decides, and the machine's may differ over a few seconds.
       TOLERANCE = 0.05
-      # Events by which a step waits anew.
-      AGAIN = ["retried", *Record::ANEW].freeze
 
       private
 
@@ -40,27 +38,27 @@ module Chaos
       end
 
       # A retry has it begin at once. The block says how long the wait is before which the step has waited so often, and
-      # which that execution begins.
+      # which that execution begins; the first wait came of the last argument.
       def judge_times(step)
-        step.transitions.each_with_index do |change, index|
-          next unless change.event == "went_waiting"
-
-          claimed = step.transitions[index + 1]
-          pair = claimed_after(step, change, claimed) or next
-          too_early(step, "went on", pair.first.finished_ns, pair.last.started_ns,
-                    yield(waits(step, index), pair.first))
+        step.tries.each do |changes|
+          waits = changes.each_index.select { |index| changes[index].event == "went_waiting" }
+          waits.each_with_index do |index, number|
+            last, now, first = looks(step, changes[waits.first], *changes[index, 2])
+            too_early(step, "went on", last.finished_ns, now.started_ns, yield(number, last, first)) if first
+          end
         end
       end
 
-      # Since an operator had it begin anew.
-      def waits(step, index)
-        before = step.transitions.first(index).reverse.take_while { |change| !AGAIN.include?(change.event) }
-        before.count { |change| change.event == "went_waiting" }
+      # The executions that they are about: the end of one, the begin of the next, and the end of the first of all.
+      def looks(step, first, ended, claimed = nil)
+        return unless claimed&.event == "claimed"
+
+        looks = [ended, claimed, first].map { |change| step.execution(change.attempt) }
+        looks if looks.all? && looks.values_at(0, 2).all?(&:finished_ns)
       end
 
       def judge_poll(step, poll)
-        first_ns = step.executions.map(&:started_ns).min
-        judge_times(step) { |waits, look| poll.interval(waits, (look.finished_ns - first_ns) / 1e9) }
+        judge_times(step) { |waits, look, first| poll.interval(waits, (look.finished_ns - first.started_ns) / 1e9) }
         step.executions.each do |execution|
           looks = execution.product && execution.product["looks"] or next
           began = step.executions.count { |one| one.started_ns <= execution.finished_ns }
@@ -68,13 +66,6 @@ module Chaos
 
           tell("attempt #{execution.attempt} saw it true at look #{looks} of #{began}, it is at #{poll.looks}", step)
         end
-      end
-
-      def claimed_after(step, change, claimed)
-        return unless claimed&.event == "claimed"
-
-        pair = [step.execution(change.attempt), step.execution(claimed.attempt)]
-        pair if pair.all? && pair.first.finished_ns
       end
 
       def judge_signal(step, wait)

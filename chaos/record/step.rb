@@ -96,10 +96,15 @@ module Chaos
       transitions.last if transitions.last&.event == "resolved_manually"
     end
 
+    # @return [Array<Array<Record::Transition>>] what came before an operator had it tried again, or executed anew, and
+    #   for each such time, that and what came of it
+    def tries
+      transitions.slice_before { |change| Record::AGAIN.include?(change.event) }.to_a
+    end
+
     # @return [Array<Record::Transition>] those since an operator had it tried again last, or executed anew
     def since_retry
-      again = transitions.rindex { |change| change.event == "retried" || Record::ANEW.include?(change.event) }
-      transitions.drop((again || -1) + 1)
+      tries.last || []
     end
 
     # @return [Array<Record::Transition>] those by which an operator had it executed anew

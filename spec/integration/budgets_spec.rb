@@ -45,6 +45,17 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
     )
   end
 
+  it "has a poll that was refused in the middle begin anew where an operator raises it" do
+    handler("Poll") { |_, _, step| step.poll(every: 0.05, timeout: 0.2) { false } }
+    TaskerCore.define("poll", budget: { attempts: 2 }) { step "only", handler: "Poll" }
+    task_id = run("poll").task_id
+    expect(summary(task_id, "only")).to match(/\Awas not started: its task's budget of attempts/)
+    sleep 0.2 # Its time is over.
+    TaskerCore.raise_budget(task_id, attempts: 100)
+    working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+    expect(TaskerCore.status(task_id).attempts_total).to be >= 4
+  end
+
   it "goes on where an operator raises it, and what was used up counts" do
     define_row(budget: { attempts: 4 })
     task_id = run("row").task_id

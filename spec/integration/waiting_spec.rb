@@ -24,6 +24,12 @@ RSpec.describe "A step that waits", :database do
     TaskerCore.explain(task_id, step: "look")["steps"].first.dig("poll", "looks")
   end
 
+  # How often it had looked, at each look that was not the last one.
+  def all_looks(task_id)
+    history = TaskerCore.explain(task_id, step: "only")["steps"].first["history"]
+    history.filter_map { |change| change.dig("detail", "poll", "looks") }
+  end
+
   def finish(task_id)
     TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS)
     expect(TaskerCore.client.doctor["ok"]).to be(true)
@@ -424,6 +430,36 @@ RSpec.describe "A step that waits", :database do
       expect(run("one").step("only").error).to include("class" => "TaskerCore::PollTimeout", "code" => "POLL_TIMEOUT")
     end
 
+    it "looks as often and as long as before where an operator has it tried again, whatever else it kept" do
+      found_at = nil
+      define_one do |_, _, step|
+        step.sleep_for(0, data: { "page" => 7 }) if step.waits.zero?
+        { "looks" => step.poll(every: 0.05, backoff: 2, timeout: 0.2) { step.attempt == found_at && step.data } }
+      end
+      task_id = TaskerCore.submit("one")
+      retried = [1, 2].map do
+        working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
+        expect(TaskerCore.result(task_id).step("only").error).to include("class" => "TaskerCore::PollTimeout")
+        TaskerCore.retry(task_id)
+        TaskerCore.result(task_id).step("only").attempts
+      end
+      expect(retried.last - retried.first).to be >= 2
+      found_at = retried.last + 2
+      working { expect(finish(task_id).results_of("only")).to include("looks" => include("page" => 7)) }
+      expect(all_looks(task_id).last).to eq(1)
+    end
+
+    it "counts anew where an operator has it look at once" do
+      define_one { |_, _, step| step.poll(every: 0.1, backoff: 100, max: 86_400) { false } }
+      task_id = TaskerCore.submit("one")
+      working do
+        wait_until("it waits for long") { all_looks(task_id).size == 2 }
+        TaskerCore.retry(task_id, step: "only")
+        wait_until("it has looked again") { all_looks(task_id).size > 2 }
+      end
+      expect(all_looks(task_id).first(3)).to eq([1, 2, 1])
+    end
+
     it "goes by the database's clock, not by that of the host" do
       looks = 0
       allow(Time).to(receive(:now).and_wrap_original { |now| now.call + (looks * 3_600) })
@@ -459,11 +495,10 @@ RSpec.describe "A step that waits", :database do
       door = File.join(folder, "door")
       task_id = TaskerCore.submit("watch", context: { door: door })
       [1, 2].each do |looks|
-        TaskerCore.retry(task_id, step: "look") if looks > 1
         tasker_running("work", "-r", workflow) { wait_until("it has looked so often") { looked(task_id) == looks } }
       end
       expect(summary(task_id, "look")).to match(
-        Regexp.new('\Apolls: it has looked 2 times, last at \S+ \(.* ago\), and looks again at \S+ \(in 3 h\); ' \
+        Regexp.new('\Apolls: it has looked 2 times, last at \S+ \(.* ago\), and looks again at \S+ \(in [45] min\); ' \
                    'it gives up at \S+ \(in 24 h\); it keeps \{"page":7\}\z')
       )
       explained = JSON.parse(tasker("explain", task_id.to_s, "look", "--json").out)["steps"].first

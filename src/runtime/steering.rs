@@ -257,6 +257,7 @@ async fn steer_locked(
             let observation = Observation::RetryRequested { steps, request };
             let by_task = ByTask::from([(task, stored)]);
             let mut decisions = decide_and_write(tx, row, &rows, &observation, &by_task).await?;
+            forget_waits(tx, &decisions).await?;
             decisions.tasks.splice(0..0, noted.tasks);
             Ok(decisions)
         }

@@ -22,7 +22,8 @@ module TaskerCore
       POLL = "poll"
 
       # Returns what the block returns as soon as that is neither nil nor false. Until then the attempt ends, and begins
-      # anew after a while. Counts in {Waits#data}, under "poll".
+      # anew after a while. Counts in {Waits#data}, under "poll", and from the beginning where an operator has had the
+      # step tried again.
       #
       # @param every [Numeric] seconds until the second look, above 0. Default 5.
       # @param backoff [Numeric] how much longer each further interval is, from 1 to 100. Default 1.
@@ -60,14 +61,20 @@ module TaskerCore
         Internal::Check.optional_seconds(timeout, "timeout")
       end
 
-      # How often this call of poll, counted in the attempt, has looked before, when first, and what time it is: by the
-      # database's clock, where there is a limit.
+      # How often this call of poll has looked before, when first, and what time it is: by the database's clock, where
+      # there is a limit.
       def polled(timeout)
         @polls += 1
         now = Time.iso8601(look_at_wait(nil, nil)["now"]).to_f if timeout
-        state = data.is_a?(Hash) && data[POLL]
-        times, since = state.values_at("times", "since") if state && state["number"] == @polls
+        times, since = counted&.values_at("times", "since")
         [times || 0, since || now, now]
+      end
+
+      # What this call of poll, counted in the attempt, has written. A wait that an operator has begin anew has no end
+      # any more.
+      def counted
+        state = data[POLL] if last_wait["deadline"] && data.is_a?(Hash)
+        state if state.is_a?(Hash) && state["number"] == @polls
       end
 
       def look_again(seconds, looks, since, last)

@@ -36,6 +36,23 @@ RSpec.describe Chaos::Judges::Polls do
     limited.call(record).executions.first.product["timed_out"] = true
   end
 
+  again = lambda do |record, at, **how|
+    limited.call(record).transitions.insert(at, Chaos::Record::Transition.new(id: 0, event: "retried", **how))
+  end
+
+  it_finds("a poll that timed out at its first look since an operator had it tried again", "waiting",
+           /\(limited\): attempt \d timed out at its first look/, **failed) do |record|
+    again.call(record, -3, attempt: limited.call(record).executions.last.attempt - 1)
+  end
+
+  it_lets("a poll wait on that an operator had looked at once", "waiting",
+          such: ->(record) { waits.call(record) == 2 }) do |record|
+    looks = limited.call(record).executions
+    waited = limited.call(record).transitions.index { |change| change.event == "went_waiting" }
+    again.call(record, waited + 1, attempt: looks[0].attempt)
+    looks[1].started_ns = looks[0].finished_ns + ((poll.call(record).timeout + 0.06) * 1e9).round
+  end
+
   it_finds("a poll that timed out although what it looks for was there", "waiting",
            /\(limited\): attempt \d timed out at look ([2-5]), it is true at \1/,
            such: ->(record) { waits.call(record).positive? && !over.call(record) }) do |record|
