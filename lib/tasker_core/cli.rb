@@ -133,9 +133,17 @@ module TaskerCore
     end
 
     def unknown(name)
-      kind, known = name.start_with?("-") ? ["option", %w[--help --version]] : ["command", COMMANDS.keys + ["help"]]
-      raise UsageError.new("unknown #{kind} #{name.inspect}#{Internal::Suggestion.sentence(name, known)}",
-                           see: "tasker help")
+      return unknown_option(name) if name.start_with?("-")
+
+      nearest = Internal::Suggestion.sentence(name, COMMANDS.keys + ["help"])
+      raise UsageError.new("unknown command #{name.inspect}#{nearest}", see: "tasker help")
+    end
+
+    # The dashes that all have in common make no word near another.
+    def unknown_option(name)
+      nearest = Internal::Suggestion.nearest(name.delete_prefix("--"), %w[help version])
+      hint = nearest ? "did you mean \"--#{nearest}\"?" : "those of a command stand behind it: tasker COMMAND [options]"
+      raise UsageError.new("unknown option #{name.inspect}; #{hint}", see: "tasker help")
     end
   end
 end

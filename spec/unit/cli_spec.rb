@@ -50,6 +50,7 @@ RSpec.describe TaskerCore::CLI do
     %w[zzz] => "unknown command \"zzz\"",
     %w[templates vaildate x] => "unknown command \"templates vaildate\"; did you mean \"templates validate\"?",
     %w[--verison] => "unknown option \"--verison\"; did you mean \"--version\"?",
+    %w[--json list] => "unknown option \"--json\"; those of a command stand behind it: tasker COMMAND [options]",
     %w[help nonsense] => "unknown command \"nonsense\"",
     %w[status] => "missing ID",
     %w[status x] => "task_id is \"x\", allowed: a whole number from 1 to 9223372036854775807",
