@@ -61,14 +61,15 @@ module Chaos
         tell("attempt #{look.attempt} timed out at look #{looks}, it is true at #{poll.looks}", step)
       end
 
-      # From which the time counts: the first one that had the step wait since an operator had it tried again.
+      # From which the time counts.
       def first_look(step, before)
-        changes = step.tries.reverse_each.find { |one| one.first.attempt.to_i < before.attempt } or return
-        first = step.execution(first_wait(changes)&.attempt)
+        first = step.execution(first_wait(step, before)&.attempt)
         first if first&.finished_ns && first.finished_ns < before.finished_ns
       end
 
-      def first_wait(changes)
+      # Since an operator had it tried again.
+      def first_wait(step, before)
+        changes = step.tries.reverse_each.find { |one| one.first.attempt.to_i < before.attempt } or return
         changes.find { |change| change.event == "went_waiting" }
       end
 
@@ -79,9 +80,9 @@ module Chaos
 
       def judge_limit(step, poll)
         step.tries.each do |changes|
-          first = first_wait(changes) or next
-          changes.drop_while { |change| !change.equal?(first) }.each_cons(2) do |last, change|
-            judge_late(step, change, [last.at, first.at + poll.timeout].max)
+          waiting = changes.drop_while { |change| change.event != "went_waiting" }
+          waiting.each_cons(2) do |last, change|
+            judge_late(step, change, [last.at, waiting.first.at + poll.timeout].max)
             judge_wait(step, poll, step.execution(change.attempt)) if change.event == "went_waiting"
           end
         end

@@ -38,23 +38,16 @@ module Chaos
       end
 
       # A retry has it begin at once. The block says how long the wait is before which the step has waited so often, and
-      # which that execution begins; the first wait came of the last argument.
+      # which that execution begins; the first one to wait is the last argument.
       def judge_times(step)
         step.tries.each do |changes|
           waits = changes.each_index.select { |index| changes[index].event == "went_waiting" }
           waits.each_with_index do |index, number|
-            last, now, first = looks(step, changes[waits.first], *changes[index, 2])
-            too_early(step, "went on", last.finished_ns, now.started_ns, yield(number, last, first)) if first
+            pair = claimed_after(step, *changes[index, 2]) or next
+            first = step.execution(changes[waits.first].attempt) || pair.first
+            too_early(step, "went on", pair.first.finished_ns, pair.last.started_ns, yield(number, pair.first, first))
           end
         end
-      end
-
-      # The executions that they are about: the end of one, the begin of the next, and the end of the first of all.
-      def looks(step, first, ended, claimed = nil)
-        return unless claimed&.event == "claimed"
-
-        looks = [ended, claimed, first].map { |change| step.execution(change.attempt) }
-        looks if looks.all? && looks.values_at(0, 2).all?(&:finished_ns)
       end
 
       def judge_poll(step, poll)
@@ -66,6 +59,13 @@ module Chaos
 
           tell("attempt #{execution.attempt} saw it true at look #{looks} of #{began}, it is at #{poll.looks}", step)
         end
+      end
+
+      def claimed_after(step, change, claimed = nil)
+        return unless claimed&.event == "claimed"
+
+        pair = [step.execution(change.attempt), step.execution(claimed.attempt)]
+        pair if pair.all? && pair.first.finished_ns
       end
 
       def judge_signal(step, wait)

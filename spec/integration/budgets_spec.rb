@@ -50,7 +50,9 @@ start because of that; tasker budget #{result.task_id} raises it; budget: 4 of 4
     TaskerCore.define("poll", budget: { attempts: 2 }) { step "only", handler: "Poll" }
     task_id = run("poll").task_id
     expect(summary(task_id, "only")).to match(/\Awas not started: its task's budget of attempts/)
-    sleep 0.2 # Its time is over.
+    history = TaskerCore.explain(task_id, step: "only")["steps"].first["history"]
+    last_look = Time.iso8601(history.filter_map { |change| change.dig("detail", "poll", "until") }.last)
+    wait_until("its time is over") { Time.now > last_look }
     TaskerCore.raise_budget(task_id, attempts: 100)
     working { TaskerCore.wait(task_id, timeout: Workflows::PATIENCE_SECONDS) }
     expect(TaskerCore.status(task_id).attempts_total).to be >= 4

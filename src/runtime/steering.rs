@@ -254,33 +254,20 @@ async fn steer_locked(
             tx.call_workers(&queues).await?;
             let steps = tx.steps_out_of_budget(task).await?;
             let rows = if steps.is_empty() { Vec::new() } else { tx.lock_steps(&steps).await? };
-            let observation = Observation::RetryRequested { steps, request };
-            let by_task = ByTask::from([(task, stored)]);
-            let mut decisions = decide_and_write(tx, row, &rows, &observation, &by_task).await?;
-            forget_waits(tx, &decisions).await?;
+            let mut decisions = try_again(tx, row, &rows, stored, request).await?;
             decisions.tasks.splice(0..0, noted.tasks);
             Ok(decisions)
         }
         Steering::Retry { step: None } => {
             let failed = tx.read_failed_steps(task).await?;
-            let steps = failed.iter().map(|row| row.id).collect();
             let stored = templates.get_within(tx, row.template).await?;
-            let observation = Observation::RetryRequested { steps, request };
-            let by_task = ByTask::from([(task, stored)]);
-            let decisions = decide_and_write(tx, row, &failed, &observation, &by_task).await?;
-            forget_waits(tx, &decisions).await?;
-            Ok(decisions)
+            try_again(tx, row, &failed, stored, request).await
         }
         Steering::Retry { step: Some(name) } => {
             let (stored, step, _) = find(tx, templates, row, name).await?;
             let seen = with_failed_items(tx, &stored, step).await?;
             refuse_delayed(tx, &seen).await?;
-            let steps = seen.iter().map(|row| row.id).collect();
-            let observation = Observation::RetryRequested { steps, request };
-            let by_task = ByTask::from([(task, stored)]);
-            let decisions = decide_and_write(tx, row, &seen, &observation, &by_task).await?;
-            forget_waits(tx, &decisions).await?;
-            Ok(decisions)
+            try_again(tx, row, &seen, stored, request).await
         }
         Steering::Skip { step: name } => {
             let (stored, step, position) = find(tx, templates, row, name).await?;
@@ -406,11 +393,24 @@ async fn raise(
     Ok(Some(budget.limits))
 }
 
-/// A step that is tried again waits anew for what it waited for.
-async fn forget_waits(tx: &mut impl Transaction, decisions: &Decisions) -> Result<(), StoreError> {
+/// Has these steps tried again; what they waited for they wait for anew.
+async fn try_again(
+    tx: &mut impl Transaction,
+    row: TaskRow,
+    steps: &[StepRow],
+    stored: Arc<Stored>,
+    request: Request,
+) -> Result<Decisions, Error> {
+    let ids = steps.iter().map(|step| step.id).collect();
+    let observation = Observation::RetryRequested { steps: ids, request };
+    let by_task = ByTask::from([(row.task.id, stored)]);
+    let decisions = decide_and_write(tx, row, steps, &observation, &by_task).await?;
     let retried = decisions.steps.iter().filter(|c| c.event == Some(StepEvent::Retried));
-    let steps: Vec<_> = retried.map(|change| change.after.id).collect();
-    if steps.is_empty() { Ok(()) } else { tx.forget_waits(&steps).await }
+    let retried: Vec<_> = retried.map(|change| change.after.id).collect();
+    if !retried.is_empty() {
+        tx.forget_waits(&retried).await?;
+    }
+    Ok(decisions)
 }
 
 /// The step of that name, the template of its task, and the position there that tells about it.
