@@ -15,6 +15,7 @@ require_relative "judges/hangs"
 require_relative "judges/history"
 require_relative "judges/order"
 require_relative "judges/polls"
+require_relative "judges/priorities"
 require_relative "judges/reruns"
 require_relative "judges/signals"
 require_relative "judges/steering"
@@ -29,7 +30,7 @@ module Chaos
     JUDGES = [Judges::Ends, Judges::History, Judges::Executions, Judges::Order, Judges::Waits, Judges::Steering,
               Judges::Workflows, Judges::Compensation, Judges::Budgets, Judges::Checkpoints, Judges::Additions,
               Judges::Timeouts, Judges::Reruns, Judges::Forks, Judges::Signals, Judges::Artifacts,
-              Judges::Expiry, Judges::Effects, Judges::Hangs, Judges::Polls].freeze
+              Judges::Expiry, Judges::Effects, Judges::Hangs, Judges::Polls, Judges::Priorities].freeze
 
     # Those that compare steps with what had stood above them, or was asked for them: where some are retired, nobody
     # knows any more.

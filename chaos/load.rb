@@ -24,6 +24,9 @@ module Chaos
     LED = [Wait::TEMPLATE, Approval::TEMPLATE, Stale::TEMPLATE].freeze
     # So many tasks that wait have a correlation key in common.
     CORRELATED = 3
+    # One in so many rounds makes tasks with one of these priorities.
+    PRIORITISED = 2
+    PRIORITIES = (-3..3)
     # Seconds from a task's beginning to its deadline.
     DEADLINE = (0.5..10.0)
     # One in so many tasks with a key is submitted again once it was acknowledged.
@@ -74,17 +77,27 @@ module Chaos
       # A worker all of whose threads hang ends.
       many = 1 if template.name == Hung::TEMPLATE
       deadline = @random.rand(HURRIED).zero? ? @random.rand(DEADLINE) : nil
-      contexts = Array.new(many) { { "seed" => @random.rand(2**31), "deadline" => deadline }.compact }
+      told = { "deadline" => deadline, "priority" => priority }.compact
+      contexts = Array.new(many) { { "seed" => @random.rand(2**31), **told } }
       keyed ? open_key(template, contexts.first) : submit_all(template, contexts)
       sleep(many / @rate)
     end
 
-    # Contexts say that there is a deadline, or a key, for the check of tasks that were not acknowledged.
+    def priority
+      @random.rand(PRIORITIES) if @random.rand(PRIORITISED).zero?
+    end
+
+    # Contexts say that there is a deadline, a priority, or a key, for the check of tasks that were not acknowledged.
     def submit_all(template, contexts)
-      options = { namespace: template.namespace, deadline: contexts.first["deadline"], tags: [template.name] }
+      options = options_of(template, contexts.first)
       ids = @caller.call { |client| client.submit_all(template.name, contexts: contexts, **options) } or return
 
       ids.zip(contexts) { |id, context| remember(id, template, context) }
+    end
+
+    def options_of(template, context)
+      { namespace: template.namespace, deadline: context["deadline"], priority: context["priority"],
+        tags: [template.name] }
     end
 
     def open_key(template, context)
@@ -112,8 +125,7 @@ module Chaos
 
     def submit_key(key, template, context)
       existing = false
-      options = { namespace: template.namespace, deadline: context["deadline"], tags: [template.name],
-                  correlation_key: context["correlation"], **identity(key) }
+      options = { **options_of(template, context), correlation_key: context["correlation"], **identity(key) }
       id = @caller.call do |client|
         client.submit(template.name, context: context.to_a.shuffle(random: @random).to_h, **options) { existing = true }
       end

@@ -9,9 +9,11 @@ module Chaos
   # `original`: state by name of the steps of the task that it undoes; `undone_by`: tasks that undo it; `budget`: what
   # it may use up and has; `fork`: of which it is one. All nil or empty where there is none. `retired`: how many steps
   # were added that are no more among its `steps`, because those that added them were executed anew; `bulk`: requests
-  # about many tasks that mean it.
+  # about many tasks that mean it; `wanted_priority`: that with which it was submitted, or of the task that it was made
+  # for.
   Record = Struct.new(:id, :template, :state, :seed, :requested_at, :deadline, :steps, :transitions, :signals, :receipt,
-                      :parent, :children, :original, :undone_by, :budget, :fork, :retired, :bulk, keyword_init: true) do
+                      :parent, :children, :original, :undone_by, :budget, :fork, :retired, :bulk, :priority,
+                      :wanted_priority, keyword_init: true) do
     # @return [Array<Request>]
     def requests
       [*receipt&.requests, *bulk]

@@ -10,7 +10,8 @@ module Chaos
     BATCH = 500
     TASKS = <<~SQL.freeze
       SELECT t.task_id, n.name, t.state, t.context->>'seed' AS seed, t.context->>'deadline' AS deadline,
-             t.context->>'correlation' AS correlation, t.tags,
+             t.context->>'correlation' AS correlation, t.tags, t.priority,
+             coalesce(o.priority::text, t.context->>'priority') AS wanted_priority,
              extract(epoch FROM t.requested_at) AS requested_at, s.task_id AS parent_task_id, s.state AS parent_state,
              (SELECT count(*) FROM tasker_workflow_step_transitions r
               WHERE r.workflow_step_id = t.parent_step_id AND r.event = 'retried') AS parent_retries,
@@ -21,6 +22,7 @@ module Chaos
       LEFT JOIN tasker_workflow_steps s ON s.workflow_step_id = t.parent_step_id
       LEFT JOIN tasker_compensations c ON c.task_id = t.task_id
       LEFT JOIN tasker_task_forks f ON f.task_id = t.task_id
+      LEFT JOIN tasker_tasks o ON o.task_id = coalesce(s.task_id, c.original_task_id, f.forked_from)
       WHERE t.task_id > $1 ORDER BY t.task_id LIMIT #{BATCH}
     SQL
     STEPS = <<~SQL
@@ -159,8 +161,8 @@ module Chaos
 
     def own(task)
       { template: task["name"], state: task["state"], seed: task["seed"].to_i, requested_at: task["requested_at"].to_f,
-        retired: task["retired"].to_i,
-        bulk: bulk(task) }
+        retired: task["retired"].to_i, priority: task["priority"].to_i,
+        wanted_priority: task["wanted_priority"].to_i, bulk: bulk(task) }
     end
 
     def bulk(task)

@@ -124,8 +124,8 @@ module TaskerCore # rubocop:disable Metrics/ModuleLength -- one line for each me
     # @param name [String] of the template
     # @param options [Hash{Symbol => Object}] namespace (default "default"), version (default "0.1.0"), description,
     #   schema (a JSON Schema for contexts), queue (default "default"), deadline (seconds from its submit in which a
-    #   task has to end, default none), error_classes (exception classes or their names => "retryable", "permanent" or
-    #   "blocked")
+    #   task has to end, default none), priority (of its tasks, default 0), error_classes (exception classes or their
+    #   names => "retryable", "permanent" or "blocked")
     # @yield [] calls {TemplateDSL#step}; a block with a parameter gets the {TemplateDSL} instead of becoming part of it
     # @return [TaskTemplate, nil] nil: its handlers are missing, in a file of a Rails application's config/tasker; it is
     #   set aside, and what else the file defines is not

@@ -96,6 +96,7 @@ CREATE TABLE tasker_tasks (
   open_failures  int NOT NULL DEFAULT 0 CHECK (open_failures >= 0),
   has_budget     boolean NOT NULL DEFAULT false,
   has_deadline   boolean NOT NULL DEFAULT false,
+  priority       smallint NOT NULL DEFAULT 0,
   requested_at   timestamptz NOT NULL DEFAULT now(),
   started_at     timestamptz,
   finished_at    timestamptz,
@@ -167,19 +168,20 @@ CREATE INDEX tasker_workflow_step_edges_to ON tasker_workflow_step_edges (to_ste
 
 -- The hot table: one row for each step that is enqueued or waits, and no other. It is in no queue while its task is
 -- paused. A step that waits for a signal alone is available at 9999-12-31. One is postponed while attempts that run hold
--- what it would reserve of its task's budget.
+-- what it would reserve of its task's budget. Its priority is that of its task.
 CREATE TABLE tasker_ready_steps (
   workflow_step_id bigint PRIMARY KEY,
   queue            text,
   available_at     timestamptz NOT NULL,
-  postponed        boolean NOT NULL DEFAULT false
+  postponed        boolean NOT NULL DEFAULT false,
+  priority         smallint NOT NULL DEFAULT 0
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
         autovacuum_vacuum_cost_delay = 0);
 
--- Serves: claims, first come first served within a queue, and the next time to wake up. The sum keeps
+-- Serves: claims, first come first served within a queue and a priority, and the next time to wake up. The sum keeps
 -- it from being used to find a step by its id, for which an empty table makes it look as good as the
 -- primary key (docs/decisions/0004-plans.md).
-CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, available_at, (workflow_step_id + 0));
+CREATE INDEX tasker_ready_steps_order ON tasker_ready_steps (queue, priority, available_at, (workflow_step_id + 0));
 
 -- Serves: what becomes free of a budget, those first that have waited longest.
 CREATE INDEX tasker_ready_steps_postponed ON tasker_ready_steps ((workflow_step_id >> 20), available_at) WHERE postponed;
@@ -515,7 +517,7 @@ COMMENT ON TABLE tasker_tasks IS 'tasker_core schema 1';
 -- were not deleted, and ask look-ups alone for one task. What is in a subquery is not read by who does not select it.
 
 CREATE VIEW tasker_task_overview AS
-SELECT t.task_id, n.name AS namespace, k.name AS template, k.version, t.state,
+SELECT t.task_id, n.name AS namespace, k.name AS template, k.version, t.state, t.priority,
        t.total_steps - (SELECT count(*)::int FROM tasker_added_steps a
                         WHERE a.retired AND a.workflow_step_id >= (t.task_id << 20)
                           AND a.workflow_step_id < ((t.task_id + 1) << 20)) AS steps_total,

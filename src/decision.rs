@@ -42,6 +42,8 @@ pub struct Task {
     pub failures: u32,
     /// A step of another task runs it.
     pub is_child: bool,
+    /// Those with a lower one are claimed first.
+    pub priority: i16,
 }
 
 /// A step's row, as far as decisions need it, and what its template says of its parents. They are counted while it is
@@ -655,6 +657,8 @@ pub struct Decisions {
     pub added: Added,
     /// Tasks of the view that are paused: their steps are not to be claimed.
     pub paused: Vec<TaskId>,
+    /// The priorities of tasks of the view, where they are not 0.
+    pub priorities: BTreeMap<TaskId, i16>,
     /// What the ends of tasks leave to be done.
     pub follow_ups: Vec<(TaskId, FollowUpKind)>,
     /// Steps that were ended by others than their handlers: nobody waits for the tasks that they run.
@@ -677,6 +681,11 @@ impl Decisions {
         queue_of: impl Fn(StepId) -> String,
     ) -> Option<String> {
         (!self.paused.contains(&step.task())).then(|| queue_of(step))
+    }
+
+    /// The priority with which a step can be claimed.
+    pub(crate) fn priority(&self, step: StepId) -> i16 {
+        self.priorities.get(&step.task()).copied().unwrap_or_default()
     }
 
     /// The claims that others than their holders end: a handler may run for each of them.

@@ -32,6 +32,10 @@ pub enum Guard {
     AddedRetire,
     /// Steps of a paused task are not claimed.
     PausedWait,
+    /// Steps of a task with a lower priority are claimed first.
+    UrgentFirst,
+    /// A step that can be claimed has the priority of its task.
+    PrioritiesGoAlong,
     /// A transition is numbered after those from which it follows.
     TransitionsInOrder,
     /// A task counts what its steps do.
@@ -115,7 +119,7 @@ pub enum Guard {
 impl Guard {
     /// Every guard.
     #[cfg(feature = "simulation")]
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 54] = [
         Self::CurrentClaim,
         Self::Fencing,
         Self::WriteCount,
@@ -129,6 +133,8 @@ impl Guard {
         Self::RerunGoesDown,
         Self::AddedRetire,
         Self::PausedWait,
+        Self::UrgentFirst,
+        Self::PrioritiesGoAlong,
         Self::TransitionsInOrder,
         Self::TaskCounters,
         Self::RetryLimit,

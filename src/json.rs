@@ -185,6 +185,11 @@ pub fn check_object(text: &str, limits: JsonLimits) -> Result<(), JsonError> {
     }
 }
 
+/// What need not be written, since who reads it takes it for granted.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// What kind of value a valid JSON text is.
 fn kind(text: &str) -> &'static str {
     match text.trim_start().as_bytes().first() {

@@ -13,6 +13,7 @@
 //! | `description` | none | at most 4096 bytes |
 //! | `schema` | none: any object | a JSON Schema for contexts of at most 1 MiB, without references to the outside; at most 1000 schemas about one value, 2000 within one another |
 //! | `queue` | `default` | 1 to 64 bytes, no control characters |
+//! | `priority` | 0 | a whole number from -32768 to 32767: steps of tasks with a lower one are claimed first (`docs/priorities.md`) |
 //! | `deadline_seconds` | none | more than 0, at most 31622400 (366 days): by when after its submit a task has to have ended |
 //! | `compensation` | `automatic` | `automatic`, `manual`: when the steps of a task that failed or was cancelled are undone (`docs/compensation.md`) |
 //! | `budget` | `{}`: none | what a task may use up: `attempts` of all its steps, 1 to 2147483647, and `cost`, 0, or 0.000001 to 1000000000 (`docs/budgets.md`) |
@@ -91,7 +92,7 @@ use crate::budget::{Cost, Limits};
 use crate::condition::Condition;
 use crate::graph::Graph;
 use crate::join_policy::JoinPolicy;
-use crate::json::JsonLimits;
+use crate::json::{JsonLimits, is_default};
 use crate::retry_policy::{Backoff, RetryPolicy};
 
 /// One step of a template.
@@ -283,9 +284,11 @@ struct Content {
     description: Option<String>,
     schema: Option<Value>,
     queue: String,
+    #[serde(skip_serializing_if = "is_default")]
+    priority: i16,
     #[serde(rename = "deadline_seconds", serialize_with = "seconds")]
     deadline: Option<Duration>,
-    #[serde(skip_serializing_if = "CompensationMode::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     compensation: CompensationMode,
     #[serde(serialize_with = "limits")]
     budget: Limits,
@@ -400,6 +403,12 @@ impl TaskTemplate {
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.content.queue
+    }
+
+    /// The priority of tasks that are submitted with none: steps of tasks with a lower one are claimed first.
+    #[must_use]
+    pub const fn priority(&self) -> i16 {
+        self.content.priority
     }
 
     /// How long after its submit a task may take; nothing for as long as it likes.

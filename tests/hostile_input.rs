@@ -21,7 +21,7 @@ fn submission() -> Value {
     json!({
         "namespace": "shop", "name": "order", "version": "1.0.0", "initiator": "x", "source_system": "y",
         "reason": "z", "tags": ["a", "b"], "contexts": [{"order_id": 7}, {}], "deadline_s": 3.5,
-        "budget": {"attempts": 5, "cost": 1.5},
+        "budget": {"attempts": 5, "cost": 1.5}, "priority": -7,
     })
 }
 
@@ -89,7 +89,7 @@ fn failure() -> Value {
 fn template() -> Value {
     json!({
         "name": "x", "namespace_name": "y", "version": "1.2.3", "schema": {"type": "object", "required": ["a"]},
-        "queue": "q", "named_steps": ["a", "b", "c", "d", "e", "f"], "deadline_seconds": 60,
+        "queue": "q", "named_steps": ["a", "b", "c", "d", "e", "f"], "priority": 5, "deadline_seconds": 60,
         "budget": {"attempts": 9, "cost": 2}, "module_namespace": "M", "step_templates": [
             {"name": "a", "handler_class": "A", "retry": {"backoff": "linear", "base_seconds": 1.0}},
             {"name": "b", "handler_class": "B", "depends_on_step": "a", "handler_config": {"c": [1]},

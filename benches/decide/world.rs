@@ -130,6 +130,7 @@ impl World {
             blocked: 0,
             failures: 0,
             is_child: false,
+            priority: 0,
         }
     }
 }

@@ -145,6 +145,8 @@ module TaskerCore
     #   tags [Array<String>];
     #   budget [Hash] what each task may use up: attempts of all its steps, cost (docs/budgets.md),
     #   correlation_key [String] 1 to 256 bytes: {#signal_all} finds the tasks by it;
+    #   priority [Integer] -32768 to 32767: tasks with a lower one are claimed first (docs/priorities.md). Default: the
+    #   template's;
     #   deadline [Numeric] seconds from now in which the task has to end, else it is cancelled (docs/deadlines.md), at
     #   most 366 days. Default: the template's
     # @return [Array<Integer>, nil] the tasks' ids, in the order of the contexts; nil: they are submitted later, by

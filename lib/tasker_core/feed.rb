@@ -81,7 +81,7 @@ module TaskerCore
     def each_batch(size: 1_000, follow: true, waiting: nil, &block)
       raise InvalidArgument, "a feed needs a block that takes the events" unless block
 
-      @size = Internal::Check.at_most(size, MOST_EVENTS, "size")
+      @size = Internal::Check.whole(size, "size", 1..MOST_EVENTS)
       @follow = Internal::Check.flag(follow, "follow")
       @waiting = called(waiting)
       @wakeup = Internal::Wakeup.new

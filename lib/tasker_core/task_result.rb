@@ -66,6 +66,8 @@ module TaskerCore
     attr_reader :task_id
     # @return [String] as {TaskStatus#state}
     attr_reader :state
+    # @return [Integer] as {TaskStatus#priority}
+    attr_reader :priority
     # @return [Array<Step>] in topological order: no step before its parents
     attr_reader :steps
 
@@ -73,6 +75,7 @@ module TaskerCore
     # @param attributes [Hash{String => Object}] as the native library gives them, frozen
     def initialize(attributes)
       @task_id, @state, steps = attributes.values_at("task_id", "state", "steps")
+      @priority = attributes.fetch("priority", 0)
       @steps = steps.map { |step| Step.new(step) }.freeze
       @by_name = @steps.to_h { |step| [step.name, step] }.freeze
       freeze
@@ -126,11 +129,11 @@ module TaskerCore
       { names: chain(last, finishes), seconds: (last ? finishes[last].first : 0.0) / 1000 }.freeze
     end
 
-    # @return [Hash{Symbol => Object}] task_id, state and steps, ready for JSON
+    # @return [Hash{Symbol => Object}] task_id, state, priority where it is not 0, and steps, ready for JSON
     # @example
     #   JSON.generate(result.to_h)
     def to_h
-      { task_id: task_id, state: state, steps: steps.map(&:to_h) }
+      { task_id: task_id, state: state, **(priority.zero? ? {} : { priority: priority }), steps: steps.map(&:to_h) }
     end
 
     # @return [String]

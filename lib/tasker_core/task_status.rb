@@ -28,6 +28,8 @@ module TaskerCore
     attr_reader :finished_at
     # @return [Time, nil] UTC; when it is cancelled unless it has ended
     attr_reader :deadline_at
+    # @return [Integer] its steps are claimed before those of tasks with a higher one
+    attr_reader :priority
     # @return [Hash{String => Numeric, String, nil}, nil] frozen; max_attempts, attempts, max_cost, spent, reserved and
     #   exhausted, the limit that kept a step from being started; nil for a task without a budget
     attr_reader :budget
@@ -63,14 +65,11 @@ module TaskerCore
         @budget =
         attributes.values_at("task_id", "namespace", "name", "version", "state", "steps_total", "steps_by_state",
                              "attempts_total", "reason", "budget")
-      @steps_retired = attributes.fetch("steps_retired", 0)
-      @forked_from = attributes["forked_from"]
+      @steps_retired, @priority = attributes.fetch_values("steps_retired", "priority") { 0 }
       @forks = attributes.fetch("forks", [])
-      @requested_at, @started_at, @finished_at, @deadline_at =
-        attributes.values_at("requested_at", "started_at", "finished_at", "deadline_at")
-                  .map { |text| text && Time.iso8601(text) }
-      @parent, @children, @compensates, @compensated_by =
-        attributes.values_at("parent", "children", "compensates", "compensated_by")
+      @requested_at, @started_at, @finished_at, @deadline_at = times(attributes)
+      @parent, @children, @compensates, @compensated_by, @forked_from =
+        attributes.values_at("parent", "children", "compensates", "compensated_by", "forked_from")
       freeze
     end
 
@@ -116,6 +115,13 @@ module TaskerCore
     # @return [String]
     def inspect
       "#<#{self.class} #{task_id} #{namespace}/#{name} #{version} #{state} #{steps_by_state}>"
+    end
+
+    private
+
+    def times(attributes)
+      attributes.values_at("requested_at", "started_at", "finished_at", "deadline_at")
+                .map { |text| text && Time.iso8601(text) }
     end
   end
 end

@@ -18,8 +18,8 @@ module TaskerCore
   class TemplateDSL
     # Options of the template => key in the definition.
     TEMPLATE_KEYS = { namespace: "namespace_name", version: "version", description: "description",
-                      schema: "schema", queue: "queue", deadline: "deadline_seconds", compensation: "compensation",
-                      budget: "budget",
+                      schema: "schema", queue: "queue", priority: "priority", deadline: "deadline_seconds",
+                      compensation: "compensation", budget: "budget",
                       error_classes: "error_classes" }.freeze
     # Options of a step => key in the definition.
     STEP_KEYS = {

@@ -61,8 +61,24 @@ RSpec.describe "Active Job", :database do
       expect(queuing("surroundings")).to eq("seen" => %w[de Hawaii])
     end
 
-    it "ignores priorities, and says so once" do
-      expect(queuing("priority")).to eq("performed" => 2, "warnings" => 1, "words" => "tasker_core ignores priorities")
+    # https://github.com/rails/rails/blob/main/activejob/test/integration/queuing_test.rb
+    it "performs jobs with higher priority first" do
+      expect(queuing("priority")).to eq("performed" => %w[2 1], "priorities" => [20, 10], "words" => "")
+    end
+
+    it "performs jobs that are enqueued together in the order of their priorities, which 0 is where there is none" do
+      expect(queuing("priorities_of_many"))
+        .to eq("taken" => 4, "performed" => [["urgent"], ["usual"], ["late"], ["last"]], "priorities" => [5, 0, -5, 6])
+    end
+
+    it "refuses a priority that the database cannot hold, and writes nothing of it" do
+      refusal = "priority is 32768, allowed: a whole number from -32768 to 32767"
+      expect(queuing("refused_priorities")).to eq("messages" => [refusal, refusal], "tasks" => 0)
+    end
+
+    it "makes another task of a job that is tried again with another priority" do
+      expect(queuing("other_priority"))
+        .to eq("seen" => [1, 2], "priorities" => [3, -3], "states" => %w[complete complete])
     end
 
     it "calls the callbacks" do

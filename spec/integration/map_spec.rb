@@ -286,8 +286,8 @@ again at \S+ \(in 60 min\); it gives up at \S+ \(in 120 min\)\)\z/
     define_squares
     task_id = run("squares", context: { list: [5] }).task_id
     { { after: -1 } => /after is -1, allowed: a whole number from 0/,
-      { after: 2**70 } => /after is #{2**70}, allowed: a number from 0 to 1048576/,
-      { limit: 10_001 } => /allowed: a number from 1 to 10000/, { limit: 0 } => /limit is 0/,
+      { after: 2**70 } => /after is #{2**70}, allowed: a whole number from 0 to 1048576/,
+      { limit: 10_001 } => /allowed: a whole number from 1 to 10000/, { limit: 0 } => /limit is 0/,
       { limit: 2**70 } => /limit is #{2**70}/ }.each do |options, message|
       expect { TaskerCore.items(task_id, "square", **options) }.to raise_error(TaskerCore::InvalidArgument, message)
     end

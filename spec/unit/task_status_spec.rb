@@ -32,6 +32,10 @@ RSpec.describe TaskerCore::TaskStatus do
     end
   end
 
+  it "has the priority 0 where none is told" do
+    expect([status, status(priority: -5)].map(&:priority)).to eq([0, -5])
+  end
+
   it "is frozen and equal to one that says the same" do
     expect(status).to be_frozen.and eq(status)
     expect(status).not_to eq(status(state: "complete"))

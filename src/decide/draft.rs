@@ -229,9 +229,13 @@ impl<'v> Draft<'v> {
         // No decision pauses a task, or lets it go on, and enqueues steps of it as well.
         let paused = |task: &&Task| task.state == TaskState::Paused;
         let paused = self.view.tasks.values().filter(paused).map(|task| task.id).collect();
+        let prioritised = self.view.tasks.values().filter(|task| task.priority != 0);
+        let prioritised = prioritised.filter(|_| !removed(Guard::PrioritiesGoAlong));
+        let priorities = prioritised.map(|task| (task.id, task.priority)).collect();
         let follow_ups = self.tasks.values().flat_map(|change| follow_up::after(change, self.view));
         Ok(Decisions {
             paused,
+            priorities,
             follow_ups: follow_ups.collect(),
             abandoned: self.steps.iter().filter_map(follow_up::abandoned).collect(),
             added,

@@ -34,6 +34,7 @@ fn view() -> View {
         blocked: 0,
         failures: 0,
         is_child: false,
+        priority: 0,
     };
     view.tasks.insert(TASK, task);
     let running = Step {

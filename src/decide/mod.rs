@@ -61,7 +61,7 @@ pub enum Undecided {
 ///
 /// let (task, step) = (TaskId(1), TaskId(1).step(0));
 /// let mut view = View::default();
-/// view.tasks.insert(task, Task { id: task, state: TaskState::Pending, runnable: 1, waiting: 0, blocked: 0, failures: 0, is_child: false });
+/// view.tasks.insert(task, Task { id: task, state: TaskState::Pending, runnable: 1, waiting: 0, blocked: 0, failures: 0, is_child: false, priority: 0 });
 /// let enqueued = Step::new(step, StepState::Enqueued, Join::default());
 /// view.steps.insert(step, enqueued);
 /// let seen = Observation::StepsClaimed { worker: WorkerId(7), steps: vec![step] };

@@ -83,6 +83,7 @@ impl World {
             blocked: 0,
             failures: 0,
             is_child: true,
+            priority: 0,
         };
         view.tasks.insert(TASK, task);
         view.compensated.insert(TASK);

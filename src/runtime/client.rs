@@ -522,7 +522,7 @@ impl Client {
         };
         let (stored, grown, steps) = self.answer(read).await?;
         let open = |results| self.store.open(Content::Results, results);
-        TaskResult::new((task, status.state), &stored.template, &grown, steps, open)
+        TaskResult::new(&status, &stored.template, &grown, steps, open)
     }
 
     /// Items of a map step, after the one of this number, at most so many: their steps' states and results. There are fewer

@@ -73,7 +73,7 @@ pub(super) async fn undo(
         what: format!("the context of task {task}"),
         source,
     })?;
-    let submission = Submission::internal(
+    let mut submission = Submission::internal(
         &undoing,
         &context,
         asked.map_or_else(|| format!("task {task}"), |asked| asked.actor.clone()),
@@ -82,6 +82,7 @@ pub(super) async fn undo(
             .unwrap_or_else(|| format!("undoes task {task}, which is {}", row.task.state)),
         None,
     )?;
+    submission.priority = Some(row.task.priority.into());
     let made = submission.create(tx, &undoing).await?;
     let made = *made.first().ok_or(Error::UnknownTask { task })?;
     tx.record_compensation(task, made).await?;

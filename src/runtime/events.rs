@@ -282,7 +282,8 @@ impl Events {
             match settled {
                 Some(events) => {
                     line.held -= events.len();
-                    let dropped = self.inbox.push(events);
+                    let dropped =
+                        self.inbox.push(events.into_iter().map(|event| (0, event)).collect());
                     self.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
                 }
                 None if line.held > MOST_WAITING => {}
@@ -344,6 +345,7 @@ mod tests {
             blocked: 0,
             failures: 0,
             is_child: false,
+            priority: 0,
         }
     }
 

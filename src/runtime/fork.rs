@@ -88,7 +88,7 @@ impl ForkRequest {
         &self,
         stored: &Stored,
         context: &RawValue,
-        tags: Vec<String>,
+        (tags, priority): (Vec<String>, i16),
     ) -> Result<Submission, Error> {
         let (context, current_attributes) = current_attributes::apart(context.get());
         let actor = self.actor.clone();
@@ -97,6 +97,7 @@ impl ForkRequest {
         submission.reason.clone_from(&self.reason);
         submission.idempotency_key.clone_from(&self.idempotency_key);
         submission.tags = tags;
+        submission.priority = Some(priority.into());
         Ok(submission)
     }
 
@@ -131,7 +132,8 @@ pub(crate) async fn fork(
     let unreadable = |what: String| move |source| Error::Decryption { what, source };
     let context = row.context.map_err(unreadable(format!("the context of task {source}")))?;
     let tags = row.tags.and_then(|tags| serde_json::from_str(&tags).ok()).unwrap_or_default();
-    let submission = request.submission(&stored, &merged(&context, &request.context)?, tags)?;
+    let context = merged(&context, &request.context)?;
+    let submission = request.submission(&stored, &context, (tags, row.priority))?;
     submission.validate(&stored, limits)?;
     let earlier = made.clone();
     let submitted = submission.write(tx, &stored, made).await?;
@@ -296,6 +298,9 @@ async fn take_over(
         view.children.insert(step, sight.children(step).unwrap_or_default());
     }
     view.delays = sight.delays(view.steps.keys().copied(), &ByStep::default());
+    let rows = tx.lock_tasks(&[task]).await?;
+    let made = rows.first().ok_or(Error::UnknownTask { task })?;
+    let (now, priority) = (made.now, made.task.priority);
     let row = Task {
         id: task,
         state: TaskState::Pending,
@@ -304,10 +309,9 @@ async fn take_over(
         blocked: 0,
         failures: 0,
         is_child: false,
+        priority,
     };
     view.tasks.insert(task, row);
-    let rows = tx.lock_tasks(&[task]).await?;
-    let now = rows.first().ok_or(Error::UnknownTask { task })?.now;
     let observation = Observation::StepsCopied { copies, detail: detail.to_owned() };
     let decisions = decide_seeing(tx, &mut view, &observation, now, sight).await?;
     Ok(ending::write(tx, decisions, &by_task, &ByStep::default(), &[]).await?.decisions)

@@ -1,6 +1,7 @@
 //! What the runtime has for threads, on its way to them: claimed steps, events.
 
 use std::collections::VecDeque;
+use std::ops::RangeBounds;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -18,6 +19,8 @@ use crate::runtime::Delivery;
 ///
 /// A thread that needs another lock before it can do anything with an item waits and takes in two calls, with that lock
 /// held in the second: what lies here, nobody has begun, and it can be taken back.
+///
+/// What has a lower rank is taken first, and of one rank what came first.
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     state: Mutex<State<T>>,
@@ -27,7 +30,8 @@ pub(crate) struct Inbox<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    items: VecDeque<T>,
+    /// In order, with their ranks.
+    items: VecDeque<(i16, T)>,
     waiting: Vec<Thread>,
     stage: Stage,
     /// Since when there are items for which no thread has come.
@@ -111,8 +115,8 @@ impl<T> Inbox<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds items and wakes as many threads as there are. Returns how many old ones were dropped.
-    pub(crate) fn push(&self, items: Vec<T>) -> usize {
+    /// Adds items and wakes as many threads as there are. Returns how many of the first were dropped.
+    pub(crate) fn push(&self, items: Vec<(i16, T)>) -> usize {
         let (woken, dropped) = {
             let mut state = self.lock();
             let wake = items.len().min(state.waiting.len());
@@ -120,7 +124,7 @@ impl<T> Inbox<T> {
             if state.unattended.is_none() && !items.is_empty() {
                 state.unattended = Some(Instant::now());
             }
-            state.items.extend(items);
+            state.extend(items);
             let dropped = state.items.len().saturating_sub(self.most);
             state.items.drain(..dropped);
             (state.waiting.split_off(left), dropped)
@@ -184,7 +188,7 @@ impl<T> Inbox<T> {
         if !state.deserted {
             state.unattended = None;
         }
-        state.items.drain(..).collect()
+        state.drain(..).collect()
     }
 
     /// Since when there are items for which no thread has come.
@@ -198,7 +202,7 @@ impl<T> Inbox<T> {
         let mut state = self.lock();
         let since = state.unattended?;
         state.deserted |= now.saturating_duration_since(since) >= limit;
-        state.deserted.then(|| Deserted { since, items: state.items.drain(..).collect() })
+        state.deserted.then(|| Deserted { since, items: state.drain(..).collect() })
     }
 
     /// Lets every wait end, now and from now on. What no thread has taken stays for [`Inbox::drain`].
@@ -222,6 +226,20 @@ impl<T> Inbox<T> {
 }
 
 impl<T> State<T> {
+    fn extend(&mut self, items: Vec<(i16, T)>) {
+        let rank = |(rank, _): &(i16, T)| *rank;
+        let behind = self.items.back().map(rank).into_iter().chain(items.iter().map(rank));
+        let in_order = behind.is_sorted();
+        self.items.extend(items);
+        if !in_order {
+            self.items.make_contiguous().sort_by_key(rank);
+        }
+    }
+
+    fn drain(&mut self, which: impl RangeBounds<usize>) -> impl Iterator<Item = T> {
+        self.items.drain(which).map(|(_, item)| item)
+    }
+
     fn is_over(&self) -> bool {
         match self.stage {
             Stage::Open => false,
@@ -235,7 +253,7 @@ impl<T> State<T> {
             return None;
         }
         let count = max.min(self.items.len());
-        let taken: Vec<_> = self.items.drain(..count).collect();
+        let taken: Vec<_> = self.drain(..count).collect();
         take(&taken, std::mem::take(&mut self.deserted));
         self.unattended = (!self.items.is_empty()).then(Instant::now);
         Some(taken)
@@ -248,6 +266,10 @@ mod tests {
 
     use super::*;
 
+    fn usual(items: std::ops::Range<u32>) -> Vec<(i16, u32)> {
+        items.map(|item| (0, item)).collect()
+    }
+
     fn pop(inbox: &Inbox<u32>, max: usize, timeout: Duration) -> Option<Vec<u32>> {
         inbox.pop(max, timeout, &Interrupt::of_this_thread(), |_, _| {})
     }
@@ -255,10 +277,20 @@ mod tests {
     #[test]
     fn hands_out_in_order_and_at_most_what_was_asked_for() {
         let inbox = Inbox::unbounded();
-        inbox.push(vec![0, 1, 2]);
+        inbox.push(usual(0..3));
         assert_eq!(pop(&inbox, 2, Duration::ZERO), Some(vec![0, 1]));
         assert_eq!(pop(&inbox, 2, Duration::ZERO), Some(vec![2]));
         assert_eq!(pop(&inbox, 2, Duration::from_millis(1)), Some(vec![]));
+    }
+
+    #[test]
+    fn what_has_a_lower_rank_overtakes_and_within_a_rank_nothing_does() {
+        let inbox = Inbox::unbounded();
+        inbox.push(vec![(0, 1), (2, 2)]);
+        inbox.push(vec![(0, 3), (-1, 4), (2, 5), (0, 6)]);
+        assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![4]));
+        inbox.push(vec![(-1, 7), (1, 8)]);
+        assert_eq!(inbox.drain(), [7, 1, 3, 6, 8, 2, 5]);
     }
 
     #[test]
@@ -271,7 +303,7 @@ mod tests {
             })
             .collect();
         inbox.close();
-        inbox.push(vec![0]);
+        inbox.push(usual(0..1));
         for thread in threads {
             assert_eq!(thread.join().unwrap(), None);
         }
@@ -282,7 +314,7 @@ mod tests {
     #[test]
     fn ending_hands_out_what_there_is() {
         let inbox = Inbox::unbounded();
-        inbox.push(vec![0, 1]);
+        inbox.push(usual(0..2));
         inbox.end();
         assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![0]));
         assert_eq!(pop(&inbox, 1, Duration::from_secs(60)), Some(vec![1]));
@@ -292,10 +324,10 @@ mod tests {
     #[test]
     fn beyond_its_bound_the_oldest_are_dropped_and_counted() {
         let inbox = Inbox::bounded(3);
-        assert_eq!(inbox.push(vec![0, 1]), 0);
-        assert_eq!(inbox.push(vec![2, 3, 4]), 2);
+        assert_eq!(inbox.push(usual(0..2)), 0);
+        assert_eq!(inbox.push(usual(2..5)), 2);
         assert_eq!(pop(&inbox, 9, Duration::ZERO), Some(vec![2, 3, 4]));
-        assert_eq!(inbox.push((0..5).collect()), 2);
+        assert_eq!(inbox.push(usual(0..5)), 2);
         assert_eq!(inbox.drain(), [2, 3, 4]);
     }
 
@@ -310,9 +342,9 @@ mod tests {
         let inbox = Inbox::unbounded();
         let start = Instant::now();
         assert_eq!(deserted(&inbox, start + 9 * LIMIT), None);
-        inbox.push(vec![0, 1]);
+        inbox.push(usual(0..2));
         assert_eq!(deserted(&inbox, start), None);
-        inbox.push(vec![2]);
+        inbox.push(usual(2..3));
         let since = inbox.unattended().unwrap();
         assert!(since - start < LIMIT);
         let one = inbox.desert(LIMIT, since + LIMIT).unwrap();
@@ -324,11 +356,11 @@ mod tests {
     fn a_deserted_inbox_keeps_nothing_until_a_thread_comes() {
         let inbox = Inbox::unbounded();
         let later = Instant::now() + 9 * LIMIT;
-        inbox.push(vec![0]);
+        inbox.push(usual(0..1));
         assert_eq!(deserted(&inbox, later), Some(vec![0]));
-        inbox.push(vec![1]);
+        inbox.push(usual(1..2));
         assert_eq!(inbox.drain(), [1]);
-        inbox.push(vec![2]);
+        inbox.push(usual(2..3));
         assert_eq!(deserted(&inbox, Instant::now()), Some(vec![2]));
         let seen = std::cell::Cell::new(false);
         let interrupt = Interrupt::of_this_thread();
@@ -338,7 +370,7 @@ mod tests {
         assert!(waits.elapsed() < LIMIT);
         let popped = inbox.pop(1, Duration::ZERO, &interrupt, |_, deserted| seen.set(deserted));
         assert_eq!((popped, seen.get()), (Some(vec![]), true));
-        inbox.push(vec![3]);
+        inbox.push(usual(3..4));
         assert_eq!(deserted(&inbox, Instant::now()), None);
         inbox.drain();
         assert_eq!(inbox.unattended(), None);
@@ -347,7 +379,7 @@ mod tests {
     #[test]
     fn a_thread_that_takes_an_item_has_come_for_all_of_them() {
         let inbox = Inbox::unbounded();
-        inbox.push(vec![0, 1]);
+        inbox.push(usual(0..2));
         let pushed = inbox.unattended().unwrap();
         assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![0]));
         let taken = inbox.unattended().unwrap();
@@ -363,7 +395,7 @@ mod tests {
         let inbox = Inbox::unbounded();
         let interrupt = Interrupt::of_this_thread();
         inbox.wait(Duration::from_millis(1), &interrupt);
-        inbox.push(vec![0]);
+        inbox.push(usual(0..1));
         inbox.wait(Duration::from_secs(60), &interrupt);
         let later = Instant::now() + LIMIT;
         assert_eq!(deserted(&inbox, later), Some(vec![0]));
@@ -385,7 +417,7 @@ mod tests {
         };
         told.recv().unwrap().raise();
         assert_eq!(popper.join().unwrap(), Some(vec![]));
-        inbox.push(vec![0]);
+        inbox.push(usual(0..1));
         assert_eq!(pop(&inbox, 1, Duration::ZERO), Some(vec![0]));
     }
 
@@ -405,7 +437,7 @@ mod tests {
             })
             .collect();
         for chunk in 0..200 {
-            inbox.push((chunk * 10..chunk * 10 + 10).collect());
+            inbox.push(usual(chunk * 10..chunk * 10 + 10));
         }
         while !inbox.lock().items.is_empty() {
             std::thread::yield_now();

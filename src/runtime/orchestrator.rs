@@ -91,6 +91,8 @@ pub(super) struct Orchestrator<D> {
     /// The last claim found steps of one task only, which has a budget: while a claim or an end holds it, other claims would
     /// find all of its steps held, and look for them in vain.
     of_one_task: bool,
+    /// Steps of tasks with a priority were found since a claim found fewer than it looked for.
+    prioritised: bool,
     /// When a round was started last.
     started_at: Instant,
     /// A commit failed, and perhaps took place: which claims are ours must be read.
@@ -163,6 +165,7 @@ impl<D: Database> Orchestrator<D> {
             hungry: true,
             plenty: false,
             of_one_task: false,
+            prioritised: false,
             started_at: Instant::now(),
             unsure: false,
             buried: false,
@@ -264,8 +267,13 @@ impl<D: Database> Orchestrator<D> {
         (ROUNDS / (1 + self.shared.busy_others())).max(1)
     }
 
-    /// What could be started now. Claims take all of `most` rounds but one, and the only one where there is
-    /// one.
+    /// Claims take all of `most` rounds but one, and the only one where there is one. Of two at once the one that finds less
+    /// urgent steps may be the first to be over.
+    fn most_claims(&self, most: usize) -> usize {
+        if self.prioritised { 1 } else { (most - 1).max(1) }
+    }
+
+    /// What could be started now.
     fn due_rounds(&self, most: usize) -> DueRounds {
         let flying = self.lanes.iter().any(Lane::is_flying);
         let worthwhile = if flying { WORTHWHILE } else { 1 };
@@ -275,7 +283,7 @@ impl<D: Database> Orchestrator<D> {
         let [even, odd] = self.lanes.each_ref().map(is_due);
         DueRounds {
             delivery: self.undelivered.is_due(self.looked_at),
-            claim: self.claiming < (most - 1).max(1) && self.may_claim(),
+            claim: self.claiming < self.most_claims(most) && self.may_claim(),
             ends: [even, odd, self.parked.is_due(self.looked_at)],
         }
     }
@@ -329,7 +337,7 @@ impl<D: Database> Orchestrator<D> {
         let shared = Arc::clone(&self.shared);
         self.start_round(async move {
             let claims = group.claims().to_vec();
-            let landed = round::deliver(&shared, claims, &Results::default()).await;
+            let landed = round::deliver(&shared, claims, &Results::default(), |_| 0).await;
             let answers = landed.error.is_none() || round::answers(&shared).await;
             (Round::Deliver { group, answers }, landed)
         });
@@ -376,6 +384,7 @@ impl<D: Database> Orchestrator<D> {
                 self.claiming -= 1;
                 self.plenty = landed.hungry;
                 self.of_one_task = landed.of_one_task;
+                self.prioritised = landed.hungry && (self.prioritised || landed.prioritised);
                 self.search = search;
             }
             Round::Deliver { group, answers } => {

@@ -12,6 +12,7 @@ use crate::encryption::Text;
 use crate::error::Error;
 use crate::graph::parents_first;
 use crate::ids::{StepId, TaskId, WorkerId};
+use crate::json::is_default;
 use crate::state::{StepState, TaskState, WorkerState};
 use crate::store::{KinRow, StepListRow, TaskListRow, TemplateListRow, WorkerRow};
 use crate::template::TaskTemplate;
@@ -46,6 +47,9 @@ pub struct TaskStatus {
     pub version: String,
     /// Its state.
     pub state: TaskState,
+    /// Its steps are claimed before those of tasks with a higher one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: i16,
     /// When it was created.
     #[serde(serialize_with = "time")]
     pub requested_at: DateTime<Utc>,
@@ -179,6 +183,9 @@ pub struct TaskResult {
     pub task_id: TaskId,
     /// Its state.
     pub state: TaskState,
+    /// Its steps are claimed before those of tasks with a higher one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: i16,
     /// Its steps, parents first, without the items of map steps.
     pub steps: Vec<StepResult>,
 }
@@ -256,6 +263,7 @@ impl From<TaskListRow> for TaskStatus {
             name: row.name,
             version: row.version,
             state: row.state,
+            priority: row.priority,
             requested_at: row.requested_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
@@ -299,12 +307,13 @@ impl From<WorkerRow> for WorkerInfo {
 impl TaskResult {
     /// Joins the rows, which are in the order of the template, with the template's names.
     pub(super) fn new(
-        (task_id, state): (TaskId, TaskState),
+        status: &TaskStatus,
         template: &TaskTemplate,
         grown: &GrownTask,
         rows: Vec<StepListRow>,
         open: impl Fn(String) -> Text,
     ) -> Result<Self, Error> {
+        let &TaskStatus { task_id, state, priority, .. } = status;
         let order = template.graph().topological_order().iter().map(|at| task_id.step(*at).0);
         let order: Vec<_> = order.collect();
         let added: Vec<_> = rows.iter().map(|row| row.workflow_step_id).collect();
@@ -349,7 +358,7 @@ impl TaskResult {
         let steps = order.into_iter().chain(added).filter_map(step);
         let steps: Vec<_> = steps.collect::<Result<_, _>>()?;
         let steps = if grown.is_grown() { in_order(steps) } else { steps };
-        Ok(Self { task_id, state, steps })
+        Ok(Self { task_id, state, priority, steps })
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Landed {
     pub(super) hungry: bool,
     /// A claim found several steps, all of one task with a budget, which it must hold.
     pub(super) of_one_task: bool,
+    /// A claim found steps of tasks with a priority.
+    pub(super) prioritised: bool,
     /// Steps that got ready by the ends.
     pub(super) successors: usize,
     /// Tasks that somebody else holds and that were passed: their ends are not written.
@@ -194,8 +196,9 @@ pub(super) async fn claim<D: Database>(
     match written {
         Ok(Some(Claimed { written, picked, hungry })) => {
             let of_one_task = are_of_one_task(&picked);
+            let prioritised = picked.iter().any(|one| one.place.priority != 0);
             let landed = hand_over(shared, &written, Some(grant), &picked).await;
-            Landed { hungry, of_one_task, ..landed }
+            Landed { hungry, of_one_task, prioritised, ..landed }
         }
         Ok(None) => Landed { written: true, ..Landed::default() },
         Err(landed) => {
@@ -352,14 +355,20 @@ async fn hand_over<D: Database>(
         return Landed { written: true, ..Landed::default() };
     };
     let claimed: Vec<_> = written.decisions.steps.iter().filter_map(claimed).collect();
-    let places: FxHashMap<_, _> =
-        picked.iter().map(|one| (one.step.id, one.place.available_at)).collect();
-    let now = written.decisions.now;
-    shared.ledger.enter(batch, &claimed, |step| Some(places.get(&step).copied().unwrap_or(now)));
+    let places: FxHashMap<_, _> = picked.iter().map(|one| (one.step.id, one.place)).collect();
+    let since = |step| places.get(&step).map_or(written.decisions.now, |place| place.available_at);
+    shared.ledger.enter(batch, &claimed, |step| Some(since(step)));
     drop(grant);
     shared.counts.claimed.fetch_add(claimed.len() as u64, Ordering::Relaxed);
-    let claims = claimed.into_iter().map(|(claim, _)| claim).collect();
-    deliver(shared, claims, &Results::of(&written.decisions)).await
+    let mut claims: Vec<_> = claimed.into_iter().map(|(claim, _)| claim).collect();
+    // Decisions are in the order of the steps' ids.
+    if !picked.is_sorted_by_key(|one| one.step.id) {
+        claims.sort_by_key(|claim| places.get(&claim.step));
+    }
+    let priority = |step| {
+        places.get(&step).map_or_else(|| written.decisions.priority(step), |place| place.priority)
+    };
+    deliver(shared, claims, &Results::of(&written.decisions), priority).await
 }
 
 fn claimed(change: &StepChange) -> Option<(Claim, Tried)> {
@@ -368,18 +377,22 @@ fn claimed(change: &StepChange) -> Option<(Claim, Tried)> {
     Some((claim, Tried { failures, crashes }))
 }
 
-/// Hands claims to the threads, with what their handlers need. `results` were written just now.
+/// Hands claims to the threads, with what their handlers need: the most urgent of all that they have not taken comes first.
+/// `results` were written just now.
 pub(super) async fn deliver<D: Database>(
     shared: &Shared<D>,
     claims: Vec<Claim>,
     results: &Results<'_>,
+    priority: impl Fn(StepId) -> i16,
 ) -> Landed {
     let asked = shared.courier.prepare(&shared.database, &shared.templates, &claims, results);
     let prepared = shared.answer(asked).await.unwrap_or_else(|silence| Err(silence.into()));
     match prepared {
         Ok((prepared, refused)) => {
             shared.ledger.describe(prepared.iter().map(described));
-            shared.inbox.push(prepared.into_iter().map(|prepared| prepared.delivery).collect());
+            let deliveries = prepared.into_iter().map(|prepared| prepared.delivery);
+            let ranked = deliveries.map(|delivery| (priority(delivery.claim.step), delivery));
+            shared.inbox.push(ranked.collect());
             Landed { written: true, refused, ..Landed::default() }
         }
         Err(error) => Landed { written: true, undelivered: claims, ..Landed::from(error) },

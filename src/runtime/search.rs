@@ -146,6 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn goes_on_among_what_is_less_urgent_until_it_looks_from_the_start() {
+        let (begun, took) = (Instant::now(), Duration::from_millis(10));
+        let (urgent, usual) =
+            (Place { priority: -1, ..place(9) }, Place { priority: 0, ..place(2) });
+        assert!(Place::START < urgent && urgent < usual);
+        let search = Search::new().found(Place::START, Some(usual), took, begun);
+        assert_eq!(search.after(begun), usual);
+        assert_eq!(search.after(begun + took * SHARE), Place::START);
+    }
+
+    #[test]
     fn goes_on_after_the_last_step_and_stays_there_when_nothing_was_found() {
         let now = Instant::now();
         let search = Search::new().found(Place::START, Some(place(7)), Duration::from_secs(1), now);

@@ -38,6 +38,9 @@ pub(super) const LONGEST_KEY: usize = 256;
 /// Longest time for which an identity counts, in seconds: 100 years.
 const LONGEST_UNIQUE: f64 = 100.0 * 365.0 * 86_400.0;
 
+/// The priorities that there are.
+const PRIORITIES: &str = "a whole number from -32768 to 32767";
+
 /// What is allowed where there is no identity to which an option could belong.
 const WITH_IDENTITY: &str = "only with idempotency_key or unique";
 
@@ -115,6 +118,9 @@ pub struct Submission {
     /// What each of the tasks may use up; where it says nothing, as the template's `budget`.
     #[serde(default)]
     pub budget: BudgetRequest,
+    /// Tasks with a lower one are claimed first: -32,768 to 32,767. Default: the template's `priority`.
+    #[serde(default)]
+    pub priority: Option<i64>,
     /// By what the tasks are found that a signal is sent to, 1 to 256 bytes: several tasks may have the same.
     #[serde(default)]
     pub correlation_key: Option<String>,
@@ -219,6 +225,7 @@ impl Submission {
             on_duplicate: None,
             deadline_s: None,
             budget: BudgetRequest::default(),
+            priority: None,
             correlation_key: None,
             current_attributes: None,
             contexts: vec![parse::<&RawValue>("context", context)?.to_owned()],
@@ -251,6 +258,9 @@ impl Submission {
             return Err(refused("deadline_s", &seconds.to_string(), &allowed));
         }
         self.budget.limits()?;
+        if let Some(priority) = self.priority.filter(|given| i16::try_from(*given).is_err()) {
+            return Err(refused("priority", &priority.to_string(), PRIORITIES));
+        }
         if let Some(key) = &self.correlation_key {
             not_empty("correlation_key", key, LONGEST_KEY)?;
         }
@@ -368,6 +378,11 @@ impl Submission {
         self.deadline_s.or_else(|| Some(stored.template.deadline()?.as_secs_f64()))
     }
 
+    fn priority(&self, stored: &Stored) -> i16 {
+        let given = self.priority.and_then(|given| i16::try_from(given).ok());
+        given.unwrap_or_else(|| stored.template.priority())
+    }
+
     fn limits(&self, stored: &Stored) -> Result<Limits, Error> {
         Ok(self.budget.limits()?.or(stored.template.budget()))
     }
@@ -440,6 +455,7 @@ impl Submission {
             parent_step: self.parent_step,
             has_budget: self.limits(stored).is_ok_and(|limits| !limits.is_empty()),
             has_deadline: self.deadline(stored).is_some(),
+            priority: self.priority(stored),
             ..NewTasks::default()
         };
         let graph = stored.template.graph();

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::steering::{Steered, Steering, steer};
 use super::submission::{Submission, wanted};
 use super::templates::{Stored, Templates};
-use crate::decision::{Claim, Decisions, Request};
+use crate::decision::{Claim, Decisions, Request, Task};
 use crate::encryption::Text;
 use crate::error::Error;
 use crate::guard::{Guard, removed};
@@ -277,7 +277,7 @@ async fn try_to_run<D: Database>(
             let own = shared.templates.get_within(&mut tx, row.template).await?;
             let own = own.step(step).map_or("", |step| step.name.as_str());
             let (made, stored) =
-                make(&mut tx, &shared.templates, (step, own), asked, known).await?;
+                make(&mut tx, &shared.templates, (row.task, step, own), asked, known).await?;
             (made, TaskState::Pending, stored)
         }
         (Next::Retry, Some(child)) => {
@@ -372,11 +372,11 @@ fn next(known: Option<ChildTaskRow>) -> Next {
 async fn make(
     tx: &mut impl Transaction,
     templates: &Templates,
-    (step, step_name): (StepId, &str),
+    (parent, step, step_name): (Task, StepId, &str),
     asked: &Asked,
     before: Option<ChildTaskRow>,
 ) -> Result<(TaskId, Arc<Stored>), Error> {
-    let task = step.task();
+    let task = parent.id;
     let depth = tx.parent_of(task).await?.map_or(0, |parent| parent.depth) + 1;
     if depth > DEEPEST {
         let allowed = format!("workflows that run one another at most {DEEPEST} deep");
@@ -407,6 +407,7 @@ async fn make(
     let (initiator, reason) = (format!("task {task}"), format!("step {step_name} of task {task}"));
     let mut submission = Submission::internal(&stored, &context, initiator, reason, Some(step))?;
     submission.current_attributes = asked.current_attributes.clone().or(with_context);
+    submission.priority = Some(parent.priority.into());
     let made = submission.create(tx, &stored).await?;
     let made = *made.first().ok_or(Error::UnknownTask { task })?;
     let generation = before.map_or(0, |child| child.generation) + 1;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::join_policy::JoinPolicy;
+use crate::json::is_default;
 
 pub(super) use declaration::shortest_delay;
 
@@ -69,7 +70,7 @@ pub(super) struct StepPlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) crash_limit: Option<u32>,
     /// What an attempt reserves and may spend.
-    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) reserve: u32,
     /// Of a decision step with children: which of them are taken, bit n for step n.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +96,7 @@ pub(super) struct StepPlan {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) transactional: bool,
     /// The parents that do not take it by the conditions on the edges: bit n for step n.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) unmet_edges: u64,
     /// What its handler does in each attempt; the last one goes for all that follow.
     pub(super) conduct: Vec<Conduct>,
@@ -167,7 +168,7 @@ pub(super) struct TaskPlan {
     pub(super) template: usize,
     pub(super) count: usize,
     /// So many clients submit one task with the same key at once, each for itself. None: there is no key, and one client.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) clients: usize,
     /// How much later than the one before each of these clients does so.
     #[serde(
@@ -202,21 +203,8 @@ pub(super) struct TaskPlan {
     /// The key by which they are found by those who send signals to several tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) correlation: Option<usize>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_none_of_it(cost: &u32) -> bool {
-    *cost == 0
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_empty(edges: &u64) -> bool {
-    *edges == 0
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) priority: i16,
 }
 
 /// A worker process, which comes back some time after it has ended.
@@ -283,7 +271,7 @@ pub(super) enum FaultKind {
     Fork {
         task: usize,
         step: usize,
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_default")]
         clients: usize,
     },
     /// An operator has a task undone.
@@ -327,7 +315,7 @@ pub(super) struct Weather {
     /// Wake-up calls that come twice.
     pub(super) double_calls: u32,
     /// Wake-up calls that come after the next one to the same worker.
-    #[serde(default, skip_serializing_if = "is_none_of_it")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(super) overtaken_calls: u32,
 }
 

@@ -121,13 +121,19 @@ impl StepRecord {
 pub(super) struct ReadyRecord {
     /// None while the task is paused.
     pub(super) queue: Option<String>,
+    pub(super) priority: i16,
     pub(super) available_at: Timestamp,
     pub(super) postponed: bool,
 }
 
 impl ReadyRecord {
-    pub(super) fn new(queue: Option<String>, available_at: Timestamp) -> Self {
-        Self { queue, available_at, postponed: false }
+    pub(super) fn new(queue: Option<String>, priority: i16, available_at: Timestamp) -> Self {
+        Self { queue, priority, available_at, postponed: false }
+    }
+
+    /// The place of the step in the order of claims.
+    pub(super) fn place(&self, step: StepId) -> Place {
+        Place { priority: self.priority, available_at: self.available_at, step }
     }
 }
 
@@ -626,8 +632,7 @@ impl Tables {
     pub(super) fn due(&self, queue: &str, after: Place, now: Timestamp) -> Vec<Place> {
         let due = self.ready.iter().filter(|(_, ready)| ready.available_at <= now);
         let served = due.filter(|(_, ready)| ready.queue.as_deref() == Some(queue));
-        let places =
-            served.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
+        let places = served.map(|(step, ready)| ready.place(*step));
         places.filter(|place| *place > after).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -635,8 +640,7 @@ impl Tables {
     pub(super) fn postponed(&self, task: TaskId, now: Timestamp) -> Vec<Place> {
         let ready = self.ready.range(steps_of(task));
         let later = ready.filter(|(_, ready)| ready.postponed && ready.available_at > now);
-        let places =
-            later.map(|(step, ready)| Place { available_at: ready.available_at, step: *step });
+        let places = later.map(|(step, ready)| ready.place(*step));
         places.collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -28,7 +28,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("parent_counts", "where it is kept how many parents a step has, it has as many"),
     (
         "ready_steps",
-        "the claimable steps, and no others, are in the hot table, those of paused tasks in no queue",
+        "the claimable steps, and no others, are in the hot table with the priorities of their tasks, those of paused tasks in no queue",
     ),
     ("recorded_ends", "each end that a transaction has recorded is that of a claim that is held"),
     (

@@ -26,6 +26,7 @@ mod oid {
     pub(super) const UNKNOWN: u32 = 0;
     pub(super) const BOOL: u32 = 16;
     pub(super) const BIGINT: u32 = 20;
+    pub(super) const SMALLINT: u32 = 21;
     pub(super) const INT: u32 = 23;
     pub(super) const TEXT: u32 = 25;
     pub(super) const FLOAT: u32 = 701;
@@ -301,6 +302,7 @@ impl TaskWriter for BorrowedTx {
             Parameter::maybe(oid::BIGINT, new.parent_step),
             Parameter::one(oid::BOOL, new.has_budget),
             Parameter::one(oid::BOOL, new.has_deadline),
+            Parameter::one(oid::SMALLINT, new.priority),
         ];
         let brought = self.connection.run(sql!("create_tasks"), parameters).await?;
         brought.rows.into_iter().map(|row| Ok(TaskId(Row(row).read(0)?))).collect()

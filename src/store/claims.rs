@@ -23,13 +23,15 @@ pub(crate) struct Picked {
 /// A place in the order in which steps are claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
+    pub(crate) priority: i16,
     pub(crate) available_at: Timestamp,
     pub(crate) step: StepId,
 }
 
 impl Place {
     /// Before every step.
-    pub(crate) const START: Self = Self { available_at: Timestamp::UNIX_EPOCH, step: StepId(0) };
+    pub(crate) const START: Self =
+        Self { priority: i16::MIN, available_at: Timestamp::UNIX_EPOCH, step: StepId(0) };
 }
 
 impl Picked {
@@ -52,6 +54,7 @@ pub(super) async fn pick(
         "src/store/sql/pick_ready_steps.sql",
         queues,
         limit,
+        after.priority,
         after.available_at,
         after.step.0,
         without as &[TaskId]
@@ -65,7 +68,11 @@ pub(super) async fn pick(
             task_state: row.task_state,
             has_budget: row.has_budget,
             has_deadline: row.has_deadline,
-            place: Place { available_at: row.available_at, step: StepId(row.workflow_step_id) },
+            place: Place {
+                priority: row.priority,
+                available_at: row.available_at,
+                step: StepId(row.workflow_step_id),
+            },
         })
         .collect())
 }

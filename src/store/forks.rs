@@ -11,6 +11,7 @@ use crate::state::StepState;
 #[derive(Debug)]
 pub(crate) struct ForkSource {
     pub(crate) template: TemplateId,
+    pub(crate) priority: i16,
     pub(crate) context: Text,
     pub(crate) tags: Option<String>,
 }
@@ -41,6 +42,7 @@ pub(super) async fn source(tx: &mut Tx, task: TaskId) -> Result<Option<ForkSourc
         .await?;
     Ok(row.map(|row| ForkSource {
         template: TemplateId(row.named_task_id),
+        priority: row.priority,
         context: tx.keys.open(Content::Context, row.context),
         tags: row.tags,
     }))

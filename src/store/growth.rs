@@ -138,6 +138,8 @@ pub(super) async fn add(
     });
     let available_at: Vec<Option<Timestamp>> =
         added.steps.iter().map(|step| step.available_at).collect();
+    let priorities: Vec<_> =
+        added.steps.iter().map(|step| decisions.priority(step.step.id)).collect();
     let (from, to): (Vec<_>, Vec<_>) = added.edges.iter().copied().unzip();
     let counted: Vec<_> = added.parents.iter().map(|count| count.step).collect();
     let parents: Vec<_> = added.parents.iter().map(|count| int(count.parents)).collect();
@@ -162,6 +164,7 @@ pub(super) async fn add(
         &counted as &[StepId],
         &parents,
         &first_items as &[Option<StepId>],
+        &priorities,
     )
     .fetch_one(&mut tx.sql)
     .await?;

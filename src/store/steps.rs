@@ -227,6 +227,7 @@ pub(super) async fn apply(
         steps.any_claimed,
         steps.left_ready > 0,
         steps.any_enters_ready,
+        &steps.priorities as &[Option<i16>],
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -336,6 +337,8 @@ struct StepColumns<'a> {
     errors: Vec<Option<Cow<'a, str>>>,
     available_at: Vec<Option<Timestamp>>,
     queues: Vec<Option<String>>,
+    /// Where they are not 0.
+    priorities: Vec<Option<i16>>,
     any_claimed: bool,
     left_ready: usize,
     any_enters_ready: bool,
@@ -351,6 +354,8 @@ impl<'a> StepColumns<'a> {
         for change in &decisions.steps {
             columns.kinds.push(kinds.position(Kind::of(change)));
             columns.push(change, &|step| decisions.queue(step, queue_of));
+            let priority = Some(decisions.priority(change.after.id));
+            columns.priorities.push(priority.filter(|one| *one != 0));
             let error = change.ended.as_ref().and_then(|ended| ended.error.as_deref());
             columns.results.push(seal(keys, Content::Results, change.results.as_deref())?);
             columns.errors.push(seal(keys, Content::Failure, error)?);
@@ -370,6 +375,7 @@ impl<'a> StepColumns<'a> {
         clear(&mut self.results);
         clear(&mut self.details);
         clear(&mut self.queues);
+        clear(&mut self.priorities);
         clear(&mut self.execution_us);
         clear(&mut self.errors);
     }

@@ -47,6 +47,7 @@ pub(crate) struct NewTasks<'a> {
     pub(crate) ready_delays_s: Vec<f64>,
     pub(crate) has_budget: bool,
     pub(crate) has_deadline: bool,
+    pub(crate) priority: i16,
 }
 
 impl NewTasks<'_> {
@@ -88,6 +89,7 @@ pub(crate) struct TaskListRow {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) state: TaskState,
+    pub(crate) priority: i16,
     pub(crate) total_steps: i32,
     pub(crate) requested_at: DateTime<Utc>,
     pub(crate) started_at: Option<DateTime<Utc>>,
@@ -122,6 +124,7 @@ macro_rules! task_row {
                 blocked: count($row.blocked_steps),
                 failures: count($row.open_failures),
                 is_child: $row.is_child,
+                priority: $row.priority,
             },
         }
     };
@@ -188,6 +191,7 @@ pub(super) async fn create(
         new.parent_step as Option<StepId>,
         new.has_budget,
         new.has_deadline,
+        new.priority,
     )
     .fetch_all(&mut **tx)
     .await?;

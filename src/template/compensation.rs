@@ -42,13 +42,6 @@ pub enum CompensationMode {
     Manual,
 }
 
-impl CompensationMode {
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub(super) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What undoes a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compensation {
@@ -221,6 +214,7 @@ impl TaskTemplate {
             description: Some(format!("undoes tasks of {}", self.name())),
             schema: None,
             queue: self.queue().to_owned(),
+            priority: self.priority(),
             deadline: None,
             budget: Limits::default(),
             compensation: CompensationMode::default(),

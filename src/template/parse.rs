@@ -16,13 +16,14 @@ use crate::json::{self, JsonError, JsonLimits};
 
 type Result<T> = std::result::Result<T, TemplateError>;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "namespace_name",
     "version",
     "description",
     "schema",
     "queue",
+    "priority",
     "deadline_seconds",
     "compensation",
     "budget",
@@ -74,6 +75,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
     let compiled = schema.as_ref().map(schema::compile).transpose()?;
     check_unused(&mut section)?;
     let common = common(&mut section)?;
+    let priority = section.priority("priority")?;
     let deadline = section.seconds("deadline_seconds", LONGEST_DEADLINE)?;
     let compensation = compensation::mode(&mut section)?;
     let budget = budget(&mut section)?;
@@ -86,6 +88,7 @@ pub(super) fn template(text: &str, limits: JsonLimits) -> Result<TaskTemplate> {
         description,
         schema,
         queue: common.queue,
+        priority,
         deadline,
         compensation,
         budget,

@@ -180,6 +180,18 @@ impl Section {
         })
     }
 
+    /// A priority; 0 where it is left out.
+    pub(super) fn priority(&mut self, name: &str) -> Result<i16> {
+        let Some(value) = self.take(name) else {
+            return Ok(0);
+        };
+        let number = value.as_i64().and_then(|number| i16::try_from(number).ok());
+        number.ok_or_else(|| {
+            let allowed = format!("an integer from {} to {}", i16::MIN, i16::MAX);
+            TemplateError::value(self.key(name), &value, allowed)
+        })
+    }
+
     pub(super) fn fraction(&mut self, name: &str, default: f64) -> Result<f64> {
         let Some(value) = self.take(name) else {
             return Ok(default);

@@ -14,6 +14,7 @@ mod identity;
 mod joins;
 mod overviews;
 mod plans;
+mod priorities;
 mod prune;
 mod registration;
 mod rescue;

@@ -234,6 +234,7 @@ async fn every_check_of_the_doctor_finds_its_defect() {
             "UPDATE tasker_workflow_steps SET open_parents = 3 WHERE open_parents = 2",
         ),
         ("ready_steps", "DELETE FROM tasker_ready_steps"),
+        ("ready_steps", "UPDATE tasker_ready_steps SET priority = 1"),
         (
             "started_before_parents",
             "UPDATE tasker_workflow_steps SET state = 'error', open_parents = 0 WHERE open_parents = 2",

@@ -72,8 +72,13 @@ module TaskerCore
         return output.json(result.results_of(step)) if step
         return output.json(result.to_h) if json?
 
-        output.line("#{output.style.bold("task #{result.task_id}")}  #{output.style.state(result.state)}")
+        output.line(heading(result))
         output.table(HEADER, result.steps.map { |one| row(one) }, right: [2, 3])
+      end
+
+      def heading(result)
+        priority = "priority #{result.priority}" unless result.priority.zero?
+        [output.style.bold("task #{result.task_id}"), output.style.state(result.state), priority].compact.join("  ")
       end
 
       def row(step)

@@ -46,10 +46,10 @@ module TaskerCore
         parser.on("--namespace NAME", "namespace of the template (default: default)")
         parser.on("--version VERSION", "version of the template (default: the latest)")
         reason_option(parser)
-        parser.on("--deadline S", Float, "seconds in which the task has to end, else it is cancelled",
-                  "(default: the template's)")
-        define_budget(parser)
+        define_limits(parser)
         define_identity(parser)
+        parser.on("--priority N", Integer, "tasks with a lower one are claimed first, -32768 to 32767",
+                  "(default: the template's)")
         parser.on("--correlation-key KEY", "what tasker signal --key finds the task by")
         parser.on("--wait", "wait until the task is over or blocked (default: return at once)")
         parser.on("--timeout S", Float, "with --wait: seconds to wait (default: for ever)")
@@ -57,7 +57,9 @@ module TaskerCore
         json_option(parser)
       end
 
-      def define_budget(parser)
+      def define_limits(parser)
+        parser.on("--deadline S", Float, "seconds in which the task has to end, else it is cancelled",
+                  "(default: the template's)")
         parser.on("--max-attempts N", Integer, "attempts of all its steps together (default: the template's)")
         parser.on("--max-cost X", Float, "what they spend together (default: the template's)")
       end
@@ -87,7 +89,7 @@ module TaskerCore
       def template_options
         budget = { attempts: options[:"max-attempts"], cost: options[:"max-cost"] }.compact
         more = { budget: (budget if budget.any?), correlation_key: options[:"correlation-key"] }.compact
-        { **options.slice(:namespace, :version, :reason, :deadline), **more }
+        { **options.slice(:namespace, :version, :reason, :deadline, :priority), **more }
       end
 
       def identity_options

@@ -47,7 +47,8 @@ module TaskerCore
       #   report.show(TaskerCore.status(42))
       def show(status, more = {})
         @output.line(@output.style.bold("task #{status.task_id}: #{template(status)}"))
-        @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status), **kin(status),
+        @output.pairs("state" => @output.style.state(status.state), "reason" => reason(status),
+                      "priority" => priority(status), **kin(status),
                       "steps" => steps(status), "attempts" => Format.count(status.attempts_total),
                       "requested" => happened(status.requested_at), "started" => happened(status.started_at),
                       "deadline" => deadline(status), "budget" => budget(status),
@@ -77,6 +78,10 @@ module TaskerCore
 
       def reason(status)
         status.reason && Format.clean(status.reason)
+      end
+
+      def priority(status)
+        status.priority.to_s unless status.priority.zero?
       end
 
       # What it has to do with other tasks.

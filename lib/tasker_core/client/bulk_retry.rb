@@ -43,7 +43,7 @@ module TaskerCore
       private
 
       def trial_of(canary, watch, tolerate)
-        Internal::Check.at_most(canary, MOST_CANARIES, "canary")
+        Internal::Check.whole(canary, "canary", 1..MOST_CANARIES)
         watch = watch.nil? ? WATCH : Internal::Check.age(watch, "watch")
         Internal::Canary.new(watch: watch, tolerate: tolerate.nil? ? 0 : fewer_than(canary, tolerate))
       end

@@ -32,7 +32,7 @@ module TaskerCore
       # @example
       #   client.failures(name: "order_fulfilment", error: "Net::ReadTimeout", since: Time.now - 7_200)
       def failures(limit: 20, before: nil, **filter)
-        limit = Internal::Check.at_most(limit, PAGE, "limit")
+        limit = Internal::Check.whole(limit, "limit", 1..PAGE)
         before &&= Internal::Check.id(before, "before")
         failures_after(before, Internal::FailureFilter.new(**filter), limit).first(limit)
       end

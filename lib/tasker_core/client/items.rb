@@ -28,8 +28,8 @@ module TaskerCore
       def items(task_id, step, after: nil, limit: 1_000)
         id = Internal::Check.id(task_id)
         step = Internal::Check.text(step, "step")
-        after &&= Internal::Check.within(Internal::Check.index(after, "after"), "after", NUMBERS)
-        limit = Internal::Check.within(Internal::Check.count(limit, "limit"), "limit", PARTS)
+        after &&= Internal::Check.whole(after, "after", NUMBERS)
+        limit = Internal::Check.whole(limit, "limit", PARTS)
         Item.parse(native.items(id, step, after, limit))
       end
 

@@ -15,6 +15,8 @@ module TaskerCore
 
       # Most attempts that a budget can allow.
       MAX_ATTEMPTS = (2**31) - 1
+      # What a task's priority may be.
+      PRIORITIES = (-32_768..32_767)
       # The largest cost.
       MAX_COST = 1_000_000_000
       # The smallest one that is not 0.
@@ -31,9 +33,20 @@ module TaskerCore
       # @example
       #   Check.id(-1) # raises: task_id is -1, allowed: ...
       def id(value, key = "task_id")
-        return value if value.is_a?(Integer) && value.between?(1, MAX_ID)
+        whole(value, key, 1..MAX_ID)
+      end
 
-        refuse(key, value, "a whole number from 1 to #{MAX_ID}")
+      # @param value [Object]
+      # @param key [String] name of the argument
+      # @param range [Range<Integer>]
+      # @return [Integer] the value
+      # @raise [InvalidArgument] no whole number, or outside
+      # @example
+      #   Check.whole(70_000, "port", 1..65_535) # raises: port is 70000, allowed: ...
+      def whole(value, key, range)
+        return value if value.is_a?(Integer) && range.cover?(value)
+
+        refuse(key, value, "a whole number from #{range.begin} to #{range.end}")
       end
 
       # @param value [Object]
@@ -95,6 +108,15 @@ module TaskerCore
         value.nil? ? nil : seconds(value, key, "nil or a number of seconds, not negative")
       end
 
+      # @param value [Object] nil passes
+      # @return [Integer, nil] the value
+      # @raise [InvalidArgument] none of {PRIORITIES}
+      # @example
+      #   Check.optional_priority(40_000) # raises: priority is 40000, allowed: ...
+      def optional_priority(value)
+        value.nil? ? nil : whole(value, "priority", PRIORITIES)
+      end
+
       # @param value [Object]
       # @param key [String] name of the argument
       # @param longest [Integer] seconds
@@ -132,16 +154,6 @@ module TaskerCore
       end
 
       # @param value [Object]
-      # @param key [String] name of the argument
-      # @return [Integer]
-      # @raise [InvalidArgument] no whole number from 0 on
-      # @example
-      #   Check.index(0, "after") # => 0
-      def index(value, key)
-        value.is_a?(Integer) && !value.negative? ? value : refuse(key, value, "a whole number from 0")
-      end
-
-      # @param value [Object]
       # @return [Hash{String => Numeric}] what a task may use up: "attempts", "cost"
       # @raise [InvalidArgument] no Hash of one or both of these, or no numbers as they are allowed
       # @example
@@ -151,7 +163,7 @@ module TaskerCore
         refuse("budget", value, allowed) unless value.is_a?(Hash) && value.any?
         value.to_h do |key, most|
           refuse("budget", value, allowed) unless %w[attempts cost].include?(key.to_s)
-          [key.to_s, key.to_s == "cost" ? cost(most, "budget.cost") : at_most(most, MAX_ATTEMPTS, "budget.attempts")]
+          [key.to_s, key.to_s == "cost" ? cost(most, "budget.cost") : whole(most, "budget.attempts", 1..MAX_ATTEMPTS)]
         end
       end
 
@@ -231,19 +243,6 @@ module TaskerCore
         return if value.nil?
 
         value.is_a?(Time) ? value.getutc.iso8601(6) : refuse(key, value, "a Time")
-      end
-
-      # @param value [Object]
-      # @param most [Integer]
-      # @param key [String] name of the argument
-      # @return [Integer]
-      # @raise [InvalidArgument] no whole number from 1 to `most`
-      # @example
-      #   Check.at_most(5, 1_000, "canary") # => 5
-      def at_most(value, most, key)
-        return value if value.is_a?(Integer) && value.between?(1, most)
-
-        refuse(key, value, "a whole number from 1 to #{most}")
       end
 
       # @param value [Object]

@@ -13,7 +13,7 @@ module TaskerCore
       # Option => default.
       DEFAULTS = { namespace: "default", version: nil, initiator: nil, source_system: nil, reason: nil,
                    tags: [].freeze, deadline: nil, budget: nil, idempotency_key: nil, unique: false, unique_for: nil,
-                   on_duplicate: nil, correlation_key: nil }.freeze
+                   on_duplicate: nil, correlation_key: nil, priority: nil }.freeze
       # Longest time from a submit to its deadline, in seconds: 366 days.
       LONGEST_DEADLINE = 366 * 86_400
       # Options that are text or nil.
@@ -46,7 +46,7 @@ module TaskerCore
         @version = @texts.delete(:version)
         @tags = Check.texts(options[:tags], "tags")
         @deadline = { "deadline_s" => Check.optional_span(options[:deadline], "deadline", LONGEST_DEADLINE) }.compact
-        @more = more(**options.slice(:budget, :correlation_key))
+        @more = more(**options.slice(:budget, :correlation_key, :priority))
         @contexts = contexts_json(contexts)
         @identity = identity(options)
       end
@@ -70,8 +70,8 @@ module TaskerCore
 
       private
 
-      def more(budget:, correlation_key:)
-        { "budget" => budget && Check.budget(budget),
+      def more(budget:, correlation_key:, priority:)
+        { "budget" => budget && Check.budget(budget), "priority" => Check.optional_priority(priority),
           "correlation_key" => Check.optional_text(correlation_key, "correlation_key") }.compact
       end
 

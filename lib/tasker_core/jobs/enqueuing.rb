@@ -25,36 +25,34 @@ module TaskerCore
         # @param job [ActiveJob::Base] gets its provider_job_id, the id of the task
         # @param at [Time, nil] when it is to be performed. Default nil: as soon as possible.
         # @return [void]
-        # @raise [InvalidArgument] more than 365 days from now; a queue with a name that is not allowed
+        # @raise [InvalidArgument] more than 365 days from now; a priority, or a queue with a name, that is not allowed
         # @raise [Error] as {Client#submit}
         def enqueue(job, at: nil)
           check_time(at)
-          warn_of_priority(job)
+          priority = priority_of(job)
           return if Execution.current&.again(job, at)
 
           template = template_of(job)
           job.provider_job_id = TaskerCore.submit(template.name, namespace: NAMESPACE, version: template.version,
-                                                                 context: context_of(job, at))
+                                                                 priority: priority, context: context_of(job, at))
         end
 
         # @param jobs [Array<ActiveJob::Base>]
         # @return [Integer] how many
         # @raise [Error] as {Client#submit_all}; what was written before stays
         def enqueue_all(jobs)
-          jobs.each do |job|
-            check_time(time_of(job))
-            warn_of_priority(job)
-          end
-          jobs.group_by { |job| template_of(job) }.each { |template, some| submit_all(template, some) }
+          jobs.each { |job| check_time(time_of(job)) }
+          jobs.group_by { |job| [priority_of(job), template_of(job)] }
+              .each { |(priority, template), some| submit_all(template, priority, some) }
           jobs.size
         end
 
         private
 
-        def submit_all(template, jobs)
+        def submit_all(template, priority, jobs)
           contexts = jobs.map { |job| context_of(job, time_of(job)) }
           task_ids = TaskerCore.submit_all(template.name, namespace: NAMESPACE, version: template.version,
-                                                          contexts: contexts)
+                                                          priority: priority, contexts: contexts)
           jobs.zip(task_ids) do |job, task_id|
             job.provider_job_id = task_id
             job.successfully_enqueued = true if job.respond_to?(:successfully_enqueued=)
@@ -76,14 +74,8 @@ module TaskerCore
           Internal::Check.refuse("the time of a job", time, "at most 365 days from now")
         end
 
-        def warn_of_priority(job)
-          return if job.priority.nil? || @warned
-
-          @warned = true
-          TaskerCore.configuration.logger.warn do
-            "#{job.class} has the priority #{job.priority}: tasker_core ignores priorities of jobs; give urgent ones " \
-              "a queue of their own, and workers that serve it only"
-          end
+        def priority_of(job)
+          Internal::Check.optional_priority(job.priority) || 0
         end
 
         def template_of(job)

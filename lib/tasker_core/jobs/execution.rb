@@ -38,19 +38,22 @@ module TaskerCore
 
       # @param job_data [Hash{String => Object}] the job as it is performed
       def initialize(job_data)
-        @job_id, @queue = job_data.values_at("job_id", "queue_name")
+        @job_id, @queue, priority = job_data.values_at("job_id", "queue_name", "priority")
+        @priority = priority || 0
         @job_data = @at = nil
         @around = open_transactions
       end
 
-      # Takes a job over that is to be performed again, once. Not with another queue, nor where that is part of a
-      # transaction that the job has opened: one around the whole job, as that of a test, is no matter of the job's.
+      # Takes a job over that is to be performed again, once. Not with another queue or priority, nor where that is part
+      # of a transaction that the job has opened: one around the whole job, as that of a test, is no matter of the
+      # job's.
       #
       # @param job [ActiveJob::Base]
       # @param at [Time, nil]
       # @return [Boolean] false: a task is to be made of it
       def again(job, at)
-        return false unless @job_data.nil? && job.job_id == @job_id && job.queue_name.to_s == @queue
+        return false unless @job_data.nil? && job.job_id == @job_id
+        return false unless [job.queue_name.to_s, job.priority || 0] == [@queue, @priority]
         return false if open_transactions > @around
 
         @at = at

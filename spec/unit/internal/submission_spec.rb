@@ -46,6 +46,11 @@ RSpec.describe TaskerCore::Internal::Submission do
     expect(parsed(submission).keys).not_to include("deadline_s")
   end
 
+  it "passes on the priority, and nothing where the template's counts" do
+    [-32_768, 0, 32_767].each { |given| expect(parsed(submission(priority: given))["priority"]).to eq(given) }
+    expect(parsed(submission(priority: nil)).keys).not_to include("priority")
+  end
+
   it "is empty without contexts" do
     expect([submission("order", []), submission].map(&:empty?)).to eq([true, false])
   end
@@ -67,6 +72,9 @@ RSpec.describe TaskerCore::Internal::Submission do
     { unique: true, unique_for: Float::NAN } => /\Aunique_for is NaN/,
     { deadline: 0 } => /\Adeadline is 0, allowed: nil or a number of seconds above 0, at most 31622400/,
     { deadline: 31_622_401 } => /\Adeadline is 31622401/, { deadline: "1d" } => /\Adeadline is "1d"/,
+    { priority: 32_768 } => /\Apriority is 32768, allowed: a whole number from -32768 to 32767\z/,
+    { priority: -32_769 } => /\Apriority is -32769/, { priority: 1.0 } => /\Apriority is 1\.0/,
+    { priority: "1" } => /\Apriority is "1"/, { priorty: 1 } => /\Aunknown option priorty; did you mean "priority"/,
     { unique: true, on_duplicate: :ignore } => /\Aon_duplicate is :ignore, allowed: :return or :raise/,
     { unique_for: 5 } => /\Aunique_for is 5, allowed: only with idempotency_key or unique/,
     { on_duplicate: :return } => /\Aon_duplicate is :return, allowed: only with idempotency_key or unique/,

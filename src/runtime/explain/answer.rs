@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::ids::TaskId;
+use crate::json::is_default;
 use crate::runtime::remedies::Remedy;
 use crate::runtime::reports::{ParentStep, milliseconds, optional_time, raw, time};
 use crate::state::{AttemptOutcome, StepEvent, StepState, TaskEvent, TaskState};
@@ -21,6 +22,9 @@ pub struct Explanation {
     pub task_id: TaskId,
     /// Its state.
     pub state: TaskState,
+    /// Its steps are claimed before those of tasks with a higher one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub priority: i16,
     /// In words.
     pub summary: String,
     /// How its state came about.

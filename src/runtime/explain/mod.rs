@@ -122,6 +122,7 @@ pub(super) async fn explain(
     Ok(Explanation {
         task_id: task,
         state: status.state,
+        priority: status.priority,
         summary: facts.task_summary(status),
         signals: facts.signals.iter().map(SentSignal::from).collect(),
         steps: chosen.into_iter().map(|at| facts.explanation(at, status.state)).collect(),

@@ -23,6 +23,9 @@ impl Facts<'_> {
         if let Some(budget) = &self.budget {
             summary += &format!("; {}{}", used(budget), self.raised());
         }
+        if status.priority != 0 && !status.state.is_terminal() {
+            summary += &format!("; its priority is {}", status.priority);
+        }
         summary += &self.unawaited();
         match status.deadline_at.filter(|_| !status.state.is_terminal()) {
             Some(deadline) => format!("{summary}; it is cancelled {}", self.ahead(deadline)),

@@ -657,22 +657,41 @@ impl Transaction for SimulatedTransaction {
         self.run(|state, work| {
             let now = state.now();
             let limit = usize::try_from(limit).unwrap_or(0);
-            let mut picked = Vec::new();
-            // As many of each queue are locked; those beyond the limit are not told of.
-            for queue in queues {
+            let level =
+                |place: &Place| if removed(Guard::UrgentFirst) { 0 } else { place.priority };
+            let due = queues.iter().map(|queue| {
                 let mut due = state.tables.due(queue, after, now);
                 due.retain(|place| {
                     !without.contains(&place.step.task())
                         && state.is_free(work.id, Row::Ready(place.step))
                 });
-                due.truncate(limit);
-                for place in &due {
+                due.sort_unstable_by_key(|place| (level(place), place.available_at, place.step));
+                due
+            });
+            let due: Vec<Vec<Place>> = due.collect();
+            let levels: BTreeSet<_> = due.iter().flatten().map(level).collect();
+            let mut picked: Vec<Place> = Vec::new();
+            // As many of each queue and priority are locked, until there are enough; those beyond the limit are not told of.
+            for wanted in levels {
+                if picked.len() >= limit {
+                    break;
+                }
+                let of_queue = due.iter().flat_map(|due| {
+                    due.iter().filter(|place| level(place) == wanted).take(limit).copied()
+                });
+                let mut locked: Vec<_> = of_queue.collect();
+                for place in &locked {
                     let _ = state.hold(work.id, Row::Ready(place.step));
                 }
-                picked.append(&mut due);
+                locked.sort_unstable_by_key(|place| (place.available_at, place.step));
+                picked.append(&mut locked);
             }
-            picked.sort_unstable();
-            let picked = picked.into_iter().take(limit).filter_map(|place| {
+            picked.truncate(limit);
+            if after == Place::START {
+                let State { watch, tables, .. } = state;
+                watch.urgent_first(tables, due.iter().flatten(), &picked);
+            }
+            let picked = picked.into_iter().filter_map(|place| {
                 let step = state.tables.steps.get(&place.step)?.row(place.step, now);
                 let task_state = state.tables.tasks.get(&place.step.task())?.task.state;
                 let has_budget = state.tables.budgets.contains_key(&place.step.task());
@@ -727,11 +746,12 @@ impl Transaction for SimulatedTransaction {
 
     async fn fork_source(&mut self, task: TaskId) -> Result<Option<ForkSource>, StoreError> {
         self.run(|state, work| {
-            let Some(template) = state.tables.tasks.get(&task).map(|record| record.template) else {
+            let Some(record) = state.tables.tasks.get(&task).copied() else {
                 return done(None);
             };
             held!(state.hold(work.id, Row::Task(task)));
-            done(Some(ForkSource { template, context: Ok("{}".to_owned()), tags: None }))
+            let (template, priority) = (record.template, record.task.priority);
+            done(Some(ForkSource { template, priority, context: Ok("{}".to_owned()), tags: None }))
         })
         .await
     }

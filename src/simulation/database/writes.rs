@@ -28,8 +28,9 @@ pub(super) fn create(
     let runnable = u32::try_from(new.ready_indexes.len()).unwrap_or(u32::MAX);
     let is_child = new.parent_step.is_some();
     let state_now = TaskState::Pending;
+    let (priority, waiting, blocked, failures) = (new.priority, 0, 0, 0);
     let task =
-        Task { id, state: state_now, runnable, waiting: 0, blocked: 0, failures: 0, is_child };
+        Task { id, state: state_now, runnable, waiting, blocked, failures, is_child, priority };
     let total_steps = u32::try_from(new.step_indexes.len()).unwrap_or(u32::MAX);
     let template = TemplateId(new.template);
     let record = TaskRecord { task, template, total_steps, requested_at: now };
@@ -52,7 +53,7 @@ pub(super) fn create(
     }
     for (at, (index, queue)) in new.ready_indexes.iter().zip(&new.ready_queues).enumerate() {
         let delay = Duration::from_secs_f64(new.ready_delays_s.get(at).copied().unwrap_or(0.0));
-        let ready = ReadyRecord::new(Some(queue.clone()), now + delay);
+        let ready = ReadyRecord::new(Some(queue.clone()), new.priority, now + delay);
         work.written.ready.insert(id.step(index.unsigned_abs()), Some(ready));
     }
     id
@@ -82,8 +83,9 @@ pub(super) fn apply(
     let mut written = 0;
     add(state, work, decisions, queue_of);
     for change in &decisions.steps {
-        let queue_of = |step| decisions.queue(step, queue_of);
-        written += usize::from(apply_step(state, work, change, &queue_of, (now, decisions.now)));
+        let id = change.after.id;
+        let place = (decisions.queue(id, queue_of), decisions.priority(id));
+        written += usize::from(apply_step(state, work, change, place, (now, decisions.now)));
     }
     for change in &decisions.tasks {
         written += usize::from(apply_task(state, work, change));
@@ -141,7 +143,8 @@ pub(super) fn add(
         };
         work.written.steps.insert(id, step);
         if let Some(available_at) = added.available_at {
-            let ready = ReadyRecord::new(decisions.queue(id, queue_of), available_at);
+            let queue = decisions.queue(id, queue_of);
+            let ready = ReadyRecord::new(queue, decisions.priority(id), available_at);
             work.written.ready.insert(id, Some(ready));
         }
         let (prototype, item, by) = (added.prototype, added.item, added.by.step);
@@ -175,7 +178,7 @@ pub(super) fn apply_step(
     state: &mut State,
     work: &mut Work,
     change: &crate::StepChange,
-    queue_of: &dyn Fn(StepId) -> Option<String>,
+    (queue, priority): (Option<String>, i16),
     (now, decided_at): (Timestamp, Timestamp),
 ) -> bool {
     let (before, after) = (&change.before, &change.after);
@@ -212,7 +215,7 @@ pub(super) fn apply_step(
             state.watch.refused(after.id, "its place in the queue has no time");
             return false;
         };
-        let ready = ReadyRecord::new(queue_of(after.id), available_at);
+        let ready = ReadyRecord::new(queue, priority, available_at);
         work.written.ready.insert(after.id, Some(ready));
     } else if was {
         work.written.ready.insert(after.id, None);

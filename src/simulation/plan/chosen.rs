@@ -81,6 +81,7 @@ impl Plan {
                 attempts: None,
                 cost: None,
                 correlation: None,
+                priority: 0,
             })
             .collect();
         let workers: Vec<_> =
@@ -150,6 +151,9 @@ impl Plan {
         }
         let overtaken_calls = if rng.bool() { rng.u32(..=500) } else { 0 };
         let weather = Weather { overtaken_calls, ..weather };
+        if rng.bool() {
+            tasks.iter_mut().for_each(|task| task.priority = rng.i16(-2..=2));
+        }
         Self { seed, templates, tasks, workers, faults, weather, by_hand, lasts: size.lasts }
     }
 }

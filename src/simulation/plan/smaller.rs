@@ -47,6 +47,7 @@ impl Plan {
             without(&|plan| plan.tasks[index].attempts = None);
             without(&|plan| plan.tasks[index].cost = None);
             without(&|plan| plan.tasks[index].correlation = None);
+            without(&|plan| plan.tasks[index].priority = 0);
             without(&|plan| plan.tasks[index].clients = plan.tasks[index].clients.min(2));
         }
         for (template, steps) in self.templates.iter().enumerate() {

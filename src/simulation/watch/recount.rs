@@ -124,6 +124,13 @@ impl Watch {
         if in_queue && task == TaskState::Paused {
             self.violated(format!("step {id} can be claimed, and its task is paused"));
         }
+        let (of_step, of_task) = (
+            tables.ready.get(&id).map(|ready| ready.priority),
+            tables.tasks.get(&id.task()).map(|record| record.task.priority),
+        );
+        if of_step.is_some() && of_step != of_task {
+            self.violated(format!("step {id} has priority {of_step:?}, its task {of_task:?}"));
+        }
         if step.state.is_claimable() && !in_queue && task != TaskState::Paused {
             self.violated(format!("step {id} is {} and in no queue", step.state));
         }

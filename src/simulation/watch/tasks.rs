@@ -13,8 +13,13 @@ use crate::simulation::tables::{
 };
 use crate::simulation::world::GO;
 use crate::state::{FollowUpKind, StepEvent, StepState, TaskEvent, TaskState};
+use crate::store::Place;
 
 use super::{Watch, is_complete};
+
+fn priority(tables: &Tables, task: TaskId) -> Option<i16> {
+    tables.tasks.get(&task).map(|record| record.task.priority)
+}
 
 impl Watch {
     /// Somebody is told that a signal was sent to all tasks with a key; these were there, and had not ended, when that began.
@@ -33,6 +38,29 @@ impl Watch {
         }
     }
 
+    /// A claim that looks from the start takes no step while there is a due one with a lower priority that nobody holds.
+    pub(in crate::simulation) fn urgent_first<'a>(
+        &mut self,
+        tables: &Tables,
+        mut due: impl Iterator<Item = &'a Place>,
+        picked: &[Place],
+    ) {
+        let priority = |place: &Place| priority(tables, place.step.task());
+        let Some(last) = picked.iter().map(priority).max() else { return };
+        if let Some(left) = due.find(|place| !picked.contains(place) && priority(place) < last) {
+            let step = left.step;
+            self.violated(format!("step {step} was left, and less urgent ones were claimed"));
+        }
+    }
+
+    /// A task that is made for another one has its priority.
+    fn is_as_urgent(&mut self, tables: &Tables, written: &Written, task: TaskId, other: TaskId) {
+        let made = written.tasks.get(&task).map(|record| record.task.priority);
+        if made.is_some() && made != priority(tables, other) {
+            self.violated(format!("task {task} has priority {made:?}, not that of task {other}"));
+        }
+    }
+
     /// A fork takes over what its task has done, but for the steps that it begins with and those below them.
     pub(super) fn fork_takes_over(&mut self, tables: &Tables, written: &Written) {
         let Some((task, ForkRecord { source, first })) = &written.fork else { return };
@@ -40,6 +68,7 @@ impl Watch {
         if template(task) != template(source) {
             self.violated(format!("fork {task} of task {source} has another template"));
         }
+        self.is_as_urgent(tables, written, *task, *source);
         if tables.keys_of(*task) != tables.keys_of(*source) {
             self.violated(format!("fork {task} is not found by the keys of task {source}"));
         }
@@ -122,6 +151,7 @@ impl Watch {
         let made = |(task, _): &(&TaskId, &ChildRecord)| !before.children.contains_key(task);
         let made: Vec<_> = written.children.iter().filter(made).collect();
         for (task, child) in &made {
+            self.is_as_urgent(before, written, **task, child.step.task());
             if let Some((other, _)) =
                 before.child_of(child.step).filter(|(_, other)| !other.superseded)
             {
@@ -140,6 +170,7 @@ impl Watch {
             }
         }
         for (task, by) in &written.compensations {
+            self.is_as_urgent(before, written, *by, *task);
             if let Some(other) = before.compensations.get(task) {
                 self.violated(format!("task {task} is undone by task {other} and by task {by}"));
             }

@@ -39,6 +39,9 @@ pub(super) async fn make(
     if let Some(key) = plan.correlation {
         json["correlation_key"] = correlation(key).into();
     }
+    if plan.priority != 0 {
+        json["priority"] = plan.priority.into();
+    }
     if let Some(deadline) = plan.deadline {
         json["deadline_s"] = deadline.as_secs_f64().into();
     }

@@ -4,9 +4,9 @@
 WITH new AS MATERIALIZED (
   SELECT * FROM unnest(
     $1::bigint[], $2::int[], $3::text[], $4::int[], $5::bigint[], $6::int[], $7::text[], $8::tasker_step_state[], $9::int[],
-    $10::int[], $11::int[], $12::text[], $13::timestamptz[]
+    $10::int[], $11::int[], $12::text[], $13::timestamptz[], $19::smallint[]
   ) AS n (id, step_index, name, item_index, by_step, by_attempt, inputs, state, open_parents, failed_parents,
-          skipped_parents, queue, available_at)
+          skipped_parents, queue, available_at, priority)
 ), prototype AS MATERIALIZED (
   SELECT kind.task_id, kind.step_index, s.named_step_id
   FROM (SELECT DISTINCT n.id >> 20 AS task_id, n.step_index FROM new n) AS kind
@@ -29,8 +29,8 @@ WITH new AS MATERIALIZED (
   SELECT n.id, n.step_index, n.name, n.item_index, n.by_step, n.by_attempt, n.inputs::json
   FROM new n
 ), ready AS (
-  INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at)
-  SELECT n.id, n.queue, n.available_at
+  INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at, priority)
+  SELECT n.id, n.queue, n.available_at, n.priority
   FROM new n
   WHERE n.state = 'enqueued'
 ), edge AS (

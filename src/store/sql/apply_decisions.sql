@@ -1,7 +1,7 @@
 -- Caller: every decision; the one place that writes a state. Indexes: primary keys. Each row is
 -- written only if it is still as it was read, and each change of state with its transition; the
 -- caller compares the counts and rolls back when one differs. BETWEEN stands for equality: see
--- docs/decisions/0004-plans.md. $1 to $9: the changes; their kind is a position in $10 to $19, which hold what
+-- docs/decisions/0004-plans.md. $1 to $9 and $35: the changes; their kind is a position in $10 to $19, which hold what
 -- many changes have in common (before: state, attempts, holder; after: state, attempts, failures, crashes,
 -- holder; event, outcome), and in $30 and $31 (after: parents in error, parents skipped). $32 to $34: whether any change
 -- claims, leaves the hot table, enters it; where none does, they are not looked through for it. A task that begins to run
@@ -21,13 +21,15 @@ WITH changed_step AS (
       claimed_at = CASE WHEN ($18::tasker_step_event[])[c.kind] = 'claimed' THEN statement_timestamp() ELSE s.claimed_at END,
       results = c.results::json
   FROM unnest(
-    $1::bigint[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[], $9::text[]
-  ) WITH ORDINALITY AS c (id, kind, open_parents, results, execution_us, detail, error, available_at, queue, place)
+    $1::bigint[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::timestamptz[], $9::text[],
+    $35::smallint[]
+  ) WITH ORDINALITY AS c (id, kind, open_parents, results, execution_us, detail, error, available_at, queue, priority, place)
   WHERE s.workflow_step_id BETWEEN c.id AND c.id
     AND s.state = ($10::tasker_step_state[])[c.kind]
     AND s.attempts = ($11::int[])[c.kind]
     AND s.worker_id IS NOT DISTINCT FROM ($12::bigint[])[c.kind]
-  RETURNING c.place, c.id, c.kind, c.execution_us, c.detail, c.error, c.available_at, c.queue, s.state AS to_state, s.claimed_at
+  RETURNING c.place, c.id, c.kind, c.execution_us, c.detail, c.error, c.available_at, c.queue, c.priority, s.state AS to_state,
+            s.claimed_at
 ), step_transition AS (
   INSERT INTO tasker_workflow_step_transitions
     (workflow_step_id, from_state, to_state, event, attempt, worker_id, created_at,
@@ -60,8 +62,8 @@ WITH changed_step AS (
     AND c.to_state NOT IN ('enqueued', 'waiting_for_retry', 'waiting')
   RETURNING r.workflow_step_id
 ), entered_ready AS (
-  INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at)
-  SELECT c.id, c.queue, c.available_at
+  INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at, priority)
+  SELECT c.id, c.queue, c.available_at, coalesce(c.priority, 0)
   FROM changed_step c
   WHERE $34::boolean AND c.to_state IN ('enqueued', 'waiting_for_retry', 'waiting')
 ), changed_task AS (

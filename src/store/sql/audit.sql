@@ -161,7 +161,7 @@ WITH step AS (
   UNION ALL
   SELECT 'ready_steps', r.workflow_step_id
   FROM tasker_ready_steps r JOIN tasker_tasks t ON t.task_id = r.workflow_step_id >> 20
-  WHERE (r.queue IS NULL) <> (t.state = 'paused')
+  WHERE (r.queue IS NULL) <> (t.state = 'paused') OR r.priority <> t.priority
   UNION ALL
   SELECT 'parent_counts', s.workflow_step_id
   FROM tasker_parent_counts c

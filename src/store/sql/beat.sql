@@ -1,7 +1,7 @@
 -- Caller: each worker's heartbeat; the one query of an idle worker. Says who is alive, and asks what
 -- there is to do: due steps, the next due time, a worker to bury, claims of a worker that has ended, a task that is late.
 -- Where workers rest, the queues of due steps are called: they may sleep for longer than a step may
--- wait. Indexes: primary keys, tasker_ready_steps_order with one probe a queue that has steps,
+-- wait. Indexes: primary keys, tasker_ready_steps_order with one probe a queue and priority that has steps,
 -- tasker_workers_alive, those of deadlines. The batches of claims are few. Locks: the worker's row.
 WITH RECURSIVE fleet AS (
   SELECT count(*) AS workers,
@@ -18,18 +18,20 @@ WITH RECURSIVE fleet AS (
   RETURNING w.worker_id
 ), ended_batch AS (
   DELETE FROM tasker_claim_batches WHERE worker_id = $1 AND claim_batch_id = ANY ($5::bigint[])
-), ready AS (
-  (SELECT queue, available_at FROM tasker_ready_steps WHERE queue IS NOT NULL ORDER BY queue, available_at LIMIT 1)
+), level AS (
+  (SELECT queue, priority, available_at FROM tasker_ready_steps WHERE queue IS NOT NULL ORDER BY queue, priority, available_at LIMIT 1)
   UNION ALL
-  SELECT next.queue, next.available_at
-  FROM ready
+  SELECT next.queue, next.priority, next.available_at
+  FROM level
   CROSS JOIN LATERAL (
-    SELECT r.queue, r.available_at
+    SELECT r.queue, r.priority, r.available_at
     FROM tasker_ready_steps r
-    WHERE r.queue > ready.queue
-    ORDER BY r.queue, r.available_at
+    WHERE (r.queue, r.priority) > (level.queue, level.priority)
+    ORDER BY r.queue, r.priority, r.available_at
     LIMIT 1
   ) AS next
+), ready AS (
+  SELECT queue, min(available_at) AS available_at FROM level GROUP BY queue
 ), call AS MATERIALIZED (
   SELECT pg_notify('tasker_ready', ready.queue)
   FROM ready, fleet

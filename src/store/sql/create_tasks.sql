@@ -3,8 +3,8 @@
 WITH task AS (
   INSERT INTO tasker_tasks
     (named_task_id, total_steps, runnable_steps, initiator, source_system, reason, tags, context, parent_step_id,
-     has_budget, has_deadline)
-  SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, c.context::jsonb, $18::bigint, $19, $20
+     has_budget, has_deadline, priority)
+  SELECT $1, $2, $3, $4, $5, $6, $7::text::jsonb, c.context::jsonb, $18::bigint, $19, $20, $21::smallint
   FROM unnest($8::text[]) WITH ORDINALITY AS c (context, position)
   ORDER BY c.position
   RETURNING task_id
@@ -20,8 +20,9 @@ WITH task AS (
   FROM task
   CROSS JOIN unnest($13::int[], $14::int[]) AS e (from_index, to_index)
 ), ready AS (
-  INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at)
-  SELECT (task.task_id << 20) + r.step_index, r.queue, statement_timestamp() + make_interval(secs => coalesce(r.delay_s, 0))
+  INSERT INTO tasker_ready_steps (workflow_step_id, queue, available_at, priority)
+  SELECT (task.task_id << 20) + r.step_index, r.queue, statement_timestamp() + make_interval(secs => coalesce(r.delay_s, 0)),
+         $21::smallint
   FROM task
   CROSS JOIN unnest($15::int[], $16::text[], $17::float8[]) AS r (step_index, queue, delay_s)
 )

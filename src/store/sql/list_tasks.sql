@@ -2,7 +2,7 @@
 -- those that have not ended, and a state that few tasks are in; tasker_added_steps_retired. The steps of a task lie side by side.
 SELECT t.task_id AS "task_id!", n.name AS "namespace!", k.name AS "name!", k.version AS "version!",
        t.state AS "state!: TaskState", t.total_steps AS "total_steps!", s.retired AS "retired_steps!", t.requested_at AS "requested_at!", t.started_at, t.finished_at,
-       t.initiator, t.source_system, t.reason, t.tags::text AS tags,
+       t.initiator, t.source_system, t.reason, t.tags::text AS tags, t.priority AS "priority!",
        (SELECT json_build_object('task_id', f.forked_from, 'steps', f.from_steps, 'actor', f.actor, 'reason', f.reason)::text
         FROM tasker_task_forks f WHERE f.task_id = t.task_id) AS forked_from,
        (SELECT coalesce(json_agg(f.task_id ORDER BY f.task_id), '[]')::text

@@ -6,7 +6,7 @@ SELECT t.task_id,
        t.state AS "state: TaskState",
        t.parent_step_id IS NOT NULL AS "is_child!",
        t.total_steps, t.runnable_steps, t.waiting_steps, t.blocked_steps, t.open_failures, t.has_budget,
-       t.has_deadline,
+       t.has_deadline, t.priority,
        statement_timestamp() AS "now!",
        t.context::text AS "context!"
 FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (id, position)

@@ -15,7 +15,7 @@ fn the_normalised_form_fills_in_defaults_in_a_fixed_order() {
 #[test]
 fn every_value_given_is_written_again() {
     let keys = json!({
-        "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow", "deadline_seconds": 86_400.0, "budget": {"attempts": 200, "cost": 12.5},
+        "name": "billing/reconcile", "namespace_name": "billing", "version": "1.2.0-rc.1", "queue": "slow", "priority": -5, "deadline_seconds": 86_400.0, "budget": {"attempts": 200, "cost": 12.5},
         "description": "Matches payments.", "schema": {"type": "object"},
         "error_classes": {"IOError": "retryable", "Stripe::CardError": "permanent"},
     });
@@ -85,6 +85,17 @@ fn a_deadline_is_above_zero_and_at_most_366_days() {
     assert_eq!(deadline(json!(31_622_400)), Some(Duration::from_secs(31_622_400)));
     assert_eq!(deadline(json!(0.5)), Some(Duration::from_millis(500)));
     assert_eq!(deadline(json!(null)), None);
+}
+
+#[test]
+fn a_priority_is_a_whole_number_of_two_bytes() {
+    for value in [json!(-32_769), json!(32_768), json!(1.5), json!("1"), json!([])] {
+        let allowed = "an integer from -32768 to 32767";
+        assert_refused(top(&json!({"priority": value})), "priority", allowed);
+    }
+    let priority = |value| top(&json!({"priority": value})).expect("valid").priority();
+    let given = [json!(-32_768), json!(32_767), json!(0), json!(null)];
+    assert_eq!(given.map(priority), [-32_768, 32_767, 0, 0]);
 }
 
 #[test]

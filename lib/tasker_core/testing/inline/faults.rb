@@ -38,7 +38,7 @@ module TaskerCore
         # @raise [InvalidArgument]
         def plan(point, step:, attempt:)
           point = Internal::Check.choice(point.to_s, "point", POINTS.map(&:to_s)).to_sym
-          Internal::Check.within(attempt, "attempt", 1..1_000)
+          Internal::Check.whole(attempt, "attempt", 1..1_000)
           @planned << Fault.new(point: point, step: step.to_s, attempt: attempt).freeze
         end
 
