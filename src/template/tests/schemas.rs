@@ -1,14 +1,9 @@
 //! Schemas that ask for more than their length suggests, as one process of many would meet them: within a
-//! bound of time and of stack.
-
-use std::time::{Duration, Instant};
+//! bound of stack. Without the bounds on what they ask some of these would not end.
 
 use proptest::prelude::*;
 
 use super::*;
-
-/// For a schema and a context in an unoptimised build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Less than Ruby gives its threads.
 const STACK_BYTES: usize = 768 << 10;
@@ -19,11 +14,8 @@ fn compile(schema: &Value) -> Result<TaskTemplate, TemplateError> {
 
 /// What `body` returns, in a thread with little stack.
 fn bounded<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {
-    let start = Instant::now();
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(body).expect("a thread");
-    let result = thread.join().expect("no panic");
-    assert!(start.elapsed() < PATIENCE, "took {:?}", start.elapsed());
-    result
+    thread.join().expect("no panic")
 }
 
 /// Definitions `a0` to `a(count)`, each of which refers to the next one as `part` makes it; the last is `last`.
@@ -41,7 +33,7 @@ fn nested(levels: usize) -> String {
 }
 
 #[track_caller]
-fn assert_refused_in_time(schema: Value, part: &'static str) {
+fn assert_schema_refused(schema: Value, part: &'static str) {
     let error = bounded(move || compile(&schema).err()).expect("refused");
     assert_eq!(&*error.key, "schema");
     assert!(error.to_string().contains(part), "{error}");
@@ -69,9 +61,9 @@ fn a_line_of_references_as_deep_as_the_limit_needs_little_stack() {
 #[test]
 fn a_longer_line_of_references_is_refused() {
     let last = json!({"type": "object"});
-    assert_refused_in_time(line(999, &last, |next| next), "asks 1001 schemas");
-    assert_refused_in_time(line(20_000, &last, |next| next), "at most 1000");
-    assert_refused_in_time(line(9_000, &last, |next| json!({"allOf": [next]})), "at most 1000");
+    assert_schema_refused(line(999, &last, |next| next), "asks 1001 schemas");
+    assert_schema_refused(line(20_000, &last, |next| next), "at most 1000");
+    assert_schema_refused(line(9_000, &last, |next| json!({"allOf": [next]})), "at most 1000");
 }
 
 #[test]
@@ -81,14 +73,14 @@ fn what_leads_deeper_with_each_level_of_a_context_counts_for_each_level() {
     let part = |rest: Value| (0..28).fold(rest, |inner, _| json!({"allOf": [inner]}));
     let again = part(json!({"properties": {"a": {"$ref": "#"}}}));
     assert_eq!(answer(again.clone(), nested(64)), Ok(()));
-    assert_refused_in_time(json!({"allOf": [again]}), "schemas one within another");
+    assert_schema_refused(json!({"allOf": [again]}), "schemas one within another");
     // 29 schemas for the innermost level of a context, 30 for each of the 64 around it, one, and so many more.
     let within = |more: usize| {
         let again = json!({"$ref": format!("#/$defs/a{more}")});
         line(more, &part(json!({"properties": {"a": again}})), |next| next)
     };
     assert_eq!(answer(within(50), nested(64)), Ok(()));
-    assert_refused_in_time(within(51), "leads through 2001 schemas one within another");
+    assert_schema_refused(within(51), "leads through 2001 schemas one within another");
 }
 
 #[test]
@@ -97,12 +89,12 @@ fn references_that_double_are_refused() {
     let twice = |next: Value| json!({"allOf": [next.clone(), next]});
     let twice_deeper = |next: Value| json!({"allOf": [{"properties": {"a": next.clone()}}, {"properties": {"a": next}}]});
     assert_eq!(answer(line(7, &last, twice), "{}".into()), Ok(()));
-    assert_refused_in_time(line(8, &last, twice), "about the same value; allowed: at most 1000");
-    assert_refused_in_time(line(40, &last, twice), "about the same value");
-    assert_refused_in_time(line(2_000, &last, twice), "about the same value");
-    assert_refused_in_time(line(40, &last, twice_deeper), "about the same value");
+    assert_schema_refused(line(8, &last, twice), "about the same value; allowed: at most 1000");
+    assert_schema_refused(line(40, &last, twice), "about the same value");
+    assert_schema_refused(line(2_000, &last, twice), "about the same value");
+    assert_schema_refused(line(40, &last, twice_deeper), "about the same value");
     let patterns = |next: Value| json!({"patternProperties": {"a": next.clone(), "^a": next}});
-    assert_refused_in_time(line(40, &last, patterns), "about the same value");
+    assert_schema_refused(line(40, &last, patterns), "about the same value");
 }
 
 #[test]
@@ -115,14 +107,14 @@ fn a_schema_that_refers_to_itself_about_the_same_value_is_refused() {
         json!({"$dynamicAnchor": "a", "then": {"$dynamicRef": "#a"}}),
         json!({"$defs": {"a b": {"anyOf": [{"$ref": "#"}]}}, "$ref": "#/$defs/a%20b"}),
     ] {
-        assert_refused_in_time(schema, "refers to itself about the same value");
+        assert_schema_refused(schema, "refers to itself about the same value");
     }
     let all = |count: usize| {
         let each: Vec<_> =
             (0..count).map(|index| json!({"$ref": format!("#/$defs/a{index}")})).collect();
         line(count, &json!({}), move |_| json!({"allOf": each}))
     };
-    assert_refused_in_time(all(30), "refers to itself");
+    assert_schema_refused(all(30), "refers to itself");
 }
 
 #[test]
