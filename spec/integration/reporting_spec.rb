@@ -136,6 +136,7 @@ RSpec.describe "The views for reports", :database do
   end
 
   it "tell each attempt and each change of state" do
+    settle
     fail_it
     attempts = rows("attempt").group_by { |attempt| attempt["step_name"] }
     changes = rows("transition").sort_by { |change| change["transition_id"] }
