@@ -254,7 +254,7 @@ RSpec.describe "tasker", :database do
     def holding(number = 1)
       path = File.join(@folder, "release-#{number}")
       submit("hold", file: path)
-      wait_until("the step runs") { File.exist?("#{path}.waits") }
+      wait_until("the step runs") { File.size?("#{path}.waits") }
       yield path
     end
 
