@@ -51,7 +51,7 @@ RSpec.describe "tasker work", :database do
   end
 
   def submit_holding(name)
-    submit("hold", file: file(name)).tap { wait_until("the step runs") { File.exist?(file("#{name}.waits")) } }
+    submit("hold", file: file(name)).tap { wait_until("the step runs") { File.size?(file("#{name}.waits")) } }
   end
 
   def release(name)
